@@ -1,0 +1,1 @@
+"""The harness: from leaderboard.yaml to records. It must not know how records are shown (`reports`)."""

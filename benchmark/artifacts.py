@@ -1,0 +1,241 @@
+"""The cache: content-addressed folders of safetensors and JSON, written atomically, checked when read.
+
+::
+
+    <cache>/objects/<key[:2]>/<key>/    the files of one artifact, and manifest.json with their SHA-256
+    <cache>/locks/<key>.lock            held by whoever is computing the artifact
+    <cache>/damaged/<key>-<when>/       what did not match its manifest, set aside
+    <cache>/tmp/                        artifacts in the making
+
+An artifact appears under its key whole or not at all. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import platformdirs
+from filelock import FileLock
+
+from benchmark.errors import DamagedArtifact, StorageError
+from benchmark.files import require_writable, storage_errors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MANIFEST = "manifest.json"
+ABANDONED_AFTER = 24 * 3600  # seconds after which a folder in tmp/ belongs to no living process
+
+
+def default_cache() -> Path:
+    """``$OODBENCH_CACHE``, else the platform's cache folder."""
+    named = os.environ.get("OODBENCH_CACHE")
+    return Path(named) if named else platformdirs.user_cache_path("oodbench")
+
+
+class Artifact(NamedTuple):
+    """A verified folder of files."""
+
+    key: str
+    folder: Path
+    manifest: dict[str, Any]
+
+    def json(self, name: str) -> Any:
+        """Read the JSON file ``<name>.json``."""
+        return json.loads((self.folder / f"{name}.json").read_bytes())
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Read ``<name>.safetensors``, memory-mapped."""
+        from safetensors.torch import load_file
+
+        return load_file(self.folder / f"{name}.safetensors")
+
+    def sha256(self, file: str) -> str:
+        """Checksum of one file, as the manifest has it."""
+        return str(self.manifest["files"][file]["sha256"])
+
+
+class Draft:
+    """An artifact in the making. Its methods raise `StorageError` if the disk is full or read-only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def json(self, name: str, value: Any) -> None:
+        """Write ``<name>.json``."""
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1)
+        path = self.folder / f"{name}.json"
+        with storage_errors(path):
+            path.write_text(text, encoding="utf-8")
+
+    def tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Write ``<name>.safetensors``."""
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
+        path = self.folder / f"{name}.safetensors"
+        try:
+            with storage_errors(path):
+                save_file({k: t.contiguous() for k, t in tensors.items()}, path)
+        except SafetensorError as error:  # the operating system's refusal, wrapped
+            raise StorageError(f"{path}: {error}") from error
+
+
+class Store:
+    """The artifacts below one folder. Cheap to make; safe to share between processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._verified: set[str] = set()
+
+    def prepare(self) -> None:
+        """Make the folders and clear away what a killed run left half-made.
+
+        Raises
+        ------
+        StorageError
+            If the folder cannot be written.
+        """
+        require_writable(self.root)
+        with storage_errors(self.root):
+            for name in ("objects", "locks", "damaged", "tmp"):
+                (self.root / name).mkdir(exist_ok=True)
+            for folder in (self.root / "tmp").iterdir():
+                if time.time() - folder.stat().st_mtime > ABANDONED_AFTER:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def folder(self, key: str) -> Path:
+        """Where the artifact of `key` lies, or would lie."""
+        return self.root / "objects" / key[:2] / key
+
+    def has(self, key: str) -> bool:
+        """Whether the artifact exists; does not read it."""
+        return (self.folder(key) / MANIFEST).exists()
+
+    def manifest(self, key: str) -> dict[str, Any]:
+        """Read what is known of an artifact, without checking its files.
+
+        Raises
+        ------
+        DamagedArtifact
+            If there is none that can be read.
+        """
+        try:
+            manifest: dict[str, Any] = json.loads((self.folder(key) / MANIFEST).read_bytes())
+            if not {"files", "made"} <= manifest.keys():
+                raise ValueError(f"keys {sorted(manifest)}")
+        except (OSError, ValueError, AttributeError) as error:
+            self.set_aside(key)
+            raise DamagedArtifact(key, f"{MANIFEST}: {type(error).__name__}: {error}") from error
+        return manifest
+
+    def open(self, key: str) -> Artifact:
+        """Open an artifact, its checksums verified once a process.
+
+        Raises
+        ------
+        DamagedArtifact
+            If a file is missing or differs; the artifact has been set aside and must be computed again.
+        """
+        manifest = self.manifest(key)
+        folder = self.folder(key)
+        if key not in self._verified:
+            for name, expected in manifest["files"].items():
+                if not (folder / name).is_file() or _sha256(folder / name) != expected["sha256"]:
+                    self.set_aside(key)
+                    raise DamagedArtifact(key, f"{name} is missing or does not match its checksum")
+            self._verified.add(key)
+        return Artifact(key, folder, manifest)
+
+    def set_aside(self, key: str) -> None:
+        """Move an artifact out of the way, so that it is computed again."""
+        self._verified.discard(key)
+        folder = self.folder(key)
+        if folder.exists():
+            with storage_errors(folder):
+                folder.rename(self.root / "damaged" / f"{key}-{time.time_ns()}")
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Hold the lock of `key`: of several processes that want an artifact, one computes it."""
+        with FileLock(self.root / "locks" / f"{key}.lock"):
+            yield
+
+    @contextmanager
+    def create(self, key: str, made: Mapping[str, Any]) -> Iterator[Draft]:
+        """Fill a `Draft`; at the end of the block it takes its place under `key`, whole.
+
+        `made` goes into the manifest and may be filled while the block runs.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full or the folder read-only. Nothing is left behind.
+        """
+        with storage_errors(self.root):
+            temporary = Path(tempfile.mkdtemp(prefix=f"{key[:12]}-", dir=self.root / "tmp"))
+        try:
+            yield Draft(temporary)
+            with storage_errors(self.root):
+                self._commit(key, temporary, made)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _commit(self, key: str, temporary: Path, made: Mapping[str, Any]) -> None:
+        files = {}
+        for path in sorted(temporary.iterdir()):
+            files[path.name] = {"sha256": _sha256(path), "bytes": path.stat().st_size}
+            _flush(path)
+        manifest = {"key": key, "files": files, "made": dict(made)}
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        _flush(temporary / MANIFEST)
+        temporary.chmod(0o755)
+        final = self.folder(key)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.exists():  # computed afresh on request
+            final.rename(temporary.with_suffix(".replaced"))
+            shutil.rmtree(temporary.with_suffix(".replaced"))
+        temporary.rename(final)
+        _flush(final.parent)
+        self._verified.add(key)
+
+    def usage(self) -> tuple[int, int]:
+        """Count the artifacts, and the bytes of everything below the root."""
+        artifacts = sum(1 for _ in self.root.glob(f"objects/*/*/{MANIFEST}"))
+        return artifacts, sum(p.stat().st_size for p in self.root.rglob("*") if p.is_file())
+
+    def clear(self) -> None:
+        """Delete every artifact.
+
+        Raises
+        ------
+        StorageError
+            If the folder cannot be changed.
+        """
+        with storage_errors(self.root):
+            for name in ("objects", "damaged", "tmp"):
+                if (self.root / name).exists():
+                    shutil.rmtree(self.root / name)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Have the operating system write a file's data, or a folder's entries, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

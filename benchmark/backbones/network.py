@@ -1,0 +1,144 @@
+"""A timm model as the harness sees it: pixels in, logits and penultimate features out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from benchmark.errors import DataError, UsageError
+from methods.base import Head
+from methods.names import did_you_mean
+
+HEAD_TOLERANCE = 1e-3  # spec §0.3: max |z - (h W' + b)|, relative to max(1, max |z|)
+
+
+class Network(nn.Module):
+    """A timm model with its input normalisation as first layer.
+
+    ``network(images)`` maps pixels (N, 3, H, W) in [0, 1] to logits (N, K).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        config = model.pretrained_cfg
+        self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K)."""
+        logits: Tensor = self.model(self._normalised(images))
+        return logits
+
+    def features(self, images: Tensor, *, linear: bool) -> tuple[Tensor, Tensor | None]:
+        """Logits (N, K) and, where the head is linear, penultimate features (N, D) from one pass."""
+        maps = self.model.forward_features(self._normalised(images))
+        if not linear:
+            return self.model.forward_head(maps), None
+        penultimate = self.model.forward_head(maps, pre_logits=True)
+        return self.model.get_classifier()(penultimate), penultimate
+
+    def head(self, images: Tensor) -> Head:
+        """Read the final layer, and check on `images` that it is linear in the penultimate features.
+
+        Spec §0.3: a head that is not (a convolution, a cosine head, several layers) is marked so, and no
+        detector approximates it.
+        """
+        classifier = self.model.get_classifier()
+        if not isinstance(classifier, nn.Linear):
+            return Head.not_linear(f"the final layer is {type(classifier).__name__}, not one linear layer")
+        maps = self.model.forward_features(self._normalised(images))
+        logits = self.model.forward_head(maps)
+        penultimate = self.model.forward_head(maps, pre_logits=True)
+        if penultimate.ndim != 2 or penultimate.shape[1] != classifier.in_features:
+            return Head.not_linear(f"the penultimate features have shape {tuple(penultimate.shape)}")
+        gap = (logits - classifier(penultimate)).abs().max().item()
+        if gap > HEAD_TOLERANCE * max(1.0, logits.abs().max().item()):
+            return Head.not_linear(f"the logits are not linear in the penultimate features (by {gap:.2g})")
+        return Head(classifier.weight.detach(), None if classifier.bias is None else classifier.bias.detach())
+
+    def weights(self) -> dict[str, Tensor]:
+        """The model's parameters and buffers, as timm names them."""
+        return {name: value.detach().contiguous() for name, value in self.model.state_dict().items()}
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+
+def create_network(architecture: str, classes: int, image_size: int, weights: Path | None = None) -> Network:
+    """Make a timm model for `classes` classes and images of side `image_size`, freshly initialised.
+
+    Fresh parameters come from torch's global generator. `weights` names a safetensors file with timm's
+    published parameters, which timm itself adapts (the head is replaced where the class count differs).
+
+    Raises
+    ------
+    UsageError
+        If timm has no such architecture.
+    DataError
+        If the architecture cannot take this image size, or the weights do not fit it.
+    """
+    check_architecture(architecture)
+    options: dict[str, Any] = {"num_classes": classes, "in_chans": 3}
+    default = timm.models.get_pretrained_cfg(architecture)
+    if default is not None and default.fixed_input_size:
+        options["img_size"] = image_size
+    if weights is not None:
+        options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights)}}
+    try:
+        network = Network(timm.create_model(architecture, **options)).eval()
+        with torch.inference_mode():
+            network(torch.zeros(2, 3, image_size, image_size))
+    except Exception as error:  # timm and torch raise whatever the architecture's code raises
+        source = f" with the weights {weights}" if weights else ""
+        raise DataError(f"{architecture} at {image_size}×{image_size} pixels{source}: {error}") from error
+    return network.to(memory_format=torch.channels_last)
+
+
+def check_architecture(architecture: str) -> None:
+    """Refuse a name that timm does not know.
+
+    Raises
+    ------
+    UsageError
+        With the nearest names.
+    """
+    if not timm.is_model(architecture):
+        near = did_you_mean(architecture, timm.list_models()).partition("there are:")[0]
+        raise UsageError(f"timm has no architecture {architecture!r}; {near}see timm.list_models()")
+
+
+def load_weights(network: Network, weights: Mapping[str, Tensor], *, source: str) -> None:
+    """Load the parameters of another network of the same architecture; the classifier stays fresh.
+
+    Raises
+    ------
+    DataError
+        If anything but the classifier is missing or does not fit.
+    """
+    own = network.model.state_dict()
+    classifier = network.model.pretrained_cfg["classifier"]
+    prefixes = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
+    body = {name: value for name, value in weights.items() if not name.startswith(prefixes)}
+    wrong = [
+        name
+        for name, value in own.items()
+        if not name.startswith(prefixes) and (name not in body or body[name].shape != value.shape)
+    ]
+    if wrong:
+        missing = f"{len(wrong)} of {len(own)} parameters missing or misshapen"
+        raise DataError(f"{source}: {missing}, first {wrong[0]}")
+    network.model.load_state_dict(body, strict=False)
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """uint8 images (N, 3, H, W) as floats in [0, 1]."""
+    return images.to(torch.float32).div_(255.0)

@@ -1,0 +1,108 @@
+"""Training: one network, one objective, one seed; deterministic, with its validation history."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from timm.optim._optim_factory import create_optimizer_v2
+from timm.scheduler.scheduler_factory import create_scheduler_v2
+from torch import Tensor
+from torch.nn import functional
+
+from benchmark.backbones.network import Network, to_pixels
+from methods.base import Batch, Objective
+
+
+class TrainingDiverged(ArithmeticError):  # noqa: N818
+    """The loss became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """uint8 images (N, 3, H, W) and class indices (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to: mean training loss, validation accuracy and negative log-likelihood."""
+
+    epoch: int
+    loss: float
+    val_accuracy: float | None
+    val_nll: float | None
+
+
+def train(
+    network: Network,
+    objective: Objective,
+    data: LabelledImages,
+    val: LabelledImages | None,
+    recipe: Mapping[str, Any],
+    order_seed: int,
+) -> list[dict[str, Any]]:
+    """Train `network` in place; return the history, an `Epoch` as dict each.
+
+    `recipe` is a `benchmark.spec.Training`. The images are visited in an order drawn from `order_seed`;
+    every step's learning rate comes from timm's scheduler. The last epoch's weights are kept: no epoch is
+    selected, so validation data never choose weights.
+
+    Raises
+    ------
+    TrainingDiverged
+        If a loss is not finite; names the epoch and the learning rate.
+    """
+    optimizer = create_optimizer_v2(
+        network, opt=recipe["optimizer"], lr=recipe["lr"], weight_decay=recipe["weight_decay"]
+    )
+    steps = max(1, round(len(data.labels) / recipe["batch_size"]))
+    scheduler = None
+    if recipe["scheduler"] != "none":
+        scheduler, _ = create_scheduler_v2(
+            optimizer,
+            sched=recipe["scheduler"],
+            num_epochs=recipe["epochs"],
+            warmup_epochs=recipe["warmup_epochs"],
+            warmup_lr=recipe["lr"] / 100,
+            warmup_prefix=True,
+            min_lr=0.0,
+            step_on_epochs=False,
+            updates_per_epoch=steps,
+        )
+    order = torch.Generator().manual_seed(order_seed)
+    history = []
+    for epoch in range(recipe["epochs"]):
+        network.train()
+        total = 0.0
+        # Equal parts: no batch of one image is left over, which batch normalisation could not take.
+        parts = torch.randperm(len(data.labels), generator=order).tensor_split(steps)
+        for step, part in enumerate(parts, start=epoch * steps):
+            if scheduler is not None:
+                scheduler.step_update(step)
+            loss = objective.loss(network, Batch(to_pixels(data.images[part]), data.labels[part]))
+            total += loss.item() * len(part)
+            if not math.isfinite(total):
+                lr = optimizer.param_groups[0]["lr"]
+                raise TrainingDiverged(f"the loss is {loss.item()} in epoch {epoch + 1} at rate {lr:g}")
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+        accuracy, nll = validate(network, val) if val else (None, None)
+        history.append(asdict(Epoch(epoch + 1, total / len(data.labels), accuracy, nll)))
+    network.eval()
+    return history
+
+
+@torch.inference_mode()
+def validate(network: Network, data: LabelledImages) -> tuple[float, float]:
+    """Accuracy and mean negative log-likelihood in nats."""
+    network.eval()
+    logits = torch.cat([network(to_pixels(part)) for part in torch.split(data.images, 256)])
+    accuracy = (logits.argmax(dim=1) == data.labels).double().mean().item()
+    return accuracy, functional.cross_entropy(logits.double(), data.labels).item()

@@ -1,0 +1,115 @@
+"""Doing one job, in whatever process an engine chooses. It imports nothing heavy before the first job."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from benchmark import jobs
+from benchmark.artifacts import Store
+from benchmark.errors import DamagedArtifact, OodbenchError, StorageError
+from benchmark.plan import Job
+
+THREADS = 1  # for every job, however many run at once: sums must not depend on how they were shared out
+
+
+class Outcome(NamedTuple):
+    """How a job ended."""
+
+    status: Literal["done", "failed", "damaged", "storage"]
+    message: str = ""  # why, unless done; the key of the input, if damaged
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Compute with `THREADS` threads and deterministic algorithms only."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(THREADS)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        with threadpool_limits(THREADS):
+            yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+
+
+def start_worker() -> None:
+    """Prepare a worker process: it ends with its parent, and leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(THREADS)
+    parent = multiprocessing.parent_process()
+
+    def follow_parent() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)  # a killed parent cannot use what would be computed here
+
+    threading.Thread(target=follow_parent, daemon=True).start()
+
+
+def perform(root: Path, job: Job, environment: dict[str, Any], *, fresh: bool) -> Outcome:
+    """Do `job` and put its artifact into the cache, unless another process has done so meanwhile."""
+    store = Store(root)
+    try:
+        with store.lock(job.key):
+            if store.has(job.key) and not fresh:
+                return Outcome("done")
+            inputs = {role: store.open(key) for role, key in job.inputs.items()}
+            made: dict[str, Any] = {
+                "kind": job.kind,
+                "label": job.label,
+                "code": job.code,
+                "environment": environment,
+            }
+            start = time.perf_counter()
+            with store.create(job.key, made) as draft, single_threaded():
+                getattr(jobs, job.kind)(job.config, inputs, draft)
+                made |= {
+                    "seconds": time.perf_counter() - start,
+                    "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "peak_memory_mb": _peak_memory_mb(),
+                }
+    except DamagedArtifact as error:
+        return Outcome("damaged", error.key)
+    except StorageError as error:
+        return Outcome("storage", str(error))
+    except Exception as error:  # one cell's failure must not end the others
+        return Outcome("failed", describe(error))
+    return Outcome("done")
+
+
+def describe(error: Exception) -> str:
+    """One line for people: what went wrong and, where the error does not say it itself, in which line."""
+    from methods.base import MethodError
+
+    if isinstance(error, OodbenchError):
+        return str(error)
+    if isinstance(error, MethodError):
+        return f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if Path(f.filename).parent.name in {"detectors", "objectives"}] or frames
+    where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
+    return f"{type(error).__name__}: {error} ({where})"
+
+
+def _peak_memory_mb() -> float:
+    """Largest resident memory of this process so far; ru_maxrss counts KiB on Linux, bytes on macOS."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

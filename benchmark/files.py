@@ -1,0 +1,67 @@
+"""Writing files so that a crash, a kill or a full disk leaves the old one whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmark.errors import StorageError
+
+_ADVICE = {
+    errno.ENOSPC: "free some space and run again; finished work is kept",
+    errno.EROFS: "choose a folder that can be written",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.ENOTDIR: "a part of the path is a file, expected folders",
+}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into a `StorageError` that names the path."""
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "check the path")
+        raise StorageError(f"{path}: {error.strerror or error}; {advice}") from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file through a temporary one beside it, flushed to disk before it takes the name.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be made or written.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def require_writable(folder: Path) -> None:
+    """Check that files can be made in `folder`, before hours of work depend on it.
+
+    Raises
+    ------
+    StorageError
+        If they cannot.
+    """
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"oodbench")
+            probe.flush()

@@ -1,0 +1,179 @@
+"""From logits and scores to what a record says: the numbers of one network and of one cell."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.metrics.calibration import (
+    calibration_metrics,
+    ece,
+    fit_temperature,
+    reliability,
+    softmax,
+)
+from benchmark.metrics.detection import aupr_out_at_base_rate, detection_metrics, roc_at, selective_risk
+from benchmark.results import (
+    Calibration,
+    Classification,
+    Curves,
+    Detection,
+    Means,
+    Measurement,
+    Reliability,
+    Selective,
+    Shifted,
+)
+from benchmark.seeds import derive_seed
+
+Arrays = Mapping[str, NDArray[Any]]
+
+FPR_GRID = np.linspace(0.0, 1.0, 41) ** 2  # denser where the curves rise
+HISTOGRAM_BINS = 30
+_SHIFT = re.compile(r"shift\.(?P<kind>\w+)\.(?P<severity>\d)")
+
+
+def classification(features: Arrays) -> dict[str, Any]:
+    """Measure a network: accuracy, calibration at T = 1 and at the fitted T, both under every shift.
+
+    `features` has logits (N, K) and labels (N,) of the sets ``val`` and ``test``, the logits of every
+    ``shift.<kind>.<severity>``, and ``shift.rows``, which test images those are.
+    """
+    logits, labels = features["test.logits"], features["test.labels"]
+    temperature = fit_temperature(features["val.logits"], features["val.labels"])
+    plain, scaled = (calibration_metrics(logits, labels, t) for t in (1.0, temperature.value))
+    network = Classification(
+        accuracy=plain.accuracy,
+        n=len(labels),
+        calibration=_calibration(plain),
+        calibration_scaled=_calibration(scaled),
+        temperature=temperature.value,
+        temperature_at_bound=temperature.at_bound,
+        reliability=_reliability(logits, labels, 1.0),
+        reliability_scaled=_reliability(logits, labels, temperature.value),
+    )
+    rows = features["shift.rows"]
+    clean = _accuracy_and_ece(logits[rows], labels[rows])
+    shifts: dict[str, dict[int, Any]] = defaultdict(lambda: {0: clean})
+    for name, kind, severity in _shifts(features, suffix=".logits"):
+        shifts[kind][severity] = _accuracy_and_ece(features[f"{name}.logits"], labels[rows])
+    return {"network": network.model_dump(), "shifts": shifts}
+
+
+def detection(scores: Arrays, network: Mapping[str, Any], groups: Mapping[str, list[str]], seed: int) -> Any:
+    """Measure a cell: the `Measurement` of its scores, as JSON.
+
+    Parameters
+    ----------
+    scores
+        (N,) float64 of ``test``, of every OOD set and every ``shift.<kind>.<severity>``; besides,
+        ``test.correct`` (N,) bool and ``shift.rows``.
+    network
+        What `classification` returned.
+    groups
+        The OOD sets that are near and far.
+    seed
+        For the draws of `aupr_out_b`.
+    """
+    test = scores["test"]
+    sets = {}
+    for group, names in groups.items():
+        for name in names:
+            found = asdict(detection_metrics(test, scores[name]))
+            rng = np.random.default_rng(derive_seed(seed, name))
+            found["aupr_out_b"] = aupr_out_at_base_rate(test, scores[name], rng)
+            sets[name] = Detection.model_validate({"group": group, **found})
+    rows = scores["shift.rows"]
+    at = {("", 0): test[rows]}
+    for name, kind, severity in _shifts(scores, suffix=""):
+        at[kind, severity] = scores[name]
+    robustness = {}
+    for kind, severities in network["shifts"].items():
+        robustness[kind] = [
+            Shifted(
+                severity=int(severity),
+                accuracy=found["accuracy"],
+                ece=found["ece"],
+                auroc_near=_mean_auroc(
+                    at[kind if int(severity) else "", int(severity)], scores, groups["near"]
+                ),
+            )
+            for severity, found in sorted(severities.items())
+        ]
+    return Measurement(
+        classification=Classification.model_validate(network["network"]),
+        detection=sets,
+        near=_means(sets, "near"),
+        far=_means(sets, "far"),
+        selective=Selective(**asdict(selective_risk(test, ~scores["test.correct"]))),
+        robustness=robustness,
+        curves=_curves(scores, groups),
+    ).model_dump()
+
+
+def _calibration(found: Any) -> Calibration:
+    return Calibration(**{name: getattr(found, name) for name in Calibration.model_fields})
+
+
+def _reliability(logits: NDArray[Any], labels: NDArray[Any], temperature: float) -> Reliability:
+    probabilities = softmax(logits, temperature)
+    bins = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
+    filled = bins.count > 0
+    return Reliability(**{name: getattr(bins, name)[filled].tolist() for name in Reliability.model_fields})
+
+
+def _accuracy_and_ece(logits: NDArray[Any], labels: NDArray[Any]) -> dict[str, float]:
+    probabilities = softmax(logits)
+    correct = probabilities.argmax(axis=1) == labels
+    return {"accuracy": float(correct.mean()), "ece": ece(probabilities.max(axis=1), correct)}
+
+
+def _shifts(arrays: Arrays, suffix: str) -> list[tuple[str, str, int]]:
+    """Name, kind and severity of every shifted set."""
+    matches = [
+        _SHIFT.fullmatch(name.removesuffix(suffix)) for name in sorted(arrays) if name.endswith(suffix)
+    ]
+    return [(m[0], m["kind"], int(m["severity"])) for m in matches if m]
+
+
+def _mean_auroc(id_scores: NDArray[Any], scores: Arrays, names: list[str]) -> float:
+    return float(np.mean([detection_metrics(id_scores, scores[name]).auroc for name in names]))
+
+
+def _means(sets: Mapping[str, Detection], group: str) -> Means:
+    members = [found for found in sets.values() if found.group == group]
+    return Means(**{name: float(np.mean([getattr(m, name) for m in members])) for name in Means.model_fields})
+
+
+def _curves(scores: Arrays, groups: Mapping[str, list[str]]) -> Curves:
+    test = scores["test"]
+    pooled = {group: np.concatenate([scores[name] for name in names]) for group, names in groups.items()}
+    # Far scores may lie orders of magnitude away: the outermost bins hold everything beyond.
+    low, high = np.quantile(np.concatenate([test, pooled["near"]]), [0.01, 0.99])
+    margin = 0.1 * (high - low) or 1.0
+    edges = np.linspace(low - margin, high + margin, HISTOGRAM_BINS + 1)
+    roc = {
+        group: np.mean([roc_at(test, scores[name], FPR_GRID) for name in names], axis=0)
+        for group, names in groups.items()
+    }
+    return Curves(
+        fpr=FPR_GRID.tolist(),
+        tpr_near=roc["near"].tolist(),
+        tpr_far=roc["far"].tolist(),
+        score_edges=edges.tolist(),
+        histogram_id=_shares(test, edges),
+        histogram_near=_shares(pooled["near"], edges),
+        histogram_far=_shares(pooled["far"], edges),
+    )
+
+
+def _shares(values: NDArray[Any], edges: NDArray[Any]) -> list[float]:
+    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+    shares: list[float] = (counts / len(values)).tolist()
+    return shares

@@ -1,0 +1,305 @@
+"""Records: what one measured cell is, and how records are written, read and compared.
+
+One file an entry, ``results/<track>/<entry>.json``: small, sorted, reviewable in git. What a run measures is
+`Record.measurement`; it depends on nothing but code, data and seeds. `cost` and `provenance` say what it took
+and where, and are left out when records are compared.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, ValidationError
+
+from benchmark.errors import DataError
+from benchmark.files import write_atomically
+
+SCHEMA: Literal[1] = 1
+NAME = re.compile(r"[a-z0-9][a-z0-9_+.-]*")  # of anything that may become part of a path
+
+
+def _round_to(digits: int) -> AfterValidator:
+    return AfterValidator(lambda value: float(f"{value:.{digits}g}"))
+
+
+HpMode = Literal["published", "declared", "id_val", "proxy_ood", "oracle"]
+Number = Annotated[float, AllowInfNan(False), _round_to(10)]  # rounded once, so that files compare exactly
+Drawn = Annotated[float, AllowInfNan(False), _round_to(4)]  # only ever drawn
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Calibration(_Model):
+    """How well the softmax confidence fits on the ID test images (spec §6); shares in [0, 1]."""
+
+    nll: Number
+    brier: Number  # 0 to 2
+    ece: Number  # 15 equal-width bins
+    rms_calibration: Number  # adaptive bins of 100
+    mad_calibration: Number
+
+
+class Reliability(_Model):
+    """Bins of a reliability diagram; empty bins are left out."""
+
+    lower: list[Drawn]
+    upper: list[Drawn]
+    count: list[int]
+    confidence: list[Drawn]  # mean confidence of the bin
+    accuracy: list[Drawn]
+
+
+class Classification(_Model):
+    """What holds for the network, whatever detector scores it."""
+
+    accuracy: Number
+    n: int  # ID test images
+    calibration: Calibration  # at T = 1
+    calibration_scaled: Calibration  # at T = `temperature`
+    temperature: Number  # fitted on ID validation
+    temperature_at_bound: bool
+    reliability: Reliability  # at T = 1
+    reliability_scaled: Reliability
+
+
+class Detection(_Model):
+    """One OOD set against the ID test images (spec §7); shares in [0, 1], ID is positive."""
+
+    group: Literal["near", "far"]
+    auroc: Number
+    aupr_in: Number
+    aupr_out: Number
+    aupr_out_b: Number  # at OOD:ID = 1:5
+    fpr95: Number
+    fpr95_ood_pos: Number  # OpenOOD's: OOD positive
+    detection_error: Number
+    n_in: int
+    n_out: int
+
+
+class Means(_Model):
+    """Unweighted mean over the OOD sets of a group."""
+
+    auroc: Number
+    aupr_in: Number
+    aupr_out: Number
+    aupr_out_b: Number
+    fpr95: Number
+    fpr95_ood_pos: Number
+    detection_error: Number
+
+
+class Selective(_Model):
+    """Rejecting the ID images that the detector trusts least (spec §7.1)."""
+
+    aurc: Number
+    eaurc: Number
+    aurra: Number
+
+
+class Shifted(_Model):
+    """ID test images under one shift at one severity; severity 0 is the same images unshifted."""
+
+    severity: int
+    accuracy: Number
+    ece: Number
+    auroc_near: Number  # mean over the near-OOD sets, which are not shifted
+
+
+class Curves(_Model):
+    """What the plots need, thinned out: never the source of a number in a table."""
+
+    fpr: list[Drawn]
+    tpr_near: list[Drawn]  # mean over the sets of the group, at `fpr`
+    tpr_far: list[Drawn]
+    score_edges: list[Drawn]  # of the histograms' bins
+    histogram_id: list[Drawn]  # share of the images in each bin
+    histogram_near: list[Drawn]  # pooled over the sets of the group
+    histogram_far: list[Drawn]
+
+
+class Measurement(_Model):
+    """Everything a cell measured."""
+
+    classification: Classification
+    detection: dict[str, Detection]  # by OOD set
+    near: Means
+    far: Means
+    selective: Selective
+    robustness: dict[str, list[Shifted]]  # by shift, severities ascending from 0
+    curves: Curves
+
+
+class Cost(_Model):
+    """Wall seconds of the cell's own jobs, and the largest resident memory of their processes."""
+
+    pretrain_seconds: Drawn | None = None  # None where nothing was pre-trained
+    train_seconds: Drawn
+    extract_seconds: Drawn
+    score_seconds: Drawn
+    measure_seconds: Drawn
+    peak_memory_mb: Drawn
+
+
+class Environment(_Model):
+    """Where and with what something was computed."""
+
+    oodbench: str
+    commit: str | None = None  # git commit, with "+changes" if the working tree differed; None outside a checkout
+    python: str
+    platform: str
+    processor: str
+    cores: int
+    accelerator: str | None = None
+    libraries: dict[str, str]
+
+
+class Provenance(_Model):
+    """What made a record."""
+
+    date: str  # when it was measured, ISO 8601, UTC
+    measured_in: str  # key into `RecordFile.environments`
+    trained_in: str
+    checkpoint: str  # SHA-256 of the network's weights
+    method_source: str  # hash of the code that computed the scores
+    data: dict[str, str]  # content fingerprint of every image set
+    seeds: dict[str, int]  # by purpose
+
+
+class Record(_Model):
+    """One cell."""
+
+    backbone: str
+    init: str
+    seed: int
+    status: Literal["measured", "failed", "not_applicable"]
+    reason: str | None = None  # why, unless measured
+    key: str  # content key of the measurement: equal keys, equal measurements
+    hyperparameters: dict[str, Any] = {}  # all of the detector's
+    # Spec §0.5, and "declared" for values that leaderboard.yaml sets by hand.
+    hp_mode: HpMode = "published"
+    measurement: Measurement | None = None
+    cost: Cost | None = None
+    provenance: Provenance | None = None
+
+    @property
+    def cell(self) -> tuple[str, str, int]:
+        """What tells this record from the others of its file."""
+        return self.backbone, self.init, self.seed
+
+    def same_result(self, other: Record) -> bool:
+        """Whether both say the same about the cell, leaving out cost and provenance."""
+        volatile = {"cost", "provenance"}
+        return self.model_dump(exclude=volatile) == other.model_dump(exclude=volatile)
+
+
+class RecordFile(_Model):
+    """All records of one entry on one track."""
+
+    schema_version: Literal[1] = SCHEMA
+    track: str
+    entry: str
+    objective: str
+    detector: str
+    environments: dict[str, Environment]
+    records: list[Record]
+
+    @property
+    def measured(self) -> list[Record]:
+        """The records that carry a measurement."""
+        return [r for r in self.records if r.measurement is not None]
+
+
+class Cell(NamedTuple):
+    """One measurement: track × backbone × init × seed × entry."""
+
+    track: str
+    backbone: str
+    init: str
+    seed: int
+    entry: str
+
+    def __str__(self) -> str:
+        return f"{self.track} {self.backbone} {self.init} seed {self.seed} {self.entry}"
+
+
+def record_path(results: Path, track: str, entry: str) -> Path:
+    """Where the records of an entry lie. Names are checked, so that they never leave `results`."""
+    for name in (track, entry):
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be part of a path; expected {NAME.pattern}")
+    return results / track / f"{entry}.json"
+
+
+def read_records(path: Path) -> RecordFile:
+    """Read one record file.
+
+    Raises
+    ------
+    DataError
+        If it is not JSON or not of this schema: names the file, the place and what was expected.
+    """
+    try:
+        return RecordFile.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise DataError(f"{path}: {place}: {first['msg']}; expected records of schema {SCHEMA}") from error
+
+
+def read_all(results: Path) -> list[RecordFile]:
+    """Read every record file below `results`, sorted by path; an absent folder has none."""
+    return [read_records(path) for path in sorted(results.glob("*/*.json"))]
+
+
+def merge(old: RecordFile | None, new: RecordFile) -> RecordFile:
+    """Put new records into a file: each replaces that of its cell.
+
+    A record that says the same as the old one leaves the old one as it is, with its provenance, so that a
+    repeated run changes no file. A failed attempt never replaces a measurement of the same content key.
+    """
+    records = {} if old is None else {r.cell: r for r in old.records}
+    for record in new.records:
+        before = records.get(record.cell)
+        retried = before is not None and record.status == "failed" and before.key == record.key
+        if before is None or not (retried or before.same_result(record)):
+            records[record.cell] = record
+    ordered = [records[cell] for cell in sorted(records)]
+    environments = {**(old.environments if old else {}), **new.environments}
+    used = {e for r in ordered if r.provenance for e in (r.provenance.measured_in, r.provenance.trained_in)}
+    return new.model_copy(
+        update={"records": ordered, "environments": {k: environments[k] for k in sorted(used)}}
+    )
+
+
+def write_records(path: Path, file: RecordFile) -> bool:
+    """Write a record file atomically unless it says that already; tells whether it wrote.
+
+    Raises
+    ------
+    StorageError
+        If the folder is read-only or full.
+    """
+    text = _compact_json(file.model_dump(exclude_none=True)) + "\n"
+    if path.exists() and path.read_text() == text:
+        return False
+    write_atomically(path, text)
+    return True
+
+
+def _compact_json(value: Any, indent: int = 0) -> str:
+    """JSON with one key a line, and a list of numbers on one line."""
+    pad, end = "\n" + " " * (indent + 1), "\n" + " " * indent
+    if isinstance(value, dict) and value:
+        inner = (f"{json.dumps(k)}: {_compact_json(v, indent + 1)}" for k, v in value.items())
+        return "{" + ",".join(pad + item for item in inner) + end + "}"
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+        return "[" + ",".join(pad + _compact_json(v, indent + 1) for v in value) + end + "]"
+    return json.dumps(value, allow_nan=False)

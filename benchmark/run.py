@@ -1,0 +1,177 @@
+"""A run: plan in, records out. What is finished is written however the run ends."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.artifacts import Store
+from benchmark.engines.local import ATTEMPTS, LocalEngine, OnEvent
+from benchmark.environment import environment, environment_id
+from benchmark.errors import DamagedArtifact, StorageError
+from benchmark.files import require_writable
+from benchmark.plan import Kind, Plan, PlannedCell
+from benchmark.results import (
+    Cell,
+    Cost,
+    Environment,
+    Provenance,
+    Record,
+    RecordFile,
+    merge,
+    read_records,
+    record_path,
+    write_records,
+)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to."""
+
+    records: Mapping[Cell, Record]
+    written: list[Path]  # record files that changed
+
+
+def run_plan(
+    plan: Plan, *, cache: Path, results: Path, workers: int, on_event: OnEvent, fresh: bool = False
+) -> Summary:
+    """Measure every cell of the plan that the cache does not hold, and write the records.
+
+    Raises
+    ------
+    StorageError
+        If the cache or the results cannot be written; finished work stays in the cache.
+    DataError
+        If a record file that is to be updated cannot be read; nothing has been computed then.
+    KeyboardInterrupt
+        After the records of all finished cells have been written.
+    """
+    store = Store(cache)
+    store.prepare()
+    for path in {record_path(results, c.cell.track, c.cell.entry) for c in plan.cells}:
+        require_writable(path.parent)
+        if path.exists():
+            read_records(path)
+    engine = LocalEngine(store, workers, environment().model_dump())
+    try:
+        for _ in range(ATTEMPTS):
+            failures = engine.run(plan.jobs, wanted_keys(plan), on_event, fresh=fresh)
+            records, environments = _collect(plan, store, failures)
+            if len(records) == len(plan.cells):
+                break
+            fresh = False  # only what turned out to be damaged is computed again
+    except (KeyboardInterrupt, StorageError):
+        _write(plan, store, results, *_collect(plan, store, {}))
+        raise
+    return Summary(records, _write(plan, store, results, records, environments))
+
+
+def wanted_keys(plan: Plan) -> list[str]:
+    """Every artifact that the records of the plan's cells draw on."""
+    keys = (key for cell in plan.cells for key in (*cell.data.values(), *cell.chain.values()))
+    return list(dict.fromkeys(keys))
+
+
+def _collect(
+    plan: Plan, store: Store, failures: Mapping[str, str]
+) -> tuple[dict[Cell, Record], dict[str, Environment]]:
+    """The records of all finished and failed cells, and where they were made."""
+    records: dict[Cell, Record] = {}
+    environments: dict[str, Environment] = {}
+    for planned in plan.cells:
+        reason = next((failures[key] for key in planned.chain.values() if key in failures), None)
+        if reason is None:
+            try:
+                records[planned.cell] = _measured(planned, plan, store, environments)
+            except DamagedArtifact:
+                continue  # not finished; what is damaged has been set aside
+        else:
+            records[planned.cell] = _record(planned, status="failed", reason=reason)
+    return records, environments
+
+
+def _measured(planned: PlannedCell, plan: Plan, store: Store, environments: dict[str, Environment]) -> Record:
+    """The record of a finished cell; adds to `environments`."""
+    made = {kind: store.manifest(key)["made"] for kind, key in planned.chain.items()}
+    places = {}
+    for kind in (Kind.MEASURE, Kind.TRAIN):
+        place = Environment.model_validate(made[kind]["environment"])
+        places[kind] = environment_id(place)
+        environments[places[kind]] = place
+    outcome = store.open(planned.chain[Kind.MEASURE]).json("cell")
+    cost = Cost(
+        pretrain_seconds=made[Kind.PRETRAIN]["seconds"] if Kind.PRETRAIN in made else None,
+        train_seconds=made[Kind.TRAIN]["seconds"],
+        extract_seconds=made[Kind.EXTRACT]["seconds"],
+        score_seconds=made[Kind.SCORE]["seconds"],
+        measure_seconds=made[Kind.CLASSIFY]["seconds"] + made[Kind.MEASURE]["seconds"],
+        peak_memory_mb=max(m["peak_memory_mb"] for m in made.values()),
+    )
+    provenance = Provenance(
+        date=made[Kind.MEASURE]["date"],
+        measured_in=places[Kind.MEASURE],
+        trained_in=places[Kind.TRAIN],
+        checkpoint=store.manifest(planned.chain[Kind.TRAIN])["files"]["model.safetensors"]["sha256"],
+        method_source=plan.jobs[planned.chain[Kind.SCORE]].code,
+        data={name: store.open(key).json("card")["fingerprint"] for name, key in planned.data.items()},
+        seeds=dict(planned.seeds),
+    )
+    return _record(
+        planned,
+        status=outcome["status"],
+        reason=outcome.get("reason"),
+        measurement=outcome.get("measurement"),
+        cost=cost,
+        provenance=provenance,
+    )
+
+
+def _record(planned: PlannedCell, **fields: Any) -> Record:
+    return Record(
+        backbone=planned.cell.backbone,
+        init=planned.cell.init,
+        seed=planned.cell.seed,
+        key=planned.key,
+        hyperparameters=planned.hyperparameters,
+        hp_mode=planned.hp_mode,
+        **fields,
+    )
+
+
+def _write(
+    plan: Plan,
+    store: Store,
+    results: Path,
+    records: Mapping[Cell, Record],
+    environments: dict[str, Environment],
+) -> list[Path]:
+    """Merge records into their files; return those that changed."""
+    files: dict[tuple[str, str], RecordFile] = {}
+    for planned in plan.cells:
+        cell = planned.cell
+        if cell in records:
+            file = files.setdefault(
+                (cell.track, cell.entry),
+                RecordFile(
+                    track=cell.track,
+                    entry=cell.entry,
+                    objective=planned.entry.objective,
+                    detector=planned.entry.detector,
+                    environments=environments,
+                    records=[],
+                ),
+            )
+            file.records.append(records[cell])
+    written = []
+    for (track, entry), new in files.items():
+        path = record_path(results, track, entry)
+        # Two runs may update one file: reading and writing it is one step.
+        with store.lock(f"records-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}"):
+            old = read_records(path) if path.exists() else None
+            if write_records(path, merge(old, new)):
+                written.append(path)
+    return written

@@ -1,0 +1,1 @@
+"""Detectors: how one image gets one score, higher = more in-distribution. One file each."""

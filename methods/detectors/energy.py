@@ -1,0 +1,47 @@
+"""Energy score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods.base import Detector, Features, Paper, Signal
+from methods.registry import register
+
+
+@register("energy")
+@dataclass(frozen=True)
+class Energy(Detector):
+    r"""Negative free energy: the log-partition function of the logits (Liu et al. 2020, eq. 4).
+
+    .. math:: s = T \log \sum_k \exp(z_k / T)
+
+    Shapes: logits (N, K) → scores (N,). Cost: O(NK). Deviations from the paper: none; it stores the energy
+    :math:`E = -s`, so higher scores mean more in-distribution here.
+
+    Parameters
+    ----------
+    temperature
+        T > 0, in the units of the logits.
+    """
+
+    temperature: float = 1.0
+
+    paper = Paper(
+        title="Energy-based Out-of-distribution Detection",
+        authors="W. Liu, X. Wang, J. Owens, Y. Li",
+        venue="NeurIPS",
+        year=2020,
+        arxiv="2010.03759",
+    )
+    needs = frozenset({Signal.LOGITS})
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"temperature: expected a number above 0, got {self.temperature}")
+
+    def score(self, features: Features) -> Tensor:
+        """Score logits (N, K): (N,) float64."""
+        return self.temperature * torch.logsumexp(features.logits.double() / self.temperature, dim=1)

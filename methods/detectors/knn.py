@@ -1,0 +1,92 @@
+"""Distance to the k-th nearest training feature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from methods.base import Detector, Features, Head, HyperparameterError, Paper, Signal, fitted
+from methods.registry import register
+
+SIMILARITIES = 2**24  # held at once: 128 MiB
+
+
+@register("knn")
+@dataclass(frozen=True)
+class KNN(Detector):
+    r"""Distance to the k-th nearest training image on the sphere of normalised features (Sun et al. 2022).
+
+    .. math::
+        \hat h &= h / \max(\lVert h \rVert, 10^{-12}) \\
+        s &= -\lVert \hat h - \hat h_{(k)} \rVert
+
+    where :math:`\hat h_{(k)}` is the k-th nearest of the M training features (the bank), counted from 1. On
+    the sphere :math:`d^2 = 2 - 2 \langle \hat h, \hat h_i \rangle`, so the neighbour is found by inner
+    products; its distance is then taken from the difference, because the identity has lost half of the digits
+    where d is small.
+
+    Shapes: features (N, D) → scores (N,). Cost: O(NMD), in blocks of rows that hold 2²⁴ inner products at
+    once.
+
+    Parameters
+    ----------
+    k
+        Which neighbour, at least 1. None takes 0.1 % of a bank of more than 5000 images and else 1 %, rounded
+        (a half to even), at least 1: the published 50 for the 50,000 of CIFAR-10.
+
+    Deviations from the paper: the whole training set is the bank (α = 100 %). Where references disagree:
+    FAISS returns the squared distance (same ranking); some code adds 1e-10 after the division, or does not
+    normalise.
+    """
+
+    k: int | None = None
+
+    used_k: int = fitted()
+    bank: Tensor = fitted()  # (M, D), normalised
+
+    paper = Paper(
+        title="Out-of-Distribution Detection with Deep Nearest Neighbors",
+        authors="Y. Sun, Y. Ming, X. Zhu, Y. Li",
+        venue="ICML",
+        year=2022,
+        arxiv="2204.06507",
+    )
+    needs = frozenset({Signal.PENULTIMATE})
+
+    def __post_init__(self) -> None:
+        if self.k is not None and self.k < 1:
+            raise ValueError(f"k: expected None or at least 1, got {self.k}")
+
+    def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:
+        """Normalise and keep the training features.
+
+        Raises
+        ------
+        HyperparameterError
+            If `k` is larger than the number of training images.
+        """
+        size = len(train)
+        share = 0.001 if size > 5000 else 0.01
+        k = max(1, round(share * size)) if self.k is None else self.k
+        if k > size:
+            raise HyperparameterError(f"k: expected at most the number of training images, {size}, got {k}")
+        return self.with_state(used_k=k, bank=_normalise(train))
+
+    def score(self, features: Features) -> Tensor:
+        """Score penultimate features (N, D): (N,) float64."""
+        rows = max(1, SIMILARITIES // len(self.bank))
+        return -torch.cat([self._distance(h) for h in torch.split(_normalise(features), rows)])
+
+    def _distance(self, h: Tensor) -> Tensor:
+        similarity = h @ self.bank.T  # (n, M)
+        neighbour = torch.topk(similarity, self.used_k, dim=1).indices[:, -1]
+        distance: Tensor = torch.linalg.vector_norm(h - self.bank[neighbour], dim=1)
+        return distance
+
+
+def _normalise(features: Features) -> Tensor:
+    return functional.normalize(features.penultimate.double(), dim=1, eps=1e-12)

@@ -1,0 +1,389 @@
+"""oodbench: a benchmark leaderboard suite for out-of-distribution detection.
+
+The face of the suite: the ``oodbench`` command line, and what a library user imports::
+
+    from oodbench import Features, Head, detector, detection_metrics
+
+Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from benchmark.metrics import detection_metrics
+    from benchmark.plan import Plan
+    from benchmark.results import read_all
+    from benchmark.spec import Spec, load_spec
+    from methods.base import (
+        Detector,
+        Features,
+        GradientDetector,
+        Head,
+        NotApplicable,
+        Objective,
+        Paper,
+        Signal,
+    )
+    from methods.registry import detector, detectors, objective, objectives, register
+
+__all__ = [
+    "Detector",
+    "Features",
+    "GradientDetector",
+    "Head",
+    "NotApplicable",
+    "Objective",
+    "Paper",
+    "Signal",
+    "detection_metrics",
+    "detector",
+    "detectors",
+    "load_spec",
+    "objective",
+    "objectives",
+    "read_all",
+    "register",
+]
+_HOME = {  # of what is not in methods.base
+    "detection_metrics": "benchmark.metrics",
+    "detector": "methods.registry",
+    "detectors": "methods.registry",
+    "load_spec": "benchmark.spec",
+    "objective": "methods.registry",
+    "objectives": "methods.registry",
+    "read_all": "benchmark.results",
+    "register": "methods.registry",
+}
+ROOMS = ("benchmark", "methods", "reports")
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'oodbench' has no attribute {name!r}")
+    refuse_shadows()
+    return getattr(importlib.import_module(_HOME.get(name, "methods.base")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
+def refuse_shadows() -> None:
+    """Check that `benchmark`, `methods` and `reports` are ours and not another package of that name.
+
+    Raises
+    ------
+    ImportError
+        Names the file that shadows ours.
+    """
+    here = Path(__file__).resolve().parent
+    for room in ROOMS:
+        spec = importlib.util.find_spec(room)
+        origin = Path(spec.origin).resolve() if spec and spec.origin else None
+        if origin is None or origin.parent.parent != here:
+            seen = origin or (list(spec.submodule_search_locations or []) if spec else "nothing")
+            raise ImportError(
+                f"oodbench needs its own package {room!r} in {here}, but Python finds {seen}. Run from "
+                f"another folder, rename what is there, or give oodbench a virtual environment of its own."
+            )
+
+
+app = typer.Typer(
+    name="oodbench",
+    help="Measure out-of-distribution detectors on seeded networks, and build the leaderboard.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Leaderboard = Annotated[
+    Path | None,
+    typer.Option("--leaderboard", help="Leaderboard file; else ./leaderboard.yaml, else our own."),
+]
+Tracks = Annotated[list[str] | None, typer.Option("--track", help="Only this track; repeat for more.")]
+Entries = Annotated[list[str] | None, typer.Option("--entry", help="Only this entry; repeat for more.")]
+Backbones = Annotated[
+    list[str] | None, typer.Option("--backbone", help="Only this backbone; repeat for more.")
+]
+Inits = Annotated[list[str] | None, typer.Option("--init", help="Only this init; repeat for more.")]
+Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Only this seed; repeat for more.")]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="Cache folder; else $OODBENCH_CACHE, else the platform's.")
+]
+Results = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
+Site = Annotated[Path, typer.Option("--site", help="Folder of the pages.")]
+
+
+@app.command()
+def run(
+    everything: Annotated[bool, typer.Option("--all", help="Everything on the leaderboard.")] = False,
+    track: Tracks = None,
+    entry: Entries = None,
+    backbone: Backbones = None,
+    init: Inits = None,
+    seed: Seeds = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Jobs at a time; else one for each core.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and stop.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what the cache holds.")] = False,
+    results: Results = Path("results"),
+    site: Site = Path("site"),
+    cache: Cache = None,
+    leaderboard: Leaderboard = None,
+) -> None:
+    """Measure what the cache does not hold yet, write the records, and build the site."""
+    from benchmark.artifacts import default_cache
+    from benchmark.engines.local import LocalEngine
+    from benchmark.errors import UsageError
+    from benchmark.files import require_writable
+    from benchmark.plan import Kind
+    from benchmark.run import run_plan, wanted_keys
+    from reports.console import Progress, summary
+
+    chosen = (track, entry, backbone, init, seed)
+    if not everything and not any(chosen):
+        raise UsageError(
+            "nothing to run: give --all, or choose with --track, --entry, --backbone, --init, --seed"
+        )
+    if everything and any(chosen):
+        raise UsageError("--all means everything; leave it out to choose a part")
+    spec, _ = _spec(leaderboard)
+    plan = _plan(spec, *chosen)
+    folder = cache or default_cache()
+    if dry_run:
+        _out().print(_plan_table(plan, folder, fresh=fresh))
+        return
+    workers = jobs or _cores()
+    require_writable(site)
+    from benchmark.artifacts import Store
+
+    missing = LocalEngine(Store(folder), workers, {}).missing(plan.jobs, wanted_keys(plan), fresh=fresh)
+    if any(job.kind in (Kind.PRETRAIN, Kind.TRAIN) for job in missing):
+        _check_architectures(spec, plan)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with Progress(_err(), missing, workers) as progress:
+        done = run_plan(
+            plan, cache=folder, results=results, workers=workers, on_event=progress.on_event, fresh=fresh
+        )
+    _out().print(summary(done.records))
+    _build(spec, results, site)
+    failed = [record for record in done.records.values() if record.status == "failed"]
+    if failed:
+        _err().print(
+            f"{len(failed)} of {len(done.records)} cells failed; the others are finished", style="red"
+        )
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    track: Tracks = None,
+    entry: Entries = None,
+    backbone: Backbones = None,
+    init: Inits = None,
+    seed: Seeds = None,
+    cache: Cache = None,
+    leaderboard: Leaderboard = None,
+) -> None:
+    """Say what `run` would do: cells, jobs, and what the cache holds already."""
+    from benchmark.artifacts import default_cache
+
+    spec, _ = _spec(leaderboard)
+    made = _plan(spec, track, entry, backbone, init, seed)
+    _out().print(_plan_table(made, cache or default_cache(), fresh=False))
+
+
+@app.command()
+def report(
+    results: Results = Path("results"), site: Site = Path("site"), leaderboard: Leaderboard = None
+) -> None:
+    """Build the site from the records, computing nothing."""
+    _build(_spec(leaderboard)[0], results, site)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str | None, typer.Argument(help="methods, detectors, objectives, tracks, datasets or backbones")
+    ] = None,
+    leaderboard: Leaderboard = None,
+) -> None:
+    """List methods, tracks, datasets and backbones."""
+    from benchmark.errors import UsageError
+    from methods.names import did_you_mean
+
+    kinds = ("detectors", "objectives", "tracks", "datasets", "backbones")
+    if what is not None and what not in ("methods", *kinds):
+        raise UsageError(f"no list of {what!r}; {did_you_mean(what, ('methods', *kinds))}")
+    shown = kinds if what is None else kinds[:2] if what == "methods" else (what,)
+    from reports.catalog import listing
+
+    spec, _ = _spec(leaderboard)
+    for kind in shown:
+        _out().print(listing(kind, spec))
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str, typer.Argument(help="A detector, objective, track, dataset, backbone, init or entry.")
+    ],
+    leaderboard: Leaderboard = None,
+) -> None:
+    """Show everything known under a name: a method's paper and settings, a dataset's card, a track's sets."""
+    from reports.catalog import cards
+
+    spec, _ = _spec(leaderboard)
+    for card in cards(name, spec):
+        _out().print(card)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of leaderboard.yaml."""
+    from benchmark.spec import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+@app.command("cache")
+def cache_(
+    clear: Annotated[bool, typer.Option("--clear", help="Delete every artifact.")] = False,
+    cache: Cache = None,
+) -> None:
+    """Say where the cache is and how large, or clear it."""
+    from benchmark.artifacts import Store, default_cache
+
+    store = Store(cache or default_cache())
+    if clear:
+        store.clear()
+    artifacts, size = store.usage()
+    _out().print(f"{store.root}: {artifacts} artifacts, {size / 1e6:.0f} MB", soft_wrap=True, highlight=False)
+
+
+def main() -> None:
+    """Run the command line; a failure is one clear message and an exit code, never a traceback."""
+    try:
+        refuse_shadows()
+    except ImportError as error:
+        typer.echo(f"oodbench: {error}", err=True)
+        sys.exit(1)
+    from benchmark.errors import OodbenchError
+
+    try:
+        app()
+    except OodbenchError as error:
+        typer.echo(f"oodbench: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo(
+            "oodbench: interrupted; what is finished is kept, the same command goes on from there", err=True
+        )
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def find_leaderboard(named: Path | None) -> Path:
+    """The named file, else ./leaderboard.yaml, else the one that came with the installation."""
+    if named is not None:
+        return named
+    beside = Path(__file__).parent / "leaderboard.yaml"
+    for path in (Path("leaderboard.yaml"), beside):
+        if path.is_file():
+            return path
+    try:
+        for file in distribution("oodbench").files or ():
+            if file.name == "leaderboard.yaml":
+                return Path(str(file.locate())).resolve()
+    except PackageNotFoundError:
+        pass
+    from benchmark.errors import UsageError
+
+    raise UsageError("no leaderboard.yaml here nor with the installation; name one with --leaderboard")
+
+
+def _spec(named: Path | None) -> tuple[Spec, Path]:
+    from benchmark.spec import load_spec
+
+    path = find_leaderboard(named)
+    return load_spec(path), path
+
+
+def _plan(spec: Spec, *chosen: Iterable[Any] | None) -> Plan:
+    from benchmark.plan import Selection, make_plan
+
+    return make_plan(spec, Selection(*(tuple(part or ()) for part in chosen)))
+
+
+def _plan_table(plan: Plan, cache: Path, *, fresh: bool) -> Table:
+    from benchmark.artifacts import Store
+    from benchmark.engines.local import LocalEngine
+    from benchmark.run import wanted_keys
+    from reports.console import plan_table
+
+    missing = LocalEngine(Store(cache), 1, {}).missing(plan.jobs, wanted_keys(plan), fresh=fresh)
+    return plan_table(plan, missing)
+
+
+def _check_architectures(spec: Spec, plan: Plan) -> None:
+    """Refuse names that timm does not know, before anything is computed."""
+    from benchmark.backbones.network import check_architecture
+    from benchmark.errors import SpecError, UsageError
+
+    for name in {planned.cell.backbone for planned in plan.cells}:
+        try:
+            check_architecture(spec.backbones[name].architecture)
+        except UsageError as error:
+            raise SpecError(f"{spec.where('backbones', name, 'architecture')}: {error}") from error
+
+
+def _build(spec: Spec, results: Path, site: Path) -> None:
+    from benchmark.results import read_all
+    from reports.site import build_site
+
+    build_site(spec, read_all(results), site, generated=datetime.now(UTC))
+    _out().print(f"Leaderboard: {site / 'index.html'}", soft_wrap=True, highlight=False)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _out() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+def _err() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""What the command line lists and shows: methods, datasets, tracks, backbones."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from benchmark.datasets import DatasetCard, dataset, dataset_names
+from benchmark.errors import UsageError
+from benchmark.plan import image_config
+from benchmark.spec import Spec
+from methods.base import Method
+from methods.names import did_you_mean
+
+
+def listing(kind: str, spec: Spec) -> Table:
+    """A table of all `kind`: detectors, objectives, tracks, datasets or backbones."""
+    return {
+        "detectors": lambda: _methods("detectors"),
+        "objectives": lambda: _methods("objectives"),
+        "tracks": lambda: _tracks(spec),
+        "datasets": _datasets,
+        "backbones": lambda: _backbones(spec),
+    }[kind]()
+
+
+def cards(name: str, spec: Spec) -> list[RenderableType]:
+    """Everything that bears `name`.
+
+    Raises
+    ------
+    UsageError
+        If nothing does; suggests the nearest.
+    """
+    from methods import registry
+
+    detectors, objectives = registry.detectors(), registry.objectives()
+    families: list[tuple[str, Any, Callable[[Any], RenderableType]]] = [
+        ("Detector", detectors, _method_card),
+        ("Objective", objectives, _method_card),
+        ("Track", spec.tracks, lambda _: _track_card(name, spec)),
+        ("Dataset", dataset_names(), lambda _: _dataset_card(dataset(name).card)),
+        ("Entry", spec.entries, _settings),
+        ("Backbone", spec.backbones, _settings),
+        ("Init", spec.inits, _settings),
+    ]
+    found: list[RenderableType] = []
+    for title, members, card in families:
+        if name in members:
+            member = members[name] if isinstance(members, dict) else name
+            found.append(Panel(card(member), title=f"{title} {escape(name)}", title_align="left"))
+    if not found:
+        known = dict.fromkeys(key for _, members, _ in families for key in members)
+        raise UsageError(f"nothing is called {name!r}; {did_you_mean(name, known)}")
+    return found
+
+
+def _methods(family: str) -> Table:
+    from methods import registry
+
+    table = _table(family.capitalize(), "Name", "Summary", "Published")
+    classes: dict[str, type[Method]] = dict(getattr(registry, family)())
+    for name, cls in classes.items():
+        paper = cls.paper
+        table.add_row(name, _summary(cls), f"{paper.venue} {paper.year}")
+    for module, error in registry.broken().items():
+        if f".{family}." in module:
+            table.add_row(module.rpartition(".")[2], Text(f"cannot be loaded: {error}", style="red"), "")
+    return table
+
+
+def _tracks(spec: Spec) -> Table:
+    table = _table("Tracks", "Name", "Title", "ID", "Near OOD", "Far OOD", "Networks")
+    for name, track in spec.tracks.items():
+        networks = len(track.backbones) * len(track.inits) * len(track.seeds)
+        table.add_row(
+            name, track.title, track.id.dataset, ", ".join(track.near), ", ".join(track.far), str(networks)
+        )
+    return table
+
+
+def _datasets() -> Table:
+    table = _table("Datasets", "Name", "Title", "Images", "Licence", "Use")
+    for name in dataset_names():
+        card = dataset(name).card
+        use = "training outliers" if card.outlier_source else "ID or OOD"
+        table.add_row(name, card.title, f"{card.size:,}", card.licence, use)
+    return table
+
+
+def _backbones(spec: Spec) -> Table:
+    table = _table("Backbones", "Name", "timm architecture", "Tracks")
+    for name, backbone in spec.backbones.items():
+        tracks = ", ".join(key for key, track in spec.tracks.items() if name in track.backbones)
+        table.add_row(name, backbone.architecture, tracks or "none")
+    return table
+
+
+def _method_card(cls: type[Method]) -> RenderableType:
+    paper = cls.paper
+    arxiv = f", arXiv {paper.arxiv}" if paper.arxiv else ""
+    lines = [
+        inspect.cleandoc(cls.__doc__ or ""),
+        "",
+        f"Paper: {paper.authors}, “{paper.title}”, {paper.venue} {paper.year}{arxiv}",
+    ]
+    needs = getattr(cls, "needs", None)
+    if needs is not None:
+        lines.append(f"Needs: {', '.join(sorted(needs)) or 'images and gradients'}")
+    defaults = ", ".join(f"{k} = {v!r}" for k, v in cls.configure({}).hyperparameters().items())
+    lines += [f"Hyper-parameters: {defaults or 'none'}", f"Source: {inspect.getsourcefile(cls)}"]
+    return Text("\n".join(lines))
+
+
+def _track_card(name: str, spec: Spec) -> RenderableType:
+    track = spec.tracks[name]
+    table = _table("", "Set", "Role", "Dataset", "Images", "Fingerprint")
+    for role, item, source in _sets(name, spec):
+        config = image_config(name, track.image_size, item, source)
+        images = dataset(source.dataset).build(config["image_size"], config["n"], config["seed"])
+        if source.classes is not None:
+            images = images.subset([i for i, y in enumerate(images.labels) if y in source.classes])
+        classes = "" if source.classes is None else f", classes {', '.join(map(str, source.classes))}"
+        table.add_row(item, role, source.dataset + classes, f"{len(images):,}", images.fingerprint()[:16])
+    split, shifts = track.split, track.shifts
+    recipe = ", ".join(f"{key} {value}" for key, value in track.training.model_dump().items())
+    lines = [
+        track.title,
+        f"{track.image_size}×{track.image_size} pixels, 3 channels",
+        f"ID split: {split.train_per_class} a class train, {split.val_per_class} validate, the rest tests. "
+        "The test set is the same for every seed.",
+        f"Shifts ({shifts.scale} severities 1 to 5): {', '.join(shifts.kinds)}, on "
+        f"{shifts.images_per_class} test images a class",
+        f"Training: {recipe}",
+        f"Backbones: {', '.join(track.backbones)}; inits: {', '.join(track.inits)}; "
+        f"seeds: {', '.join(map(str, track.seeds))}",
+        f"Entries: {', '.join(track.entries)}",
+    ]
+    return Group(Text("\n".join(lines)), table)
+
+
+def _sets(name: str, spec: Spec) -> Iterator[tuple[str, str, Any]]:
+    track = spec.tracks[name]
+    yield "ID", "id", track.id
+    for role, sets in (("near OOD", track.near), ("far OOD", track.far), ("outliers", track.outliers)):
+        for item, source in sets.items():
+            yield role, item, source
+
+
+def _dataset_card(card: DatasetCard) -> RenderableType:
+    lines = [
+        card.title,
+        card.description,
+        f"Images: {card.size:,}" + (f", classes {', '.join(card.class_names)}" if card.labelled else ""),
+        f"Source: {card.source}",
+        f"Licence: {card.licence}",
+        f"Cite: {card.citation}",
+        card.notes,
+        "For training outliers only, never a test set." if card.outlier_source else "",
+    ]
+    return Text("\n".join(line for line in lines if line))
+
+
+def _settings(model: Any) -> RenderableType:
+    return Text("\n".join(f"{key}: {value}" for key, value in model.model_dump().items()))
+
+
+def _summary(cls: type[Method]) -> str:
+    return (cls.__doc__ or "").strip().partition("\n")[0]
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title or None, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

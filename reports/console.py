@@ -1,0 +1,145 @@
+"""What the command line prints: the progress of a run and its summary."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from benchmark.plan import Job, Kind, Plan
+from benchmark.results import Cell, Record
+
+# Seconds of each kind of job until this run has measured its own.
+_TYPICAL = {
+    Kind.DATA: 0.5,
+    Kind.SHIFT: 1.0,
+    Kind.PRETRAIN: 40.0,
+    Kind.TRAIN: 4.0,
+    Kind.EXTRACT: 1.5,
+    Kind.CLASSIFY: 0.1,
+    Kind.SCORE: 0.3,
+    Kind.MEASURE: 0.1,
+}
+PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
+
+
+class Progress:
+    """Shows what runs, how far the run is and how long it will take: live in a terminal, else as lines."""
+
+    def __init__(self, console: Console, jobs: Iterable[Job], workers: int) -> None:
+        self.console = console
+        self.workers = workers
+        self.left = Counter(job.kind for job in jobs)
+        self.total = self.left.total()
+        self.done = self.failed = 0
+        self._running: dict[str, tuple[Job, float]] = {}
+        self._seconds: dict[Kind, list[float]] = defaultdict(list)
+        self._started = self._last_line = time.monotonic()
+        self._live = Live(get_renderable=self._render, console=console, transient=True, refresh_per_second=4)
+
+    def __enter__(self) -> Progress:
+        if self.total:
+            if self.console.is_terminal:
+                self._live.start()
+            else:
+                self.console.print(f"{self.total} jobs, {self.workers} at a time")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+        if self.done or self.failed:
+            failed = f", {self.failed} failed" if self.failed else ""
+            self.console.print(f"{self.done} jobs done{failed} in {_clock(time.monotonic() - self._started)}")
+
+    def on_event(self, event: str, job: Job, message: str) -> None:
+        """Take note of a job that starts, is done or has failed."""
+        now = time.monotonic()
+        if event == "start":
+            self._running[job.key] = (job, now)
+            return
+        _, started = self._running.pop(job.key, (job, now))
+        self.left[job.kind] = max(0, self.left[job.kind] - 1)
+        if event == "done":
+            self.done += 1
+            self._seconds[job.kind].append(now - started)
+        else:
+            self.failed += 1
+            self.console.print(f"[red]failed[/] {escape(job.label)}: {escape(message)}", soft_wrap=True)
+        if not self.console.is_terminal and now - self._last_line > PLAIN_EVERY:
+            self._last_line = now
+            self.console.print(f"{self._position()}, last: {job.label}", markup=False, soft_wrap=True)
+
+    def seconds_left(self) -> float:
+        """Estimate from this run's own jobs of each kind, and typical times until there are any."""
+        return sum(
+            count * (statistics.fmean(self._seconds[kind]) if self._seconds[kind] else _TYPICAL[kind])
+            for kind, count in self.left.items()
+        ) / max(1, self.workers)
+
+    def _position(self) -> str:
+        ended = self.done + self.failed
+        share = ended / max(1, self.total)
+        return f"{share:4.0%}  {ended} of {self.total} jobs, about {_clock(self.seconds_left())} left"
+
+    def _render(self) -> RenderableType:
+        bar = ProgressBar(total=self.total, completed=self.done + self.failed, width=40)
+        now = time.monotonic()
+        lines = [
+            Text(f"  {job.label}  {_clock(now - started)}", style="dim", no_wrap=True, overflow="ellipsis")
+            for job, started in sorted(self._running.values(), key=lambda item: item[1])
+        ]
+        return Group(bar, Text(self._position()), *lines)
+
+
+def summary(records: Mapping[Cell, Record]) -> Table:
+    """One row an entry and init of each track: mean over backbones and seeds, and what was not measured."""
+    groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    for cell, record in records.items():
+        groups[cell.track, cell.entry, cell.init].append(record)
+    table = Table(title="Measured (mean over backbones and seeds, ×100)")
+    for name in ("Track", "Entry", "Init"):
+        table.add_column(name)
+    for name in ("Near AUROC", "Far AUROC", "Near FPR@95", "Accuracy", "Cells", "Not measured"):
+        table.add_column(name, justify="right")
+    for key, members in groups.items():
+        measured = [record.measurement for record in members if record.measurement]
+        columns = (
+            [m.near.auroc for m in measured],
+            [m.far.auroc for m in measured],
+            [m.near.fpr95 for m in measured],
+            [m.classification.accuracy for m in measured],
+        )
+        means = [f"{100 * statistics.fmean(values):.1f}" if values else "–" for values in columns]
+        missing = len(members) - len(measured)
+        table.add_row(*map(escape, key), *means, str(len(measured)), str(missing or ""))
+    return table
+
+
+def plan_table(plan: Plan, missing: Iterable[Job]) -> Table:
+    """One row a kind of job: how many the plan needs, and how many of them must be run."""
+    to_run = Counter(job.kind for job in missing)
+    kinds = Counter(job.kind for job in plan.jobs.values())
+    tracks = ", ".join(dict.fromkeys(planned.cell.track for planned in plan.cells))
+    table = Table(title=f"{len(plan.cells)} cells on {escape(tracks)}")
+    table.add_column("Job")
+    for name in ("Needed", "In the cache", "To run"):
+        table.add_column(name, justify="right")
+    for kind in Kind:
+        table.add_row(kind, *(str(n) for n in (kinds[kind], kinds[kind] - to_run[kind], to_run[kind])))
+    table.add_section()
+    table.add_row("all", *(str(n) for n in (kinds.total(), kinds.total() - to_run.total(), to_run.total())))
+    return table
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,106 @@
+"""How every figure of the site looks, and how it becomes SVG: the same figure gives the same bytes.
+
+Text is drawn as paths, so that a page looks the same everywhere. Colours are Okabe and Ito's, told apart by
+readers with colour blindness; line styles say the same once more. This module must not know what is drawn.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmark.errors import DataError
+from benchmark.results import NAME
+
+WIDTH = 7.4  # inches
+STYLE: Any = {
+    "svg.hashsalt": "oodbench",
+    "svg.fonttype": "path",
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#444444",
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4,
+}
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#7A5C00")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure of the site."""
+
+    file: str  # name within the folder of the plots
+    title: str
+    alt: str  # what it shows, for those who do not see it
+    svg: str
+    width: int  # CSS pixels
+    height: int
+
+
+def house_style() -> AbstractContextManager[None]:
+    """Draw and save within this; nothing global stays changed."""
+    return mpl.rc_context(STYLE)
+
+
+def line_style(index: int) -> dict[str, Any]:
+    """Colour and dashes of the line at a place in leaderboard.yaml's list, the same in every figure."""
+    turn, position = divmod(index, len(COLOURS))
+    return {"color": COLOURS[position], "linestyle": DASHES[(position + turn) % len(DASHES)]}
+
+
+def panel_grid(panels: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of equal panels; those that the last row does not need are left out."""
+    columns = min(columns, panels)
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(WIDTH, 0.9 + height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for spare in axes[panels:]:
+        spare.remove()
+    return figure, list(axes[:panels])
+
+
+def legend_above(figure: Figure, axis: Axes, columns: int) -> None:
+    """One legend for all panels, made from the lines of one."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+
+
+def file_name(*parts: str) -> str:
+    """A file name made of names; each is checked, so that none leaves the folder. `~` is in none of them.
+
+    Raises
+    ------
+    DataError
+        If a part is not a plain name.
+    """
+    for part in parts:
+        if not NAME.fullmatch(part):
+            raise DataError(f"{part!r} cannot be part of a file name; expected {NAME.pattern}")
+    return "~".join(parts) + ".svg"
+
+
+def finish(figure: Figure, file: str, title: str, alt: str) -> Plot:
+    """Draw a figure; without date and version, so that equal records give equal bytes."""
+    buffer = io.StringIO()
+    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", facecolor="white", metadata=metadata)
+    width, height = (round(96 * float(inches)) for inches in figure.get_size_inches())
+    return Plot(file, title, alt, buffer.getvalue(), width, height)

@@ -1,0 +1,226 @@
+"""Which records count: those of the cells that leaderboard.yaml lists, measured on the sets that it names.
+
+What is left out is said, never dropped silently. This module must not know how anything is shown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from benchmark.errors import DataError
+from benchmark.results import Cell, Measurement, Record, RecordFile
+from benchmark.spec import Spec, Track
+from methods.names import did_you_mean
+
+SEVERITIES = range(6)  # 0 is unshifted
+SHIFTED = ("accuracy", "ece", "auroc_near")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measured cell."""
+
+    file: RecordFile
+    record: Record
+    measurement: Measurement
+    numbers: Mapping[str, float]  # by metric path
+
+    def number(self, metric: str, where: str) -> float:
+        """One number of the measurement.
+
+        Raises
+        ------
+        DataError
+            If nothing is measured under that path; `where` says who asked for it.
+        """
+        if metric not in self.numbers:
+            cell = f"{self.file.track} {self.file.entry} {self.record.cell}"
+            raise DataError(
+                f"{where}: {metric!r} was not measured (record {cell}); {did_you_mean(metric, self.numbers)}"
+            )
+        return self.numbers[metric]
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """Cells of one entry that could not be measured, all for the same reason."""
+
+    track: str
+    entry: str
+    status: str
+    reason: str
+    backbones: tuple[str, ...]
+    inits: tuple[str, ...]
+    seeds: tuple[int, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of a track's cells have which kind of record."""
+
+    track: str
+    planned: int
+    measured: int
+    failed: int
+    not_applicable: int
+
+    @property
+    def missing(self) -> int:
+        """Cells without any record."""
+        return self.planned - self.measured - self.failed - self.not_applicable
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The records that count, in the order of leaderboard.yaml, and a note on each kind that does not."""
+
+    measured: Mapping[Cell, Measured]
+    unmeasured: Mapping[Cell, Record]
+    notes: tuple[str, ...]
+
+    def of_track(self, track: str) -> dict[Cell, Measured]:
+        """The measured cells of a track."""
+        return {cell: found for cell, found in self.measured.items() if cell.track == track}
+
+
+def select(spec: Spec, results: Sequence[RecordFile]) -> Selection:
+    """Choose the records that belong to `spec`.
+
+    Raises
+    ------
+    DataError
+        If two records claim the same cell.
+    """
+    chosen: dict[Cell, tuple[RecordFile, Record]] = {}
+    left_out: Counter[str] = Counter()
+    for file in results:
+        for record in file.records:
+            cell = Cell(file.track, record.backbone, record.init, record.seed, file.entry)
+            problem = _problem(spec, cell, file, record)
+            if problem:
+                left_out[problem] += 1
+            elif cell in chosen:
+                raise DataError(f"two records of the cell {cell}; expected one, remove a record file")
+            else:
+                chosen[cell] = file, record
+    measured: dict[Cell, Measured] = {}
+    unmeasured: dict[Cell, Record] = {}
+    for cell in sorted(chosen, key=lambda cell: _order(spec, cell)):
+        file, record = chosen[cell]
+        if record.status == "measured" and record.measurement is not None:
+            measured[cell] = Measured(file, record, record.measurement, _numbers(record.measurement))
+        else:
+            unmeasured[cell] = record
+    notes = tuple(f"{_records(n)} left out: {problem}" for problem, n in sorted(left_out.items()))
+    return Selection(measured, unmeasured, notes)
+
+
+def unmeasured_groups(selection: Selection) -> list[Unmeasured]:
+    """Failed and not applicable cells, one group for each entry, status and reason."""
+    groups: dict[tuple[str, str, str, str], list[Cell]] = {}
+    for cell, record in selection.unmeasured.items():
+        reason = record.reason or "no reason recorded"
+        groups.setdefault((record.status, cell.track, cell.entry, reason), []).append(cell)
+    return [
+        Unmeasured(
+            track=track,
+            entry=entry,
+            status=status,
+            reason=reason,
+            backbones=tuple(dict.fromkeys(cell.backbone for cell in cells)),
+            inits=tuple(dict.fromkeys(cell.init for cell in cells)),
+            seeds=tuple(sorted({cell.seed for cell in cells})),
+            count=len(cells),
+        )
+        for (status, track, entry, reason), cells in groups.items()
+    ]
+
+
+def coverage(spec: Spec, selection: Selection) -> list[Coverage]:
+    """How complete each track is."""
+    found = []
+    for name, track in spec.tracks.items():
+        status = Counter(r.status for cell, r in selection.unmeasured.items() if cell.track == name)
+        planned = len(track.backbones) * len(track.inits) * len(track.seeds) * len(track.entries)
+        measured = len(selection.of_track(name))
+        found.append(Coverage(name, planned, measured, status["failed"], status["not_applicable"]))
+    return found
+
+
+def _problem(spec: Spec, cell: Cell, file: RecordFile, record: Record) -> str | None:
+    """Why a record does not count; None if it does."""
+    track = spec.tracks.get(cell.track)
+    if track is None:
+        return f"track {cell.track!r} is not in leaderboard.yaml"
+    listed: dict[str, tuple[str | int, Sequence[str | int]]] = {
+        "backbone": (cell.backbone, track.backbones),
+        "init": (cell.init, track.inits),
+        "seed": (cell.seed, track.seeds),
+        "entry": (cell.entry, track.entries),
+    }
+    for kind, (name, names) in listed.items():
+        if name not in names:
+            return f"{kind} {name!r} is not on track {cell.track!r}"
+    entry = spec.entries[cell.entry]
+    if (file.objective, file.detector) != (entry.objective, entry.detector):
+        return f"entry {cell.entry!r} has another objective or detector than in leaderboard.yaml"
+    if record.measurement is not None and not _same_sets(track, record.measurement):
+        return f"measured on other OOD sets or shifts than track {cell.track!r} has now"
+    return None
+
+
+def _same_sets(track: Track, measurement: Measurement) -> bool:
+    """Whether means over OOD sets and over shifts are means over the sets that the track names."""
+    expected = {**dict.fromkeys(track.near, "near"), **dict.fromkeys(track.far, "far")}
+    shifts = {name: [s.severity for s in shifted] for name, shifted in measurement.robustness.items()}
+    return {name: found.group for name, found in measurement.detection.items()} == expected and shifts == {
+        kind: list(SEVERITIES) for kind in track.shifts.kinds
+    }
+
+
+def _order(spec: Spec, cell: Cell) -> tuple[int, ...]:
+    track = spec.tracks[cell.track]
+    return (
+        list(spec.tracks).index(cell.track),
+        track.entries.index(cell.entry),
+        track.backbones.index(cell.backbone),
+        track.inits.index(cell.init),
+        cell.seed,
+    )
+
+
+def _numbers(measurement: Measurement) -> dict[str, float]:
+    """Every single number of a measurement by its path.
+
+    `robustness.<shift>.<severity>.<metric>` is one shift at one severity; `robustness.<metric>` the mean over
+    all shifts and the severities from 1.
+    """
+    tree = measurement.model_dump(exclude={"curves", "robustness"})
+    found = dict(_leaves("", tree))
+    for metric in SHIFTED:
+        by_level = {
+            (shift, level.severity): float(getattr(level, metric))
+            for shift, levels in measurement.robustness.items()
+            for level in levels
+        }
+        found |= {f"robustness.{shift}.{level}.{metric}": value for (shift, level), value in by_level.items()}
+        if shifted := [value for (_, level), value in by_level.items() if level > 0]:
+            found[f"robustness.{metric}"] = fmean(shifted)
+    return found
+
+
+def _leaves(path: str, node: Any) -> Iterator[tuple[str, float]]:
+    if isinstance(node, dict):
+        for key, child in node.items():
+            yield from _leaves(f"{path}.{key}" if path else str(key), child)
+    elif isinstance(node, int | float) and not isinstance(node, bool):
+        yield path, float(node)
+
+
+def _records(n: int) -> str:
+    return "1 record" if n == 1 else f"{n} records"

@@ -1,0 +1,174 @@
+"""The site: one page of HTML, the same tables as Markdown, and the plots; readable from disk, offline.
+
+Everything that a record or leaderboard.yaml says is text and is escaped, in HTML by autoescape and in
+Markdown by the environment's `finalize`, so that a template cannot forget it. Nothing is ever removed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from benchmark.files import write_atomically
+from benchmark.results import RecordFile
+from benchmark.spec import Column, Spec
+from reports.figures import Plot
+from reports.plots import SECTIONS
+from reports.pretraining import CONDITIONAL, CONFIRMATORY, compare_inits
+from reports.provenance import entry_settings, facts, ranges
+from reports.selection import Selection, coverage, select, unmeasured_groups
+from reports.tables import Value, board_table
+
+RUN = "oodbench run --all"  # what an empty page tells the reader to do
+_MARKDOWN = re.compile(r"[\\`*\[\]|~<>&!$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_BLOCK = re.compile(r"^(\d*)(?=[#=]|[-+](?:[\s-]|$)|(?<=\d)[.)](?:\s|$))")  # what would start a block
+
+
+@dataclass(frozen=True)
+class Section:
+    """One kind of plot: for each track, its plots."""
+
+    name: str
+    tracks: tuple[tuple[str, tuple[Plot, ...]], ...]
+
+
+def build_site(spec: Spec, results: Sequence[RecordFile], out: Path, *, generated: datetime) -> list[Path]:
+    """Write `index.html`, `leaderboard.md` and `plots/*.svg` below `out`; equal input gives equal bytes.
+
+    Parameters
+    ----------
+    generated : when the page is made, printed at its foot; with a time zone.
+
+    Returns
+    -------
+    The files written.
+
+    Raises
+    ------
+    DataError
+        If a board asks for a metric that a record lacks, or records contradict each other.
+    StorageError
+        If `out` cannot be written.
+    """
+    selection = select(spec, results)
+    sections = [_section(name, spec, selection) for name in SECTIONS] if selection.measured else []
+    page = {
+        "spec": spec,
+        "tables": [board_table(name, spec, selection) for name in spec.boards],
+        "comparisons": compare_inits(spec, selection),
+        "sections": {section.name: section.tracks for section in sections},
+        "unmeasured": unmeasured_groups(selection),
+        "coverage": coverage(spec, selection),
+        "facts": facts(selection),
+        "settings": entry_settings(selection),
+        "notes": selection.notes,
+        "empty": not (selection.measured or selection.unmeasured),
+        "run": RUN,
+        "conditional": CONDITIONAL,
+        "confirmatory": CONFIRMATORY,
+        "generated": generated.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    css, script = (_static(name) for name in ("page.css", "sort.js"))
+    own = {"css": Markup(css), "script": Markup(script), "policy": _policy(css, script)}  # noqa: S704 our files
+    texts = {
+        out / "index.html": _html().get_template("index.html.j2").render(page | own),
+        out / "leaderboard.md": _markdown().get_template("leaderboard.md.j2").render(page),
+    }
+    plots = [plot for section in sections for _, plots in section.tracks for plot in plots]
+    texts |= {out / "plots" / plot.file: plot.svg for plot in plots}
+    for path, text in texts.items():
+        write_atomically(path, text)
+    return list(texts)
+
+
+def escape_markdown(value: object) -> Markup:
+    """Escape a value so that Markdown shows it as it is, on one line, also within a table."""
+    if isinstance(value, Markup):
+        return value
+    line = " ".join(str(value).split())
+    entities = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+    escaped = _MARKDOWN.sub(lambda match: entities.get(match[0], f"\\{match[0]}"), line)
+    return Markup(_BLOCK.sub(r"\1\\", escaped))  # noqa: S704 escaped above
+
+
+def _section(name: str, spec: Spec, selection: Selection) -> Section:
+    drawn = (
+        (track.title, tuple(SECTIONS[name](key, track, selection))) for key, track in spec.tracks.items()
+    )
+    return Section(name, tuple((title, plots) for title, plots in drawn if plots))
+
+
+def _html() -> Environment:
+    return _with_filters(
+        Environment(
+            loader=PackageLoader("reports"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+    )
+
+
+def _markdown() -> Environment:
+    return _with_filters(
+        Environment(  # noqa: S701 HTML's escapes are not Markdown's; `finalize` escapes every expression
+            loader=PackageLoader("reports"),
+            finalize=escape_markdown,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+    )
+
+
+def _with_filters(environment: Environment) -> Environment:
+    environment.filters |= {"fixed": _fixed, "half": _half, "signed": _signed, "p": _p, "ranges": ranges}
+    return environment
+
+
+def _fixed(number: float, column: Column) -> str:
+    """A number of a column: ×100 with two decimals, or three decimals as it is."""
+    text = f"{100 * number:.2f}" if column.percent else f"{number:.3f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def _half(value: Value, column: Column) -> str:
+    """Half the width of the interval, or nothing where one seed gives none."""
+    half = (value.interval.high - value.interval.low) / 2
+    return "" if math.isnan(half) else _fixed(half, column)
+
+
+def _signed(number: float, column: Column) -> str:
+    text = _fixed(number, column)
+    return text if text.startswith("−") or not float(text) else f"+{text}"
+
+
+def _p(number: float) -> str:
+    return "< 0.001" if number < 0.001 else f"{number:.3f}"
+
+
+def _static(name: str) -> str:
+    return (files("reports") / "static" / name).read_text(encoding="utf-8")
+
+
+def _policy(css: str, script: str) -> str:
+    """Content security policy: our style, our script, images from beside the page, and nothing else."""
+    style_hash, script_hash = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, script)
+    )
+    return (
+        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
+        "img-src 'self' file:; base-uri 'none'; form-action 'none'"
+    )

@@ -1,0 +1,173 @@
+"""A board as a table of typed rows: mean, interval and rank of each row, and what is missing from it.
+
+Within each seed a row is averaged over the levels that the board does not list (backbones, say); intervals
+and ranks are over seeds. This module must not know how a table is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from benchmark.metrics.statistics import Interval, mean_interval, significance_ranks
+from benchmark.results import Cell
+from benchmark.spec import Board, Column, Level, Spec
+from reports.selection import Measured, Selection
+
+LEVELS: tuple[Level, ...] = ("entry", "backbone", "init")
+
+
+@dataclass(frozen=True)
+class Value:
+    """One cell of a table, in the metric's own unit."""
+
+    interval: Interval  # over seeds; NaN bounds with a single seed
+    best: bool = False  # not significantly worse than the best of its column, where the column separates rows
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: what it is, its rank, and one value a column."""
+
+    labels: tuple[str, ...]  # one for each of the board's row levels
+    seeds: tuple[int, ...]
+    values: tuple[Value, ...]
+    rank: int | None  # None: not comparable with the other rows; `note` says why
+    note: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A board with its numbers."""
+
+    name: str
+    title: str
+    about: str
+    track: str
+    levels: tuple[Level, ...]
+    columns: tuple[Column, ...]
+    ranked_by: Column
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]  # all that any row has
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """What a row's numbers come from."""
+
+    labels: tuple[str, ...]
+    by_seed: dict[int, list[float]]  # one number a column
+    note: str
+    complete: bool  # averaged over all that the board averages over
+
+
+def board_table(name: str, spec: Spec, selection: Selection) -> Table:
+    """Compute the table of board `name`.
+
+    Rows are ranked by two-sided paired tests over the seeds that all ranked rows share: the rank is one more
+    than the number of rows that are significantly better. A row that lacks part of what the others average
+    over, or has a single seed, is shown without a rank.
+
+    Raises
+    ------
+    DataError
+        If a column names a metric that a record does not have.
+    """
+    board = spec.boards[name]
+    cells = _cells_of(board, spec, selection)
+    seeds = tuple(sorted({cell.seed for cell in cells}))
+    samples, notes = _samples(name, board, cells)
+    rows = [_row(sample, len(board.columns), seeds) for sample in samples]
+    comparable = [i for i, s in enumerate(samples) if s.complete and len(s.by_seed) > 1]
+    common = sorted(set.intersection(*(set(samples[i].by_seed) for i in comparable))) if comparable else []
+    ranked_by = next(column for column in board.columns if column.metric == board.rank_by)
+    if len(common) > 1:
+        for c, column in enumerate(board.columns):
+            table = [[samples[i].by_seed[seed][c] for seed in common] for i in comparable]
+            ranks = significance_ranks(table, higher_is_better=column.better == "higher")
+            for i, rank in zip(comparable, ranks, strict=True):
+                rows[i] = _ranked(rows[i], c, rank, max(ranks) > 1, column is ranked_by)
+        if any(set(samples[i].by_seed) != set(common) for i in comparable):
+            notes.append(f"Ranks use the seeds that all ranked rows share: {', '.join(map(str, common))}.")
+    elif rows:
+        notes.append("Not ranked: that needs two or more seeds which the rows share.")
+    position = board.columns.index(ranked_by)
+    sign = -1 if ranked_by.better == "higher" else 1
+    rows.sort(key=lambda row: (row.rank is None, row.rank or 0, sign * row.values[position].interval.mean))
+    return Table(
+        name=name,
+        title=board.title,
+        about=board.about,
+        track=board.track,
+        levels=tuple(board.rows),
+        columns=tuple(board.columns),
+        ranked_by=ranked_by,
+        rows=tuple(rows),
+        seeds=seeds,
+        notes=tuple(notes),
+    )
+
+
+def _cells_of(board: Board, spec: Spec, selection: Selection) -> dict[Cell, Measured]:
+    track = spec.tracks[board.track]
+    entries = board.entries or track.entries
+    backbones = board.backbones or track.backbones
+    inits = board.inits or track.inits
+    return {
+        cell: found
+        for cell, found in selection.of_track(board.track).items()
+        if cell.entry in entries and cell.backbone in backbones and cell.init in inits
+    }
+
+
+def _samples(name: str, board: Board, cells: dict[Cell, Measured]) -> tuple[list[_Samples], list[str]]:
+    """Average within each seed over what is not a row; a seed counts where all of that was measured."""
+    averaged = [level for level in LEVELS if level not in board.rows]
+    groups: dict[tuple[str, ...], dict[int, dict[tuple[str, ...], list[float]]]] = {}
+    for cell, found in cells.items():
+        labels = tuple(str(getattr(cell, level)) for level in board.rows)
+        rest = tuple(str(getattr(cell, level)) for level in averaged)
+        numbers = [
+            found.number(column.metric, f"board {name!r}, column {column.title!r}")
+            for column in board.columns
+        ]
+        groups.setdefault(labels, {}).setdefault(cell.seed, {})[rest] = numbers
+    everything = {rest for group in groups.values() for parts in group.values() for rest in parts}
+    samples, notes = [], []
+    for labels, group in groups.items():
+        covered = {rest for parts in group.values() for rest in parts}
+        by_seed = {
+            seed: [fmean(column) for column in zip(*(parts[rest] for rest in sorted(covered)), strict=True)]
+            for seed, parts in group.items()
+            if set(parts) == covered
+        }
+        absent = ", ".join(" ".join(rest) for rest in sorted(everything - covered))
+        note = f"without {absent}, hence not ranked" if absent else ""
+        if by_seed:
+            samples.append(_Samples(labels, by_seed, note, complete=not absent))
+        else:
+            over = ", ".join(" ".join(rest) for rest in sorted(covered))
+            notes.append(f"{' · '.join(labels)} is left out: no seed was measured on all of {over}.")
+    return samples, notes
+
+
+def _row(sample: _Samples, columns: int, seeds: Sequence[int]) -> Row:
+    missing = [str(seed) for seed in seeds if seed not in sample.by_seed]
+    without = f"without seed{'s' if len(missing) > 1 else ''} {', '.join(missing)}" if missing else ""
+    series = [[numbers[c] for _, numbers in sorted(sample.by_seed.items())] for c in range(columns)]
+    return Row(
+        labels=sample.labels,
+        seeds=tuple(sorted(sample.by_seed)),
+        values=tuple(Value(mean_interval(values)) for values in series),
+        rank=None,
+        note="; ".join(part for part in (sample.note, without) if part),
+    )
+
+
+def _ranked(row: Row, column: int, rank: int, separates: bool, decides: bool) -> Row:
+    """Put the rank within one column into a row."""
+    values = list(row.values)
+    values[column] = replace(values[column], best=rank == 1 and separates)
+    return replace(row, values=tuple(values), rank=rank if decides else row.rank)

@@ -1,0 +1,356 @@
+"""What holds for every registered detector. Nothing is written for one: a new file is tested by being there.
+
+The world of these tests is one small network in float64. Its images are mixtures of fixed patterns, and its
+features say how much of each pattern an image holds. In-distribution images hold the patterns of one class;
+outliers hold a little of every pattern, among them some that no class has.
+"""
+
+import inspect
+import itertools
+import json
+import re
+from dataclasses import dataclass, fields
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+from torch.testing import assert_close
+
+from methods.base import (
+    AnyDetector,
+    ClosedForm,
+    Features,
+    GradientDetector,
+    Head,
+    NotApplicable,
+    NotFitted,
+    Paper,
+    Signal,
+)
+from methods.registry import broken, detectors
+
+CLASSES, OF_A_CLASS, OF_NO_CLASS = 4, 8, 8
+PATTERNS = CLASSES * OF_A_CLASS + OF_NO_CLASS
+SIDE = 8
+
+# The same row in another batch may be summed in another order: some 1e-16 a sum, times the condition number
+# of what is computed from it, below 1e3 in this world.
+ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
+
+DETECTORS = detectors()
+CLOSED_FORMS = {name: cls for name, cls in DETECTORS.items() if issubclass(cls, ClosedForm)}
+every_detector = pytest.mark.parametrize("cls", DETECTORS.values(), ids=DETECTORS)
+
+
+class Network(nn.Module):
+    def __init__(self, patterns):
+        super().__init__()
+        self.conv = nn.Conv2d(3, PATTERNS, SIDE, bias=False)
+        self.norm = nn.BatchNorm2d(PATTERNS)
+        self.fc = nn.Linear(PATTERNS, CLASSES)
+        own = torch.block_diag(*[torch.ones(1, OF_A_CLASS)] * CLASSES)
+        others = (1 - own) / (CLASSES - 1)
+        with torch.no_grad():
+            self.conv.weight.copy_(patterns)
+            self.norm.weight.fill_(2.0)
+            self.fc.weight.copy_(torch.cat([own - others, torch.zeros(CLASSES, OF_NO_CLASS)], dim=1))
+            self.fc.bias.copy_(torch.linspace(-0.2, 0.2, CLASSES))
+
+    def penultimate(self, images):
+        return torch.relu(self.norm(self.conv(images - 0.5))).flatten(1)
+
+    def forward(self, images):
+        return self.fc(self.penultimate(images))
+
+
+@dataclass
+class Split:
+    images: torch.Tensor
+    features: Features
+
+    def __getitem__(self, rows):
+        return Split(self.images[rows], self.features[rows])
+
+    def __len__(self):
+        return len(self.images)
+
+
+class World:
+    def __init__(self):
+        rng = torch.Generator().manual_seed(0)
+
+        def normal(*shape):
+            return torch.randn(*shape, generator=rng, dtype=torch.float64)
+
+        flat = torch.linalg.qr(normal(3 * SIDE * SIDE, PATTERNS)).Q.T
+        patterns = flat.reshape(PATTERNS, 3, SIDE, SIDE)
+        self.network = Network(patterns).double().eval()
+        self.network.requires_grad_(False)
+        self.head = Head(self.network.fc.weight, self.network.fc.bias)
+
+        def split(amounts, labels=None):
+            images = (0.5 + torch.einsum("np,pchw->nchw", amounts, patterns)).clamp(0, 1)
+            h = self.network.penultimate(images)
+            return Split(images, Features(self.network.fc(h), h, labels))
+
+        def inliers(n, labelled):
+            labels = torch.arange(n) % CLASSES
+            amounts = 0.1 * normal(n, PATTERNS)
+            amounts += 0.6 * nn.functional.one_hot(labels, CLASSES + 1).repeat_interleave(OF_A_CLASS, dim=1)
+            return split(amounts, labels if labelled else None)
+
+        self.train, self.val = inliers(200, labelled=True), inliers(40, labelled=True)
+        self.inliers = inliers(40, labelled=False)
+        self.outliers = split(0.2 + 0.1 * normal(40, PATTERNS))
+
+    def fit(self, detector):
+        rng = torch.Generator().manual_seed(1)
+        return detector.fit(self.train.features, self.val.features, self.head, rng)
+
+    def score(self, detector, data):
+        if isinstance(detector, GradientDetector):
+            return detector.score(self.network, data.images)
+        return detector.score(data.features)
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def fitted_fields(cls):
+    return [f.name for f in fields(cls) if not f.init]
+
+
+def tensors(*all_features):
+    for features in all_features:
+        yield features.logits
+        yield features.penultimate
+        if features._labels is not None:
+            yield features._labels
+
+
+def test_every_file_loads():
+    assert broken() == {}
+    assert DETECTORS
+
+
+@every_detector
+def test_scores_are_finite_float64_one_an_image(cls, world):
+    detector = world.fit(cls())
+    for data in (world.inliers, world.inliers[:1], world.inliers[:0]):
+        scores = world.score(detector, data)
+        assert scores.shape == (len(data),)
+        assert scores.dtype == torch.float64
+        assert torch.isfinite(scores).all()
+        assert not scores.requires_grad
+
+
+@every_detector
+def test_scores_of_float32_inputs_are_float64(cls, world):
+    def single(data):
+        f = data.features
+        return Split(data.images.float(), Features(f.logits.float(), f.penultimate.float(), f._labels))
+
+    expected = world.score(world.fit(cls()), world.inliers)
+    world.train, world.val = single(world.train), single(world.val)
+    world.network.float()
+    world.head = Head(world.network.fc.weight, world.network.fc.bias)
+    scores = world.score(world.fit(cls()), single(world.inliers))
+    assert scores.dtype == torch.float64
+    assert_close(scores, expected, rtol=1e-5, atol=1e-5)  # float32 rounds inputs to 6e-8
+
+
+@every_detector
+def test_higher_means_more_in_distribution(cls, world):
+    detector = world.fit(cls())
+    scores = torch.cat([world.score(detector, world.inliers), world.score(detector, world.outliers)])
+    truth = [1] * len(world.inliers) + [0] * len(world.outliers)
+    assert roc_auc_score(truth, scores) > 0.9
+
+
+@every_detector
+def test_the_same_inputs_give_the_same_bits(cls, world):
+    torch.manual_seed(1)
+    first = world.score(world.fit(cls()), world.inliers)
+    torch.manual_seed(2)  # only the generator handed to `fit` may be drawn from
+    assert torch.equal(world.score(world.fit(cls()), world.inliers), first)
+
+
+@every_detector
+@pytest.mark.parametrize("batch", [1, 7])
+def test_a_score_does_not_depend_on_the_batch(cls, world, batch):
+    detector = world.fit(cls())
+    whole = world.score(detector, world.outliers)
+    parts = [
+        world.score(detector, world.outliers[start : start + batch])
+        for start in range(0, len(world.outliers), batch)
+    ]
+    assert_close(torch.cat(parts), whole, **ROUNDING)
+
+
+@every_detector
+def test_a_score_does_not_depend_on_the_order(cls, world):
+    detector = world.fit(cls())
+    order = torch.randperm(len(world.outliers), generator=torch.Generator().manual_seed(3))
+    scores = world.score(detector, world.outliers)
+    assert_close(world.score(detector, world.outliers[order]), scores[order], **ROUNDING)
+
+
+@every_detector
+def test_inputs_are_left_unmodified(cls, world):
+    def contents():
+        used = (world.train, world.val, world.outliers)
+        return [
+            *tensors(*(data.features for data in used)),
+            *(data.images for data in used),
+            world.head.weight,
+            world.head.bias,
+        ]
+
+    before = [t.clone() for t in contents()]
+    world.score(world.fit(cls()), world.outliers)
+    assert all(torch.equal(old, new) for old, new in zip(before, contents(), strict=True))
+    assert not world.outliers.images.requires_grad
+
+
+@every_detector
+def test_fit_leaves_the_unfitted_detector_as_it_was(cls, world):
+    detector = cls()
+    world.fit(detector)
+    assert not [name for name in fitted_fields(cls) if name in vars(detector)]
+
+
+@every_detector
+@pytest.mark.parametrize("gradients", [True, False], ids=["gradients on", "gradients off"])
+def test_the_network_is_left_as_it_was(cls, world, gradients):
+    network = world.network
+    network.conv.requires_grad_()  # frozen in part: a detector must neither freeze, thaw nor fill `grad`
+
+    def state():
+        hooks = [
+            (name, key, dict(value))
+            for name, module in network.named_modules()
+            for key, value in vars(module).items()
+            if "hooks" in key
+        ]
+        modes = [module.training for module in network.modules()]
+        grads = [(p.requires_grad, p.grad) for p in network.parameters()]
+        return hooks, modes, grads, torch.is_grad_enabled()
+
+    with torch.set_grad_enabled(gradients):
+        before, weights = state(), {key: value.clone() for key, value in network.state_dict().items()}
+        scores = world.score(world.fit(cls()), world.outliers)
+        assert state() == before
+    assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
+    assert not scores.requires_grad
+
+
+@every_detector
+def test_only_declared_signals_are_used(cls, world):
+    expected = world.score(world.fit(cls()), world.inliers)
+
+    def strip(data):
+        f = data.features
+        logits = f.logits if Signal.LOGITS in cls.needs else torch.full_like(f.logits, torch.nan)
+        penultimate = f.penultimate if Signal.PENULTIMATE in cls.needs else None
+        return Split(data.images, Features(logits, penultimate, f._labels))
+
+    world.train, world.val = strip(world.train), strip(world.val)
+    if Signal.HEAD not in cls.needs:
+        world.head = Head.not_linear("the head is not declared as needed")
+    assert torch.equal(world.score(world.fit(cls()), strip(world.inliers)), expected)
+
+
+@pytest.mark.parametrize(
+    "cls", [pytest.param(cls, id=name) for name, cls in DETECTORS.items() if Signal.HEAD in cls.needs]
+)
+def test_a_head_that_is_not_linear_is_not_applicable(cls, world):
+    world.head = Head.not_linear("the head is a cosine")
+    with pytest.raises(NotApplicable, match="the head is a cosine"):
+        world.fit(cls())
+
+
+@pytest.mark.parametrize(
+    "cls", [pytest.param(cls, id=name) for name, cls in DETECTORS.items() if Signal.PENULTIMATE in cls.needs]
+)
+def test_missing_penultimate_features_are_not_applicable(cls, world):
+    def strip(data):
+        return Split(data.images, Features(data.features.logits, None, data.features._labels))
+
+    detector = world.fit(cls())
+    world.train, world.val = strip(world.train), strip(world.val)
+    with pytest.raises(NotApplicable, match="penultimate"):
+        world.score(detector, strip(world.inliers))
+    with pytest.raises(NotApplicable, match="penultimate"):
+        world.score(world.fit(cls()), strip(world.inliers))
+
+
+@every_detector
+def test_fit_comes_before_score_where_there_is_state(cls, world):
+    if fitted_fields(cls):
+        with pytest.raises(NotFitted, match=f"{cls.name}: call fit before score"):
+            world.score(cls(), world.inliers)
+    else:
+        expected = world.score(world.fit(cls()), world.inliers)
+        assert torch.equal(world.score(cls(), world.inliers), expected)
+
+
+def choices(cls):
+    """Every combination of the hyper-parameters that are a choice of names."""
+    hints = {key: hint for key, hint in get_type_hints(cls).items() if get_origin(hint) is Literal}
+    combinations = itertools.product(*map(get_args, hints.values()))
+    return [dict(zip(hints, values, strict=True)) for values in combinations]
+
+
+@pytest.mark.parametrize(
+    ("cls", "chosen"),
+    [
+        pytest.param(cls, chosen, id="-".join([name, *map(str, chosen.values())]))
+        for name, cls in CLOSED_FORMS.items()
+        for chosen in choices(cls)
+    ],
+)
+def test_a_closed_form_is_what_autograd_gives(cls, chosen, world):
+    detector = world.fit(cls.configure(chosen))
+    for data in (world.inliers, world.outliers):
+        assert_close(detector.score(data.features), detector.by_autograd(data.features), **ROUNDING)
+
+
+@every_detector
+def test_the_paper_is_named(cls):
+    paper = cls.paper
+    assert isinstance(paper, Paper)
+    assert all([paper.title, paper.authors, paper.venue])
+    assert 1900 < paper.year < 2100
+    assert paper.arxiv is None or re.fullmatch(r"\d{4}\.\d{4,5}", paper.arxiv)
+
+
+@every_detector
+def test_the_docstring_gives_the_formula_and_every_hyperparameter(cls):
+    doc = inspect.cleandoc(cls.__doc__)
+    assert ".. math::" in doc
+    assert "Shapes:" in doc
+    assert [f.name for f in fields(cls) if f.init and f"\n{f.name}\n" not in doc] == []
+
+
+@every_detector
+def test_hyperparameters_survive_a_record(cls: type[AnyDetector]):
+    hyperparameters = cls().hyperparameters()
+    assert list(hyperparameters) == [f.name for f in fields(cls) if f.init]
+    assert cls.configure(json.loads(json.dumps(hyperparameters))) == cls()
+
+
+@every_detector
+def test_the_name_is_that_of_the_file(cls):
+    assert cls.__module__.rpartition(".")[2] == cls.name
+    assert DETECTORS[cls.name] is cls
+
+
+@every_detector
+def test_a_detector_is_a_frozen_dataclass(cls):
+    assert cls.__dataclass_params__.frozen
+    assert isinstance(cls.needs, frozenset)
+    assert all(isinstance(signal, Signal) for signal in cls.needs)
