@@ -150,7 +150,7 @@ class Environment(_Model):
     """Where and with what something was computed."""
 
     oodbench: str
-    commit: str | None = None  # git commit, with "+changes" if the working tree differed; None outside a checkout
+    commit: str | None = None  # with "+changes" if the working tree differed; None outside a checkout
     python: str
     platform: str
     processor: str

@@ -22,13 +22,14 @@ from methods.names import did_you_mean
 
 def listing(kind: str, spec: Spec) -> Table:
     """A table of all `kind`: detectors, objectives, tracks, datasets or backbones."""
-    return {
+    tables: dict[str, Callable[[], Table]] = {
         "detectors": lambda: _methods("detectors"),
         "objectives": lambda: _methods("objectives"),
         "tracks": lambda: _tracks(spec),
         "datasets": _datasets,
         "backbones": lambda: _backbones(spec),
-    }[kind]()
+    }
+    return tables[kind]()
 
 
 def cards(name: str, spec: Spec) -> list[RenderableType]:

@@ -107,7 +107,7 @@ def summary(records: Mapping[Cell, Record]) -> Table:
     table = Table(title="Measured (mean over backbones and seeds, ×100)")
     for name in ("Track", "Entry", "Init"):
         table.add_column(name)
-    for name in ("Near AUROC", "Far AUROC", "Near FPR@95", "Accuracy", "Cells", "Not measured"):
+    for name in ("Near AUROC", "Far AUROC", "Near FPR@95", "Accuracy", "Cells", "Missing"):
         table.add_column(name, justify="right")
     for key, members in groups.items():
         measured = [record.measurement for record in members if record.measurement]

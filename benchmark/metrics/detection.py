@@ -295,12 +295,13 @@ def _merge(id_vector: Vector, ood_vector: Vector) -> NDArray[np.int64]:
     largest = max(abs(float(edge)) for side in (id_vector, ood_vector) for edge in (side.min(), side.max()))
     scale = math.ldexp(1.0, -max(0, math.frexp(largest)[1]))
     tagged = np.empty(n)
-    for side, place, is_id in ((id_vector, tagged[:n_in], 1), (ood_vector, tagged[n_in:], 0)):
+    for side, place, is_id in ((id_vector, tagged[:n_in], True), (ood_vector, tagged[n_in:], False)):
         for start in range(0, side.size, _BLOCK):
             scaled = side[start : start + _BLOCK] * scale
             scaled += 0.0  # −0 becomes +0, which it equals
             bits = scaled.view(np.int64) << 1
-            bits |= is_id
+            if is_id:
+                bits |= 1
             np.copysign(bits.view(np.float64), scaled, out=place[start : start + _BLOCK])
     tagged.sort()
     near_zero = np.searchsorted(tagged, _TINY) - np.searchsorted(tagged, -_TINY)

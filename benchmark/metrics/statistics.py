@@ -40,8 +40,8 @@ def finite_vector(name: str, values: ArrayLike) -> Vector:
             f"got shape {array.shape}, dtype {array.dtype}"
         )
     vector = array.astype(np.float64, copy=False)
-    finite = np.isfinite(vector)
-    if not finite.all():
+    if not (math.isfinite(vector.min()) and math.isfinite(vector.max())):  # both are NaN if any value is
+        finite = np.isfinite(vector)
         raise ValueError(
             f"{name}: expected finite numbers, got {np.count_nonzero(~finite)} non-finite of {vector.size} "
             f"(first at index {int(finite.argmin())}: {vector[finite.argmin()]})"

@@ -167,7 +167,7 @@ def test_glyphs_look_as_digits_do():
 def test_glyphs_are_drawn_with_the_digits_cells_and_levels():
     cells = build("glyphs", 100, image_size=8).images[:, 0]
     assert set(np.unique(cells)) <= set(np.rint(np.arange(17) * 15.9375).astype(int))
-    # A letter spans at least 85 % of the canvas in one direction or fills its width: seven of the eight cells.
+    # A letter is at least 85 % of the canvas high (or fills its width): seven of the eight cells.
     inked = cells > 0
     spans = np.maximum(inked.any(axis=2).sum(axis=1), inked.any(axis=1).sum(axis=1))
     assert spans.min() >= 7
@@ -195,7 +195,7 @@ def test_photo_patches_are_square_crops_of_both_photographs_at_many_scales(monke
     red, green, blue = patches.transpose(1, 0, 2, 3)
     width = (red[:, 0, -1] - red[:, 0, 0]) * 639 / 255
     height = (green[:, -1, 0] - green[:, 0, 0]) * 426 / 255
-    # First and last pixel of a patch lie 31/32 of its side apart; levels are 2.5 and 1.7 pixels of a photograph.
+    # First and last pixel of a patch lie 31/32 of its side apart; levels are 2.5 and 1.7 source pixels.
     np.testing.assert_allclose(width, height, atol=6)
     assert 31 - 6 < width.min() < 45
     assert 150 < width.max() < 200 * 31 / 32 + 6
