@@ -45,7 +45,7 @@ def facts(selection: Selection) -> list[Fact]:
     libraries = sorted({library for environment in environments for library in environment.libraries})
     rows = [
         ("Measured records", [str(len(measured))]),
-        ("Seeds", [ranges({cell.seed for cell in selection.measured})]),
+        ("Seeds", [ranges({cell.seed for cell in selection.measured}) or "none"]),
         ("Measured on", [" to ".join(dict.fromkeys((days[0], days[-1])))] if days else []),
         ("oodbench", [e.oodbench for e in environments]),
         ("Git commit", [e.commit or "outside a checkout" for e in environments]),

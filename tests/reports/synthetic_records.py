@@ -38,6 +38,7 @@ def board(**changes: Any) -> dict[str, Any]:
 def make_spec(
     entries: Sequence[str] = ENTRIES,
     inits: Sequence[str] = INITS,
+    backbones: Sequence[str] = BACKBONES,
     boards: dict[str, dict[str, Any]] | None = None,
 ) -> Spec:
     training = {"epochs": 1, "batch_size": 2, "lr": 0.1, "weight_decay": 0.0}
@@ -50,7 +51,7 @@ def make_spec(
         "far": {"glyphs": {"dataset": "glyphs"}, "uniform_noise": {"dataset": "uniform_noise"}},
         "shifts": {"kinds": list(SHIFTS), "scale": "imagenet_c", "images_per_class": 5},
         "training": training,
-        "backbones": list(BACKBONES),
+        "backbones": list(backbones),
         "inits": list(inits),
         "seeds": list(SEEDS),
         "entries": list(entries),
@@ -60,7 +61,7 @@ def make_spec(
         {
             "version": 1,
             "tracks": {"toy": track},
-            "backbones": {name: {"architecture": "test_resnet"} for name in BACKBONES},
+            "backbones": {name: {"architecture": "test_resnet"} for name in backbones},
             "inits": {
                 "scratch": {"source": "scratch"},
                 **{init: fractals for init in inits if init != "scratch"},

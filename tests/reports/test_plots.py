@@ -1,0 +1,140 @@
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import synthetic_records as synthetic
+from matplotlib.figure import Figure
+
+from benchmark.errors import DataError
+from reports.figures import Plot, file_name
+from reports.plots import SECTIONS
+from reports.selection import select
+
+
+def draw(seeds=(0, 1)) -> dict[str, list[Plot]]:
+    spec = synthetic.make_spec(["msp", "energy"], backbones=["tiny_cnn"])
+    selection = select(spec, synthetic.make_results(spec, seeds=seeds))
+    return {name: section("toy", spec.tracks["toy"], selection) for name, section in SECTIONS.items()}
+
+
+@pytest.fixture(scope="module")
+def plots() -> Mapping[str, list[Plot]]:
+    return draw()
+
+
+def texts(plot: Plot) -> list[str]:
+    """The words of a plot: matplotlib writes each, drawn as paths, into a comment."""
+    return [text.strip() for text in re.findall(r"<!--(.*?)-->", plot.svg, re.DOTALL)]
+
+
+@pytest.mark.parametrize(
+    ("section", "files"),
+    [
+        ("reliability", ["reliability~toy~tiny_cnn~cross_entropy.svg"]),
+        ("histograms", ["histograms~toy~tiny_cnn~scratch.svg", "histograms~toy~tiny_cnn~fractaldb.svg"]),
+        ("roc", ["roc~toy~tiny_cnn~scratch.svg", "roc~toy~tiny_cnn~fractaldb.svg"]),
+        ("robustness", ["robustness~toy~tiny_cnn~cross_entropy.svg", "robustness_detection~toy~tiny_cnn.svg"]),
+    ],
+)
+def test_each_network_has_its_plots(plots, section, files):
+    assert [plot.file for plot in plots[section]] == files
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_svg_is_xml_without_outside_references(plots, section):
+    for plot in plots[section]:
+        root = ET.fromstring(plot.svg)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        inches = [float(root.attrib[side].removesuffix("pt")) / 72 for side in ("width", "height")]
+        assert inches == pytest.approx([plot.width / 96, plot.height / 96], abs=0.01)
+        links = [v for node in root.iter() for k, v in node.attrib.items() if k.endswith("href")]
+        assert links
+        assert all(link.startswith("#") for link in links)
+        assert not any("<text" in line for line in plot.svg.splitlines())  # paths: no font is needed
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ("reliability", ["confidence", "accuracy", "share", "scratch", "fractaldb", "T = 1"]),
+        ("histograms", ["msp", "energy", "ID", "near OOD", "far OOD"]),
+        ("roc", ["msp", "energy", "near OOD", "far OOD", "false positive rate", "true positive rate (ID)"]),
+        ("robustness", ["severity", "accuracy (%)", "ECE (%)", "gaussian noise", "scratch", "fractaldb"]),
+    ],
+)
+def test_labels_are_drawn(plots, section, words):
+    drawn = texts(plots[section][0])
+    assert [word for word in words if word not in drawn] == []
+
+
+def test_alternative_texts_give_the_numbers(plots):
+    spec = synthetic.make_spec(["msp", "energy"], backbones=["tiny_cnn"])
+    measured = select(spec, synthetic.make_results(spec, seeds=(0, 1))).measured
+    msp = [f.measurement for c, f in measured.items() if (c.entry, c.init) == ("msp", "scratch")]
+    assert len(msp) == 2
+    near = f"{np.mean([m.near.auroc for m in msp]):.1%}"
+    ece = f"{np.mean([m.classification.calibration.ece for m in msp]):.1%}"
+    accuracy = 100 * np.mean([m.robustness["contrast"][0].accuracy for m in msp])
+    assert f"msp near {near}" in plots["roc"][0].alt
+    assert f"msp near {msp[0].near.auroc:.1%}" in plots["histograms"][0].alt
+    assert f"scratch (2 seeds): mean ECE {ece} at T = 1" in plots["reliability"][0].alt
+    assert f"accuracy (%), contrast, scratch: {accuracy:.1f} to" in plots["robustness"][0].alt
+
+
+def test_the_same_records_give_the_same_bytes(plots):
+    assert draw() == plots
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_seed_is_drawn_without_a_band(plots):
+    def bands(drawn):
+        return drawn["robustness"][0].svg.count("FillBetweenPolyCollection")
+
+    assert bands(draw(seeds=(0,))) == 0
+    assert bands(plots) == 2 * 2 * len(synthetic.SHIFTS)  # metrics × inits × shifts
+
+
+def test_the_style_does_not_leak(plots):
+    assert mpl.rcParams["svg.hashsalt"] != "oodbench"
+    assert Figure().subplots().spines["top"].get_visible()
+
+
+def test_reliability_pools_the_bins_of_the_seeds_by_their_counts(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "matplotlib.axes.Axes.scatter", lambda self, x, y, **kwargs: drawn.append((list(x), list(y)))
+    )
+    spec = synthetic.make_spec(["msp"], inits=["scratch"], backbones=["tiny_cnn"])
+    (file,) = synthetic.make_results(spec, seeds=(0, 1))
+    bins = [
+        {"lower": [0.8], "upper": [0.9], "count": [1], "confidence": [0.82], "accuracy": [1.0]},
+        {
+            "lower": [0.8, 0.9],
+            "upper": [0.9, 1.0],
+            "count": [3, 4],
+            "confidence": [0.86, 0.95],
+            "accuracy": [0.6, 0.9],
+        },
+    ]
+    records = []
+    for record, reliability in zip(file.records, bins, strict=True):
+        data = record.model_dump()
+        data["measurement"]["classification"] |= {
+            "reliability": reliability,
+            "reliability_scaled": reliability,
+        }
+        records.append(type(record).model_validate(data))
+    selection = select(spec, [file.model_copy(update={"records": records})])
+    SECTIONS["reliability"]("toy", spec.tracks["toy"], selection)
+    # on paper: (1·0.82 + 3·0.86)/4 = 0.85 and (1·1 + 3·0.6)/4 = 0.7
+    assert drawn[0][0] == pytest.approx([0.85, 0.95])
+    assert drawn[0][1] == pytest.approx([0.7, 0.9])
+
+
+@pytest.mark.parametrize("name", ["../escape", "a/b", "", ".hidden", "A", "a~b", 'x"onload="'])
+def test_names_that_are_not_plain_never_become_files(name):
+    with pytest.raises(DataError, match="cannot be part of a file name"):
+        file_name("roc", name)

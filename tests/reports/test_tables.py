@@ -1,0 +1,241 @@
+import random
+
+import numpy as np
+import pytest
+import synthetic_records as synthetic
+from scipy import stats
+
+from benchmark.errors import DataError
+from benchmark.results import RecordFile
+from reports.selection import coverage, select, unmeasured_groups
+from reports.tables import Row, Table, board_table
+
+AUROC = {"metric": "near.auroc", "title": "Near AUROC", "better": "higher"}
+FPR = {"metric": "near.fpr95", "title": "Near FPR@95", "better": "lower"}
+
+
+def build(values: dict[str, dict[str, list[float]]], **changes) -> Table:
+    """A board of entries whose near AUROC and FPR95 are `values[entry][backbone][seed]`; NaN is a failure."""
+    backbones = list(next(iter(values.values())))
+    board = synthetic.board(**{"rows": ["entry"], "columns": [AUROC, FPR], "inits": ["scratch"], **changes})
+    spec = synthetic.make_spec(list(values), backbones=backbones, boards={"b": board})
+    files = [
+        synthetic.make_file(
+            entry,
+            [
+                synthetic.make_record(backbone, "scratch", seed, None if np.isnan(value) else measurement(value))
+                for backbone, series in by_backbone.items()
+                for seed, value in enumerate(series)
+            ],
+        )
+        for entry, by_backbone in values.items()
+    ]
+    return board_table("b", spec, select(spec, files))
+
+
+def measurement(value: float):
+    plain = synthetic.make_measurement(np.random.default_rng(0), 1.0, 2.0, 0.05)
+    return plain.model_copy(update={"near": plain.near.model_copy(update={"auroc": value, "fpr95": value})})
+
+
+def row(table: Table, *labels: str) -> Row:
+    return next(row for row in table.rows if row.labels == labels)
+
+
+NAN = float("nan")
+
+
+def test_rows_are_averaged_within_the_seed_before_the_interval():
+    cnn, vit = [0.90, 0.92, 0.94], [0.70, 0.74, 0.66]
+    interval = row(build({"msp": {"cnn": cnn, "vit": vit}}), "msp").values[0].interval
+    by_seed = [0.80, 0.83, 0.80]  # on paper
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(by_seed), scale=stats.sem(by_seed))
+    assert interval.n == 3
+    assert (interval.mean, interval.low, interval.high) == pytest.approx((0.81, low, high))
+
+
+def test_levels_that_are_rows_are_kept_apart():
+    table = build({"msp": {"cnn": [0.9, 0.92], "vit": [0.7, 0.72]}}, rows=["entry", "backbone"])
+    means = {row.labels: row.values[0].interval.mean for row in table.rows}
+    assert means == pytest.approx({("msp", "cnn"): 0.91, ("msp", "vit"): 0.71})
+
+
+@pytest.mark.parametrize(
+    ("rank_by", "best"), [("near.auroc", ("energy", "knn")), ("near.fpr95", ("msp",))], ids=["higher", "lower"]
+)
+def test_rows_that_do_not_differ_share_a_rank(rank_by, best):
+    values = {
+        "msp": {"cnn": [0.50, 0.51, 0.52, 0.50]},
+        "energy": {"cnn": [0.90, 0.93, 0.91, 0.94]},
+        "knn": {"cnn": [0.93, 0.90, 0.94, 0.91]},
+    }
+    table = build(values, rank_by=rank_by)
+    ranks = {row.labels[0]: row.rank for row in table.rows}
+    assert {entry for entry, rank in ranks.items() if rank == 1} == set(best)
+    assert {rank for entry, rank in ranks.items() if entry not in best} == {1 + len(best)}
+    assert [row.rank for row in table.rows] == sorted(ranks.values())
+    column = [column.metric for column in table.columns].index(rank_by)
+    assert {row.labels[0] for row in table.rows if row.values[column].best} == set(best)
+
+
+def test_nothing_is_emphasised_where_nothing_differs():
+    table = build({"energy": {"cnn": [0.90, 0.93, 0.91]}, "knn": {"cnn": [0.93, 0.90, 0.91]}})
+    assert [row.rank for row in table.rows] == [1, 1]
+    assert not any(value.best for row in table.rows for value in row.values)
+
+
+def test_a_missing_seed_is_said_and_ranks_use_the_shared_ones():
+    # over seeds 0 to 2 `energy` is far better in each; seed 3 would have hidden that
+    values = {"msp": {"cnn": [0.50, 0.51, 0.52, NAN]}, "energy": {"cnn": [0.90, 0.91, 0.92, 0.0]}}
+    table = build(values)
+    assert row(table, "msp").seeds == (0, 1, 2)
+    assert row(table, "msp").note == "without seed 3"
+    assert row(table, "energy").values[0].interval.n == 4
+    assert {r.labels[0]: r.rank for r in table.rows} == {"energy": 1, "msp": 2}
+    assert table.notes == ("Ranks use the seeds that all ranked rows share: 0, 1, 2.",)
+
+
+def test_a_seed_counts_only_where_every_averaged_part_was_measured():
+    table = build({"msp": {"cnn": [0.9, 0.9, 0.9], "vit": [0.7, NAN, 0.7]}})
+    assert row(table, "msp").seeds == (0, 2)
+    assert row(table, "msp").values[0].interval.mean == pytest.approx(0.8)
+
+
+def test_a_row_that_averages_over_less_is_shown_last_without_a_rank():
+    values = {
+        "gradnorm": {"cnn": [0.99, 0.99], "vit": [NAN, NAN]},
+        "msp": {"cnn": [0.6, 0.7], "vit": [0.5, 0.6]},
+    }
+    table = build(values)
+    assert [(row.labels[0], row.rank) for row in table.rows] == [("msp", 1), ("gradnorm", None)]
+    assert table.rows[1].note == "without vit, hence not ranked"
+
+
+def test_a_row_without_any_complete_seed_is_noted():
+    values = {"odin": {"cnn": [0.9, NAN], "vit": [NAN, 0.9]}, "msp": {"cnn": [0.6, 0.7], "vit": [0.5, 0.6]}}
+    table = build(values)
+    assert [row.labels for row in table.rows] == [("msp",)]
+    assert "odin is left out: no seed was measured on all of cnn scratch, vit scratch." in table.notes
+
+
+def test_one_seed_gives_no_interval_and_no_rank():
+    table = build({"msp": {"cnn": [0.6]}, "energy": {"cnn": [0.9]}})
+    assert [row.labels[0] for row in table.rows] == ["energy", "msp"]
+    assert all(row.rank is None and np.isnan(row.values[0].interval.low) for row in table.rows)
+    assert table.notes == ("Not ranked: that needs two or more seeds which the rows share.",)
+
+
+def test_board_filters_choose_the_rows():
+    spec = synthetic.make_spec(boards={"b": synthetic.board(entries=["knn"], inits=["scratch"])})
+    table = board_table("b", spec, select(spec, synthetic.make_results(spec, seeds=[0, 1])))
+    assert [row.labels for row in table.rows] == [("knn", "scratch")]
+
+
+def test_a_board_without_records_has_no_rows():
+    spec = synthetic.make_spec()
+    assert board_table("detection", spec, select(spec, [])).rows == ()
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [
+        ("detection.glyphs.auroc", lambda m: m.detection["glyphs"].auroc),
+        ("robustness.contrast.5.accuracy", lambda m: m.robustness["contrast"][5].accuracy),
+        ("classification.temperature", lambda m: m.classification.temperature),
+    ],
+)
+def test_every_number_of_a_measurement_has_a_path(metric, value):
+    spec = synthetic.make_spec(["msp"])
+    (file,) = synthetic.make_results(spec, seeds=[0])
+    found = next(iter(select(spec, [file]).measured.values()))
+    assert found.number(metric, "here") == value(found.measurement)
+
+
+def test_robust_accuracy_is_the_mean_over_shifts_and_severities_from_1():
+    spec = synthetic.make_spec(["msp"])
+    found = next(iter(select(spec, synthetic.make_results(spec, seeds=[0])).measured.values()))
+    levels = [s.accuracy for shifted in found.measurement.robustness.values() for s in shifted[1:]]
+    assert len(levels) == 15
+    assert found.numbers["robustness.accuracy"] == pytest.approx(np.mean(levels))
+
+
+@pytest.mark.parametrize("metric", ["near.aurok", "near", "curves.fpr", "classification.temperature_at_bound"])
+def test_an_unknown_metric_names_board_column_and_choices(metric):
+    columns = [{"metric": metric, "title": "Mystery", "better": "higher"}]
+    spec = synthetic.make_spec(boards={"b": synthetic.board(columns=columns, rank_by=metric)})
+    with pytest.raises(DataError, match=r"board 'b', column 'Mystery'.*there are: .*near\.auroc"):
+        board_table("b", spec, select(spec, synthetic.make_results(spec, seeds=[0])))
+
+
+def test_reasons_are_told_once_with_their_count():
+    spec = synthetic.make_spec()
+    results = synthetic.make_results(spec, lambda entry, backbone, *_: (entry, backbone) != ("knn", "tiny_vit"))
+    groups = unmeasured_groups(select(spec, results))
+    (group,) = groups
+    assert (group.entry, group.status, group.reason, group.count) == (
+        "knn",
+        "failed",
+        "scores are not finite",
+        16,
+    )
+    assert (group.backbones, group.inits) == (("tiny_vit",), synthetic.INITS)
+    assert group.seeds == tuple(range(8))
+
+
+def test_failed_and_not_applicable_are_counted_apart():
+    spec = synthetic.make_spec(["msp"])
+    records = [
+        synthetic.make_record("tiny_cnn", "scratch", 0, measurement(0.9)),
+        synthetic.make_record("tiny_cnn", "scratch", 1, None),
+        synthetic.make_record("tiny_vit", "scratch", 0, None, status="not_applicable", reason="no linear head"),
+    ]
+    selection = select(spec, [synthetic.make_file("msp", records)])
+    (counts,) = coverage(spec, selection)
+    assert (counts.planned, counts.measured, counts.failed, counts.not_applicable) == (32, 1, 1, 1)
+    assert counts.missing == 29
+    assert {group.reason for group in unmeasured_groups(selection)} == {"scores are not finite", "no linear head"}
+
+
+def other_sets(file: RecordFile) -> RecordFile:
+    record = file.records[0]
+    assert record.measurement
+    detection = dict(record.measurement.detection)
+    detection["another"] = detection.pop("glyphs")
+    changed = record.measurement.model_copy(update={"detection": detection})
+    return file.model_copy(update={"records": [record.model_copy(update={"measurement": changed})]})
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (lambda file: file.model_copy(update={"track": "moon"}), "track 'moon' is not in leaderboard.yaml"),
+        (lambda file: file.model_copy(update={"entry": "vim"}), "entry 'vim' is not on track 'toy'"),
+        (lambda file: file.model_copy(update={"detector": "vim"}), "entry 'msp' has another objective or detector"),
+        (other_sets, "measured on other OOD sets or shifts"),
+    ],
+    ids=["track", "entry", "detector", "sets"],
+)
+def test_what_does_not_belong_is_left_out_with_a_note(change, note):
+    spec = synthetic.make_spec(["msp"])
+    file = synthetic.make_file("msp", [synthetic.make_record("tiny_cnn", "scratch", 0, measurement(0.9))])
+    selection = select(spec, [change(file)])
+    assert not selection.measured
+    assert [text.startswith(f"1 record left out: {note}") for text in selection.notes] == [True]
+
+
+def test_two_records_of_a_cell_are_refused():
+    spec = synthetic.make_spec(["msp"])
+    file = synthetic.make_file("msp", [synthetic.make_record("tiny_cnn", "scratch", 0, measurement(0.9))])
+    with pytest.raises(DataError, match="two records of the cell toy tiny_cnn scratch seed 0 msp"):
+        select(spec, [file, file])
+
+
+def test_the_order_of_the_records_does_not_matter():
+    spec = synthetic.make_spec()
+    results = synthetic.make_results(spec, seeds=[0, 1, 2])
+    shuffled = [
+        file.model_copy(update={"records": random.Random(1).sample(file.records, len(file.records))})
+        for file in reversed(results)
+    ]
+    tables = [board_table("detection", spec, select(spec, files)) for files in (results, shuffled)]
+    assert tables[0] == tables[1]
