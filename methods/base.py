@@ -36,6 +36,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import UnionType
 from typing import Any, ClassVar, Literal, Protocol, Self, get_args, get_origin, get_type_hints
 
 import torch
@@ -229,8 +230,7 @@ class Method(ABC):
                 choices = ", ".join(sorted(known)) or "none"
                 raise HyperparameterError(f"{cls.name}: no hyper-parameter {key!r}; it has: {choices}")
             if not _is_a(value, hints[key]):
-                expected = getattr(hints[key], "__name__", hints[key])
-                raise HyperparameterError(f"{cls.name}.{key}: expected {expected}, got {value!r}")
+                raise HyperparameterError(f"{cls.name}.{key}: expected {_phrase(hints[key])}, got {value!r}")
         try:
             return cls(**hyperparameters)
         except ValueError as error:
@@ -241,7 +241,15 @@ def _fields(method: Any) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(method) if dataclasses.is_dataclass(method) else ()
 
 
+def _phrase(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(repr, get_args(hint)))}"
+    return hint.__name__ if isinstance(hint, type) else str(hint)
+
+
 def _is_a(value: Any, hint: Any) -> bool:
+    if isinstance(hint, UnionType):
+        return any(_is_a(value, option) for option in get_args(hint))
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:

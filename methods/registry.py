@@ -48,10 +48,14 @@ def register(name: str) -> Callable[[M], M]:
     def decorate(cls: M) -> M:
         for family, bases in _FAMILIES.items():
             if issubclass(cls, bases):
-                other = _found[family].setdefault(name, cls)
-                if other.__module__ != cls.__module__:
-                    raise ValueError(f"{family}: {name!r} is registered by {other.__module__} already")
+                other = _found[family].get(name, cls)
+                if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+                    raise ValueError(
+                        f"{family}: {name!r} is {other.__module__}.{other.__qualname__} already; "
+                        f"choose another name for {cls.__module__}.{cls.__qualname__}"
+                    )
                 cls.name = name
+                _found[family][name] = cls
                 return cls
         raise TypeError(f"{cls.__name__} is neither a Detector, a GradientDetector nor an Objective")
 
@@ -132,9 +136,11 @@ def _load_all() -> None:
 
 
 def _load(module: str) -> None:
+    before = {family: dict(found) for family, found in _found.items()}
     try:
         importlib.import_module(module)
     except Exception as error:  # a contributed file may fail in any way; `broken` tells
+        _found.update(before)  # what a half-loaded file registered does not count
         _broken[module] = f"{type(error).__name__}: {error}"
     else:
         _broken.pop(module, None)

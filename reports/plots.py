@@ -46,8 +46,8 @@ def reliability(name: str, track: Track, selection: Selection) -> list[Plot]:
             for i, (init, seeds) in enumerate((i, inits[i]) for i in track.inits if i in inits):
                 style = line_style(track.inits.index(init))
                 for column, scaled in enumerate((False, True)):
-                    part = [_reliability(found, scaled) for found in seeds.values()]
-                    _draw_reliability(axes[0, column], axes[1, column], part, init, style, i)
+                    pooled = pool_bins([_reliability(found, scaled) for found in seeds.values()])
+                    _draw_reliability(axes[0, column], axes[1, column], pooled, init, style, i)
                 before, after = (
                     fmean(
                         found.numbers[f"classification.calibration{suffix}.ece"] for found in seeds.values()
@@ -210,28 +210,42 @@ def _draw_severities(
     return means[0], means[-1]
 
 
-def _draw_reliability(
-    above: Axes, below: Axes, parts: Sequence[Reliability], label: str, style: dict[str, Any], offset: int
-) -> None:
-    """Pool the bins of several seeds by their edges and draw them; small marks are bins of few images."""
+def pool_bins(parts: Sequence[Reliability]) -> Reliability:
+    """One reliability diagram of several seeds: bins of the same edges are averaged by their counts."""
     pooled: dict[tuple[float, float], list[tuple[int, float, float]]] = {}
     for part in parts:
         edges = zip(part.lower, part.upper, strict=True)
         values = zip(part.count, part.confidence, part.accuracy, strict=True)
         for edge, value in zip(edges, values, strict=True):
             pooled.setdefault(edge, []).append(value)
-    total = sum(sum(part.count) for part in parts)
-    confidence, accuracy, share, middle = [], [], [], []
-    for (lower, upper), same_bin in sorted(pooled.items()):
-        counts, confidences, accuracies = zip(*same_bin, strict=True)
-        confidence.append(float(np.average(confidences, weights=counts)))
-        accuracy.append(float(np.average(accuracies, weights=counts)))
-        share.append(sum(counts) / total)
-        middle.append((lower + upper) / 2 + (offset - 0.5) * 0.018)
-    above.plot(confidence, accuracy, alpha=0.7, **{**style, "linewidth": 1.1})
-    sizes = 6 + 110 * np.sqrt(share)
-    above.scatter(confidence, accuracy, s=sizes, color=style["color"], alpha=0.85, linewidth=0, label=label)
-    below.bar(middle, share, width=0.018, color=style["color"])
+    columns = zip(*(zip(*pooled[edge], strict=True) for edge in sorted(pooled)), strict=True)
+    counts, confidences, accuracies = (list(column) for column in columns)
+    return Reliability(
+        lower=[lower for lower, _ in sorted(pooled)],
+        upper=[upper for _, upper in sorted(pooled)],
+        count=[sum(count) for count in counts],
+        confidence=[float(np.average(c, weights=w)) for c, w in zip(confidences, counts, strict=True)],
+        accuracy=[float(np.average(a, weights=w)) for a, w in zip(accuracies, counts, strict=True)],
+    )
+
+
+def _draw_reliability(
+    above: Axes, below: Axes, pooled: Reliability, label: str, style: dict[str, Any], offset: int
+) -> None:
+    """Accuracy against confidence, with small marks for bins of few images, and below it their shares."""
+    share = np.asarray(pooled.count) / sum(pooled.count)
+    above.plot(pooled.confidence, pooled.accuracy, alpha=0.7, **{**style, "linewidth": 1.1})
+    above.scatter(
+        pooled.confidence,
+        pooled.accuracy,
+        s=6 + 110 * np.sqrt(share),
+        color=style["color"],
+        alpha=0.85,
+        linewidth=0,
+        label=label,
+    )
+    middle = (np.asarray(pooled.lower) + np.asarray(pooled.upper)) / 2
+    below.bar(middle + (offset - 0.5) * 0.018, share, width=0.018, color=style["color"])
 
 
 def _reliability(found: Measured, scaled: bool) -> Reliability:

@@ -124,7 +124,8 @@ def _cells_of(board: Board, spec: Spec, selection: Selection) -> dict[Cell, Meas
 
 def _samples(name: str, board: Board, cells: dict[Cell, Measured]) -> tuple[list[_Samples], list[str]]:
     """Average within each seed over what is not a row; a seed counts where all of that was measured."""
-    averaged = [level for level in LEVELS if level not in board.rows]
+    varying = [level for level in LEVELS if len({getattr(cell, level) for cell in cells}) > 1]
+    averaged = [level for level in varying if level not in board.rows]
     groups: dict[tuple[str, ...], dict[int, dict[tuple[str, ...], list[float]]]] = {}
     for cell, found in cells.items():
         labels = tuple(str(getattr(cell, level)) for level in board.rows)

@@ -298,17 +298,17 @@ def _merge(id_vector: Vector, ood_vector: Vector) -> NDArray[np.int64]:
     for side, place, is_id in ((id_vector, tagged[:n_in], True), (ood_vector, tagged[n_in:], False)):
         for start in range(0, side.size, _BLOCK):
             scaled = side[start : start + _BLOCK] * scale
-            scaled += 0.0  # −0 becomes +0, which it equals
             bits = scaled.view(np.int64) << 1
             if is_id:
                 bits |= 1
             np.copysign(bits.view(np.float64), scaled, out=place[start : start + _BLOCK])
     tagged.sort()
-    near_zero = np.searchsorted(tagged, _TINY) - np.searchsorted(tagged, -_TINY)
-    if near_zero and near_zero != n - np.count_nonzero(id_vector) - np.count_nonzero(ood_vector):
+    zeros = tagged[np.searchsorted(tagged, -_TINY) : np.searchsorted(tagged, _TINY)]
+    if zeros.size and zeros.size != n - np.count_nonzero(id_vector) - np.count_nonzero(ood_vector):
         # Scaling may have rounded a tiny score; the ranks of the distinct scores have the same order.
         _, ranks = np.unique(np.concatenate([id_vector, ood_vector]), return_inverse=True)
         return _merge(ranks[:n_in].astype(np.float64), ranks[n_in:].astype(np.float64))
+    np.abs(zeros, out=zeros)  # −0 equals +0
     return tagged.view(np.int64)
 
 
@@ -320,13 +320,13 @@ def _cumulative_counts(bits: NDArray[np.int64]) -> Iterator[tuple[Vector, Vector
     ids, total : (G + 1,) numbers of ID and of all scores ≤ the g-th distinct value; entry 0 belongs to the
         value before the block's first (0 at the start), so that differences are those of its G values.
     """
-    ids_before = 0
-    last_ids = last_total = 0.0
+    ids_before, last_ids, last_total = 0, 0.0, 0.0
     for start in range(0, bits.size, _BLOCK):
         block = bits[start : start + _BLOCK]
-        running = np.cumsum(block & 1)
-        running += ids_before
-        ids_before = int(running[-1])
+        is_id = block & 1
+        is_id[0] += ids_before
+        running = np.cumsum(is_id)
+        ids_before = running[-1]
         scores = bits[start : start + _BLOCK + 1] >> 1  # one more, to see whether a tie goes on
         is_last = scores[1:] != scores[:-1]
         if start + _BLOCK >= bits.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -39,8 +40,8 @@ class Energy(Detector):
     needs = frozenset({Signal.LOGITS})
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"temperature: expected a number above 0, got {self.temperature}")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature: expected a finite number above 0, got {self.temperature}")
 
     def score(self, features: Features) -> Tensor:
         """Score logits (N, K): (N,) float64."""

@@ -19,7 +19,7 @@ GOAL = 2.0
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """CPU time: both works run in this one thread, and what else the machine does must not decide the ratio."""
+    """CPU time of this one thread, in which both works run: other load must not decide the ratio."""
     start = time.thread_time()
     work()
     return time.thread_time() - start

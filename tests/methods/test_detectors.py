@@ -252,8 +252,8 @@ def test_gradnorm_of_the_uniform_prediction_is_zero():
 @pytest.mark.parametrize(
     ("name", "key", "value", "expected"),
     [
-        ("energy", "temperature", 0.0, "a number above 0, got 0.0"),
-        ("energy", "temperature", float("nan"), "a number above 0, got nan"),
+        ("energy", "temperature", 0.0, "a finite number above 0, got 0.0"),
+        ("energy", "temperature", float("nan"), "a finite number above 0, got nan"),
         ("odin", "temperature", 0.0, "a finite number above 0, got 0.0"),
         ("odin", "temperature", float("inf"), "a finite number above 0, got inf"),
         ("odin", "epsilon", -0.1, "a finite number of at least 0, got -0.1"),

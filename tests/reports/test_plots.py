@@ -9,8 +9,9 @@ import synthetic_records as synthetic
 from matplotlib.figure import Figure
 
 from benchmark.errors import DataError
+from benchmark.results import Reliability
 from reports.figures import Plot, file_name
-from reports.plots import SECTIONS
+from reports.plots import SECTIONS, pool_bins
 from reports.selection import select
 
 
@@ -36,7 +37,10 @@ def texts(plot: Plot) -> list[str]:
         ("reliability", ["reliability~toy~tiny_cnn~cross_entropy.svg"]),
         ("histograms", ["histograms~toy~tiny_cnn~scratch.svg", "histograms~toy~tiny_cnn~fractaldb.svg"]),
         ("roc", ["roc~toy~tiny_cnn~scratch.svg", "roc~toy~tiny_cnn~fractaldb.svg"]),
-        ("robustness", ["robustness~toy~tiny_cnn~cross_entropy.svg", "robustness_detection~toy~tiny_cnn.svg"]),
+        (
+            "robustness",
+            ["robustness~toy~tiny_cnn~cross_entropy.svg", "robustness_detection~toy~tiny_cnn.svg"],
+        ),
     ],
 )
 def test_each_network_has_its_plots(plots, section, files):
@@ -102,36 +106,16 @@ def test_the_style_does_not_leak(plots):
     assert Figure().subplots().spines["top"].get_visible()
 
 
-def test_reliability_pools_the_bins_of_the_seeds_by_their_counts(monkeypatch):
-    drawn = []
-    monkeypatch.setattr(
-        "matplotlib.axes.Axes.scatter", lambda self, x, y, **kwargs: drawn.append((list(x), list(y)))
+def test_reliability_pools_the_bins_of_the_seeds_by_their_counts():
+    few = Reliability(lower=[0.8], upper=[0.9], count=[1], confidence=[0.82], accuracy=[1.0])
+    more = Reliability(
+        lower=[0.9, 0.8], upper=[1.0, 0.9], count=[4, 3], confidence=[0.95, 0.86], accuracy=[0.9, 0.6]
     )
-    spec = synthetic.make_spec(["msp"], inits=["scratch"], backbones=["tiny_cnn"])
-    (file,) = synthetic.make_results(spec, seeds=(0, 1))
-    bins = [
-        {"lower": [0.8], "upper": [0.9], "count": [1], "confidence": [0.82], "accuracy": [1.0]},
-        {
-            "lower": [0.8, 0.9],
-            "upper": [0.9, 1.0],
-            "count": [3, 4],
-            "confidence": [0.86, 0.95],
-            "accuracy": [0.6, 0.9],
-        },
-    ]
-    records = []
-    for record, reliability in zip(file.records, bins, strict=True):
-        data = record.model_dump()
-        data["measurement"]["classification"] |= {
-            "reliability": reliability,
-            "reliability_scaled": reliability,
-        }
-        records.append(type(record).model_validate(data))
-    selection = select(spec, [file.model_copy(update={"records": records})])
-    SECTIONS["reliability"]("toy", spec.tracks["toy"], selection)
+    pooled = pool_bins([few, more])
+    assert (pooled.lower, pooled.upper, pooled.count) == ([0.8, 0.9], [0.9, 1.0], [4, 4])
     # on paper: (1·0.82 + 3·0.86)/4 = 0.85 and (1·1 + 3·0.6)/4 = 0.7
-    assert drawn[0][0] == pytest.approx([0.85, 0.95])
-    assert drawn[0][1] == pytest.approx([0.7, 0.9])
+    assert pooled.confidence == pytest.approx([0.85, 0.95])
+    assert pooled.accuracy == pytest.approx([0.7, 0.9])
 
 
 @pytest.mark.parametrize("name", ["../escape", "a/b", "", ".hidden", "A", "a~b", 'x"onload="'])

@@ -18,7 +18,11 @@ def two_environments():
     spec = synthetic.make_spec(["msp", "knn"])
     msp, knn = synthetic.make_results(spec, seeds=[0, 1])
     other = knn.environments["e1"].model_copy(
-        update={"commit": None, "accelerator": "Invented GPU", "libraries": {"torch": "2.5.0", "scipy": "1.0"}}
+        update={
+            "commit": None,
+            "accelerator": "Invented GPU",
+            "libraries": {"torch": "2.5.0", "scipy": "1.0"},
+        }
     )
     return spec, [msp, knn.model_copy(update={"environments": {"e1": other}})]
 

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
 
@@ -73,6 +75,14 @@ def hostile_site(tmp_path_factory):
     return out
 
 
+def test_reports_need_neither_torch_nor_pyplot():
+    code = (
+        "import sys, reports; print([m for m in ('torch', 'timm', 'matplotlib.pyplot') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_everything_asked_for_is_written(full_site):
     out, written = full_site
     assert sorted(path for path in out.rglob("*") if path.is_file()) == sorted(written)
@@ -128,7 +138,9 @@ def test_the_caveat_on_checkpoints_is_said(page, markdown):
 
 def test_images_exist_and_have_alternative_texts(full_site, page):
     images = page.all("img")
-    assert {image["src"] for image in images} == {f"plots/{p.name}" for p in (full_site[0] / "plots").iterdir()}
+    assert {image["src"] for image in images} == {
+        f"plots/{p.name}" for p in (full_site[0] / "plots").iterdir()
+    }
     assert all(len(image["alt"]) > 60 and image["loading"] == "lazy" for image in images)
 
 
@@ -172,7 +184,21 @@ def test_hostile_text_stays_text_in_markdown(hostile_site):
     markdown = (hostile_site / "leaderboard.md").read_text()
     page = Page(MarkdownIt("commonmark").enable("table").render(markdown))
     tags = {tag for tag, _ in page.elements}
-    assert tags <= {"h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "strong", "code"}
+    assert tags <= {
+        "h1",
+        "h2",
+        "p",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "ul",
+        "li",
+        "strong",
+        "code",
+    }
     for text in (SCRIPT, IMAGE, TABLE):
         assert text in page.text
 
@@ -206,9 +232,6 @@ def test_markdown_tables_keep_their_columns(hostile_site):
 )
 def test_markdown_escapes(value, escaped):
     assert escape_markdown(value) == escaped
-    assert MarkdownIt("commonmark").render(escaped) == MarkdownIt("commonmark").render(
-        f"<p>{value}</p>" if value == "" else escaped
-    )
     assert Page(MarkdownIt("commonmark").render(escaped)).text.strip() == " ".join(value.split())
 
 

@@ -94,6 +94,11 @@ def test_bin_edges_belong_below() -> None:
     np.testing.assert_allclose(got.confidence, [0.1, math.nan, 0.6, 0.8, 0.90000005], rtol=0, atol=1e-12)
 
 
+def test_rounding_does_not_move_an_edge() -> None:
+    assert 0.07 * 100 > 7  # in floating point; .07 is the upper edge of bin 7 of 100
+    assert reliability([0.07], [1], bins=100).count[6] == 1
+
+
 def test_adaptive_bins_span_their_samples() -> None:
     # T3 by threes: [.5 .55 .6] [.65 .7 .75] [.8 .85 .9 .95]
     got = reliability(CONFIDENCE, CORRECT, adaptive=True, bin_size=3)
@@ -105,8 +110,12 @@ def test_adaptive_bins_span_their_samples() -> None:
 
 
 def test_adaptive_ties_keep_their_order() -> None:
-    # A stable sort leaves tied samples as they came: bins [1 1] and [0 0].
-    assert reliability([0.5] * 4, [1, 1, 0, 0], adaptive=True, bin_size=2).accuracy.tolist() == [1, 0]
+    # A stable sort leaves tied samples as they came; an unstable one does not, from some dozens of samples on.
+    correct = np.random.default_rng(0).integers(0, 2, 400)
+    confidence = np.tile([0.6, 0.5], 200)
+    got = reliability(confidence, correct, adaptive=True, bin_size=50)
+    by_hand = np.concatenate([correct[1::2], correct[0::2]]).reshape(8, 50).mean(axis=1)
+    np.testing.assert_allclose(got.accuracy, by_hand, rtol=0, atol=1e-12)
 
 
 @given(
