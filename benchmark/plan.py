@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from benchmark.datasets import UnknownDatasetError, dataset
 from benchmark.errors import SpecError, UsageError
 from benchmark.fingerprints import code_fingerprint, library_versions
 from benchmark.results import Cell, HpMode
@@ -161,7 +162,8 @@ def _plan_track(
         for item, source in sources.items():
             _check_dataset(spec, source, ("tracks", name, *(("id",) if group == "id" else (group, item))))
             config = image_config(name, track.image_size, item, source)
-            data[item] = add(Job(Kind.DATA, config, label=f"{name}: images of {item}"))
+            module = dataset(source.dataset).module
+            data[item] = add(Job(Kind.DATA, config, {}, (module,), f"{name}: images of {item}"))
     split = {**track.split.model_dump(), "track_seed": derive_seed(name, "split")}
     shifts = {**track.shifts.model_dump(), "split": split, "seed": derive_seed(name, "shifts")}
     shifted = add(Job(Kind.SHIFT, shifts, {"id": data["id"]}, label=f"{name}: shifted test images"))
@@ -305,8 +307,6 @@ def _resolve(spec: Spec, name: str) -> tuple[str, str, dict[str, Any], HpMode, s
 
 
 def _check_dataset(spec: Spec, source: ImageSource, loc: tuple[str, ...]) -> None:
-    from benchmark.datasets import UnknownDatasetError, dataset
-
     try:
         card = dataset(source.dataset).card
     except UnknownDatasetError as error:
@@ -317,6 +317,11 @@ def _check_dataset(spec: Spec, source: ImageSource, loc: tuple[str, ...]) -> Non
                 f"{spec.where(*loc, 'classes')}: {source.dataset} has no class {label}; "
                 f"expected 0 to {len(card.class_names) - 1}"
             )
+    if card.outlier_source:
+        raise SpecError(
+            f"{spec.where(*loc, 'dataset')}: {source.dataset} is kept for training outliers; "
+            "no test set may use it"
+        )
     if loc[-1] == "id" and not card.labelled:
         raise SpecError(
             f"{spec.where(*loc, 'dataset')}: {source.dataset} has no labels; the ID set needs them"

@@ -5,30 +5,61 @@ This module must not import torch: `oodbench --help`, `schema` and completion st
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     PrivateAttr,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.reader import ReaderError
 
 from benchmark.errors import SpecError
 from methods.names import did_you_mean
 
+# Image sets share the names of tensors with these, as in "test.logits" and "shift.contrast.5".
+RESERVED = frozenset({"id", "train", "val", "test", "shift", "shifts", "head"})
+
+T = TypeVar("T")
+
+
+def _no_twins(items: list[T]) -> list[T]:
+    for i, item in enumerate(items):
+        if item in items[:i]:
+            raise ValueError(f"{item!r} is listed twice")
+    return items
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"the name {name!r} is reserved; expected another")
+    return name
+
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_+.-]*$", max_length=100)]
+SetName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9_+-]*$", max_length=100),
+    AfterValidator(_not_reserved),
+]
+Distinct = Annotated[list[T], Field(min_length=1), AfterValidator(_no_twins)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -37,12 +68,23 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        for key in data if isinstance(data, dict) else ():
+            if key not in cls.model_fields:
+                hint = did_you_mean(str(key), cls.model_fields)
+                raise PydanticCustomError(
+                    "unknown_key", "unknown key {key}; {hint}", {"key": key, "hint": hint}
+                )
+        return data
+
 
 class ImageSource(_Model):
     """Which images a set is made of."""
 
     dataset: Name = Field(description="a dataset of the catalog: `oodbench list datasets`")
-    classes: list[Annotated[int, Field(ge=0)]] | None = Field(None, description="only these classes")
+    classes: Distinct[Annotated[int, Field(ge=0)]] | None = Field(None, description="only these classes")
     n: Count | None = Field(None, description="how many images, for sets that are drawn at random")
 
 
@@ -56,7 +98,7 @@ class SplitSizes(_Model):
 class Shifts(_Model):
     """Shifted copies of the ID test images, at severities 1 to 5."""
 
-    kinds: list[Literal["gaussian_noise", "defocus_blur", "contrast"]] = Field(min_length=1)
+    kinds: Distinct[Literal["gaussian_noise", "defocus_blur", "contrast"]]
     scale: Literal["imagenet_c", "cifar_c"] = Field(description="whose severity constants")
     images_per_class: Count = Field(description="how many test images of each class are shifted")
 
@@ -72,6 +114,14 @@ class Training(_Model):
     scheduler: Literal["cosine", "none"] = "cosine"
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
 
+    @field_validator("warmup_epochs")
+    @classmethod
+    def _within_the_epochs(cls, value: int, info: ValidationInfo) -> int:
+        epochs = info.data.get("epochs", math.inf)
+        if value >= epochs:
+            raise ValueError(f"got {value}; expected fewer than the {epochs} epochs")
+        return value
+
 
 class Track(_Model):
     """One ID dataset with its fixed OOD datasets, and what is run on it."""
@@ -80,15 +130,15 @@ class Track(_Model):
     image_size: Annotated[int, Field(ge=8, le=1024)]
     id: ImageSource
     split: SplitSizes
-    near: dict[Name, ImageSource] = Field(min_length=1)
-    far: dict[Name, ImageSource] = Field(min_length=1)
-    outliers: dict[Name, ImageSource] = Field({}, description="for training objectives; never a test set")
+    near: dict[SetName, ImageSource] = Field(min_length=1)
+    far: dict[SetName, ImageSource] = Field(min_length=1)
+    outliers: dict[SetName, ImageSource] = Field({}, description="for training objectives; never a test set")
     shifts: Shifts
     training: Training
-    backbones: list[Name] = Field(min_length=1)
-    inits: list[Name] = Field(min_length=1)
-    seeds: list[Seed] = Field(min_length=1)
-    entries: list[Name] = Field(min_length=1)
+    backbones: Distinct[Name]
+    inits: Distinct[Name]
+    seeds: Distinct[Seed]
+    entries: Distinct[Name]
 
 
 class Backbone(_Model):
@@ -148,19 +198,20 @@ class Board(_Model):
     title: str
     track: Name
     about: str = ""
-    rows: list[Level] = Field(min_length=1, description="a row for each combination; the rest is averaged")
-    entries: list[Name] | None = Field(None, description="only these; all of the track's if absent")
-    backbones: list[Name] | None = None
-    inits: list[Name] | None = None
+    rows: Distinct[Level] = Field(description="a row for each combination; the rest is averaged")
+    entries: Distinct[Name] | None = Field(None, description="only these; all of the track's if absent")
+    backbones: Distinct[Name] | None = None
+    inits: Distinct[Name] | None = None
     columns: list[Column] = Field(min_length=1)
     rank_by: str = Field(description="metric of the column that ranks the rows")
 
-    @model_validator(mode="after")
-    def _ranked_by_a_column(self) -> Board:
-        metrics = [column.metric for column in self.columns]
-        if self.rank_by not in metrics:
-            raise ValueError(f"rank_by: {self.rank_by!r} is none of the columns: {', '.join(metrics)}")
-        return self
+    @field_validator("rank_by")
+    @classmethod
+    def _ranked_by_a_column(cls, value: str, info: ValidationInfo) -> str:
+        metrics = [column.metric for column in info.data.get("columns", ())]
+        if metrics and value not in metrics:
+            raise ValueError(f"{value!r} is none of the columns; {did_you_mean(value, metrics)}")
+        return value
 
 
 class Spec(_Model):
@@ -201,19 +252,21 @@ def load_spec(path: Path) -> Spec:
         raise SpecError(f"{path}:{line}: duplicate key {key[1] if key else ''!r}") from error
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise SpecError(f"{path}:{line}: not valid YAML: {error.problem}") from error
-    except YAMLError as error:
-        raise SpecError(f"{path}: not valid YAML: {error}") from error
+        problem = ", ".join(filter(None, (error.context, error.problem)))
+        raise SpecError(f"{path}:{line}: not valid YAML: {problem}") from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SpecError(f"{path}:{line}: not valid YAML: {error.reason}") from error
     if not isinstance(tree, CommentedMap):
-        raise SpecError(f"{path}:1: expected keys (version, tracks, …), got {type(tree).__name__}")
+        seen = {CommentedSeq: "a list", type(None): "nothing"}.get(type(tree), repr(tree))
+        raise SpecError(f"{path}:1: expected keys (version, tracks, …), got {seen}")
+    _refuse(path, tree, _foreign(tree))
     try:
         spec = Spec.model_validate(_plain(tree))
     except ValidationError as error:
         details = "\n".join(_describe(path, tree, item) for item in error.errors())
         raise SpecError(details) from error
-    problems = list(_dangling(spec))
-    if problems:
-        raise SpecError("\n".join(f"{_at(path, tree, loc)}: {problem}" for loc, problem in problems))
+    _refuse(path, tree, _dangling(spec))
     spec._locate = partial(_at, path, tree)
     return spec
 
@@ -236,13 +289,46 @@ def _plain(node: Any) -> Any:
     return node
 
 
+def _foreign(node: Any, loc: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """What YAML can say and a leaderboard cannot: tags, dates, bytes, sets, numbers that are not finite."""
+    tag = getattr(getattr(node, "tag", None), "value", None)
+    if tag is not None:
+        yield loc, f"got the tag {tag!r}; expected plain data"
+    elif isinstance(node, CommentedMap):
+        for key, value in node.items():
+            yield from _foreign(value, (*loc, key))
+    elif isinstance(node, CommentedSeq):
+        for i, value in enumerate(node):
+            yield from _foreign(value, (*loc, i))
+    elif isinstance(node, float) and not math.isfinite(node):
+        yield loc, f"got {node}; expected a finite number"
+    elif not isinstance(node, str | int | float | None):
+        yield loc, f"got {node!r}; expected text (in quotes) or a number"
+
+
+def _refuse(path: Path, tree: CommentedMap, problems: Iterable[tuple[tuple[Any, ...], str]]) -> None:
+    lines = [f"{_at(path, tree, loc)}: {problem}" for loc, problem in problems]
+    if lines:
+        raise SpecError("\n".join(lines))
+
+
 def _describe(path: Path, tree: CommentedMap, item: Any) -> str:
-    loc = tuple(item["loc"])
-    place = _at(path, tree, loc)
-    if item["type"] == "extra_forbidden":
-        return f"{place}: unknown key {loc[-1]!r}"
-    seen = "" if item["type"] in {"missing", "value_error"} else f"; got {item['input']!r}"
-    return f"{place}: {item['msg']}{seen}"
+    loc, message, context = tuple(item["loc"]), item["msg"], item.get("ctx", {})
+    seen = f"; got {item['input']!r}"
+    match item["type"]:
+        case "unknown_key":
+            loc, seen = (*loc, context["key"]), ""
+        case "value_error":
+            message, seen = str(context["error"]), ""
+        case "missing":
+            seen = ""
+        case "union_tag_invalid" | "union_tag_not_found":
+            key = context["discriminator"].strip("'")
+            loc, seen = (*loc, key), f"; got {item['input'].get(key, 'none')!r}"
+            message = "Field required" if context.get("tag") is None else f"Input should be one of {context['expected_tags']}"
+    if loc[-1] == "[key]":
+        loc = loc[:-1]
+    return f"{_at(path, tree, loc)}: {message}{seen}"
 
 
 def _at(path: Path, tree: CommentedMap, loc: tuple[Any, ...]) -> str:
@@ -251,7 +337,7 @@ def _at(path: Path, tree: CommentedMap, loc: tuple[Any, ...]) -> str:
     line, keys = 1, []
     for step in loc:
         if isinstance(node, CommentedMap) and step in node:
-            line = node.lc.key(step)[0] + 1
+            line = node.lc.data.get(step, (line - 1,))[0] + 1  # a merged key has no line of its own
             node = node[step]
             keys.append(str(step))
         elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
@@ -264,7 +350,7 @@ def _at(path: Path, tree: CommentedMap, loc: tuple[Any, ...]) -> str:
 
 
 def _dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """Names that nothing defines, and names that must be unique and are not."""
+    """Names that nothing defines, and names and sources that must differ and do not."""
     defined = {
         "backbones": list(spec.backbones),
         "inits": list(spec.inits),
@@ -272,16 +358,10 @@ def _dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
     }
     for name, track in spec.tracks.items():
         for kind, known in defined.items():
-            used = getattr(track, kind)
-            for i, item in enumerate(used):
+            for i, item in enumerate(getattr(track, kind)):
                 if item not in known:
                     yield ("tracks", name, kind, i), f"unknown name {item!r}; {did_you_mean(item, known)}"
-                elif item in used[:i]:
-                    yield ("tracks", name, kind, i), f"{item!r} is listed twice"
-        for i, seed in enumerate(track.seeds):
-            if seed in track.seeds[:i]:
-                yield ("tracks", name, "seeds", i), f"{seed!r} is listed twice"
-        groups: dict[str, str] = {"id": "id"}
+        groups: dict[str, str] = {}
         for group in ("near", "far", "outliers"):
             for item in getattr(track, group):
                 if item in groups:

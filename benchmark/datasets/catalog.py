@@ -7,7 +7,6 @@ no file and loads no heavy library, building a set does.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from benchmark.seeds import derive_seed
+from methods.names import did_you_mean
 
 UNLABELLED = -1
 SMALLEST_IMAGE = 8  # pixels; a digit has no more, and networks' strides leave nothing of less
@@ -146,6 +146,10 @@ class Dataset(Protocol):
     def card(self) -> DatasetCard:
         """The dataset's description."""
 
+    @property
+    def module(self) -> str:
+        """Name of the module whose code makes the images: what their content key follows."""
+
     def build(self, image_size: int, n: int | None, seed: int) -> ImageSet:
         """Return `n` images (the card's `size` if None) of side `image_size`, fixed by the three arguments.
 
@@ -167,6 +171,11 @@ class EmbeddedDataset:
 
     card: DatasetCard
     render: Render
+
+    @property
+    def module(self) -> str:
+        """See `Dataset.module`."""
+        return self.render.__module__
 
     def build(self, image_size: int, n: int | None, seed: int) -> ImageSet:
         """See `Dataset.build`."""
@@ -215,9 +224,7 @@ def dataset(name: str) -> Dataset:
     """
     if name in _CATALOG:
         return _CATALOG[name]
-    near = difflib.get_close_matches(name, dataset_names(), n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UnknownDatasetError(f"unknown dataset {name!r}; {hint}known: {', '.join(dataset_names())}")
+    raise UnknownDatasetError(f"no dataset {name!r}; {did_you_mean(name, dataset_names())}")
 
 
 def to_uint8(x: NDArray[Any]) -> NDArray[np.uint8]:

@@ -143,8 +143,9 @@ def test_a_name_is_taken_once(folder):
     write(folder, "toy", name="energy")
     energy = detector_class("energy")
     assert registry.detectors()["energy"] is energy
-    error = "ValueError: detectors: 'energy' is methods.detectors.energy.Energy already; choose another name for "
-    assert registry.broken() == {"methods.detectors.toy": error + "methods.detectors.toy.Toy"}
+    taken = "ValueError: detectors: 'energy' is methods.detectors.energy.Energy already; "
+    advice = "choose another name for methods.detectors.toy.Toy"
+    assert registry.broken() == {"methods.detectors.toy": taken + advice}
 
 
 @pytest.mark.parametrize("name", ["", "Energy", "max-logit", "2nd", "../up", "énergie", "energy\n", "a.b"])

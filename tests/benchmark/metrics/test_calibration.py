@@ -110,7 +110,7 @@ def test_adaptive_bins_span_their_samples() -> None:
 
 
 def test_adaptive_ties_keep_their_order() -> None:
-    # A stable sort leaves tied samples as they came; an unstable one does not, from some dozens of samples on.
+    # A stable sort leaves tied samples as they came; an unstable one of many samples does not.
     correct = np.random.default_rng(0).integers(0, 2, 400)
     confidence = np.tile([0.6, 0.5], 200)
     got = reliability(confidence, correct, adaptive=True, bin_size=50)
