@@ -75,7 +75,7 @@ class _Model(BaseModel):
             if key not in cls.model_fields:
                 hint = did_you_mean(str(key), cls.model_fields)
                 raise PydanticCustomError(
-                    "unknown_key", "unknown key {key}; {hint}", {"key": key, "hint": hint}
+                    "unknown_key", "unknown key '{key}'; {hint}", {"key": key, "hint": hint}
                 )
         return data
 
@@ -322,10 +322,11 @@ def _describe(path: Path, tree: CommentedMap, item: Any) -> str:
             message, seen = str(context["error"]), ""
         case "missing":
             seen = ""
-        case "union_tag_invalid" | "union_tag_not_found":
-            key = context["discriminator"].strip("'")
-            loc, seen = (*loc, key), f"; got {item['input'].get(key, 'none')!r}"
-            message = "Field required" if context.get("tag") is None else f"Input should be one of {context['expected_tags']}"
+        case "union_tag_invalid":
+            loc, seen = (*loc, context["discriminator"].strip("'")), f"; got {context['tag']!r}"
+            message = f"Input should be one of {context['expected_tags']}"
+        case "union_tag_not_found":
+            loc, message, seen = (*loc, context["discriminator"].strip("'")), "Field required", ""
     if loc[-1] == "[key]":
         loc = loc[:-1]
     return f"{_at(path, tree, loc)}: {message}{seen}"
