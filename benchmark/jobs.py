@@ -19,19 +19,11 @@ Inputs = Mapping[str, Artifact]
 
 def data(config: Config, inputs: Inputs, draft: Draft) -> None:
     """Build one image set: images (N, 3, S, S) uint8, labels (N,) counted from 0 over the chosen classes."""
-    import numpy as np
     import torch
 
-    from benchmark.datasets.catalog import dataset
+    from benchmark.datasets.sets import build_set
 
-    source = dataset(config["dataset"])
-    images = source.build(config["image_size"], config["n"], config["seed"])
-    names = source.card.class_names
-    if config["classes"] is not None:
-        chosen = sorted(config["classes"])
-        images = images.subset(np.flatnonzero(np.isin(images.labels, chosen)))
-        images.labels[:] = np.searchsorted(chosen, images.labels)
-        names = tuple(names[label] for label in chosen)
+    images, names = build_set(config)
     draft.tensors(
         "images", {"images": torch.from_numpy(images.images), "labels": torch.from_numpy(images.labels)}
     )

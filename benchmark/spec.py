@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -223,11 +222,11 @@ class Spec(_Model):
     inits: dict[Name, Init]
     entries: dict[Name, Entry]
     boards: dict[Name, Board] = {}
-    _locate: Callable[[tuple[Any, ...]], str] = PrivateAttr(default=lambda loc: ".".join(map(str, loc)))
+    _origin: tuple[Path, CommentedMap] | None = PrivateAttr(default=None)
 
     def where(self, *loc: str | int) -> str:
         """File, line and dotted key of a place in the leaderboard file, for error messages."""
-        return self._locate(loc)
+        return ".".join(map(str, loc)) if self._origin is None else _at(*self._origin, loc)
 
 
 def load_spec(path: Path) -> Spec:
@@ -267,7 +266,7 @@ def load_spec(path: Path) -> Spec:
         details = "\n".join(_describe(path, tree, item) for item in error.errors())
         raise SpecError(details) from error
     _refuse(path, tree, _dangling(spec))
-    spec._locate = partial(_at, path, tree)
+    spec._origin = path, tree
     return spec
 
 
@@ -369,6 +368,11 @@ def _dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
                     problem = f"the name {item!r} is used in {groups[item]!r} already; expected another"
                     yield ("tracks", name, group, item), problem
                 groups[item] = group
+        for group in ("near", "far"):
+            for item, source in getattr(track, group).items():
+                if source.dataset == track.id.dataset and _overlap(source.classes, track.id.classes):
+                    problem = "an OOD set must have no class of the ID set; expected other classes"
+                    yield ("tracks", name, group, item), problem
         tested = {source.dataset for sets in (track.near, track.far) for source in sets.values()}
         for item, source in track.outliers.items():
             if source.dataset in {*tested, track.id.dataset}:
@@ -389,3 +393,8 @@ def _dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
                 if item not in known:
                     problem = f"{item!r} is not on track {board.track!r}; {did_you_mean(item, known)}"
                     yield ("boards", name, kind, i), problem
+
+
+def _overlap(some: list[int] | None, others: list[int] | None) -> bool:
+    """Whether two choices of classes share one; None chooses all."""
+    return some is None or others is None or not set(some).isdisjoint(others)

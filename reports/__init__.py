@@ -2,21 +2,15 @@
 
 This room reads records and never runs, trains or scores anything: it must not import torch or a method.
 Pages are rebuilt from the records alone, so what a page says can be checked against `results/`.
+
+::
+
+    selection      which records count           select(spec, results) → Selection
+    tables         a board as typed rows         board_table(name, spec, selection) → Table
+    pretraining    pre-trained against scratch   compare_inits(spec, selection) → [Comparison]
+    provenance     what made the numbers         facts(selection), entry_settings(selection)
+    figures, plots SVG with alternative texts    SECTIONS[kind](track name, track, selection) → [Plot]
+    site           all of it as a page           build_site(spec, results, out, generated=now) → [Path]
+
+Nothing is re-exported here: `reports.console` must not load matplotlib to print a line.
 """
-
-from reports.figures import Plot
-from reports.pretraining import Comparison, compare_inits
-from reports.selection import Selection, select
-from reports.site import build_site
-from reports.tables import Table, board_table
-
-__all__ = [
-    "Comparison",
-    "Plot",
-    "Selection",
-    "Table",
-    "board_table",
-    "build_site",
-    "compare_inits",
-    "select",
-]

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.datasets import DatasetCard, dataset, dataset_names
+from benchmark.datasets.sets import build_set
 from benchmark.errors import UsageError
 from benchmark.plan import image_config
 from benchmark.spec import Spec
@@ -124,10 +125,7 @@ def _track_card(name: str, spec: Spec) -> RenderableType:
     track = spec.tracks[name]
     table = _table("", "Set", "Role", "Dataset", "Images", "Fingerprint")
     for role, item, source in _sets(name, spec):
-        config = image_config(name, track.image_size, item, source)
-        images = dataset(source.dataset).build(config["image_size"], config["n"], config["seed"])
-        if source.classes is not None:
-            images = images.subset([i for i, y in enumerate(images.labels) if y in source.classes])
+        images, _ = build_set(image_config(name, track.image_size, item, source))
         classes = "" if source.classes is None else f", classes {', '.join(map(str, source.classes))}"
         table.add_row(item, role, source.dataset + classes, f"{len(images):,}", images.fingerprint()[:16])
     split, shifts = track.split, track.shifts

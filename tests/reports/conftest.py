@@ -1,13 +1,10 @@
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import synthetic_records as synthetic
 
-from reports import build_site
-
-NOW = datetime(2025, 7, 1, 9, 30, tzinfo=UTC)
+from reports.site import build_site
 
 
 @pytest.fixture(scope="session")
@@ -22,4 +19,4 @@ def full_site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[
         spec, lambda entry, backbone, init, seed: (entry, seed) != ("energy", 3) or backbone == "tiny_vit"
     )
     out = tmp_path_factory.mktemp("site")
-    return out, build_site(spec, results, out, generated=NOW)
+    return out, build_site(spec, results, out, generated=synthetic.NOW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.stats import norm
 from benchmark.results import Measurement, Record, RecordFile
 from benchmark.spec import Spec
 
+NOW = datetime(2025, 7, 1, 9, 30, tzinfo=UTC)
 BACKBONES = ("tiny_cnn", "tiny_vit")
 INITS = ("scratch", "fractaldb")
 ENTRIES = ("msp", "energy", "knn")

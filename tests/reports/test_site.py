@@ -6,11 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 import synthetic_records as synthetic
-from conftest import NOW
 from markdown_it import MarkdownIt
 
-from reports import build_site
-from reports.site import escape_markdown
+from reports.site import build_site, escape_markdown
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'
@@ -71,13 +69,14 @@ def hostile_site(tmp_path_factory):
         file.model_copy(update={"track": SCRIPT}),
         file.model_copy(update={"entry": IMAGE}),
     ]
-    build_site(spec, files, out, generated=NOW)
+    build_site(spec, files, out, generated=synthetic.NOW)
     return out
 
 
 def test_reports_need_neither_torch_nor_pyplot():
     code = (
-        "import sys, reports; print([m for m in ('torch', 'timm', 'matplotlib.pyplot') if m in sys.modules])"
+        "import sys, reports.site; "
+        "print([m for m in ('torch', 'timm', 'matplotlib.pyplot') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -236,7 +235,7 @@ def test_markdown_escapes(value, escaped):
 
 
 def test_without_records_the_page_says_what_to_run(tmp_path):
-    written = build_site(synthetic.make_spec(), [], tmp_path, generated=NOW)
+    written = build_site(synthetic.make_spec(), [], tmp_path, generated=synthetic.NOW)
     assert {path.name for path in written} == {"index.html", "leaderboard.md"}
     for path in written:
         assert "There are no records yet." in path.read_text()
@@ -246,7 +245,7 @@ def test_without_records_the_page_says_what_to_run(tmp_path):
 def test_failures_alone_make_a_page(tmp_path):
     spec = small_spec()
     files = synthetic.make_results(spec, lambda *_: False, seeds=[0])
-    build_site(spec, files, tmp_path, generated=NOW)
+    build_site(spec, files, tmp_path, generated=synthetic.NOW)
     text = Page((tmp_path / "index.html").read_text()).text
     assert "Nothing of this board has been measured yet." in text
     assert "scores are not finite" in text
@@ -254,7 +253,7 @@ def test_failures_alone_make_a_page(tmp_path):
 
 def test_one_seed_has_no_interval(tmp_path):
     spec = small_spec()
-    build_site(spec, synthetic.make_results(spec, seeds=[0]), tmp_path, generated=NOW)
+    build_site(spec, synthetic.make_results(spec, seeds=[0]), tmp_path, generated=synthetic.NOW)
     markdown = (tmp_path / "leaderboard.md").read_text()
     (row,) = re.findall(r"^\| – \| msp \| scratch \|.*$", markdown, re.MULTILINE)
     assert "±" not in row
@@ -265,7 +264,7 @@ def test_one_seed_has_no_interval(tmp_path):
 def test_records_of_an_unknown_track_are_noted(tmp_path):
     spec = small_spec()
     files = [file.model_copy(update={"track": "moon"}) for file in synthetic.make_results(spec, seeds=[0])]
-    build_site(spec, files, tmp_path, generated=NOW)
+    build_site(spec, files, tmp_path, generated=synthetic.NOW)
     for name in ("index.html", "leaderboard.md"):
         assert "1 record left out: track 'moon'" in Page((tmp_path / name).read_text()).text
 
@@ -275,9 +274,9 @@ def test_the_same_input_gives_the_same_bytes_and_nothing_else_is_touched(tmp_pat
     files = synthetic.make_results(spec, seeds=[0, 1])
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "mine.svg").write_text("mine")
-    written = build_site(spec, files, tmp_path, generated=NOW)
+    written = build_site(spec, files, tmp_path, generated=synthetic.NOW)
     before = {path: path.read_bytes() for path in written}
-    elsewhere = NOW.astimezone(timezone(timedelta(hours=9)))  # the same moment
+    elsewhere = synthetic.NOW.astimezone(timezone(timedelta(hours=9)))  # the same moment
     assert build_site(spec, files, tmp_path, generated=elsewhere) == written
     assert {path: path.read_bytes() for path in written} == before
     assert (tmp_path / "plots" / "mine.svg").read_text() == "mine"
