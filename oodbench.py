@@ -289,7 +289,7 @@ def main() -> None:
     from benchmark.errors import OodbenchError
 
     try:
-        app()
+        app(prog_name="oodbench")
     except OodbenchError as error:
         typer.echo(f"oodbench: {error}", err=True)
         sys.exit(error.exit_code)

@@ -15,11 +15,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 ABANDONED_AFTER = 24 * 3600  # seconds after which a folder in tmp/ belongs to no living process
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a key or a file: never a path out of its folder
 
 
 def default_cache() -> Path:
@@ -51,13 +53,13 @@ class Artifact(NamedTuple):
 
     def json(self, name: str) -> Any:
         """Read the JSON file ``<name>.json``."""
-        return json.loads((self.folder / f"{name}.json").read_bytes())
+        return json.loads((self.folder / _checked(f"{name}.json")).read_bytes())
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Read ``<name>.safetensors``, memory-mapped."""
         from safetensors.torch import load_file
 
-        return load_file(self.folder / f"{name}.safetensors")
+        return load_file(self.folder / _checked(f"{name}.safetensors"))
 
     def sha256(self, file: str) -> str:
         """Checksum of one file, as the manifest has it."""
@@ -73,7 +75,7 @@ class Draft:
     def json(self, name: str, value: Any) -> None:
         """Write ``<name>.json``."""
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1)
-        path = self.folder / f"{name}.json"
+        path = self.folder / _checked(f"{name}.json")
         with storage_errors(path):
             path.write_text(text, encoding="utf-8")
 
@@ -82,7 +84,7 @@ class Draft:
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        path = self.folder / f"{name}.safetensors"
+        path = self.folder / _checked(f"{name}.safetensors")
         try:
             with storage_errors(path):
                 save_file({k: t.contiguous() for k, t in tensors.items()}, path)
@@ -110,12 +112,13 @@ class Store:
             for name in ("objects", "locks", "damaged", "tmp"):
                 (self.root / name).mkdir(exist_ok=True)
             for folder in (self.root / "tmp").iterdir():
-                if time.time() - folder.stat().st_mtime > ABANDONED_AFTER:
-                    shutil.rmtree(folder, ignore_errors=True)
+                with suppress(FileNotFoundError):  # another run finishes with it at this moment
+                    if time.time() - folder.stat().st_mtime > ABANDONED_AFTER:
+                        shutil.rmtree(folder, ignore_errors=True)
 
     def folder(self, key: str) -> Path:
         """Where the artifact of `key` lies, or would lie."""
-        return self.root / "objects" / key[:2] / key
+        return self.root / "objects" / key[:2] / _checked(key)
 
     def has(self, key: str) -> bool:
         """Whether the artifact exists; does not read it."""
@@ -131,9 +134,9 @@ class Store:
         """
         try:
             manifest: dict[str, Any] = json.loads((self.folder(key) / MANIFEST).read_bytes())
-            if not {"files", "made"} <= manifest.keys():
-                raise ValueError(f"keys {sorted(manifest)}")
-        except (OSError, ValueError, AttributeError) as error:
+            if not _is_manifest(manifest):
+                raise ValueError("not of the form in which it is written")
+        except (OSError, ValueError) as error:
             self.set_aside(key)
             raise DamagedArtifact(key, f"{MANIFEST}: {type(error).__name__}: {error}") from error
         return manifest
@@ -150,7 +153,7 @@ class Store:
         folder = self.folder(key)
         if key not in self._verified:
             for name, expected in manifest["files"].items():
-                if not (folder / name).is_file() or _sha256(folder / name) != expected["sha256"]:
+                if _readable_sha256(folder / name) != expected["sha256"]:
                     self.set_aside(key)
                     raise DamagedArtifact(key, f"{name} is missing or does not match its checksum")
             self._verified.add(key)
@@ -161,14 +164,20 @@ class Store:
         self._verified.discard(key)
         folder = self.folder(key)
         if folder.exists():
-            with storage_errors(folder):
+            # Another process that read it at the same time may be the first to move it.
+            with storage_errors(folder), suppress(FileNotFoundError):
                 folder.rename(self.root / "damaged" / f"{key}-{time.time_ns()}")
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
         """Hold the lock of `key`: of several processes that want an artifact, one computes it."""
-        with FileLock(self.root / "locks" / f"{key}.lock"):
+        lock = FileLock(self.root / "locks" / _checked(f"{key}.lock"))
+        with storage_errors(self.root):
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
 
     @contextmanager
     def create(self, key: str, made: Mapping[str, Any]) -> Iterator[Draft]:
@@ -194,6 +203,7 @@ class Store:
         files = {}
         for path in sorted(temporary.iterdir()):
             files[path.name] = {"sha256": _sha256(path), "bytes": path.stat().st_size}
+            path.chmod(0o644)  # safetensors lets nobody else read
             _flush(path)
         manifest = {"key": key, "files": files, "made": dict(made)}
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
@@ -203,15 +213,20 @@ class Store:
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.exists():  # computed afresh on request
             final.rename(temporary.with_suffix(".replaced"))
-            shutil.rmtree(temporary.with_suffix(".replaced"))
+            shutil.rmtree(temporary.with_suffix(".replaced"), ignore_errors=True)
         temporary.rename(final)
         _flush(final.parent)
         self._verified.add(key)
 
     def usage(self) -> tuple[int, int]:
         """Count the artifacts, and the bytes of everything below the root."""
-        artifacts = sum(1 for _ in self.root.glob(f"objects/*/*/{MANIFEST}"))
-        return artifacts, sum(p.stat().st_size for p in self.root.rglob("*") if p.is_file())
+        artifacts = size = 0
+        for folder, _, names in os.walk(self.root):
+            artifacts += MANIFEST in names and Path(folder).parent.parent == self.root / "objects"
+            for name in names:
+                with suppress(FileNotFoundError):  # a run is at work
+                    size += Path(folder, name).stat().st_size
+        return artifacts, size
 
     def clear(self) -> None:
         """Delete every artifact.
@@ -225,6 +240,26 @@ class Store:
             for name in ("objects", "damaged", "tmp"):
                 if (self.root / name).exists():
                     shutil.rmtree(self.root / name)
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name a file of the cache; expected {_NAME.pattern}")
+    return name
+
+
+def _is_manifest(value: Any) -> bool:
+    match value:
+        case {"files": dict(files), "made": dict()}:
+            return all(_NAME.fullmatch(n) and isinstance(f, dict) and "sha256" in f for n, f in files.items())
+    return False
+
+
+def _readable_sha256(path: Path) -> str | None:
+    try:
+        return _sha256(path)
+    except OSError:
+        return None
 
 
 def _sha256(path: Path) -> str:

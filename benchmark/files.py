@@ -16,6 +16,7 @@ _ADVICE = {
     errno.EROFS: "choose a folder that can be written",
     errno.EACCES: "choose a folder that you may write to",
     errno.ENOTDIR: "a part of the path is a file, expected folders",
+    errno.EEXIST: "there is a file of that name, expected a folder",
 }
 
 

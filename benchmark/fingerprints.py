@@ -96,13 +96,13 @@ def _source(module: str) -> Path | None:
     """The file of a module, found without importing its parents (as `find_spec` would)."""
     top, *rest = module.split(".")
     spec = importlib.util.find_spec(top)
-    if spec is None or spec.origin is None:
+    if spec is None:
         return None
-    path = Path(spec.origin)
-    if rest:
-        path = path.parent.joinpath(*rest)
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return path if path.is_file() else None
+    places = [Path(spec.origin)] if spec.origin else []
+    if rest:  # below a package, which may lie in several folders
+        below = [Path(folder, *rest) for folder in spec.submodule_search_locations or ()]
+        places = [p / "__init__.py" if p.is_dir() else p.with_suffix(".py") for p in below]
+    return next((path for path in places if path.is_file()), None)
 
 
 def _is_package(module: str) -> bool:

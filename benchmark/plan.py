@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from benchmark.datasets import UnknownDatasetError, dataset
+from benchmark.datasets import FRACTAL_PRESETS, UnknownDatasetError, dataset
 from benchmark.errors import SpecError, UsageError
 from benchmark.fingerprints import code_fingerprint, library_versions
 from benchmark.results import Cell, HpMode
@@ -149,6 +149,22 @@ def image_config(track: str, size: int, name: str, source: ImageSource) -> dict[
     }
 
 
+def check_datasets(spec: Spec, name: str) -> None:
+    """Check the image sets of a track against the catalog.
+
+    Raises
+    ------
+    SpecError
+        If the catalog has no such dataset or class, the ID set has no labels, or a test set is kept for
+        training outliers; names file, line and key.
+    """
+    track = spec.tracks[name]
+    _check_dataset(spec, track.id, ("tracks", name, "id"))
+    for group in ("near", "far", "outliers"):
+        for item, source in getattr(track, group).items():
+            _check_dataset(spec, source, ("tracks", name, group, item))
+
+
 def _plan_track(
     spec: Spec, name: str, track: Track, selection: Selection, jobs: dict[str, Job]
 ) -> Iterator[PlannedCell]:
@@ -156,14 +172,12 @@ def _plan_track(
         jobs.setdefault(job.key, job)
         return job.key
 
+    check_datasets(spec, name)
     data = {}
-    for group in ("id", "near", "far"):
-        sources = {"id": track.id} if group == "id" else getattr(track, group)
-        for item, source in sources.items():
-            _check_dataset(spec, source, ("tracks", name, *(("id",) if group == "id" else (group, item))))
-            config = image_config(name, track.image_size, item, source)
-            module = dataset(source.dataset).module
-            data[item] = add(Job(Kind.DATA, config, {}, (module,), f"{name}: images of {item}"))
+    for item, source in {"id": track.id, **track.near, **track.far}.items():
+        config = image_config(name, track.image_size, item, source)
+        module = dataset(source.dataset).module
+        data[item] = add(Job(Kind.DATA, config, {}, (module,), f"{name}: images of {item}"))
     split = {**track.split.model_dump(), "track_seed": derive_seed(name, "split")}
     shifts = {**track.shifts.model_dump(), "split": split, "seed": derive_seed(name, "shifts")}
     shifted = add(Job(Kind.SHIFT, shifts, {"id": data["id"]}, label=f"{name}: shifted test images"))
@@ -175,13 +189,16 @@ def _plan_track(
         architecture = spec.backbones[backbone].architecture
         for init in _chosen(track.inits, selection.inits):
             start = _pretraining(spec, track, backbone, init, add)
+            source = spec.inits[init]
+            # A tag of weights names the input normalisation too.
+            tag = f".{source.tag}" if isinstance(source, Hub) and source.tag else ""
             for seed in _chosen(track.seeds, selection.seeds):
                 # The init is not hashed: both arms of a comparison share head, data order and split.
                 seeds = {
                     p: derive_seed(name, backbone, seed, p) for p in ("split", "weights", "order", "fit")
                 }
                 config = {
-                    "architecture": architecture,
+                    "architecture": architecture + tag,
                     "image_size": track.image_size,
                     "training": track.training.model_dump(),
                     "split": {**split, "seed": seeds["split"]},
@@ -274,6 +291,9 @@ def _pretraining(
     source: Scratch | FractalDB | Hub = spec.inits[init]
     if isinstance(source, Scratch):
         return {"source": "scratch"}, None
+    if isinstance(source, FractalDB) and source.preset not in FRACTAL_PRESETS:
+        hint = did_you_mean(source.preset, FRACTAL_PRESETS)
+        raise SpecError(f"{spec.where('inits', init, 'preset')}: no preset {source.preset!r}; {hint}")
     config = {
         "architecture": spec.backbones[backbone].architecture,
         "image_size": track.image_size,
@@ -315,9 +335,9 @@ def _check_dataset(spec: Spec, source: ImageSource, loc: tuple[str, ...]) -> Non
         if label >= len(card.class_names):
             raise SpecError(
                 f"{spec.where(*loc, 'classes')}: {source.dataset} has no class {label}; "
-                f"expected 0 to {len(card.class_names) - 1}"
+                + (f"expected 0 to {len(card.class_names) - 1}" if card.labelled else "it has no labels")
             )
-    if card.outlier_source:
+    if card.outlier_source and loc[2] != "outliers":
         raise SpecError(
             f"{spec.where(*loc, 'dataset')}: {source.dataset} is kept for training outliers; "
             "no test set may use it"

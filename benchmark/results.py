@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, ValidationError, model_validator
 
 from benchmark.errors import DataError
 from benchmark.files import write_atomically
@@ -170,6 +170,11 @@ class Provenance(_Model):
     data: dict[str, str]  # content fingerprint of every image set
     seeds: dict[str, int]  # by purpose
 
+    @property
+    def environments(self) -> set[str]:
+        """Keys into `RecordFile.environments`."""
+        return {self.measured_in, self.trained_in}
+
 
 class Record(_Model):
     """One cell."""
@@ -208,6 +213,15 @@ class RecordFile(_Model):
     detector: str
     environments: dict[str, Environment]
     records: list[Record]
+
+    @model_validator(mode="after")
+    def _environments_are_known(self) -> Self:
+        for record in self.records:
+            if record.provenance and not record.provenance.environments <= self.environments.keys():
+                raise ValueError(
+                    f"{' '.join(map(str, record.cell))}: made in an environment that the file does not describe"
+                )
+        return self
 
     @property
     def measured(self) -> list[Record]:
@@ -263,17 +277,18 @@ def merge(old: RecordFile | None, new: RecordFile) -> RecordFile:
     """Put new records into a file: each replaces that of its cell.
 
     A record that says the same as the old one leaves the old one as it is, with its provenance, so that a
-    repeated run changes no file. A failed attempt never replaces a measurement of the same content key.
+    repeated run changes no file. A failed attempt never replaces what the same content key came to before.
     """
     records = {} if old is None else {r.cell: r for r in old.records}
     for record in new.records:
         before = records.get(record.cell)
-        retried = before is not None and record.status == "failed" and before.key == record.key
-        if before is None or not (retried or before.same_result(record)):
+        if before is not None and before.key == record.key and before.status != "failed" == record.status:
+            continue
+        if before is None or not before.same_result(record):
             records[record.cell] = record
     ordered = [records[cell] for cell in sorted(records)]
     environments = {**(old.environments if old else {}), **new.environments}
-    used = {e for r in ordered if r.provenance for e in (r.provenance.measured_in, r.provenance.trained_in)}
+    used = {e for r in ordered if r.provenance for e in r.provenance.environments}
     return new.model_copy(
         update={"records": ordered, "environments": {k: environments[k] for k in sorted(used)}}
     )

@@ -64,6 +64,10 @@ def run_plan(
             if len(records) == len(plan.cells):
                 break
             fresh = False  # only what turned out to be damaged is computed again
+        else:
+            raise StorageError(
+                f"{cache}: what is written is damaged when it is read, {ATTEMPTS} times over; check the disk"
+            )
     except (KeyboardInterrupt, StorageError):
         _write(plan, store, results, *_collect(plan, store, {}))
         raise

@@ -337,7 +337,7 @@ def _at(path: Path, tree: CommentedMap, loc: tuple[Any, ...]) -> str:
     line, keys = 1, []
     for step in loc:
         if isinstance(node, CommentedMap) and step in node:
-            line = node.lc.data.get(step, (line - 1,))[0] + 1  # a merged key has no line of its own
+            line = (node.lc.data or {}).get(step, (line - 1,))[0] + 1  # a merged key has no line of its own
             node = node[step]
             keys.append(str(step))
         elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):

@@ -15,7 +15,7 @@ from rich.text import Text
 from benchmark.datasets import DatasetCard, dataset, dataset_names
 from benchmark.datasets.sets import build_set
 from benchmark.errors import UsageError
-from benchmark.plan import image_config
+from benchmark.plan import check_datasets, image_config
 from benchmark.spec import Spec
 from methods.base import Method
 from methods.names import did_you_mean
@@ -122,6 +122,7 @@ def _method_card(cls: type[Method]) -> RenderableType:
 
 
 def _track_card(name: str, spec: Spec) -> RenderableType:
+    check_datasets(spec, name)
     track = spec.tracks[name]
     table = _table("", "Set", "Role", "Dataset", "Images", "Fingerprint")
     for role, item, source in _sets(name, spec):

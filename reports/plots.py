@@ -34,6 +34,8 @@ from reports.selection import SEVERITIES, Measured, Selection
 GROUPS = (("histogram_id", "ID"), ("histogram_near", "near OOD"), ("histogram_far", "far OOD"))
 PERCENT = 100
 
+Panels = tuple[str, str, Mapping[str, Mapping[int, Measured]]]  # a metric, its label, the seeds of each line
+
 
 def reliability(name: str, track: Track, selection: Selection) -> list[Plot]:
     """Accuracy against confidence of each backbone, pooled over seeds, every init in one diagram."""
@@ -145,20 +147,17 @@ def robustness(name: str, track: Track, selection: Selection) -> list[Plot]:
     """Accuracy and ECE of each network, and near AUROC of its entries, against the severity of each shift."""
     plots = []
     for (backbone, objective), inits in _networks(name, selection).items():
-        rows = {"accuracy": ("accuracy (%)", inits), "ece": ("ECE (%)", inits)}
+        networks: list[Panels] = [("accuracy", "accuracy (%)", inits), ("ece", "ECE (%)", inits)]
         what = f"Accuracy and ECE of {_network(backbone, objective)}"
         file = file_name("robustness", name, backbone, objective)
-        plots.append(_severity_plot(file, what, track, rows))
-    by_backbone: dict[str, dict[str, dict[str, dict[int, Measured]]]] = {}
+        plots.append(_severity_plot(file, what, track, networks, track.inits, bands=True))
+    by_backbone: dict[str, list[Panels]] = {}
     for (backbone, init), entries in _by_network_and_entry(name, selection).items():
-        for entry, seeds in entries.items():
-            by_backbone.setdefault(backbone, {}).setdefault(entry, {})[init] = seeds
-    for backbone, by_entry in by_backbone.items():
-        rows = {f"auroc_near {entry}": (entry, inits) for entry, inits in by_entry.items()}
+        by_backbone.setdefault(backbone, []).append(("auroc_near", init, entries))
+    for backbone, rows in by_backbone.items():
         what = f"Near AUROC (%) of the entries on {backbone}"
-        plots.append(
-            _severity_plot(file_name("robustness_detection", name, backbone), what, track, rows, height=1.3)
-        )
+        file = file_name("robustness_detection", name, backbone)
+        plots.append(_severity_plot(file, what, track, rows, track.entries, bands=False))
     return plots
 
 
@@ -166,45 +165,55 @@ def _severity_plot(
     file: str,
     what: str,
     track: Track,
-    rows: Mapping[str, tuple[str, Mapping[str, Mapping[int, Measured]]]],
-    height: float = 1.9,
+    rows: Sequence[Panels],
+    order: Sequence[str],
+    *,
+    bands: bool,
 ) -> Plot:
-    """Rows of panels (a metric; a label and the seeds of each init), a column for each shift."""
+    """Rows of panels, a column for each shift; `order` gives the lines their places and styles."""
     shifts = track.shifts.kinds
     with house_style():
-        figure = Figure(figsize=(WIDTH, 0.9 + height * len(rows)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 0.9 + 1.9 * len(rows)), layout="constrained")
         axes = figure.subplots(len(rows), len(shifts), sharex=True, sharey="row", squeeze=False)
         spoken = []
-        for r, (key, (label, inits)) in enumerate(rows.items()):
-            metric = key.split()[0]
-            for (c, shift), init in product(enumerate(shifts), track.inits):
-                if init in inits:
-                    style = line_style(track.inits.index(init))
-                    ends = _draw_severities(axes[r, c], inits[init].values(), shift, metric, init, style)
-                    spoken.append(f"{label}, {shift}, {init}: {ends[0]:.1f} to {ends[1]:.1f}")
+        for r, (metric, label, lines) in enumerate(rows):
+            for (c, shift), line in product(enumerate(shifts), order):
+                if line in lines:
+                    style = line_style(order.index(line))
+                    seeds = lines[line].values()
+                    ends = _draw_severities(axes[r, c], seeds, shift, metric, line, style, bands=bands)
+                    spoken.append(f"{label}, {shift}, {line}: {ends[0]:.1f} to {ends[1]:.1f}")
             axes[r, 0].set_ylabel(label)
             axes[r, 0].locator_params(axis="y", nbins=4)
         for c, shift in enumerate(shifts):
             axes[0, c].set_title(shift.replace("_", " "))
             axes[-1, c].set(xlabel="severity", xticks=list(SEVERITIES))
         figure.align_ylabels(axes[:, 0])
-        legend_above(figure, axes[0, 0], len(track.inits))
+        legend_above(figure, axes[0, 0], 4)
         alt = (
-            f"{what} against the severity of each shift, mean over seeds with 95 % t intervals as bands. "
+            f"{what} against the severity of each shift, mean over seeds"
+            f"{' with 95 % t intervals as bands' if bands else ''}. "
             f"From severity 0 to {SEVERITIES[-1]}: {'; '.join(spoken)}."
         )
         return finish(figure, file, what, alt)
 
 
 def _draw_severities(
-    axis: Axes, seeds: Iterable[Measured], shift: str, metric: str, label: str, style: dict[str, Any]
+    axis: Axes,
+    seeds: Iterable[Measured],
+    shift: str,
+    metric: str,
+    label: str,
+    style: dict[str, Any],
+    *,
+    bands: bool,
 ) -> tuple[float, float]:
-    """Draw one line with its band; returns its first and last value."""
+    """Draw one line, with its band; returns its first and last value."""
     by_seed = [[PERCENT * getattr(s, metric) for s in f.measurement.robustness[shift]] for f in seeds]
     intervals = [mean_interval(level) for level in zip(*by_seed, strict=True)]
     means = [interval.mean for interval in intervals]
     axis.plot(SEVERITIES, means, label=label, marker="o", markersize=3, **style)
-    if len(by_seed) > 1:
+    if bands and len(by_seed) > 1:
         low, high = [i.low for i in intervals], [i.high for i in intervals]
         axis.fill_between(SEVERITIES, low, high, color=style["color"], alpha=0.16, linewidth=0)
     return means[0], means[-1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.files import write_atomically
+from benchmark.fingerprints import code_fingerprint, library_versions
 from benchmark.results import RecordFile
 from benchmark.spec import Column, Spec
 from reports.figures import Plot
@@ -29,6 +31,7 @@ from reports.provenance import entry_settings, facts, ranges
 from reports.selection import Selection, coverage, select, unmeasured_groups
 from reports.tables import Value, board_table
 
+MANIFEST = "site.json"  # what the pages were made of
 RUN = "oodbench run --all"  # what an empty page tells the reader to do
 _MARKDOWN = re.compile(r"[\\`*\[\]|~<>&!$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _BLOCK = re.compile(r"^(\d*)(?=[#=]|[-+](?:[\s-]|$)|(?<=\d)[.)](?:\s|$))")  # what would start a block
@@ -45,13 +48,15 @@ class Section:
 def build_site(spec: Spec, results: Sequence[RecordFile], out: Path, *, generated: datetime) -> list[Path]:
     """Write `index.html`, `leaderboard.md` and `plots/*.svg` below `out`; equal input gives equal bytes.
 
+    Pages that the same input has made already stay as they are, with their date.
+
     Parameters
     ----------
     generated : when the page is made, printed at its foot; with a time zone.
 
     Returns
     -------
-    The files written.
+    The files written; none if the pages are up to date.
 
     Raises
     ------
@@ -60,6 +65,9 @@ def build_site(spec: Spec, results: Sequence[RecordFile], out: Path, *, generate
     StorageError
         If `out` cannot be written.
     """
+    made_of = _fingerprint(spec, results)
+    if _up_to_date(out, made_of):
+        return []
     selection = select(spec, results)
     sections = [_section(name, spec, selection) for name in SECTIONS] if selection.measured else []
     page = {
@@ -88,7 +96,38 @@ def build_site(spec: Spec, results: Sequence[RecordFile], out: Path, *, generate
     texts |= {out / "plots" / plot.file: plot.svg for plot in plots}
     for path, text in texts.items():
         write_atomically(path, text)
-    return list(texts)
+    checksums = {path.relative_to(out).as_posix(): _sha256(text.encode()) for path, text in texts.items()}
+    write_atomically(out / MANIFEST, json.dumps({"made_of": made_of, "files": checksums}, indent=1))
+    return [*texts, out / MANIFEST]
+
+
+def _fingerprint(spec: Spec, results: Sequence[RecordFile]) -> str:
+    """Hash of all that the pages are made of, besides the date."""
+    here = Path(__file__).parent
+    shared = sorted([*(here / "templates").iterdir(), *(here / "static").iterdir()])
+    parts = [
+        code_fingerprint("reports.site"),
+        library_versions("jinja2", "matplotlib", "numpy", "scipy"),
+        [path.read_text(encoding="utf-8") for path in shared],
+        spec.model_dump_json(),
+        [file.model_dump_json() for file in results],
+    ]
+    return _sha256(json.dumps(parts).encode())
+
+
+def _up_to_date(out: Path, made_of: str) -> bool:
+    """Whether `out` holds what a build from the same input wrote, unchanged."""
+    try:
+        manifest = json.loads((out / MANIFEST).read_bytes())
+        return bool(manifest["made_of"] == made_of) and all(
+            _sha256((out / name).read_bytes()) == checksum for name, checksum in manifest["files"].items()
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False  # none, or damaged: it is written again
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def escape_markdown(value: object) -> Markup:

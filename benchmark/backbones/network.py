@@ -92,7 +92,8 @@ def create_network(architecture: str, classes: int, image_size: int, weights: Pa
     if default is not None and default.fixed_input_size:
         options["img_size"] = image_size
     if weights is not None:
-        options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights)}}
+        # timm's custom loaders read the formats of before the Hub.
+        options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights), "custom_load": False}}
     try:
         network = Network(timm.create_model(architecture, **options)).eval()
         with torch.inference_mode():

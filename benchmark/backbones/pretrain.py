@@ -67,7 +67,12 @@ def fetch_from_hub(
             f"{repository}: {WEIGHTS_FILE} cannot be had ({type(error).__name__}). With a network, run "
             f"`hf download {repository} {WEIGHTS_FILE}` and copy the Hub cache (HF_HOME) here"
         ) from error
-    source = {"repository": repository, "revision": path.parent.name, "licence": config.license}
+    source = {
+        "weights": f"{config.architecture}.{config.tag}",
+        "repository": repository,
+        "revision": path.parent.name,
+        "licence": config.license,
+    }
     return path, config.num_classes, source
 
 
@@ -82,5 +87,5 @@ def weights_from_hub(
         As `fetch_from_hub`, or if the file does not fit the architecture.
     """
     path, classes, source = fetch_from_hub(architecture, init["tag"], init["revision"])
-    network = create_network(architecture, classes, image_size, path)
+    network = create_network(source["weights"], classes, image_size, path)
     return network.weights(), source

@@ -56,18 +56,19 @@ def train(
     Raises
     ------
     TrainingDiverged
-        If a loss is not finite; names the epoch and the learning rate.
+        If a training or validation loss is not finite; names the epoch.
     """
     optimizer = create_optimizer_v2(
         network, opt=recipe["optimizer"], lr=recipe["lr"], weight_decay=recipe["weight_decay"]
     )
-    steps = max(1, round(len(data.labels) / recipe["batch_size"]))
+    # Equal parts of at least two images: batch normalisation cannot take one.
+    steps = max(1, min(round(len(data.labels) / recipe["batch_size"]), len(data.labels) // 2))
     scheduler = None
     if recipe["scheduler"] != "none":
         scheduler, _ = create_scheduler_v2(
             optimizer,
             sched=recipe["scheduler"],
-            num_epochs=recipe["epochs"],
+            num_epochs=recipe["epochs"] - recipe["warmup_epochs"],  # so that the rate ends at zero
             warmup_epochs=recipe["warmup_epochs"],
             warmup_lr=recipe["lr"] / 100,
             warmup_prefix=True,
@@ -80,7 +81,6 @@ def train(
     for epoch in range(recipe["epochs"]):
         network.train()
         total = 0.0
-        # Equal parts: no batch of one image is left over, which batch normalisation could not take.
         parts = torch.randperm(len(data.labels), generator=order).tensor_split(steps)
         for step, part in enumerate(parts, start=epoch * steps):
             if scheduler is not None:
@@ -94,6 +94,8 @@ def train(
             torch.autograd.backward(loss)
             optimizer.step()
         accuracy, nll = validate(network, val) if val else (None, None)
+        if nll is not None and not math.isfinite(nll):
+            raise TrainingDiverged(f"the validation loss is {nll} after epoch {epoch + 1}")
         history.append(asdict(Epoch(epoch + 1, total / len(data.labels), accuracy, nll)))
     network.eval()
     return history

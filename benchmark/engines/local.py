@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import multiprocessing
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -48,7 +48,8 @@ class LocalEngine:
         self.store = store
         self.workers = workers
         self.environment = environment
-        self._pool: ProcessPoolExecutor | None = None
+        self._processes: list[ProcessPoolExecutor] = []  # of one worker each: it is known whose job died
+        self._busy: dict[Future[Outcome], ProcessPoolExecutor] = {}
 
     def missing(self, jobs: Mapping[str, Job], wanted: Iterable[str], *, fresh: bool = False) -> list[Job]:
         """The wanted jobs that must be run, and those that they in turn need, inputs first."""
@@ -84,35 +85,43 @@ class LocalEngine:
         attempts: Counter[str] = Counter()
         ready: list[tuple[int, int, str]] = []
         running: dict[Future[Outcome], str] = {}
+        offered: set[str] = set()  # ready or running
+        dependants: defaultdict[str, list[str]] = defaultdict(list)
+        for key, job in jobs.items():
+            for needed in job.inputs.values():
+                dependants[needed].append(key)
+
+        def waits(key: str) -> bool:
+            return any(needed in todo for needed in todo[key].inputs.values())
 
         def offer(key: str) -> None:
-            job = todo[key]
-            if not any(needed in todo for needed in job.inputs.values()):
-                heapq.heappush(ready, (_ORDER.index(job.kind), order[key], key))
+            if key not in offered and not waits(key):
+                offered.add(key)
+                heapq.heappush(ready, (_ORDER.index(todo[key].kind), order[key], key))
 
         def finish(key: str) -> None:
-            done = todo.pop(key)
-            for other in list(todo.values()):
-                if done.key in other.inputs.values():
-                    offer(other.key)
+            del todo[key]
+            for other in dependants[key]:
+                if other in todo:
+                    offer(other)
 
         def fail(key: str, reason: str) -> None:
             job = todo.pop(key)
             failures[key] = reason
             on_event("failed", job, reason)
-            for other in list(todo.values()):
-                if key in other.inputs.values() and other.key in todo:
-                    fail(other.key, reason)
+            for other in dependants[key]:
+                if other in todo:
+                    fail(other, reason)
 
         def again(key: str, reason: str) -> None:
             attempts[key] += 1
             if attempts[key] >= ATTEMPTS:
                 fail(key, reason)
                 return
-            for job in self.missing(jobs, [key], fresh=False):
+            for job in self.missing(jobs, jobs[key].inputs.values()):
                 if job.key not in todo:
                     todo[job.key] = job
-                    order[job.key] = len(order)
+                    order.setdefault(job.key, len(order))
                     offer(job.key)
             offer(key)
 
@@ -122,27 +131,28 @@ class LocalEngine:
             while todo:
                 while ready and len(running) < self.workers:
                     key = heapq.heappop(ready)[2]
+                    if key not in todo or waits(key):  # an input turned out to be damaged since
+                        offered.discard(key)
+                        continue
                     on_event("start", todo[key], "")
                     running[self._submit(todo[key], fresh=fresh)] = key
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                if any(isinstance(future.exception(), BrokenProcessPool) for future in finished):
-                    # Which of the workers died is not known: all that ran are tried again.
-                    self._stop()
-                    lost = list(running.values())
-                    running.clear()
-                    for key in lost:
-                        again(key, "its process died; out of memory?")
-                    continue
                 for future in finished:
                     key = running.pop(future)
-                    job, outcome = todo[key], future.result()
+                    offered.discard(key)
+                    outcome = self._outcome(future)
+                    if outcome.status == "storage":
+                        raise StorageError(outcome.message)
+                    if key not in todo:  # it failed meanwhile, with an input
+                        continue
+                    job = todo[key]
                     if outcome.status == "done":
                         finish(key)
                         on_event("done", job, "")
-                    elif outcome.status == "storage":
-                        raise StorageError(outcome.message)
                     elif outcome.status == "damaged":
                         again(key, f"its input {outcome.message} is damaged again and again")
+                    elif outcome.status == "died":
+                        again(key, outcome.message)
                     else:
                         fail(key, outcome.message)
         finally:
@@ -155,16 +165,40 @@ class LocalEngine:
             future: Future[Outcome] = Future()
             future.set_result(perform(*arguments, fresh=fresh))
             return future
-        if self._pool is None:
-            spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=spawn, initializer=start_worker)
-        return self._pool.submit(perform, *arguments, fresh=fresh)
+        while True:
+            idle = (worker for worker in self._processes if worker not in self._busy.values())
+            worker = next(idle, None) or self._start()
+            try:
+                future = worker.submit(perform, *arguments, fresh=fresh)
+            except BrokenProcessPool:  # it died while it was idle
+                self._end(worker)
+            else:
+                self._busy[future] = worker
+                return future
+
+    def _outcome(self, future: Future[Outcome]) -> Outcome:
+        worker = self._busy.pop(future, None)
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            if worker is not None:
+                self._end(worker)
+            return Outcome("died", "its process died; out of memory?")
+
+    def _start(self) -> ProcessPoolExecutor:
+        spawn = multiprocessing.get_context("spawn")
+        self._processes.append(ProcessPoolExecutor(1, mp_context=spawn, initializer=start_worker))
+        return self._processes[-1]
+
+    def _end(self, *workers: ProcessPoolExecutor) -> None:
+        for worker in workers:
+            for process in list((worker._processes or {}).values()):
+                process.kill()
+        for worker in workers:
+            worker.shutdown(wait=True, cancel_futures=True)
+            self._processes.remove(worker)
 
     def _stop(self) -> None:
         """End the workers at once: whatever they were writing appears whole or not at all."""
-        if self._pool is not None:
-            processes = list((self._pool._processes or {}).values())
-            for process in processes:
-                process.kill()
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        self._end(*self._processes)
+        self._busy.clear()

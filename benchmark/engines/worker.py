@@ -27,7 +27,7 @@ THREADS = 1  # for every job, however many run at once: sums must not depend on 
 class Outcome(NamedTuple):
     """How a job ended."""
 
-    status: Literal["done", "failed", "damaged", "storage"]
+    status: Literal["done", "failed", "damaged", "storage", "died"]
     message: str = ""  # why, unless done; the key of the input, if damaged
 
 
@@ -106,7 +106,7 @@ def describe(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if Path(f.filename).parent.name in {"detectors", "objectives"}] or frames
     where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
-    return f"{type(error).__name__}: {error} ({where})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())} ({where})"
 
 
 def _peak_memory_mb() -> float:

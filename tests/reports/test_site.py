@@ -85,7 +85,8 @@ def test_reports_need_neither_torch_nor_pyplot():
 def test_everything_asked_for_is_written(full_site):
     out, written = full_site
     assert sorted(path for path in out.rglob("*") if path.is_file()) == sorted(written)
-    assert {path.relative_to(out).parts[0] for path in written} == {"index.html", "leaderboard.md", "plots"}
+    tops = {path.relative_to(out).parts[0] for path in written}
+    assert tops == {"index.html", "leaderboard.md", "plots", "site.json"}
 
 
 def test_every_board_is_on_the_page(page, markdown):
@@ -236,7 +237,7 @@ def test_markdown_escapes(value, escaped):
 
 def test_without_records_the_page_says_what_to_run(tmp_path):
     written = build_site(synthetic.make_spec(), [], tmp_path, generated=synthetic.NOW)
-    assert {path.name for path in written} == {"index.html", "leaderboard.md"}
+    assert {path.name for path in written} == {"index.html", "leaderboard.md", "site.json"}
     for path in written:
         assert "There are no records yet." in path.read_text()
         assert "oodbench run --all" in path.read_text()
@@ -277,9 +278,23 @@ def test_the_same_input_gives_the_same_bytes_and_nothing_else_is_touched(tmp_pat
     written = build_site(spec, files, tmp_path, generated=synthetic.NOW)
     before = {path: path.read_bytes() for path in written}
     elsewhere = synthetic.NOW.astimezone(timezone(timedelta(hours=9)))  # the same moment
+    (tmp_path / "site.json").unlink()
     assert build_site(spec, files, tmp_path, generated=elsewhere) == written
     assert {path: path.read_bytes() for path in written} == before
     assert (tmp_path / "plots" / "mine.svg").read_text() == "mine"
+
+
+def test_pages_that_are_up_to_date_stay_as_they_are(tmp_path):
+    spec = small_spec()
+    files = synthetic.make_results(spec, seeds=[0, 1])
+    assert build_site(spec, files, tmp_path, generated=synthetic.NOW)
+    assert build_site(spec, files, tmp_path, generated=synthetic.NOW + timedelta(days=1)) == []
+    fewer = synthetic.make_results(spec, seeds=[0])
+    assert build_site(spec, fewer, tmp_path, generated=synthetic.NOW), "other records"
+    (tmp_path / "index.html").write_text("edited")
+    assert build_site(spec, fewer, tmp_path, generated=synthetic.NOW), "a page was changed"
+    (tmp_path / "site.json").write_text("{}")
+    assert build_site(spec, fewer, tmp_path, generated=synthetic.NOW), "not known what made them"
 
 
 def test_the_moment_is_printed_in_utc(tmp_path):
