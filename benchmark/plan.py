@@ -189,9 +189,9 @@ def _plan_track(
         architecture = spec.backbones[backbone].architecture
         for init in _chosen(track.inits, selection.inits):
             start = _pretraining(spec, track, backbone, init, add)
-            source = spec.inits[init]
+            weights = spec.inits[init]
             # A tag of weights names the input normalisation too.
-            tag = f".{source.tag}" if isinstance(source, Hub) and source.tag else ""
+            tag = f".{weights.tag}" if isinstance(weights, Hub) and weights.tag else ""
             for seed in _chosen(track.seeds, selection.seeds):
                 # The init is not hashed: both arms of a comparison share head, data order and split.
                 seeds = {
