@@ -293,11 +293,11 @@ def main() -> None:
     except OodbenchError as error:
         typer.echo(f"oodbench: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo(
-            "oodbench: interrupted; what is finished is kept, the same command goes on from there", err=True
-        )
-        sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Ctrl-C, of which Typer says nothing
+            said = "oodbench: interrupted; what is finished is kept, the same command goes on from there"
+            typer.echo(said, err=True)
+        raise
     except BrokenPipeError:  # the reader of a pipe went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

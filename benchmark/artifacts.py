@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MANIFEST = "manifest.json"
+TAG = "CACHEDIR.TAG"  # marks the folder as ours, and as one that backups may skip (bford.info/cachedir)
+SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# The cache of oodbench; `oodbench cache --clear`.\n"
 ABANDONED_AFTER = 24 * 3600  # seconds after which a folder in tmp/ belongs to no living process
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a key or a file: never a path out of its folder
 
@@ -105,10 +107,14 @@ class Store:
         Raises
         ------
         StorageError
-            If the folder cannot be written.
+            If the folder cannot be written, or holds something else.
         """
+        with storage_errors(self.root):
+            if self.root.is_dir() and not (self.root / TAG).exists() and any(self.root.iterdir()):
+                raise StorageError(f"{self.root}: neither empty nor a cache of oodbench; name another folder")
         require_writable(self.root)
         with storage_errors(self.root):
+            (self.root / TAG).write_text(SIGNATURE)
             for name in ("objects", "locks", "damaged", "tmp"):
                 (self.root / name).mkdir(exist_ok=True)
             for folder in (self.root / "tmp").iterdir():
@@ -234,9 +240,11 @@ class Store:
         Raises
         ------
         StorageError
-            If the folder cannot be changed.
+            If the folder is no cache of ours, or cannot be changed.
         """
         with storage_errors(self.root):
+            if self.root.exists() and not (self.root / TAG).exists():
+                raise StorageError(f"{self.root}: no cache of oodbench ({TAG} is missing); nothing was deleted")
             for name in ("objects", "damaged", "tmp"):
                 if (self.root / name).exists():
                     shutil.rmtree(self.root / name)

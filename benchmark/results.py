@@ -218,9 +218,8 @@ class RecordFile(_Model):
     def _environments_are_known(self) -> Self:
         for record in self.records:
             if record.provenance and not record.provenance.environments <= self.environments.keys():
-                raise ValueError(
-                    f"{' '.join(map(str, record.cell))}: made in an environment that the file does not describe"
-                )
+                cell = " ".join(map(str, record.cell))
+                raise ValueError(f"{cell}: made in an environment that the file does not describe")
         return self
 
     @property

@@ -253,6 +253,8 @@ def load_spec(path: Path) -> Spec:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         problem = ", ".join(filter(None, (error.context, error.problem)))
         raise SpecError(f"{path}:{line}: not valid YAML: {problem}") from error
+    except RecursionError as error:
+        raise SpecError(f"{path}: not valid YAML: nested too deeply") from error
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise SpecError(f"{path}:{line}: not valid YAML: {error.reason}") from error

@@ -106,9 +106,9 @@ def summary(records: Mapping[Cell, Record]) -> Table:
         groups[cell.track, cell.entry, cell.init].append(record)
     table = Table(title="Measured (mean over backbones and seeds, ×100)")
     for name in ("Track", "Entry", "Init"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("Near AUROC", "Far AUROC", "Near FPR@95", "Accuracy", "Cells", "Missing"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for key, members in groups.items():
         measured = [record.measurement for record in members if record.measurement]
         columns = (

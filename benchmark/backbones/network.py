@@ -91,13 +91,13 @@ def create_network(architecture: str, classes: int, image_size: int, weights: Pa
     """
     check_architecture(architecture)
     options: dict[str, Any] = {"num_classes": classes, "in_chans": 3}
-    default = timm.models.get_pretrained_cfg(architecture)
-    if default is not None and default.fixed_input_size:
-        options["img_size"] = image_size
     if weights is not None:
-        # timm's custom loaders read the formats of before the Hub.
-        options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights), "custom_load": False}}
+        file = {"file": str(weights), "custom_load": False}  # custom loaders read formats of before the Hub
+        options |= {"pretrained": True, "pretrained_cfg_overlay": file}
     try:
+        default = timm.models.get_pretrained_cfg(architecture)
+        if default is not None and default.fixed_input_size:
+            options["img_size"] = image_size
         network = Network(timm.create_model(architecture, **options)).eval()
         with torch.inference_mode():
             network(torch.zeros(2, 3, image_size, image_size))

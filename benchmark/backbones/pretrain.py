@@ -53,7 +53,10 @@ def fetch_from_hub(
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     name = architecture if tag is None else f"{architecture}.{tag}"
-    config = timm.models.get_pretrained_cfg(name)
+    try:
+        config = timm.models.get_pretrained_cfg(name)
+    except RuntimeError:  # timm knows the architecture and not the tag
+        config = None
     if config is None or not config.hf_hub_id:
         known = ", ".join(timm.list_pretrained(f"{architecture}.*")) or "none"
         raise DataError(

@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a file system with the given options (``size=1m``), again if need be; skips where none may be."""
+    """Mounts a file system with given options (``size=1m``), again if need be; skips where none may be."""
     folder = tmp_path / "disk"
 
     def mount(options: str) -> Path:

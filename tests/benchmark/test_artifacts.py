@@ -1,4 +1,4 @@
-"""The cache: whole or not at all, checked when read, shared between processes, and honest about a full disk."""
+"""The cache: whole or not at all, checked when read, shared by processes, honest about a full disk."""
 
 import ast
 import errno
@@ -17,7 +17,7 @@ from waiting import kill
 import benchmark
 import methods
 import reports
-from benchmark.artifacts import ABANDONED_AFTER, MANIFEST, Store, default_cache
+from benchmark.artifacts import ABANDONED_AFTER, MANIFEST, SIGNATURE, Store, default_cache
 from benchmark.errors import DamagedArtifact, StorageError
 
 KEY, OTHER = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
@@ -38,6 +38,13 @@ def fill(store, key=KEY, value=1):
         draft.tensors("numbers", TENSORS)
 
 
+def fill_and_fail(store, error):
+    with store.create(KEY, MADE) as draft:
+        draft.json("about", {"value": 2})
+        draft.tensors("numbers", TENSORS)
+        raise error
+
+
 def is_empty(store):
     """Nothing is stored, nothing half-made lies about."""
     return not [*store.root.glob("objects/*/*"), *store.root.glob("tmp/*")]
@@ -53,7 +60,10 @@ def test_what_is_written_can_be_read_in_another_process(store):
     assert artifact.json("about") == {"value": 1}
     read = artifact.tensors("numbers")
     assert read.keys() == TENSORS.keys()
-    assert all(torch.equal(read[name], tensor) and read[name].dtype == tensor.dtype for name, tensor in TENSORS.items())
+    assert all(
+        torch.equal(read[name], tensor) and read[name].dtype == tensor.dtype
+        for name, tensor in TENSORS.items()
+    )
     assert artifact.manifest["made"] == MADE
     assert artifact.manifest["key"] == KEY
     assert len(artifact.sha256("about.json")) == 64
@@ -89,10 +99,8 @@ def test_the_cache_is_named_by_the_environment(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_a_block_that_fails_leaves_nothing(store, error):
-    with pytest.raises(error), store.create(KEY, MADE) as draft:
-        draft.json("about", 1)
-        draft.tensors("numbers", TENSORS)
-        raise error
+    with pytest.raises(error):
+        fill_and_fail(store, error)
     assert is_empty(store)
     assert not store.has(KEY)
 
@@ -253,9 +261,8 @@ def test_a_fresh_artifact_takes_the_place_of_the_old_one(store):
 
 def test_a_fresh_artifact_that_fails_leaves_the_old_one(store):
     fill(store, value=1)
-    with pytest.raises(RuntimeError), store.create(KEY, MADE) as draft:
-        draft.json("about", {"value": 2})
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        fill_and_fail(store, RuntimeError)
     assert Store(store.root).open(KEY).json("about") == {"value": 1}
 
 
@@ -321,7 +328,12 @@ def test_a_disk_that_is_really_read_only(small_disk):
     small_disk("ro")
     reader = Store(folder)
     assert reader.open(KEY).json("about") == {"value": 1}
-    for refused in (store.prepare, lambda: fill(store, OTHER), lambda: store.lock(OTHER).__enter__(), store.clear):
+    for refused in (
+        store.prepare,
+        lambda: fill(store, OTHER),
+        lambda: store.lock(OTHER).__enter__(),
+        store.clear,
+    ):
         with pytest.raises(StorageError, match="Read-only file system"):
             refused()
 
@@ -412,13 +424,25 @@ def test_usage_counts_and_clear_deletes(store):
     assert artifacts == 2
     assert size == sum(path.stat().st_size for path in store.root.rglob("*") if path.is_file())
     store.clear()
-    assert store.usage() == (0, 0)
+    assert store.usage() == (0, len(SIGNATURE))
     store.prepare()
     fill(store)
     assert store.usage()[0] == 1
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", "..", ".", "", ".hidden", "a\\b", "x\0y", "a\n"])
+def test_a_folder_of_something_else_is_neither_used_nor_cleared(tmp_path):
+    (tmp_path / "objects").mkdir()
+    (tmp_path / "objects" / "mine").write_text("mine")
+    store = Store(tmp_path)
+    for refused in (store.prepare, store.clear):
+        with pytest.raises(StorageError, match="cache of oodbench"):
+            refused()
+    assert (tmp_path / "objects" / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/passwd", "a/b", "..", ".", "", ".hidden", "a\\b", "x\0y", "a\n"]
+)
 def test_names_never_leave_the_cache(store, name):
     uses = [store.folder, store.has, store.open, store.set_aside, lambda key: store.lock(key).__enter__()]
     with store.create(KEY, MADE) as draft:
@@ -457,7 +481,11 @@ def test_no_room_unpickles_anything():
                 names = {alias.name.partition(".")[0] for alias in node.names}
                 names |= {getattr(node, "module", None) or ""}
                 assert not names & loaders, path
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "load":
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "load"
+            ):
                 assert ast.unparse(node.func) not in {"torch.load", "np.load", "numpy.load"}, path
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 assert ast.unparse(node.value) == "False", path

@@ -1,4 +1,4 @@
-"""The local engine: what runs, in which order, and what happens when a job, a file, a disk or a process fails."""
+"""The local engine: what runs, in which order, and what a failing job, file, disk or process comes to."""
 
 import errno
 import os
@@ -265,7 +265,10 @@ def test_a_failure_is_not_cached(fakes, run, store):
         (ScoreError("3 of 4 scores are NaN"), "ScoreError: 3 of 4 scores are NaN"),
         (ValueError("two\n  lines"), r"ValueError: two lines \(test_engine.py:\d+\)"),
         (MemoryError(), r"MemoryError:  \(test_engine.py:\d+\)"),
-        (OSError(errno.ENOENT, "No such file"), r"FileNotFoundError: \[Errno 2\] No such file \(test_engine.py:\d+\)"),
+        (
+            OSError(errno.ENOENT, "No such file"),
+            r"FileNotFoundError: \[Errno 2\] No such file \(test_engine.py:\d+\)",
+        ),
     ],
 )
 def test_the_reason_is_one_line_that_tells_where(fakes, run, error, reason):
@@ -353,7 +356,9 @@ def test_a_damaged_input_that_cannot_be_computed_again_fails_what_needs_it(fakes
     ("error", "expected"),
     [(StorageError("the disk is full"), StorageError), (KeyboardInterrupt(), KeyboardInterrupt)],
 )
-def test_a_full_disk_or_an_interrupt_ends_the_run_and_keeps_what_is_finished(fakes, run, store, error, expected):
+def test_a_full_disk_or_an_interrupt_ends_the_run_and_keeps_what_is_finished(
+    fakes, run, store, error, expected
+):
     for name in "abc":
         fakes.add(name)
     fakes.behaviour["b"] = fails(error)
@@ -393,6 +398,17 @@ def noise(seed, *inputs, n=4):
 
 def plan_of(*noises):
     return {job.key: job for job in noises}
+
+
+@pytest.fixture
+def put(store):
+    """Stores what a job would make, so that a worker finds it there and need not load torch."""
+
+    def call(job):
+        with store.create(job.key, {"kind": job.kind}) as draft:
+            draft.json("card", {})
+
+    return call
 
 
 def workers():
@@ -444,17 +460,20 @@ def test_two_workers_do_what_one_does(store, events, tmp_path):
 
 
 @needs_proc
-def test_a_job_whose_process_dies_is_tried_again_and_idle_processes_may_die_too(store, events):
+def test_a_job_whose_process_dies_is_tried_again_and_idle_processes_may_die_too(store, events, put):
     slow, quick = noise(0), noise(1)
     last = noise(2, slow, quick)
     plan = plan_of(slow, quick, last)
     engine = LocalEngine(store, 2, ENVIRONMENT)
+    events.on("start", "noise 1", lambda: put(quick))
+    events.on("start", "noise 2", lambda: put(last))
 
     def kill_both():
         wait_until(lambda: ("done", "noise 1") in events and len(workers()) == 2, "the quick job")
         for pid in workers():
             kill(pid)
         wait_until(lambda: events.count(("start", "noise 0")) == 2, "the second attempt")
+        put(slow)
 
     with Meanwhile(kill_both, store.lock(slow.key)):
         assert engine.run(plan, plan, events) == {}
@@ -464,7 +483,7 @@ def test_a_job_whose_process_dies_is_tried_again_and_idle_processes_may_die_too(
 
 
 @needs_proc
-def test_a_job_whose_process_always_dies_fails_and_takes_no_other_with_it(store, events):
+def test_a_job_whose_process_always_dies_fails_and_takes_no_other_with_it(store, events, put):
     """The other one runs all the while."""
     deadly, innocent = noise(0), noise(1)
     needs_it = noise(2, deadly)
@@ -479,18 +498,20 @@ def test_a_job_whose_process_always_dies_fails_and_takes_no_other_with_it(store,
         first, others = busy()
         for attempt in range(1, ATTEMPTS + 1):
             wait_until(lambda n=attempt: events.count(("start", "noise 0")) == n, "an attempt")
-            wait_until(lambda: len(busy()) == 2 and all(worker._processes for worker in busy()), "its process")
+            wait_until(
+                lambda: len(busy()) == 2 and all(worker._processes for worker in busy()), "its process"
+            )
             (its,) = [worker for worker in busy() if worker is not others]
             assert (its is first) == (attempt == 1)
             kill(next(iter(its._processes)))
         wait_until(lambda: ("failed", "noise 0") in events, "the failure")
+        put(innocent)
 
     with Meanwhile(kill_whoever_does_the_deadly_job, store.lock(deadly.key), store.lock(innocent.key)):
         failures = engine.run(plan, plan, events)
     assert failures == dict.fromkeys((deadly.key, needs_it.key), "its process died; out of memory?")
     assert events.count(("start", "noise 0")) == ATTEMPTS
     assert events.count(("start", "noise 1")) == 1
-    assert store.has(innocent.key)
     assert workers() == []
 
 
@@ -531,10 +552,13 @@ import sys
 from pathlib import Path
 from benchmark.artifacts import Store
 from benchmark.engines.local import LocalEngine
-from test_engine import noise, plan_of
+from benchmark.plan import Job, Kind
 
 if __name__ == "__main__":
-    plan = plan_of(noise(0), noise(1))
+    jobs = [Job(Kind.DATA, {"seed": seed}) for seed in range(2)]
+    print(*(job.key for job in jobs), flush=True)
+    sys.stdin.readline()
+    plan = {job.key: job for job in jobs}
     LocalEngine(Store(Path(sys.argv[1])), 2, dict()).run(plan, plan, lambda *_: None)
 """
 
@@ -542,16 +566,19 @@ if __name__ == "__main__":
 @needs_proc
 def test_workers_end_when_their_parent_is_killed(store, tmp_path):
     (tmp_path / "running.py").write_text(RUNNING)
-    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
-    with store.lock(noise(0).key), store.lock(noise(1).key):
-        parent = subprocess.Popen(
-            [sys.executable, tmp_path / "running.py", store.root], env={**os.environ, "PYTHONPATH": path}
-        )
+    parent = subprocess.Popen(
+        [sys.executable, tmp_path / "running.py", store.root],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    one, two = parent.stdout.readline().split()
+    with store.lock(one), store.lock(two):
+        parent.stdin.write("go\n")
+        parent.stdin.flush()
         wait_until(lambda: len(descendants(parent.pid)) >= 3, "two workers and what tracks their resources")
         time.sleep(0.5)  # so that they are on their way, wherever that is
         children = descendants(parent.pid)
         kill(parent.pid)
-        parent.wait()
+        parent.communicate()
         wait_until(lambda: not any(map(is_alive, children)), "the end of the workers", seconds=30)
     assert store.usage()[0] == 0
 

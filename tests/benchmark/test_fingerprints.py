@@ -1,4 +1,4 @@
-"""What changes a fingerprint, and what does not; a fingerprint that misses an edit would serve stale results."""
+"""What changes a fingerprint, and what does not: one that misses an edit would serve stale results."""
 
 import importlib
 import re
@@ -291,7 +291,7 @@ def test_an_edited_metric_measures_again_and_neither_trains_nor_scores(changed):
 
 
 def test_an_edited_dataset_builds_its_images_again(changed):
-    labels, every = changed("benchmark/datasets/procedural.py")
+    labels, _ = changed("benchmark/datasets/procedural.py")
     assert "small: images of noise" in labels
     assert not containing(labels, ": train")
 

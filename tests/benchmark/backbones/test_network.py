@@ -162,9 +162,11 @@ def test_an_unknown_architecture_is_not_answered_with_a_thousand():
 
 
 @pytest.mark.parametrize(
-    ("architecture", "size"), [("test_vit", 33), ("test_convnext", 8)], ids=["patches", "too small"]
+    ("architecture", "size"),
+    [("test_vit", 33), ("test_convnext", 8), ("test_resnet.r2d2", 32)],
+    ids=["patches", "too small", "tag"],
 )
-def test_an_image_size_that_does_not_suit_is_refused(architecture, size):
+def test_what_timm_cannot_make_is_refused(architecture, size):
     with pytest.raises(DataError, match=f"^{architecture} at {size}×{size} pixels: "):
         create_network(architecture, CLASSES, size)
 

@@ -210,7 +210,7 @@ def test_a_pickle_under_the_name_of_safetensors_is_refused_unread(hub, tmp_path)
     for content in (pickle.dumps(Trap()), (tmp_path / "weights").read_bytes()):
         path = publish(hub, "test_resnet.r160_in1k", "model.safetensors", content)
         with pytest.raises(
-            DataError, match="^test_resnet.r160_in1k at 32×32 pixels with the weights "
+            DataError, match=r"^test_resnet\.r160_in1k at 32×32 pixels with the weights "
         ) as caught:
             weights_from_hub("test_resnet", SIZE, source())
         assert str(path) in str(caught.value)
@@ -228,7 +228,9 @@ def test_a_pickle_under_the_name_of_safetensors_is_refused_unread(hub, tmp_path)
 )
 def test_a_file_that_does_not_fit_is_refused(hub, weights):
     path = publish(hub, "test_resnet.r160_in1k", "model.safetensors", weights)
-    with pytest.raises(DataError, match="^test_resnet.r160_in1k at 32×32 pixels with the weights ") as caught:
+    with pytest.raises(
+        DataError, match=r"^test_resnet\.r160_in1k at 32×32 pixels with the weights "
+    ) as caught:
         weights_from_hub("test_resnet", SIZE, source())
     assert str(path) in str(caught.value)
 
@@ -291,7 +293,7 @@ def test_a_run_from_the_hub_through_the_command_line(hub, leaderboard, tmp_path,
     run = ("run", "--all", "--jobs", "1", "--cache", tmp_path / "cache", "--leaderboard", leaderboard)
 
     assert command(monkeypatch, *run) == 1
-    out, err = capsys.readouterr()
+    err = capsys.readouterr().err
     assert "hf download timm/test_resnet.r160_in1k model.safetensors" in " ".join(err.split())
     assert "1 of 2 cells failed; the others are finished" in err
     status = {r.init: r.status for file in read_all(tmp_path / "results") for r in file.records}

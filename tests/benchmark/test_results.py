@@ -1,0 +1,334 @@
+"""Records: what is read is what was written, what is merged loses nothing, what is wrong is named."""
+
+import json
+import re
+
+import pytest
+from pydantic import ValidationError
+
+from benchmark.errors import DataError
+from benchmark.results import (
+    Cell,
+    Cost,
+    Measurement,
+    Record,
+    RecordFile,
+    merge,
+    read_all,
+    read_records,
+    record_path,
+    write_records,
+)
+
+MEANS = ("auroc", "aupr_in", "aupr_out", "aupr_out_b", "fpr95", "fpr95_ood_pos", "detection_error")
+
+
+def measurement(x=0.123456789012345):
+    calibration = dict.fromkeys(("nll", "brier", "ece", "rms_calibration", "mad_calibration"), x)
+    reliability = {"lower": [0.0], "upper": [x], "count": [3], "confidence": [x], "accuracy": [x]}
+    means = dict.fromkeys(MEANS, x)
+    lists = ("fpr", "tpr_near", "tpr_far", "score_edges", "histogram_id", "histogram_near", "histogram_far")
+    return Measurement.model_validate(
+        {
+            "classification": {
+                "accuracy": x,
+                "n": 9,
+                "calibration": calibration,
+                "calibration_scaled": calibration,
+                "temperature": 1.5,
+                "temperature_at_bound": False,
+                "reliability": reliability,
+                "reliability_scaled": reliability,
+            },
+            "detection": {"noise": {"group": "far", **means, "n_in": 9, "n_out": 4}},
+            "near": means,
+            "far": means,
+            "selective": {"aurc": x, "eaurc": x, "aurra": x},
+            "robustness": {"contrast": [{"severity": 0, "accuracy": x, "ece": x, "auroc_near": x}]},
+            "curves": {name: [0.0, x, 1.0] for name in lists},
+        }
+    )
+
+
+def environment(cores=2):
+    return {
+        "oodbench": "0.1.0",
+        "python": "3",
+        "platform": "p",
+        "processor": "c",
+        "cores": cores,
+        "libraries": {},
+    }
+
+
+def record(seed=0, key="k", x=0.5, place="here", status="measured", **fields):
+    made = {
+        "date": "2026-01-01T00:00:00+00:00",
+        "measured_in": place,
+        "trained_in": place,
+        "checkpoint": "0",
+        "method_source": "1",
+        "data": {"noise": "2"},
+        "seeds": {"split": 2**62 + 1},
+    }
+    spent = dict.fromkeys(
+        ("train_seconds", "extract_seconds", "score_seconds", "measure_seconds", "peak_memory_mb"), 1.0
+    )
+    if status == "measured":
+        fields = {"measurement": measurement(x), "cost": spent, "provenance": made, **fields}
+    return Record.model_validate(
+        {"backbone": "b", "init": "scratch", "seed": seed, "status": status, "key": key, **fields}
+    )
+
+
+def failed(seed=0, key="k", reason="no luck"):
+    return record(seed, key, status="failed", reason=reason)
+
+
+def file(*records, places=("here",), **fields):
+    environments = {name: environment(cores) for cores, name in enumerate(places)}
+    about = {"track": "t", "entry": "knn", "objective": "cross_entropy", "detector": "knn", **fields}
+    return RecordFile(environments=environments, records=list(records), **about)
+
+
+# Reading and writing.
+
+
+def test_what_is_read_is_what_was_written(tmp_path):
+    written = file(
+        record(0, hyperparameters={"k": 3, "p": 0.1, "mode": "l2", "none": None, "list": [1, 2]}),
+        record(1, hp_mode="declared"),
+        failed(2, reason='ä "quoted"\nand a second line <b>'),
+        record(3, status="not_applicable", reason="no linear head"),
+    )
+    path = record_path(tmp_path, "t", "knn")
+    assert write_records(path, written)
+    assert read_records(path) == written
+    assert read_records(path).measured == written.records[:2]
+    assert read_all(tmp_path) == [written]
+
+
+def test_writing_the_same_again_does_not_touch_the_file(tmp_path):
+    path = tmp_path / "x.json"
+    write_records(path, file(record()))
+    before = path.stat()
+    assert not write_records(path, read_records(path))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert path.stat().st_ino == before.st_ino
+    assert write_records(path, file(record(x=0.25)))
+
+
+def test_the_text_is_stable_and_has_a_list_of_numbers_on_one_line(tmp_path):
+    path = tmp_path / "x.json"
+    write_records(path, file(record(1), record(0)))
+    text = path.read_bytes().decode("ascii")
+    assert text.endswith("}\n")
+    assert text.count("[0.0, 0.5, 1.0]") == 2 * 7
+    assert not re.search(r"\[\s*\n\s*[\d.]", text)
+    assert all(line == line.rstrip() and "\t" not in line for line in text.splitlines())
+    keys = [line.strip().split(":")[0] for line in text.splitlines() if line.startswith(' "')]
+    assert [key.strip('"') for key in keys] == list(RecordFile.model_fields)
+    assert "null" not in text
+    path.unlink()
+    write_records(path, RecordFile.model_validate_json(text))
+    assert path.read_bytes().decode() == text
+
+
+def test_a_change_of_one_number_changes_one_line(tmp_path):
+    texts = []
+    for accuracy in (0.25, 0.75):
+        changed = json.loads(file(record()).model_dump_json())
+        changed["records"][0]["measurement"]["near"]["auroc"] = accuracy
+        write_records(tmp_path / "x.json", RecordFile.model_validate(changed))
+        texts.append((tmp_path / "x.json").read_text().splitlines())
+    assert len(texts[0]) == len(texts[1])
+    assert sum(one != two for one, two in zip(*texts, strict=True)) == 1
+
+
+@pytest.mark.parametrize("x", [1 / 3, 0.123456789012345, 1e-17, 5e-324, 0.99999999999, 1e300, -2 / 3, 0.0])
+def test_numbers_are_rounded_once(x):
+    once = measurement(x)
+    assert once.near.auroc == float(f"{x:.10g}")
+    assert once.curves.fpr[1] == float(f"{x:.4g}")
+    again = Measurement.model_validate_json(once.model_dump_json())
+    assert again == once
+    assert again.model_dump_json() == once.model_dump_json()
+
+
+@pytest.mark.parametrize("x", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_are_not_finite_are_refused(tmp_path, x):
+    with pytest.raises(ValidationError, match="finite number"):
+        measurement(x)
+    with pytest.raises(ValidationError, match="finite number"):
+        Cost.model_validate({**record().cost.model_dump(), "train_seconds": x})
+    path = tmp_path / "x.json"
+    write_records(path, file(record()))
+    path.write_text(re.sub(r'"auroc": [0-9.]+', f'"auroc": {json.dumps(x)}', path.read_text()))
+    with pytest.raises(DataError, match=r"x\.json: records\.0\.measurement\.detection\.noise\.auroc: "):
+        read_records(path)
+
+
+def test_a_hyperparameter_that_is_not_finite_is_never_written(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        write_records(tmp_path / "x.json", file(record(hyperparameters={"t": float("inf")})))
+    assert not list(tmp_path.iterdir())
+
+
+def change(*place, to):
+    def apply(content):
+        for part in place[:-1]:
+            content = content[part]
+        if to is None:
+            del content[place[-1]]
+        else:
+            content[place[-1]] = to
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (change("schema_version", to=2), "schema_version: Input should be 1"),
+        (change("track", to=None), "track: Field required"),
+        (change("surprise", to=1), "surprise: Extra inputs are not permitted"),
+        (change("records", 1, "seed", to="zero"), "records.1.seed: Input should be a valid integer"),
+        (change("records", 0, "status", to="fine"), "records.0.status: Input should be 'measured'"),
+        (
+            change("records", 1, "measurement", "near", "auroc", to="high"),
+            "records.1.measurement.near.auroc: Input should be a valid number",
+        ),
+        (
+            change("records", 0, "measurement", "curves", to=None),
+            "records.0.measurement.curves: Field required",
+        ),
+        (change("environments", to={}), "the file: Value error, b scratch 0: made in an environment that"),
+        (change("records", to={}), "records: Input should be a valid array"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named_with_its_place(tmp_path, damage, complaint):
+    content = json.loads(file(record(0), record(1)).model_dump_json())
+    damage(content)
+    path = tmp_path / "t" / "knn.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(content))
+    for read in (lambda: read_records(path), lambda: read_all(tmp_path)):
+        with pytest.raises(DataError) as caught:
+            read()
+        assert str(caught.value).startswith(f"{path}: {complaint}")
+        assert str(caught.value).endswith("; expected records of schema 1")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"<<<<<<< HEAD\n{}"])
+def test_a_file_that_is_no_object_is_named(tmp_path, content):
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.json: the file: .*; expected records of schema 1"):
+        read_records(tmp_path / "x.json")
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"absent\.json: cannot be read: No such file or directory"):
+        read_records(tmp_path / "absent.json")
+    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+        read_records(tmp_path)
+
+
+def test_all_files_are_read_in_order_and_what_is_no_record_is_left_alone(tmp_path):
+    for track, entry in (("b", "x"), ("a", "z"), ("a", "y")):
+        write_records(record_path(tmp_path, track, entry), file(record(), track=track, entry=entry))
+    (tmp_path / "a" / ".y.json.k3j2").write_text("{")  # of a run that was killed while it wrote
+    (tmp_path / "README.md").write_text("about")
+    assert [(f.track, f.entry) for f in read_all(tmp_path)] == [("a", "y"), ("a", "z"), ("b", "x")]
+    assert read_all(tmp_path / "absent") == []
+
+
+@pytest.mark.parametrize("name", ["../x", "..", ".", "", "a/b", "/a", "A", ".a", "a\n", "a b", "a\\b", "ä"])
+def test_names_never_leave_the_folder(tmp_path, name):
+    with pytest.raises(ValueError, match="cannot be part of a path"):
+        record_path(tmp_path, name, "knn")
+    with pytest.raises(ValueError, match="cannot be part of a path"):
+        record_path(tmp_path, "t", name)
+
+
+def test_ordinary_names_are_paths(tmp_path):
+    path = record_path(tmp_path, "cifar10_lt-0.01", "energy_finetune+energy")
+    assert path == tmp_path / "cifar10_lt-0.01" / "energy_finetune+energy.json"
+
+
+def test_a_cell_reads_like_a_sentence():
+    assert str(Cell("digits", "tiny", "scratch", 3, "knn")) == "digits tiny scratch seed 3 knn"
+
+
+# Merging.
+
+
+def test_new_cells_join_the_old_ones_in_order():
+    merged = merge(file(record(2), record(0)), file(record(10), record(1)))
+    assert [r.seed for r in merged.records] == [0, 1, 2, 10]
+    assert merge(None, file(record(1), record(0))).records == [record(0), record(1)]
+
+
+def test_a_new_measurement_takes_the_place_of_the_old_one():
+    merged = merge(file(record(0), record(1)), file(record(0, key="new", x=0.75)))
+    assert merged.records == [record(0, key="new", x=0.75), record(1)]
+
+
+def test_the_same_result_leaves_the_old_record_with_its_provenance():
+    old = file(record(0))
+    elsewhere = record(0, place="there", cost={**record().cost.model_dump(), "train_seconds": 99.0})
+    assert elsewhere != record(0)
+    assert elsewhere.same_result(record(0))
+    assert merge(old, file(elsewhere, places=("there",))) == old
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"key": "other"},
+        {"x": 0.6},
+        {"hp_mode": "declared"},
+        {"hyperparameters": {"k": 2}},
+        {"status": "failed", "key": "other", "reason": "r"},
+    ],
+)
+def test_a_result_that_differs_in_anything_replaces(changed):
+    new = record(0, **changed)
+    assert not new.same_result(record(0))
+    assert merge(file(record(0)), file(new)).records == [new]
+
+
+def test_a_failed_attempt_never_replaces_what_the_same_key_came_to():
+    old = file(record(0))
+    assert merge(old, file(failed(0))) == old
+    told = file(record(0, status="not_applicable", reason="no linear head"))
+    assert merge(told, file(failed(0))).records == told.records
+
+
+def test_a_failure_of_changed_code_replaces_the_measurement():
+    assert merge(file(record(0)), file(failed(0, key="new"))).records == [failed(0, key="new")]
+
+
+def test_a_measurement_replaces_a_failure_and_a_later_reason_an_earlier_one():
+    assert merge(file(failed(0)), file(record(0))).records == [record(0)]
+    assert merge(file(failed(0)), file(failed(0, reason="another"))).records == [failed(0, reason="another")]
+
+
+def test_environments_are_kept_as_long_as_a_record_needs_them():
+    old = file(record(0, place="old"), record(1, place="older"), places=("old", "older", "unused"))
+    merged = merge(old, file(record(0, x=0.7, place="new"), places=("new", "not needed")))
+    assert list(merged.environments) == ["new", "older"]
+    assert merged.environments["older"] == old.environments["older"]
+
+
+def test_merging_again_changes_nothing(tmp_path):
+    old, new = file(record(0), failed(1)), file(record(1), record(2), failed(0))
+    once = merge(old, new)
+    assert merge(once, new) == once
+    assert old == file(record(0), failed(1))  # what was merged is as it was
+    write_records(tmp_path / "x.json", once)
+    assert not write_records(tmp_path / "x.json", merge(read_records(tmp_path / "x.json"), new))
+
+
+def test_an_entry_that_is_made_of_other_methods_now_says_so():
+    merged = merge(file(record(0), detector="old"), file(record(1), detector="new"))
+    assert merged.detector == "new"

@@ -1,0 +1,176 @@
+"""The floors of the house: imports run down, never up, and never in circles; nothing is ever unpickled."""
+
+import ast
+import sys
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("benchmark", "methods", "reports")
+LONGEST = 420  # lines of a file
+FILES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in [ROOT / "oodbench.py", *(p for room in ROOMS for p in (ROOT / room).rglob("*.py"))]
+}
+OURS = {"oodbench", *ROOMS}
+# Besides `did_you_mean`: the classes that `oodbench show` describes.
+CATALOG_MAY_SEE = {"methods", "methods.base", "methods.registry"}
+FORBIDDEN_MODULES = {
+    "pickle",
+    "cPickle",
+    "_pickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "shelve",
+    "marshal",
+    "yaml",
+}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "torch.load", "numpy.load", "np.load", "yaml.load"}
+
+
+def tree(module):
+    return ast.parse(FILES[module].read_bytes())
+
+
+def imports(module, *, only_at_import=False):
+    """Modules of ours and top-level names of others that `module` imports."""
+    found = set()
+    nodes = _run_at_import(tree(module)) if only_at_import else ast.walk(tree(module))
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}:{node.lineno}: imports are absolute here"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in FILES else node.module)
+    return found
+
+
+def _run_at_import(node):
+    """Nodes that run when the module is imported: no bodies of functions, nothing for type checkers only."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _run_at_import(child)
+
+
+def called(node):
+    return ast.unparse(node.func) if isinstance(node, ast.Call) else None
+
+
+def room(module):
+    return module.partition(".")[0]
+
+
+def test_the_files_are_found():
+    assert FILES.keys() >= {"oodbench", "benchmark.spec", "methods.base", "methods.detectors.msp", "reports"}
+    assert "benchmark.errors" in imports("benchmark.spec")
+    assert "benchmark.spec" in imports("oodbench")
+    assert "benchmark.spec" not in imports("oodbench", only_at_import=True)
+
+
+@pytest.mark.parametrize("module", [m for m in FILES if room(m) == "methods"])
+def test_methods_depend_on_torch_numpy_and_their_own_base(module):
+    allowed = {"torch", "numpy", "methods", *sys.stdlib_module_names}
+    assert {room(name) for name in imports(module)} <= allowed
+
+
+@pytest.mark.parametrize("module", [m for m in FILES if room(m) == "benchmark"])
+def test_the_harness_knows_neither_pages_nor_the_command_line(module):
+    assert not {name for name in imports(module) if room(name) in {"reports", "oodbench"}}
+
+
+@pytest.mark.parametrize("module", [m for m in FILES if room(m) == "reports"])
+def test_the_pages_know_neither_torch_nor_methods_nor_the_command_line(module):
+    seen = {name for name in imports(module) if room(name) in {"torch", "timm", "methods", "oodbench"}}
+    allowed = CATALOG_MAY_SEE if module == "reports.catalog" else set()
+    assert seen <= allowed | {"methods.names"}
+
+
+@pytest.mark.parametrize("module", [m for m in FILES if m.startswith("methods.") and m.count(".") == 2])
+def test_a_method_knows_no_other_method(module):
+    others = {m for m in FILES if m.startswith("methods.") and m.count(".") == 2} - {module}
+    assert not imports(module) & others
+
+
+def test_the_harness_names_no_detector():
+    """Nothing is keyed on a method's name: methods come from the registry."""
+    seen = {
+        (module, name)
+        for module in FILES
+        if room(module) in {"benchmark", "reports"}
+        for name in imports(module)
+        if name.startswith("methods.detectors.")
+    }
+    assert not seen
+
+
+def test_modules_import_each_other_in_no_circle():
+    graph = {
+        module: {
+            other
+            for other in imports(module, only_at_import=True)
+            # A package is imported with each of its modules; what it re-exports is no circle.
+            if other in FILES and not module.startswith(f"{other}.")
+        }
+        for module in FILES
+    }
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+def test_a_circle_would_be_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}}
+    with pytest.raises(CycleError) as caught:
+        list(TopologicalSorter(graph).static_order())
+    assert all(one in graph[other] for one, other in pairwise(caught.value.args[1]))
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_nothing_is_unpickled_or_evaluated(module):
+    assert not {room(name) for name in imports(module)} & FORBIDDEN_MODULES
+    calls = {called(node) for node in ast.walk(tree(module))} - {None}
+    assert not calls & FORBIDDEN_CALLS
+    loads = [node for node in ast.walk(tree(module)) if (called(node) or "").endswith("YAML")]
+    assert all(ast.unparse(node).startswith("YAML(typ='rt'") for node in loads)
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_no_failure_is_swallowed(module):
+    """A bare `except` or one for everything either tells the failure or raises another."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.ExceptHandler):
+            caught = ast.unparse(node.type) if node.type else "everything"
+            if caught in {"everything", "Exception", "BaseException"}:
+                assert not all(isinstance(step, ast.Pass | ast.Continue) for step in node.body), node.lineno
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_files_stay_small(module):
+    assert len(FILES[module].read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_every_module_says_what_it_is_for(module):
+    assert ast.get_docstring(tree(module))
+
+
+def test_the_light_modules_stay_light():
+    """`oodbench --help`, `schema` and completion import these."""
+    reached, waiting = set(), ["oodbench", "benchmark.spec", "benchmark.errors", "methods.names"]
+    while waiting:
+        module = waiting.pop()
+        if module in FILES and module not in reached:
+            waiting += imports(module, only_at_import=True)
+        reached.add(module)
+    assert not {room(name) for name in reached} & {"torch", "timm", "numpy", "scipy", "sklearn", "matplotlib"}
