@@ -156,7 +156,7 @@ def run(
     from benchmark.files import require_writable
     from benchmark.plan import Kind
     from benchmark.run import run_plan, wanted_keys
-    from reports.console import Progress, summary
+    from reports.console import Progress, summaries
 
     chosen = (track, entry, backbone, init, seed)
     if not everything and not any(chosen):
@@ -183,7 +183,7 @@ def run(
         done = run_plan(
             plan, cache=folder, results=results, workers=workers, on_event=progress.on_event, fresh=fresh
         )
-    _out().print(summary(done.records))
+    _out().print(*summaries(done.records))
     _build(spec, results, site)
     failed = [record for record in done.records.values() if record.status == "failed"]
     if failed:

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 TAG = "CACHEDIR.TAG"  # marks the folder as ours, and as one that backups may skip (bford.info/cachedir)
-SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# The cache of oodbench; `oodbench cache --clear`.\n"
+SIGNATURE = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n# The cache of oodbench; `oodbench cache --clear`.\n"
+)
 ABANDONED_AFTER = 24 * 3600  # seconds after which a folder in tmp/ belongs to no living process
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a key or a file: never a path out of its folder
 
@@ -244,7 +246,9 @@ class Store:
         """
         with storage_errors(self.root):
             if self.root.exists() and not (self.root / TAG).exists():
-                raise StorageError(f"{self.root}: no cache of oodbench ({TAG} is missing); nothing was deleted")
+                raise StorageError(
+                    f"{self.root}: no cache of oodbench ({TAG} is missing); nothing was deleted"
+                )
             for name in ("objects", "damaged", "tmp"):
                 if (self.root / name).exists():
                     shutil.rmtree(self.root / name)

@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -99,17 +100,22 @@ class Progress:
         return Group(bar, Text(self._position()), *lines)
 
 
-def summary(records: Mapping[Cell, Record]) -> Table:
-    """One row an entry and init of each track: mean over backbones and seeds, and what was not measured."""
-    groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+def summaries(records: Mapping[Cell, Record]) -> list[Table]:
+    """A table for each track: a row an entry and init, mean over backbones and seeds, and how many cells."""
+    groups: dict[str, dict[tuple[str, str], list[Record]]] = defaultdict(lambda: defaultdict(list))
     for cell, record in records.items():
-        groups[cell.track, cell.entry, cell.init].append(record)
-    table = Table(title="Measured (mean over backbones and seeds, ×100)")
-    for name in ("Track", "Entry", "Init"):
+        groups[cell.track][cell.entry, cell.init].append(record)
+    return [_summary(track, rows) for track, rows in groups.items()]
+
+
+def _summary(track: str, rows: Mapping[tuple[str, str], list[Record]]) -> Table:
+    title = f"{escape(track)}: mean over backbones and seeds, ×100"
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for name in ("Entry", "Init"):
         table.add_column(name, overflow="fold")
-    for name in ("Near AUROC", "Far AUROC", "Near FPR@95", "Accuracy", "Cells", "Missing"):
-        table.add_column(name, justify="right", overflow="fold")
-    for key, members in groups.items():
+    for name in ("Near\nAUROC", "Far\nAUROC", "Near\nFPR@95", "ID\nacc.", "Measured"):
+        table.add_column(name, justify="right")
+    for key, members in rows.items():
         measured = [record.measurement for record in members if record.measurement]
         columns = (
             [m.near.auroc for m in measured],
@@ -118,8 +124,7 @@ def summary(records: Mapping[Cell, Record]) -> Table:
             [m.classification.accuracy for m in measured],
         )
         means = [f"{100 * statistics.fmean(values):.1f}" if values else "–" for values in columns]
-        missing = len(members) - len(measured)
-        table.add_row(*map(escape, key), *means, str(len(measured)), str(missing or ""))
+        table.add_row(*map(escape, key), *means, f"{len(measured)}/{len(members)}")
     return table
 
 

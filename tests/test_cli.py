@@ -23,7 +23,7 @@ from rich.console import Console
 
 import oodbench
 from benchmark.results import Cell, read_all
-from reports.console import summary
+from reports.console import summaries
 
 ROOT = Path(__file__).parents[1]
 SMALL = runpy.run_path(str(Path(__file__).parent / "conftest.py"))["SMALL"]
@@ -321,13 +321,8 @@ def test_the_summary_cuts_no_name_off(ran):
     [record, *_] = read_all(ran.folder / "results")[0].records
     out = io.StringIO()
     cell = Cell("small", "tiny", "fractaldb", 0, "energy_finetune+energy")
-    Console(file=out, width=80).print(summary({cell: record}))
-    rows = [[part.strip() for part in line.split("│")] for line in out.getvalue().splitlines() if "│" in line]
-    assert ["".join(column) for column in zip(*rows, strict=True)][1:4] == [
-        "small",
-        "energy_finetune+energy",
-        "fractaldb",
-    ]
+    Console(file=out, width=80).print(*summaries({cell: record}))
+    assert "energy_finetune+energy   fractaldb" in out.getvalue()
     assert "…" not in out.getvalue()
 
 
