@@ -18,6 +18,7 @@ from benchmark.errors import DataError
 from benchmark.files import write_atomically
 
 SCHEMA: Literal[1] = 1
+LINE = 240  # characters up to which a dict of scalars stays on one line of a record file
 NAME = re.compile(r"[a-z0-9][a-z0-9_+.-]*")  # of anything that may become part of a path
 
 
@@ -309,11 +310,14 @@ def write_records(path: Path, file: RecordFile) -> bool:
 
 
 def _compact_json(value: Any, indent: int = 0) -> str:
-    """JSON with one key a line, and a list of numbers on one line."""
+    """JSON with one key a line; a list of numbers, and a short dict of scalars, take one line."""
     pad, end = "\n" + " " * (indent + 1), "\n" + " " * indent
-    if isinstance(value, dict) and value:
-        inner = (f"{json.dumps(k)}: {_compact_json(v, indent + 1)}" for k, v in value.items())
-        return "{" + ",".join(pad + item for item in inner) + end + "}"
-    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+    flat = json.dumps(value, allow_nan=False)
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    nested = any(isinstance(v, dict | list) for v in inner)
+    if isinstance(value, dict) and (nested or len(flat) > LINE):
+        items = (f"{json.dumps(k)}: {_compact_json(v, indent + 1)}" for k, v in value.items())
+        return "{" + ",".join(pad + item for item in items) + end + "}"
+    if nested:
         return "[" + ",".join(pad + _compact_json(v, indent + 1) for v in value) + end + "]"
-    return json.dumps(value, allow_nan=False)
+    return flat
