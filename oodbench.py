@@ -154,7 +154,7 @@ def run(
     from benchmark.engines.local import LocalEngine
     from benchmark.errors import UsageError
     from benchmark.files import require_writable
-    from benchmark.plan import Kind
+    from benchmark.plan import Kind, check_timm_names
     from benchmark.run import run_plan, wanted_keys
     from reports.console import Progress, summaries
 
@@ -177,7 +177,7 @@ def run(
 
     missing = LocalEngine(Store(folder), workers, {}).missing(plan.jobs, wanted_keys(plan), fresh=fresh)
     if any(job.kind in (Kind.PRETRAIN, Kind.TRAIN) for job in missing):
-        _check_architectures(spec, plan)
+        check_timm_names(spec, plan)
     signal.signal(signal.SIGTERM, _interrupt)
     with Progress(_err(), missing, workers) as progress:
         done = run_plan(
@@ -343,18 +343,6 @@ def _plan_table(plan: Plan, cache: Path, *, fresh: bool) -> Table:
 
     missing = LocalEngine(Store(cache), 1, {}).missing(plan.jobs, wanted_keys(plan), fresh=fresh)
     return plan_table(plan, missing)
-
-
-def _check_architectures(spec: Spec, plan: Plan) -> None:
-    """Refuse names that timm does not know, before anything is computed."""
-    from benchmark.backbones.network import check_architecture
-    from benchmark.errors import SpecError, UsageError
-
-    for name in {planned.cell.backbone for planned in plan.cells}:
-        try:
-            check_architecture(spec.backbones[name].architecture)
-        except UsageError as error:
-            raise SpecError(f"{spec.where('backbones', name, 'architecture')}: {error}") from error
 
 
 def _build(spec: Spec, results: Path, site: Path) -> None:

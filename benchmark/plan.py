@@ -138,6 +138,35 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
     return Plan(tuple(cells), jobs)
 
 
+def check_timm_names(spec: Spec, plan: Plan) -> None:
+    """Check what the plan asks of timm: apart from planning, because timm takes seconds to import.
+
+    Raises
+    ------
+    SpecError
+        If timm has no such architecture or optimizer; names file, line and key.
+    """
+    from timm.optim._optim_factory import list_optimizers
+
+    from benchmark.backbones.network import check_architecture
+
+    for name in {planned.cell.backbone for planned in plan.cells}:
+        try:
+            check_architecture(spec.backbones[name].architecture)
+        except UsageError as error:
+            raise SpecError(f"{spec.where('backbones', name, 'architecture')}: {error}") from error
+    places: dict[tuple[str, ...], str] = {}
+    for track, init in {(planned.cell.track, planned.cell.init) for planned in plan.cells}:
+        places["tracks", track, "training", "optimizer"] = spec.tracks[track].training.optimizer
+        source = spec.inits[init]
+        if isinstance(source, FractalDB):
+            places["inits", init, "training", "optimizer"] = source.training.optimizer
+    for place, optimizer in places.items():
+        if optimizer.lower() not in list_optimizers():
+            hint = did_you_mean(optimizer, list_optimizers())
+            raise SpecError(f"{spec.where(*place)}: timm has no optimizer {optimizer!r}; {hint}")
+
+
 def image_config(track: str, size: int, name: str, source: ImageSource) -> dict[str, Any]:
     """Configuration of the job that builds one image set of a track."""
     return {

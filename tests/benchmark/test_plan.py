@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SpecError, UsageError
-from benchmark.plan import Kind, Selection, make_plan
+from benchmark.plan import Kind, Selection, check_timm_names, make_plan
 from benchmark.spec import load_spec
 
 ROOT = Path(__file__).parents[2]
@@ -364,3 +364,23 @@ def test_a_job_is_data(pretrained):
     """Configurations survive JSON, so a key can be computed anywhere."""
     for job in plan_of(pretrained).jobs.values():
         assert json.loads(json.dumps(job.config, allow_nan=False)) == job.config
+
+
+def test_an_optimizer_that_timm_does_not_have(small):
+    small.write_text(
+        small.read_text().replace("weight_decay: 0.01}", "weight_decay: 0.01, optimizer: adamv}")
+    )
+    spec = load_spec(small)
+    with pytest.raises(
+        SpecError, match=r"leaderboard\.yaml:13: tracks\.small\.training\.optimizer: .*'adamv'"
+    ):
+        check_timm_names(spec, make_plan(spec, Selection()))
+
+
+def test_the_names_of_the_small_leaderboard_are_timms(small):
+    spec = load_spec(small)
+    check_timm_names(spec, make_plan(spec, Selection()))
+    small.write_text(small.read_text().replace("architecture: test_eff", "architecture: tset_eff"))
+    spec = load_spec(small)
+    with pytest.raises(SpecError, match=r"backbones\.tiny\.architecture: .*did you mean"):
+        check_timm_names(spec, make_plan(spec, Selection()))
