@@ -119,7 +119,6 @@ def extract(config: Config, inputs: Inputs, draft: Draft) -> None:
     about: dict[str, Any] = {"linear_head": head.is_linear, "reason": head.reason}
     if head.is_linear:
         tensors |= {"head.weight": head.weight, "head.bias": head.bias}
-        about["feature_min"] = tensors["train.penultimate"].min().item()
     draft.tensors("features", tensors)
     draft.json("about", about)
 

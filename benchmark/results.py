@@ -64,6 +64,9 @@ class Classification(_Model):
     calibration_scaled: Calibration  # at T = `temperature`
     temperature: Number  # fitted on ID validation
     temperature_at_bound: bool
+    feature_min: Number | None = (
+        None  # smallest penultimate feature of the training images; None without them
+    )
     reliability: Reliability  # at T = 1
     reliability_scaled: Reliability
 

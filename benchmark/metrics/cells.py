@@ -43,7 +43,8 @@ def classification(features: Arrays) -> dict[str, Any]:
     """Measure a network: accuracy, calibration at T = 1 and at the fitted T, both under every shift.
 
     `features` has logits (N, K) and labels (N,) of the sets ``val`` and ``test``, the logits of every
-    ``shift.<kind>.<severity>``, and ``shift.rows``, which test images those are.
+    ``shift.<kind>.<severity>``, and ``shift.rows``, which test images those are; besides, where the head is
+    linear, ``train.penultimate`` (N, D).
     """
     logits, labels = features["test.logits"], features["test.labels"]
     temperature = fit_temperature(features["val.logits"], features["val.labels"])
@@ -55,6 +56,7 @@ def classification(features: Arrays) -> dict[str, Any]:
         calibration_scaled=_calibration(scaled),
         temperature=temperature.value,
         temperature_at_bound=temperature.at_bound,
+        feature_min=float(features["train.penultimate"].min()) if "train.penultimate" in features else None,
         reliability=_reliability(logits, labels, 1.0),
         reliability_scaled=_reliability(logits, labels, temperature.value),
     )
