@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -24,8 +25,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from benchmark.metrics import detection_metrics
     from benchmark.plan import Plan
     from benchmark.results import read_all
@@ -151,12 +150,11 @@ def run(
 ) -> None:
     """Measure what the cache does not hold yet, write the records, and build the site."""
     from benchmark.artifacts import default_cache
-    from benchmark.engines.local import LocalEngine
     from benchmark.errors import UsageError
     from benchmark.files import require_writable
     from benchmark.plan import Kind, check_timm_names
-    from benchmark.run import run_plan, wanted_keys
-    from reports.console import Progress, summaries
+    from benchmark.run import missing_jobs, run_plan
+    from reports.console import Progress, plan_table, summaries
 
     chosen = (track, entry, backbone, init, seed)
     if not everything and not any(chosen):
@@ -165,17 +163,15 @@ def run(
         )
     if everything and any(chosen):
         raise UsageError("--all means everything; leave it out to choose a part")
-    spec, _ = _spec(leaderboard)
+    spec = _spec(leaderboard)
     plan = _plan(spec, *chosen)
     folder = cache or default_cache()
     if dry_run:
-        _out().print(_plan_table(plan, folder, fresh=fresh))
+        _out().print(plan_table(plan, missing_jobs(plan, folder, fresh=fresh)))
         return
     workers = jobs or _cores()
     require_writable(site)
-    from benchmark.artifacts import Store
-
-    missing = LocalEngine(Store(folder), workers, {}).missing(plan.jobs, wanted_keys(plan), fresh=fresh)
+    missing = missing_jobs(plan, folder, fresh=fresh)
     if any(job.kind in (Kind.PRETRAIN, Kind.TRAIN) for job in missing):
         check_timm_names(spec, plan)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -205,10 +201,11 @@ def plan(
 ) -> None:
     """Say what `run` would do: cells, jobs, and what the cache holds already."""
     from benchmark.artifacts import default_cache
+    from benchmark.run import missing_jobs
+    from reports.console import plan_table
 
-    spec, _ = _spec(leaderboard)
-    made = _plan(spec, track, entry, backbone, init, seed)
-    _out().print(_plan_table(made, cache or default_cache(), fresh=False))
+    made = _plan(_spec(leaderboard), track, entry, backbone, init, seed)
+    _out().print(plan_table(made, missing_jobs(made, cache or default_cache())))
 
 
 @app.command()
@@ -216,7 +213,7 @@ def report(
     results: Results = Path("results"), site: Site = Path("site"), leaderboard: Leaderboard = None
 ) -> None:
     """Build the site from the records, computing nothing."""
-    _build(_spec(leaderboard)[0], results, site)
+    _build(_spec(leaderboard), results, site)
 
 
 @app.command("list")
@@ -236,7 +233,7 @@ def list_(
     shown = kinds if what is None else kinds[:2] if what == "methods" else (what,)
     from reports.catalog import listing
 
-    spec, _ = _spec(leaderboard)
+    spec = _spec(leaderboard)
     for kind in shown:
         _out().print(listing(kind, spec))
 
@@ -251,7 +248,7 @@ def show(
     """Show everything known under a name: a method's paper and settings, a dataset's card, a track's sets."""
     from reports.catalog import cards
 
-    spec, _ = _spec(leaderboard)
+    spec = _spec(leaderboard)
     for card in cards(name, spec):
         _out().print(card)
 
@@ -311,38 +308,25 @@ def find_leaderboard(named: Path | None) -> Path:
     for path in (Path("leaderboard.yaml"), beside):
         if path.is_file():
             return path
-    try:
+    with suppress(PackageNotFoundError):
         for file in distribution("oodbench").files or ():
             if file.name == "leaderboard.yaml":
                 return Path(str(file.locate())).resolve()
-    except PackageNotFoundError:
-        pass
     from benchmark.errors import UsageError
 
     raise UsageError("no leaderboard.yaml here nor with the installation; name one with --leaderboard")
 
 
-def _spec(named: Path | None) -> tuple[Spec, Path]:
+def _spec(named: Path | None) -> Spec:
     from benchmark.spec import load_spec
 
-    path = find_leaderboard(named)
-    return load_spec(path), path
+    return load_spec(find_leaderboard(named))
 
 
 def _plan(spec: Spec, *chosen: Iterable[Any] | None) -> Plan:
     from benchmark.plan import Selection, make_plan
 
     return make_plan(spec, Selection(*(tuple(part or ()) for part in chosen)))
-
-
-def _plan_table(plan: Plan, cache: Path, *, fresh: bool) -> Table:
-    from benchmark.artifacts import Store
-    from benchmark.engines.local import LocalEngine
-    from benchmark.run import wanted_keys
-    from reports.console import plan_table
-
-    missing = LocalEngine(Store(cache), 1, {}).missing(plan.jobs, wanted_keys(plan), fresh=fresh)
-    return plan_table(plan, missing)
 
 
 def _build(spec: Spec, results: Path, site: Path) -> None:

@@ -161,9 +161,10 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
         source = spec.inits[init]
         if isinstance(source, FractalDB):
             places["inits", init, "training", "optimizer"] = source.training.optimizer
+    known = [str(name) for name in list_optimizers()]
     for place, optimizer in places.items():
-        if optimizer.lower() not in list_optimizers():
-            hint = did_you_mean(optimizer, list_optimizers())
+        if optimizer.lower() not in known:
+            hint = did_you_mean(optimizer, known)
             raise SpecError(f"{spec.where(*place)}: timm has no optimizer {optimizer!r}; {hint}")
 
 

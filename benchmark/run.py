@@ -13,7 +13,7 @@ from benchmark.engines.local import ATTEMPTS, LocalEngine, OnEvent
 from benchmark.environment import environment, environment_id
 from benchmark.errors import DamagedArtifact, StorageError
 from benchmark.files import require_writable
-from benchmark.plan import Kind, Plan, PlannedCell
+from benchmark.plan import Job, Kind, Plan, PlannedCell
 from benchmark.results import (
     Cell,
     Cost,
@@ -78,6 +78,11 @@ def wanted_keys(plan: Plan) -> list[str]:
     """Every artifact that the records of the plan's cells draw on."""
     keys = (key for cell in plan.cells for key in (*cell.data.values(), *cell.chain.values()))
     return list(dict.fromkeys(keys))
+
+
+def missing_jobs(plan: Plan, cache: Path, *, fresh: bool = False) -> list[Job]:
+    """The jobs of the plan that `run_plan` would run."""
+    return LocalEngine(Store(cache), 1, {}).missing(plan.jobs, wanted_keys(plan), fresh=fresh)
 
 
 def _collect(
