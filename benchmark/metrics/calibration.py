@@ -296,7 +296,8 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
 
     bounds = tuple(math.log(t) for t in TEMPERATURE_RANGE)
     inside = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
-    best = min((0.0, float(inside.x), *bounds), key=loss)  # the search itself never reaches a bound
+    # The search never reaches a bound. Where rounding leaves equal losses, T = 1 and then the bounds go first.
+    best = min((0.0, *bounds, float(inside.x)), key=loss)
     value = dict(zip(bounds, TEMPERATURE_RANGE, strict=True)).get(best, math.exp(best))
     return Temperature(value=value, nll_before=loss(0.0), nll_after=loss(best), at_bound=best in bounds)
 

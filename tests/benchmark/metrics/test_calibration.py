@@ -342,3 +342,9 @@ def test_bad_matrices_are_named(name: str, values: object, message: str) -> None
 def test_logits_are_not_probabilities(metric: object, values: list) -> None:
     with pytest.raises(ValueError, match="probabilities: expected numbers ≥ 0 whose rows sum to 1"):
         metric(values, [0])
+
+
+def test_a_loss_that_rounds_to_zero_gives_the_bound():
+    """Perfect, separable predictions: the loss falls with T down to the bound, and underflows before it."""
+    fitted = fit_temperature([[10.0, 0.0], [0.0, 10.0]], [0, 1])
+    assert (fitted.value, fitted.at_bound) == (0.05, True)
