@@ -296,7 +296,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
 
     bounds = tuple(math.log(t) for t in TEMPERATURE_RANGE)
     inside = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
-    # The search never reaches a bound. Where rounding leaves equal losses, T = 1 and then the bounds go first.
+    # The search never reaches a bound. Where rounding leaves equal losses, T = 1 goes first, then the bounds.
     best = min((0.0, *bounds, float(inside.x)), key=loss)
     value = dict(zip(bounds, TEMPERATURE_RANGE, strict=True)).get(best, math.exp(best))
     return Temperature(value=value, nll_before=loss(0.0), nll_after=loss(best), at_bound=best in bounds)

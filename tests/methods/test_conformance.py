@@ -2,7 +2,7 @@
 
 The world of these tests is one small network in float64. Its images are mixtures of fixed patterns, and its
 features say how much of each pattern an image holds. In-distribution images hold the patterns of one class;
-outliers hold a little of every pattern, among them some that no class has.
+outliers hold as many patterns, but any, among them some that no class has.
 """
 
 import inspect
@@ -31,7 +31,7 @@ from methods.base import (
 )
 from methods.registry import broken, detectors
 
-CLASSES, OF_A_CLASS, OF_NO_CLASS = 4, 8, 8
+CLASSES, OF_A_CLASS, OF_NO_CLASS = 10, 8, 8
 PATTERNS = CLASSES * OF_A_CLASS + OF_NO_CLASS
 SIDE = 8
 
@@ -101,9 +101,10 @@ class World:
             amounts += 0.6 * nn.functional.one_hot(labels, CLASSES + 1).repeat_interleave(OF_A_CLASS, dim=1)
             return split(amounts, labels if labelled else None)
 
-        self.train, self.val = inliers(200, labelled=True), inliers(40, labelled=True)
+        self.train, self.val = inliers(600, labelled=True), inliers(40, labelled=True)
         self.inliers = inliers(40, labelled=False)
-        self.outliers = split(0.2 + 0.1 * normal(40, PATTERNS))
+        some = torch.rand(40, PATTERNS, generator=rng).argsort(dim=1) < OF_A_CLASS
+        self.outliers = split(0.1 * normal(40, PATTERNS) + 0.6 * some)
 
     def fit(self, detector):
         rng = torch.Generator().manual_seed(1)
