@@ -294,7 +294,8 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
         t = math.exp(log_t)
         return float(np.mean(np.log(np.sum(np.exp(shifted / t), axis=1)) - at_label / t))
 
-    bounds = tuple(math.log(t) for t in TEMPERATURE_RANGE)
+    low, high = TEMPERATURE_RANGE
+    bounds = math.log(low), math.log(high)
     inside = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
     # The search never reaches a bound. Where rounding leaves equal losses, T = 1 goes first, then the bounds.
     best = min((0.0, *bounds, float(inside.x)), key=loss)
