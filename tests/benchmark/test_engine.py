@@ -472,7 +472,7 @@ def test_a_job_whose_process_dies_is_tried_again_and_idle_processes_may_die_too(
         wait_until(lambda: ("done", "noise 1") in events and len(workers()) == 2, "the quick job")
         for pid in workers():
             kill(pid)
-        wait_until(lambda: events.count(("start", "noise 0")) == 2, "the second attempt")
+        wait_until(lambda: events.count(("start", "noise 0")) >= 2, "another attempt")
         put(slow)
 
     with Meanwhile(kill_both, store.lock(slow.key)):
