@@ -16,9 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,6 +124,10 @@ Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Only this seed;
 Cache = Annotated[
     Path | None, typer.Option("--cache", help="Cache folder; else $OODBENCH_CACHE, else the platform's.")
 ]
+Mirror = Annotated[
+    Path | None,
+    typer.Option("--mirror", help="Folder of the datasets; else $OODBENCH_MIRROR, else the platform's."),
+]
 Results = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
 Site = Annotated[Path, typer.Option("--site", help="Folder of the pages.")]
 
@@ -146,13 +148,15 @@ def run(
     results: Results = Path("results"),
     site: Site = Path("site"),
     cache: Cache = None,
+    mirror: Mirror = None,
     leaderboard: Leaderboard = None,
 ) -> None:
     """Measure what the cache does not hold yet, write the records, and build the site."""
     from benchmark.artifacts import default_cache
+    from benchmark.checks import check_timm_names
     from benchmark.errors import UsageError
     from benchmark.files import require_writable
-    from benchmark.plan import Kind, check_timm_names
+    from benchmark.job import Kind
     from benchmark.run import missing_jobs, run_plan
     from reports.console import Progress, plan_table, summaries
 
@@ -163,6 +167,7 @@ def run(
         )
     if everything and any(chosen):
         raise UsageError("--all means everything; leave it out to choose a part")
+    _use_mirror(mirror)
     spec = _spec(leaderboard)
     plan = _plan(spec, *chosen)
     folder = cache or default_cache()
@@ -197,6 +202,7 @@ def plan(
     init: Inits = None,
     seed: Seeds = None,
     cache: Cache = None,
+    mirror: Mirror = None,
     leaderboard: Leaderboard = None,
 ) -> None:
     """Say what `run` would do: cells, jobs, and what the cache holds already."""
@@ -204,6 +210,7 @@ def plan(
     from benchmark.run import missing_jobs
     from reports.console import plan_table
 
+    _use_mirror(mirror)
     made = _plan(_spec(leaderboard), track, entry, backbone, init, seed)
     _out().print(plan_table(made, missing_jobs(made, cache or default_cache())))
 
@@ -243,11 +250,13 @@ def show(
     name: Annotated[
         str, typer.Argument(help="A detector, objective, track, dataset, backbone, init or entry.")
     ],
+    mirror: Mirror = None,
     leaderboard: Leaderboard = None,
 ) -> None:
     """Show everything known under a name: a method's paper and settings, a dataset's card, a track's sets."""
     from reports.catalog import cards
 
+    _use_mirror(mirror)
     spec = _spec(leaderboard)
     for card in cards(name, spec):
         _out().print(card)
@@ -276,6 +285,55 @@ def cache_(
     _out().print(f"{store.root}: {artifacts} artifacts, {size / 1e6:.0f} MB", soft_wrap=True, highlight=False)
 
 
+data = typer.Typer(help="List, get and check the datasets of the Hugging Face Hub.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+
+@data.command("list")
+def data_list(mirror: Mirror = None, leaderboard: Leaderboard = None) -> None:
+    """Say which datasets the tracks use, which there are, and which of them are here."""
+    from reports.data import listing
+
+    _use_mirror(mirror)
+    for table in listing(_spec(leaderboard)):
+        _out().print(table)
+
+
+@data.command("get")
+def data_get(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Tracks, datasets, or one split: DATASET:SPLIT.")
+    ],
+    mirror: Mirror = None,
+    leaderboard: Leaderboard = None,
+) -> None:
+    """Fetch what is not here yet from the Hugging Face Hub. A name that both bear is the track's."""
+    from reports.data import get
+
+    _use_mirror(mirror)
+    if get(names, _spec(leaderboard), _err()):
+        raise typer.Exit(1)
+
+
+@data.command("check")
+def data_check(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]", help="Tracks, datasets, or DATASET:SPLIT; else all that is here."
+        ),
+    ] = None,
+    mirror: Mirror = None,
+    leaderboard: Leaderboard = None,
+) -> None:
+    """Verify checksums, columns, labels, and that every image can be decoded."""
+    from reports.data import check
+
+    _use_mirror(mirror)
+    if check(names or (), _spec(leaderboard), _out()):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Run the command line; a failure is one clear message and an exit code, never a traceback."""
     try:
@@ -300,24 +358,8 @@ def main() -> None:
         sys.exit(1)
 
 
-def find_leaderboard(named: Path | None) -> Path:
-    """The named file, else ./leaderboard.yaml, else the one that came with the installation."""
-    if named is not None:
-        return named
-    beside = Path(__file__).parent / "leaderboard.yaml"
-    for path in (Path("leaderboard.yaml"), beside):
-        if path.is_file():
-            return path
-    with suppress(PackageNotFoundError):
-        for file in distribution("oodbench").files or ():
-            if file.name == "leaderboard.yaml":
-                return Path(str(file.locate())).resolve()
-    from benchmark.errors import UsageError
-
-    raise UsageError("no leaderboard.yaml here nor with the installation; name one with --leaderboard")
-
-
 def _spec(named: Path | None) -> Spec:
+    from benchmark.shipped import find_leaderboard
     from benchmark.spec import load_spec
 
     return load_spec(find_leaderboard(named))
@@ -326,7 +368,16 @@ def _spec(named: Path | None) -> Spec:
 def _plan(spec: Spec, *chosen: Iterable[Any] | None) -> Plan:
     from benchmark.plan import Selection, make_plan
 
-    return make_plan(spec, Selection(*(tuple(part or ()) for part in chosen)))
+    made = make_plan(spec, Selection(*(tuple(part or ()) for part in chosen)))
+    for track, why in made.left_out.items():
+        said = f"left out: track {track}: {why} (all of the track: oodbench data get {track})"
+        _err().print(said, soft_wrap=True, highlight=False, markup=False)
+    return made
+
+
+def _use_mirror(named: Path | None) -> None:
+    if named is not None:
+        os.environ["OODBENCH_MIRROR"] = str(named)
 
 
 def _build(spec: Spec, results: Path, site: Path) -> None:

@@ -19,7 +19,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +29,7 @@ from filelock import FileLock
 
 from benchmark.errors import DamagedArtifact, StorageError
 from benchmark.files import require_writable, storage_errors
+from benchmark.tensors import TensorWriter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,6 +95,16 @@ class Draft:
                 save_file({k: t.contiguous() for k, t in tensors.items()}, path)
         except SafetensorError as error:  # the operating system's refusal, wrapped
             raise StorageError(f"{path}: {error}") from error
+
+    def read(self, name: str) -> dict[str, Tensor]:
+        """Read back ``<name>.safetensors``, memory-mapped."""
+        from safetensors.torch import load_file
+
+        return load_file(self.folder / _checked(f"{name}.safetensors"))
+
+    def rows(self, name: str, layout: Mapping[str, tuple[Any, Sequence[int]]]) -> TensorWriter:
+        """Begin ``<name>.safetensors``, to be filled a few rows at a time; see `TensorWriter`."""
+        return TensorWriter(self.folder / _checked(f"{name}.safetensors"), layout)
 
 
 class Store:

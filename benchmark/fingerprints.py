@@ -18,14 +18,17 @@ from pathlib import Path
 _NEUTRAL = {
     "methods.registry",
     "methods.names",
+    "methods.errors",
     "benchmark.errors",
     "benchmark.files",
     "benchmark.artifacts",
+    "benchmark.tensors",
     "benchmark.fingerprints",
 }
 _OURS = {"benchmark", "methods"}
 
 
+@cache
 def code_fingerprint(*roots: str) -> str:
     """Hash the source of `roots` and of all that they import.
 

@@ -1,4 +1,4 @@
-"""Reading what earlier jobs left: image sets, trained networks, features."""
+"""Reading what earlier jobs left: image sets by part, trained networks, features."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from torch import Tensor
 
 from benchmark.artifacts import Artifact
 from benchmark.backbones.network import Network, create_network
-from benchmark.backbones.train import LabelledImages
-from benchmark.datasets.splits import balanced_split
-from methods.base import Features, Head
+from benchmark.id_data import id_images
+from methods.features import Features
+from methods.head import Head
 
 
-def id_images(config: Mapping[str, Any], data: Artifact) -> dict[str, LabelledImages]:
-    """The ID set of one seed, divided into train, val and test."""
-    stored = data.tensors("images")
-    images, labels = stored["images"], stored["labels"]
-    split = balanced_split(labels.numpy(), **config["split"])
-    rows = {"train": split.train, "val": split.val, "test": split.test}
-    return {name: LabelledImages(images[index], labels[index]) for name, index in rows.items()}
+def image_parts(name: str, stored: Artifact, split: Mapping[str, Any] | None) -> dict[str, Tensor]:
+    """The parts of one image set of a track, uint8 (N, 3, S, S) each.
+
+    ``id`` has the parts ``train``, ``val`` and perhaps ``test``; ``id_test`` is ``test``; ``shifts`` has
+    ``shift.<kind>.<severity>``; any other set is one part of its own name. `split` is for ``id``.
+    """
+    if name == "id" and split is not None:
+        return {part: data.images for part, data in id_images(split, stored).items()}
+    tensors = stored.tensors("images")
+    if name == "shifts":
+        return {f"shift.{part}": images for part, images in tensors.items() if part != "rows"}
+    return {"test" if name == "id_test" else name: tensors["images"]}
 
 
-def test_images(inputs: Mapping[str, Artifact]) -> dict[str, Tensor]:
-    """The OOD sets by name, and the shifted ID images as ``shift.<kind>.<severity>``."""
-    images = {
-        role.removeprefix("data."): artifact.tensors("images")["images"]
-        for role, artifact in inputs.items()
-        if role.startswith("data.") and role != "data.id"
-    }
-    shifted = inputs["shifts"].tensors("images")
-    return images | {f"shift.{name}": tensor for name, tensor in shifted.items() if name != "rows"}
+def label_parts(name: str, stored: Artifact, split: Mapping[str, Any] | None) -> dict[str, Tensor]:
+    """The labels (N,) of the parts of an ID set; none of other sets."""
+    if name == "id" and split is not None:
+        return {part: data.labels for part, data in id_images(split, stored).items()}
+    return {"test": stored.tensors("images")["labels"]} if name == "id_test" else {}
 
 
 def trained_network(config: Mapping[str, Any], trained: Artifact) -> Network:
@@ -41,9 +42,21 @@ def trained_network(config: Mapping[str, Any], trained: Artifact) -> Network:
     return network
 
 
-def read_features(stored: Mapping[str, Tensor], name: str) -> Features:
-    """The features of one image set."""
-    return Features(stored[f"{name}.logits"], stored.get(f"{name}.penultimate"), stored.get(f"{name}.labels"))
+def read_features(stored: Mapping[str, Tensor], part: str) -> Features:
+    """The features of one part, as `benchmark.backbones.extract` stored them."""
+
+    def several(name: str) -> list[Tensor] | None:
+        found = [tensor for key, tensor in sorted(stored.items()) if key.startswith(f"{part}.{name}.")]
+        return found or None
+
+    return Features(
+        stored[f"{part}.logits"],
+        stored.get(f"{part}.penultimate"),
+        stored.get(f"{part}.labels"),
+        stages=several("stages"),
+        gram=several("gram"),
+        rank_one=stored.get(f"{part}.rank_one"),
+    )
 
 
 def read_head(stored: Mapping[str, Tensor], about: Mapping[str, Any]) -> Head:

@@ -5,13 +5,10 @@ Imports stay inside the functions: they are what the content keys follow, and th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from benchmark.artifacts import Artifact, Draft
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Config = Mapping[str, Any]
 Inputs = Mapping[str, Artifact]
@@ -21,13 +18,19 @@ def data(config: Config, inputs: Inputs, draft: Draft) -> None:
     """Build one image set: images (N, 3, S, S) uint8, labels (N,) counted from 0 over the chosen classes."""
     import torch
 
-    from benchmark.datasets.sets import build_set
+    from benchmark.datasets.catalog import ImageSet
+    from benchmark.datasets.sets import open_set
 
-    images, names = build_set(config)
-    draft.tensors(
-        "images", {"images": torch.from_numpy(images.images), "labels": torch.from_numpy(images.labels)}
-    )
-    draft.json("card", {"fingerprint": images.fingerprint(), "classes": list(names), "n": len(images)})
+    count, batches, names = open_set(config)
+    size = config["image_size"]
+    layout = {"images": (torch.uint8, (count, 3, size, size)), "labels": (torch.int64, (count,))}
+    with draft.rows("images", layout) as file:
+        for batch in batches:
+            file.append("images", torch.from_numpy(batch.images))
+            file.append("labels", torch.from_numpy(batch.labels))
+    written = draft.read("images")
+    images = ImageSet(written["images"].numpy(), written["labels"].numpy())
+    draft.json("card", {"fingerprint": images.fingerprint(), "classes": list(names), "n": count})
 
 
 def shift(config: Config, inputs: Inputs, draft: Draft) -> None:
@@ -40,13 +43,14 @@ def shift(config: Config, inputs: Inputs, draft: Draft) -> None:
     from benchmark.datasets.splits import balanced_split
     from benchmark.seeds import derive_seed
 
-    stored = inputs["id"].tensors("images")
+    stored = inputs["id_test" if "id_test" in inputs else "id"].tensors("images")
     images, labels = stored["images"].numpy(), stored["labels"].numpy()
-    split = config["split"]
     # The test set is the same for every seed of a split.
-    test = balanced_split(
-        labels, split["train_per_class"], split["val_per_class"], split["track_seed"], 0
-    ).test
+    test = (
+        np.arange(len(labels))
+        if "id_test" in inputs
+        else balanced_split(labels, **config["split"], seed=0).test
+    )
     rng = np.random.default_rng(config["seed"])
     rows = np.sort(
         np.concatenate(
@@ -60,7 +64,7 @@ def shift(config: Config, inputs: Inputs, draft: Draft) -> None:
     for kind in config["kinds"]:
         for severity in SEVERITIES:
             noise = np.random.default_rng(derive_seed(config["seed"], kind, severity))
-            shifted = shift(images[test][rows], kind, severity, config["scale"], noise)
+            shifted = shift(images[test[rows]], kind, severity, config["scale"], noise)
             tensors[f"{kind}.{severity}"] = torch.from_numpy(shifted)
     draft.tensors("images", tensors)
     shown = np.concatenate([t.numpy() for name, t in tensors.items() if name != "rows"])
@@ -84,51 +88,81 @@ def pretrain(config: Config, inputs: Inputs, draft: Draft) -> None:
 
 
 def train(config: Config, inputs: Inputs, draft: Draft) -> None:
-    """Train one network on the ID training images; validation metrics of each epoch are kept with it."""
+    """Train one network on the ID training images; validation metrics of each epoch are kept with it.
+
+    Without a recipe it takes published weights as they are.
+    """
     import torch
 
     from benchmark.backbones.network import create_network, load_weights
     from benchmark.backbones.train import train
-    from benchmark.inputs import id_images
+    from benchmark.id_data import id_images
     from methods.registry import objective
 
-    sets = id_images(config, inputs["id"])
+    sets = id_images(config["split"], inputs["id"])
     classes = int(sets["train"].labels.max()) + 1
     torch.manual_seed(config["seeds"]["weights"])
     network = create_network(config["architecture"], classes, config["image_size"])
     if "pretrained" in inputs:
-        load_weights(network, inputs["pretrained"].tensors("model"), source="the pre-trained weights")
-    loss = objective(config["objective"])
-    history = train(network, loss, sets["train"], sets["val"], config["training"], config["seeds"]["order"])
+        load_weights(
+            network,
+            inputs["pretrained"].tensors("model"),
+            source="the pre-trained weights",
+            with_classifier=config["training"] is None,
+        )
+    history = []
+    if config["training"] is not None:
+        loss, order = objective(config["objective"]), config["seeds"]["order"]
+        history = train(network, loss, sets["train"], sets["val"], config["training"], order)
     draft.tensors("model", network.weights())
     draft.json("history", history)
     draft.json("about", {"classes": classes})
 
 
-def extract(config: Config, inputs: Inputs, draft: Draft) -> None:
-    """Run the network once over every image of every set."""
-    from benchmark.backbones.extract import extract
-    from benchmark.inputs import id_images, test_images, trained_network
+class Task(NamedTuple):
+    """A job of a group: what it is given."""
 
-    network = trained_network(config, inputs["network"])
-    id_sets = id_images(config, inputs["data.id"])
-    tensors, head = extract(network, {**{n: s.images for n, s in id_sets.items()}, **test_images(inputs)})
-    for name, part in id_sets.items():
-        tensors[f"{name}.labels"] = part.labels
-    tensors["shift.rows"] = inputs["shifts"].tensors("images")["rows"]
-    about: dict[str, Any] = {"linear_head": head.is_linear, "reason": head.reason}
-    if head.is_linear:
-        tensors |= {"head.weight": head.weight, "head.bias": head.bias}
-    draft.tensors("features", tensors)
-    draft.json("about", about)
+    config: Config
+    inputs: Inputs
+    draft: Draft
+
+
+def extract(tasks: Sequence[Task]) -> None:
+    """Run one network once over every image of several image sets; the tasks share the network."""
+    from benchmark.backbones.extract import Tap, extract
+    from benchmark.backbones.network import to_pixels
+    from benchmark.inputs import image_parts, label_parts, trained_network
+
+    network = trained_network(tasks[0].config, tasks[0].inputs["network"])
+    tap = None
+    for name in dict.fromkeys(task.config["set"] for task in tasks):
+        of_set = {task.config["what"]: task for task in tasks if task.config["set"] == name}
+        task = next(iter(of_set.values()))
+        stored, split = task.inputs["images"], task.config.get("split")
+        parts, labels = image_parts(name, stored, split), label_parts(name, stored, split)
+        tap = tap or Tap(network, to_pixels(next(iter(parts.values()))[:16]))
+        extract(tap, parts, labels, {what: task.draft for what, task in of_set.items()})
+        head = tap.head
+        for task in of_set.values():
+            about = {"linear_head": head.is_linear, "reason": head.reason, "rank_one": tap.why_no_rank_one}
+            task.draft.json("about", about)
+            if head.is_linear and (name, task.config["what"]) == ("id", "base"):
+                task.draft.tensors("head", {"head.weight": head.weight, "head.bias": head.bias})
 
 
 def classify(config: Config, inputs: Inputs, draft: Draft) -> None:
-    """Measure what holds for the network whatever detector scores it: accuracy and calibration."""
+    """Measure what holds for the network whatever detector scores it: accuracy and calibration.
+
+    The inputs are the features of ``id`` and, if they are sets of their own, ``id_test`` and ``shifts``.
+    """
     from benchmark.metrics.cells import classification
 
-    tensors = inputs["features"].tensors("features")
-    draft.json("classification", classification({name: tensor.numpy() for name, tensor in tensors.items()}))
+    tensors: dict[str, Any] = {}
+    for role, stored in inputs.items():
+        tensors |= stored.tensors("images" if role == "shift_images" else "features")
+    if "shift_images" in inputs:
+        tensors["shift.rows"] = tensors.pop("rows")
+    draft.json("classification", classification({name: t.numpy() for name, t in tensors.items()}))
 
 
 def score(config: Config, inputs: Inputs, draft: Draft) -> None:
@@ -136,46 +170,17 @@ def score(config: Config, inputs: Inputs, draft: Draft) -> None:
 
     A detector that the network cannot serve leaves the reason instead of scores.
     """
-    import torch
+    from benchmark.scoring import Scoring
+    from methods.base import NotApplicable
 
-    from benchmark.backbones.extract import BATCH
-    from benchmark.backbones.network import to_pixels
-    from benchmark.inputs import id_images, read_features, read_head, test_images, trained_network
-    from methods.base import GradientDetector, NotApplicable, ScoreError, check_scores
-    from methods.registry import detector
-
-    stored = inputs["features"].tensors("features")
-    head = read_head(stored, inputs["features"].json("about"))
-    scorer = detector(config["detector"], **config["hyperparameters"])
-    rng = torch.Generator().manual_seed(config["seed"])
-    scores: dict[str, Tensor] = {}
+    scoring = Scoring(config, inputs)
     try:
-        scorer = scorer.fit(read_features(stored, "train"), read_features(stored, "val"), head, rng)
-        if isinstance(scorer, GradientDetector):
-            network = trained_network(config["network"], inputs["network"]).requires_grad_(
-                requires_grad=False
-            )
-            images = test_images(inputs)
-            images["test"] = id_images(config["network"], inputs["data.id"])["test"].images
-        for name in sorted(n.removesuffix(".logits") for n in stored if n.endswith(".logits")):
-            if name in {"train", "val"}:
-                continue
-            if isinstance(scorer, GradientDetector):
-                parts = [scorer.score(network, to_pixels(p)) for p in torch.split(images[name], BATCH)]
-                found = torch.cat(parts)
-            else:
-                found = scorer.score(read_features(stored, name))
-            try:
-                scores[name] = check_scores(found, len(stored[f"{name}.logits"]))
-            except ScoreError as error:
-                raise ScoreError(f"{name}: {error}") from error
+        scores, about = scoring.run()
     except NotApplicable as error:
         draft.json("about", {"status": "not_applicable", "reason": str(error)})
         return
-    scores["test.correct"] = stored["test.logits"].argmax(dim=1) == stored["test.labels"]
-    scores["shift.rows"] = stored["shift.rows"]
     draft.tensors("scores", scores)
-    draft.json("about", {"status": "measured"})
+    draft.json("about", {"status": "measured", **about})
 
 
 def measure(config: Config, inputs: Inputs, draft: Draft) -> None:

@@ -180,6 +180,13 @@ class Provenance(_Model):
         return {self.measured_in, self.trained_in}
 
 
+class Candidate(_Model):
+    """One point of a tuned entry's grid."""
+
+    hyperparameters: dict[str, Any]
+    auroc: Number  # of ID validation images, mean over the validation OOD sets
+
+
 class Record(_Model):
     """One cell."""
 
@@ -192,6 +199,8 @@ class Record(_Model):
     hyperparameters: dict[str, Any] = {}  # all of the detector's
     # Spec §0.5, and "declared" for values that leaderboard.yaml sets by hand.
     hp_mode: HpMode = "published"
+    tuning: list[Candidate] | None = None  # of which the hyper-parameters were chosen
+    networks: int = 1  # of how many, trained with consecutive seeds of the track, the scores come
     measurement: Measurement | None = None
     cost: Cost | None = None
     provenance: Provenance | None = None

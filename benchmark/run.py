@@ -13,7 +13,8 @@ from benchmark.engines.local import ATTEMPTS, LocalEngine, OnEvent
 from benchmark.environment import environment, environment_id
 from benchmark.errors import DamagedArtifact, StorageError
 from benchmark.files import require_writable
-from benchmark.plan import Job, Kind, Plan, PlannedCell
+from benchmark.job import Job, Kind
+from benchmark.plan import Plan, PlannedCell
 from benchmark.results import (
     Cell,
     Cost,
@@ -76,7 +77,7 @@ def run_plan(
 
 def wanted_keys(plan: Plan) -> list[str]:
     """Every artifact that the records of the plan's cells draw on."""
-    keys = (key for cell in plan.cells for key in (*cell.data.values(), *cell.chain.values()))
+    keys = (key for cell in plan.cells for key in cell.keys)
     return list(dict.fromkeys(keys))
 
 
@@ -92,7 +93,7 @@ def _collect(
     records: dict[Cell, Record] = {}
     environments: dict[str, Environment] = {}
     for planned in plan.cells:
-        reason = next((failures[key] for key in planned.chain.values() if key in failures), None)
+        reason = next((failures[key] for key in planned.keys if key in failures), None)
         if reason is None:
             try:
                 records[planned.cell] = _measured(planned, plan, store, environments)
@@ -115,7 +116,7 @@ def _measured(planned: PlannedCell, plan: Plan, store: Store, environments: dict
     cost = Cost(
         pretrain_seconds=made[Kind.PRETRAIN]["seconds"] if Kind.PRETRAIN in made else None,
         train_seconds=made[Kind.TRAIN]["seconds"],
-        extract_seconds=made[Kind.EXTRACT]["seconds"],
+        extract_seconds=sum(store.manifest(key)["made"]["seconds"] for key in planned.extracts),
         score_seconds=made[Kind.SCORE]["seconds"],
         measure_seconds=made[Kind.CLASSIFY]["seconds"] + made[Kind.MEASURE]["seconds"],
         peak_memory_mb=max(m["peak_memory_mb"] for m in made.values()),
@@ -134,19 +135,22 @@ def _measured(planned: PlannedCell, plan: Plan, store: Store, environments: dict
         status=outcome["status"],
         reason=outcome.get("reason"),
         measurement=outcome.get("measurement"),
+        tuning=outcome.get("tuning"),
+        hyperparameters=outcome.get("hyperparameters", planned.hyperparameters),
         cost=cost,
         provenance=provenance,
     )
 
 
 def _record(planned: PlannedCell, **fields: Any) -> Record:
+    fields.setdefault("hyperparameters", planned.hyperparameters)
     return Record(
         backbone=planned.cell.backbone,
         init=planned.cell.init,
         seed=planned.cell.seed,
         key=planned.key,
-        hyperparameters=planned.hyperparameters,
         hp_mode=planned.hp_mode,
+        networks=planned.networks,
         **fields,
     )
 

@@ -84,7 +84,8 @@ class ImageSource(_Model):
 
     dataset: Name = Field(description="a dataset of the catalog: `oodbench list datasets`")
     classes: Distinct[Annotated[int, Field(ge=0)]] | None = Field(None, description="only these classes")
-    n: Count | None = Field(None, description="how many images, for sets that are drawn at random")
+    n: Count | None = Field(None, description="how many images, drawn at random; all if absent")
+    split: Name | None = Field(None, description="of a dataset of the Hub: `train`, `test`, …")
 
 
 class SplitSizes(_Model):
@@ -112,6 +113,7 @@ class Training(_Model):
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     scheduler: Literal["cosine", "none"] = "cosine"
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    augment: Literal["none", "flip_crop"] = Field("none", description="how training images are varied")
 
     @field_validator("warmup_epochs")
     @classmethod
@@ -127,13 +129,23 @@ class Track(_Model):
 
     title: str
     image_size: Annotated[int, Field(ge=8, le=1024)]
+    crop: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="of Hub images: the share of the shorter side that is kept (timm's `crop_pct`)"
+    )
     id: ImageSource
+    id_test: ImageSource | None = Field(None, description="test images; what the split leaves if absent")
     split: SplitSizes
     near: dict[SetName, ImageSource] = Field(min_length=1)
     far: dict[SetName, ImageSource] = Field(min_length=1)
     outliers: dict[SetName, ImageSource] = Field({}, description="for training objectives; never a test set")
-    shifts: Shifts
-    training: Training
+    validation: dict[SetName, ImageSource] = Field(
+        {}, description="OOD sets on which hyper-parameters are tuned; from sources that no test set uses"
+    )
+    shifts: Shifts | None = None
+    training: Training | None = Field(description="null: pre-trained weights as published, head and all")
+    pretraining: Training | None = Field(
+        None, description="recipe of pre-training on fractals for this track; the init's own if absent"
+    )
     backbones: Distinct[Name]
     inits: Distinct[Name]
     seeds: Distinct[Seed]
@@ -176,6 +188,10 @@ class Entry(_Model):
 
     detector: Name
     hyperparameters: dict[str, Any] = {}
+    tune: dict[Name, Annotated[list[Any], Field(min_length=1)]] | None = Field(
+        None,
+        description="a grid of hyper-parameters, simplest first, chosen from on `validation` (proxy_ood)",
+    )
     objective: Name = "cross_entropy"
 
 
@@ -364,7 +380,7 @@ def _dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
                 if item not in known:
                     yield ("tracks", name, kind, i), f"unknown name {item!r}; {did_you_mean(item, known)}"
         groups: dict[str, str] = {}
-        for group in ("near", "far", "outliers"):
+        for group in ("near", "far", "outliers", "validation"):
             for item in getattr(track, group):
                 if item in groups:
                     problem = f"the name {item!r} is used in {groups[item]!r} already; expected another"
@@ -376,12 +392,13 @@ def _dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
                     problem = "an OOD set must have no class of the ID set; expected other classes"
                     yield ("tracks", name, group, item), problem
         tested = {source.dataset for sets in (track.near, track.far) for source in sets.values()}
-        for item, source in track.outliers.items():
-            if source.dataset in {*tested, track.id.dataset}:
-                yield (
-                    ("tracks", name, "outliers", item, "dataset"),
-                    f"outliers must come from a source that no test set uses; {source.dataset!r} is one",
-                )
+        for group in ("outliers", "validation"):
+            for item, source in getattr(track, group).items():
+                if source.dataset in {*tested, track.id.dataset}:
+                    yield (
+                        ("tracks", name, group, item, "dataset"),
+                        f"{group} must come from a source that no test set uses; {source.dataset!r} is one",
+                    )
     for name, board in spec.boards.items():
         if board.track not in spec.tracks:
             yield (

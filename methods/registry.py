@@ -13,13 +13,13 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from methods.base import AnyDetector, Detector, GradientDetector, Method, MethodError, Objective
+from methods.base import AnyDetector, Detector, EnsembleDetector, Method, MethodError, Objective
 from methods.names import did_you_mean
 
 GROUP = "oodbench.methods"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FAMILIES: dict[str, tuple[type[Method], ...]] = {
-    "detectors": (Detector, GradientDetector),
+    "detectors": (Detector, EnsembleDetector),
     "objectives": (Objective,),
 }
 _found: dict[str, dict[str, type[Method]]] = {family: {} for family in _FAMILIES}
@@ -57,7 +57,7 @@ def register(name: str) -> Callable[[M], M]:
                 cls.name = name
                 _found[family][name] = cls
                 return cls
-        raise TypeError(f"{cls.__name__} is neither a Detector, a GradientDetector nor an Objective")
+        raise TypeError(f"{cls.__name__} is neither a Detector, an EnsembleDetector nor an Objective")
 
     return decorate
 

@@ -6,7 +6,7 @@ Pages are rebuilt from the records alone, so what a page says can be checked aga
 ::
 
     selection      which records count           select(spec, results) → Selection
-    tables         a board as typed rows         board_table(name, spec, selection) → Table
+    tables         a board as typed rows         board_tables(name, spec, selection) → [Table]
     pretraining    pre-trained against scratch   compare_inits(spec, selection) → [Comparison]
     provenance     what made the numbers         facts(selection), entry_settings(selection)
     figures, plots SVG with alternative texts    SECTIONS[kind](track name, track, selection) → [Plot]

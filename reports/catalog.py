@@ -12,11 +12,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.datasets import DatasetCard, dataset, dataset_names
+from benchmark.checks import check_datasets
+from benchmark.datasets import DataMissing, DatasetCard, HubDataset, dataset, dataset_names
 from benchmark.datasets.sets import build_set
 from benchmark.errors import UsageError
-from benchmark.plan import check_datasets, image_config
-from benchmark.spec import Spec
+from benchmark.plan_track import image_config
+from benchmark.spec import ImageSource, Spec, Track
 from methods.base import Method
 from methods.names import did_you_mean
 
@@ -124,21 +125,26 @@ def _method_card(cls: type[Method]) -> RenderableType:
 def _track_card(name: str, spec: Spec) -> RenderableType:
     check_datasets(spec, name)
     track = spec.tracks[name]
+    crop = "" if track.crop == 1 else f", the central {track.crop:.3g} of Hub images"
     table = _table("", "Set", "Role", "Dataset", "Images", "Fingerprint")
     for role, item, source in _sets(name, spec):
-        images, _ = build_set(image_config(name, track.image_size, item, source))
         classes = "" if source.classes is None else f", classes {', '.join(map(str, source.classes))}"
-        table.add_row(item, role, source.dataset + classes, f"{len(images):,}", images.fingerprint()[:16])
-    split, shifts = track.split, track.shifts
-    recipe = ", ".join(f"{key} {value}" for key, value in track.training.model_dump().items())
+        split = "" if source.split is None else f", {source.split}"
+        table.add_row(item, role, source.dataset + split + classes, *_content(name, track, item, source))
+    sizes, shifts = track.split, track.shifts
+    rest = "the test images are a set of their own" if track.id_test else "the rest tests"
+    recipe = track.training.model_dump() if track.training else {}
     lines = [
         track.title,
-        f"{track.image_size}×{track.image_size} pixels, 3 channels",
-        f"ID split: {split.train_per_class} a class train, {split.val_per_class} validate, the rest tests. "
+        f"{track.image_size}×{track.image_size} pixels, 3 channels{crop}",
+        f"ID split: {sizes.train_per_class} a class train, {sizes.val_per_class} validate, {rest}. "
         "The test set is the same for every seed.",
-        f"Shifts ({shifts.scale} severities 1 to 5): {', '.join(shifts.kinds)}, on "
+        "No shifts"
+        if shifts is None
+        else f"Shifts ({shifts.scale} severities 1 to 5): {', '.join(shifts.kinds)}, on "
         f"{shifts.images_per_class} test images a class",
-        f"Training: {recipe}",
+        "Training: "
+        + (", ".join(f"{k} {v}" for k, v in recipe.items()) or "none, published weights as they are"),
         f"Backbones: {', '.join(track.backbones)}; inits: {', '.join(track.inits)}; "
         f"seeds: {', '.join(map(str, track.seeds))}",
         f"Entries: {', '.join(track.entries)}",
@@ -146,10 +152,31 @@ def _track_card(name: str, spec: Spec) -> RenderableType:
     return Group(Text("\n".join(lines)), table)
 
 
-def _sets(name: str, spec: Spec) -> Iterator[tuple[str, str, Any]]:
+def _content(name: str, track: Track, item: str, source: ImageSource) -> tuple[str, str]:
+    """Number of images and fingerprint: of the pixels, or of the mirror's file for a dataset of the Hub."""
+    known = dataset(source.dataset)
+    if isinstance(known, HubDataset):
+        count = source.n or known.splits[source.split or next(iter(known.splits))]
+        try:
+            return f"{count:,}", image_config(track, name, item, source)["sha256"][:16]
+        except DataMissing:
+            return f"{count:,}", "not here"
+    images, _ = build_set(image_config(track, name, item, source))
+    return f"{len(images):,}", images.fingerprint()[:16]
+
+
+def _sets(name: str, spec: Spec) -> Iterator[tuple[str, str, ImageSource]]:
     track = spec.tracks[name]
     yield "ID", "id", track.id
-    for role, sets in (("near OOD", track.near), ("far OOD", track.far), ("outliers", track.outliers)):
+    if track.id_test is not None:
+        yield "ID", "id_test", track.id_test
+    groups = {
+        "near OOD": track.near,
+        "far OOD": track.far,
+        "validation OOD": track.validation,
+        "outliers": track.outliers,
+    }
+    for role, sets in groups.items():
         for item, source in sets.items():
             yield role, item, source
 

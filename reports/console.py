@@ -15,7 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.plan import Job, Kind, Plan
+from benchmark.job import Job, Kind
+from benchmark.plan import Plan
 from benchmark.results import Cell, Record
 
 # Seconds of each kind of job until this run has measured its own.

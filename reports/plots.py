@@ -171,7 +171,7 @@ def _severity_plot(
     bands: bool,
 ) -> Plot:
     """Rows of panels, a column for each shift; `order` gives the lines their places and styles."""
-    shifts = track.shifts.kinds
+    shifts = track.shifts.kinds if track.shifts else []
     with house_style():
         figure = Figure(figsize=(WIDTH, 0.9 + 1.9 * len(rows)), layout="constrained")
         axes = figure.subplots(len(rows), len(shifts), sharex=True, sharey="row", squeeze=False)

@@ -146,7 +146,9 @@ def coverage(spec: Spec, selection: Selection) -> list[Coverage]:
     found = []
     for name, track in spec.tracks.items():
         status = Counter(r.status for cell, r in selection.unmeasured.items() if cell.track == name)
-        planned = len(track.backbones) * len(track.inits) * len(track.seeds) * len(track.entries)
+        networks = {cell.entry: item.record.networks for cell, item in selection.of_track(name).items()}
+        seeds = sum(len(track.seeds) // networks.get(entry, 1) for entry in track.entries)
+        planned = len(track.backbones) * len(track.inits) * seeds
         measured = len(selection.of_track(name))
         found.append(Coverage(name, planned, measured, status["failed"], status["not_applicable"]))
     return found
@@ -169,6 +171,10 @@ def _problem(spec: Spec, cell: Cell, file: RecordFile, record: Record) -> str | 
     entry = spec.entries[cell.entry]
     if (file.objective, file.detector) != (entry.objective, entry.detector):
         return f"entry {cell.entry!r} has another objective or detector than in leaderboard.yaml"
+    if record.status == "measured" and (entry.tune is None) != (record.hp_mode != "proxy_ood"):
+        return (
+            f"entry {cell.entry!r} was measured by another protocol (tuned or not) than leaderboard.yaml has"
+        )
     if record.measurement is not None and not _same_sets(track, record.measurement):
         return f"measured on other OOD sets or shifts than track {cell.track!r} has now"
     return None
@@ -178,8 +184,9 @@ def _same_sets(track: Track, measurement: Measurement) -> bool:
     """Whether means over OOD sets and over shifts are means over the sets that the track names."""
     expected = {**dict.fromkeys(track.near, "near"), **dict.fromkeys(track.far, "far")}
     shifts = {name: [s.severity for s in shifted] for name, shifted in measurement.robustness.items()}
+    kinds = track.shifts.kinds if track.shifts else ()
     return {name: found.group for name, found in measurement.detection.items()} == expected and shifts == {
-        kind: list(SEVERITIES) for kind in track.shifts.kinds
+        kind: list(SEVERITIES) for kind in kinds
     }
 
 

@@ -29,7 +29,7 @@ from reports.plots import SECTIONS
 from reports.pretraining import CONDITIONAL, CONFIRMATORY, compare_inits
 from reports.provenance import entry_settings, facts, ranges
 from reports.selection import Selection, coverage, select, unmeasured_groups
-from reports.tables import Value, board_table
+from reports.tables import Value, board_tables
 
 MANIFEST = "site.json"  # what the pages were made of
 RUN = "oodbench run --all"  # what an empty page tells the reader to do
@@ -72,7 +72,7 @@ def build_site(spec: Spec, results: Sequence[RecordFile], out: Path, *, generate
     sections = [_section(name, spec, selection) for name in SECTIONS] if selection.measured else []
     page = {
         "spec": spec,
-        "tables": [board_table(name, spec, selection) for name in spec.boards],
+        "tables": [table for name in spec.boards for table in board_tables(name, spec, selection)],
         "comparisons": compare_inits(spec, selection),
         "sections": {section.name: section.tracks for section in sections},
         "unmeasured": unmeasured_groups(selection),

@@ -44,6 +44,7 @@ class Table:
     name: str
     title: str
     about: str
+    tuned: bool  # whether the hyper-parameters were chosen on validation OOD sets
     track: str
     levels: tuple[Level, ...]
     columns: tuple[Column, ...]
@@ -60,15 +61,23 @@ class _Samples:
     labels: tuple[str, ...]
     by_seed: dict[int, list[float]]  # one number a column
     note: str
-    complete: bool  # averaged over all that the board averages over
+    complete: bool  # averaged over all that the board averages over, one network a seed
 
 
-def board_table(name: str, spec: Spec, selection: Selection) -> Table:
-    """Compute the table of board `name`.
+def board_tables(name: str, spec: Spec, selection: Selection) -> list[Table]:
+    """Compute the tables of board `name`: published values, and tuned ones in a ranking of their own."""
+    board, track = spec.boards[name], spec.tracks[spec.boards[name].track]
+    entries = board.entries or track.entries
+    protocols = {spec.entries[entry].tune is not None for entry in entries}
+    return [board_table(name, spec, selection, tuned=tuned) for tuned in sorted(protocols)]
+
+
+def board_table(name: str, spec: Spec, selection: Selection, *, tuned: bool = False) -> Table:
+    """Compute one table of board `name`: of the entries that are tuned, or of the others.
 
     Rows are ranked by two-sided paired tests over the seeds that all ranked rows share: the rank is one more
     than the number of rows that are significantly better. A row that lacks part of what the others average
-    over, or has a single seed, is shown without a rank.
+    over, has a single seed, or is of ensembles (one of which takes several seeds), is shown without a rank.
 
     Raises
     ------
@@ -76,7 +85,7 @@ def board_table(name: str, spec: Spec, selection: Selection) -> Table:
         If a column names a metric that a record does not have.
     """
     board = spec.boards[name]
-    cells = _cells_of(board, spec, selection)
+    cells = _cells_of(board, spec, selection, tuned=tuned)
     seeds = tuple(sorted({cell.seed for cell in cells}))
     samples, notes = _samples(name, board, cells)
     rows = [_row(sample, len(board.columns), seeds) for sample in samples]
@@ -98,8 +107,9 @@ def board_table(name: str, spec: Spec, selection: Selection) -> Table:
     rows.sort(key=lambda row: (row.rank is None, row.rank or 0, sign * row.values[position].interval.mean))
     return Table(
         name=name,
-        title=board.title,
+        title=f"{board.title}: tuned" if tuned else board.title,
         about=board.about,
+        tuned=tuned,
         track=board.track,
         levels=tuple(board.rows),
         columns=tuple(board.columns),
@@ -110,7 +120,7 @@ def board_table(name: str, spec: Spec, selection: Selection) -> Table:
     )
 
 
-def _cells_of(board: Board, spec: Spec, selection: Selection) -> dict[Cell, Measured]:
+def _cells_of(board: Board, spec: Spec, selection: Selection, *, tuned: bool) -> dict[Cell, Measured]:
     track = spec.tracks[board.track]
     entries = board.entries or track.entries
     backbones = board.backbones or track.backbones
@@ -118,7 +128,10 @@ def _cells_of(board: Board, spec: Spec, selection: Selection) -> dict[Cell, Meas
     return {
         cell: found
         for cell, found in selection.of_track(board.track).items()
-        if cell.entry in entries and cell.backbone in backbones and cell.init in inits
+        if cell.entry in entries
+        and cell.backbone in backbones
+        and cell.init in inits
+        and (spec.entries[cell.entry].tune is not None) == tuned
     }
 
 
@@ -127,6 +140,7 @@ def _samples(name: str, board: Board, cells: dict[Cell, Measured]) -> tuple[list
     varying = [level for level in LEVELS if len({getattr(cell, level) for cell in cells}) > 1]
     averaged = [level for level in varying if level not in board.rows]
     groups: dict[tuple[str, ...], dict[int, dict[tuple[str, ...], list[float]]]] = {}
+    networks: dict[tuple[str, ...], int] = {}
     for cell, found in cells.items():
         labels = tuple(str(getattr(cell, level)) for level in board.rows)
         rest = tuple(str(getattr(cell, level)) for level in averaged)
@@ -134,6 +148,7 @@ def _samples(name: str, board: Board, cells: dict[Cell, Measured]) -> tuple[list
             found.number(column.metric, f"board {name!r}, column {column.title!r}")
             for column in board.columns
         ]
+        networks[labels] = max(found.record.networks, networks.get(labels, 1))
         groups.setdefault(labels, {}).setdefault(cell.seed, {})[rest] = numbers
     everything = {rest for group in groups.values() for parts in group.values() for rest in parts}
     samples, notes = [], []
@@ -146,8 +161,10 @@ def _samples(name: str, board: Board, cells: dict[Cell, Measured]) -> tuple[list
         }
         absent = ", ".join(" ".join(rest) for rest in sorted(everything - covered))
         note = f"without {absent}, hence not ranked" if absent else ""
+        if networks[labels] > 1:
+            note = f"ensembles of {networks[labels]} networks, not paired with single ones and not ranked"
         if by_seed:
-            samples.append(_Samples(labels, by_seed, note, complete=not absent))
+            samples.append(_Samples(labels, by_seed, note, complete=not note))
         else:
             over = ", ".join(" ".join(rest) for rest in sorted(covered))
             notes.append(f"{' · '.join(labels)} is left out: no seed was measured on all of {over}.")
@@ -155,7 +172,8 @@ def _samples(name: str, board: Board, cells: dict[Cell, Measured]) -> tuple[list
 
 
 def _row(sample: _Samples, columns: int, seeds: Sequence[int]) -> Row:
-    missing = [str(seed) for seed in seeds if seed not in sample.by_seed]
+    single = not sample.note.startswith("ensembles")
+    missing = [str(seed) for seed in seeds if seed not in sample.by_seed and single]
     without = f"without seed{'s' if len(missing) > 1 else ''} {', '.join(missing)}" if missing else ""
     series = [[numbers[c] for _, numbers in sorted(sample.by_seed.items())] for c in range(columns)]
     return Row(

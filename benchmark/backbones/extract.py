@@ -1,38 +1,148 @@
-"""The one pass: every image of every set goes through a network once."""
+"""The one pass: every image goes through a network once, and what detectors need of it is kept.
+
+Of feature maps only statistics are kept (`methods.statistics`). Results are written batch by batch, so that
+memory does not grow with the number of images.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmark.artifacts import Draft
 from benchmark.backbones.network import Network, to_pixels
-from methods.base import Head
+from benchmark.tensors import TensorWriter
+from methods.features import Features
+from methods.head import Head
+from methods.statistics import gram, pooled, rank_one
 
 BATCH = 256
+POOLING_TOLERANCE = 1e-4  # by which the penultimate features may differ from the averaged last map, relative
+
+
+class Tap:
+    """Reads everything that a network can give for a batch of images.
+
+    Parameters
+    ----------
+    network
+        Put into eval mode.
+    probe
+        A few images (N, 3, H, W) in [0, 1], on which it is found out what the network can give.
+    """
+
+    def __init__(self, network: Network, probe: Tensor) -> None:
+        self.network = network.eval()
+        with torch.no_grad():
+            self.head: Head = network.head(probe)
+            self.stages = _stages(network.model)
+            self.why_no_rank_one = self._pooling(probe)
+
+    def __call__(self, images: Tensor, *what: str, maps: bool = False) -> Features:
+        """Features of images (N, 3, H, W) in [0, 1], differentiable.
+
+        Logits, penultimate features (of a linear head) and pooled stages are always there; ``gram`` and
+        ``rank_one`` if they are asked for by name, the stages' maps if `maps`.
+        """
+        model = self.network.model
+        found, last = [], None
+        x = self.network.normalised(images)
+        if self.stages:
+            last, found = model.forward_intermediates(x, indices=self.stages)
+        else:
+            last = model.forward_features(x)
+        penultimate = model.forward_head(last, pre_logits=True) if self.head.is_linear else None
+        logits = model.forward_head(last) if penultimate is None else model.get_classifier()(penultimate)
+        return Features(
+            logits,
+            penultimate,
+            stages=[pooled(m) for m in found] or None,
+            gram=[gram(m) for m in found] or None if "gram" in what else None,
+            rank_one=rank_one(last) if "rank_one" in what and not self.why_no_rank_one else None,
+            maps=found or None if maps else None,
+        )
+
+    def _pooling(self, probe: Tensor) -> str:
+        """Why the last map's components are no parts of the penultimate features; empty if they are."""
+        if not self.head.is_linear:
+            return self.head.reason
+        model = self.network.model
+        last = model.forward_features(self.network.normalised(probe))
+        if last.ndim != 4:
+            return "the network ends in tokens and not in a feature map"
+        averaged, penultimate = pooled(last), model.forward_head(last, pre_logits=True)
+        if averaged.shape != penultimate.shape or not torch.allclose(
+            averaged, penultimate, rtol=POOLING_TOLERANCE, atol=POOLING_TOLERANCE * penultimate.abs().max()
+        ):
+            return "the penultimate features are not the average of the last feature map"
+        return ""
+
+
+def _stages(model: Any) -> list[int]:
+    """Which intermediate outputs are the stages: the last four, or those at quarters of the depth.
+
+    Empty where timm cannot tell for this architecture.
+    """
+    info = list(getattr(model, "feature_info", None) or ())
+    if not info or not hasattr(model, "forward_intermediates"):
+        return []
+    depth = len(info)
+    if len({stage["reduction"] for stage in info}) == 1:  # isotropic: transformers
+        return sorted({max(0, depth * (i + 1) // 4 - 1) for i in range(4)})
+    return list(range(max(0, depth - 4), depth))
 
 
 @torch.inference_mode()
-def extract(network: Network, sets: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Head]:
-    """Run `network` over uint8 image sets, each (N, 3, H, W).
+def extract(
+    tap: Tap, parts: Mapping[str, Tensor], labels: Mapping[str, Tensor], drafts: Mapping[str, Draft]
+) -> None:
+    """Run a network once over the parts of one image set.
 
-    Returns
-    -------
-    tensors
-        ``"<set>.logits"`` (N, K) float32 and, where the head is one linear layer, ``"<set>.penultimate"``
-        (N, D) float32.
-    head
-        The final layer, or the reason why it is not one linear layer.
+    Parameters
+    ----------
+    tap
+        Of the network.
+    parts, labels
+        uint8 images (N, 3, S, S) by part, and labels (N,) where there are any.
+    drafts
+        What to write where: ``base`` (logits, penultimate features, pooled stages, labels), ``gram``,
+        ``rank_one``. Tensors are named ``<part>.<signal>`` and ``<part>.<signal>.<stage>``, in float32.
     """
-    network.eval()
-    first = next(iter(sets.values()))
-    head = network.head(to_pixels(first[:BATCH]))
-    linear = head.is_linear
-    tensors: dict[str, Tensor] = {}
-    for name, images in sets.items():
-        parts = [network.features(to_pixels(part), linear=linear) for part in torch.split(images, BATCH)]
-        tensors[f"{name}.logits"] = torch.cat([logits for logits, _ in parts])
-        if linear:
-            tensors[f"{name}.penultimate"] = torch.cat([h for _, h in parts if h is not None])
-    return tensors, head
+    statistics = tuple(what for what in drafts if what != "base")
+    writers: dict[str, TensorWriter] = {}
+    with ExitStack() as stack:
+        for part, images in parts.items():
+            for batch in torch.split(images, BATCH):
+                found = _by_artifact(tap(to_pixels(batch), *statistics))
+                for what, draft in drafts.items():
+                    if what not in writers:
+                        layout: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
+                            f"{p}.{name}": (tensor.dtype, (len(parts[p]), *tensor.shape[1:]))
+                            for p in parts
+                            for name, tensor in found[what].items()
+                        }
+                        if what == "base":
+                            layout |= {f"{p}.labels": (t.dtype, tuple(t.shape)) for p, t in labels.items()}
+                        writers[what] = stack.enter_context(draft.rows("features", layout))
+                    for name, tensor in found[what].items():
+                        writers[what].append(f"{part}.{name}", tensor)
+        for part, tensor in labels.items() if "base" in writers else ():
+            writers["base"].append(f"{part}.labels", tensor)
+
+
+def _by_artifact(found: Features) -> dict[str, dict[str, Tensor]]:
+    """Tensors by the artifact that they belong to, then by name."""
+    named = {
+        f"{signal}.{i}" if signal in ("stages", "gram") else signal: tensor
+        for signal, tensors in found.collected().items()
+        for i, tensor in enumerate(tensors)
+    }
+    artifacts: dict[str, dict[str, Tensor]] = {"base": {}, "gram": {}, "rank_one": {}}
+    for name, tensor in named.items():
+        home = name.partition(".")[0]
+        artifacts[home if home in artifacts else "base"][name] = tensor
+    return artifacts

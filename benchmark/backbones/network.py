@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.errors import DataError, UsageError
-from methods.base import Head
+from methods.head import Head
 from methods.names import did_you_mean
 
 HEAD_TOLERANCE = 1e-3  # spec §0.3: max |z - (h W' + b)|, relative to max(1, max |z|)
@@ -36,16 +36,8 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K)."""
-        logits: Tensor = self.model(self._normalised(images))
+        logits: Tensor = self.model(self.normalised(images))
         return logits
-
-    def features(self, images: Tensor, *, linear: bool) -> tuple[Tensor, Tensor | None]:
-        """Logits (N, K) and, where the head is linear, penultimate features (N, D) from one pass."""
-        maps = self.model.forward_features(self._normalised(images))
-        if not linear:
-            return self.model.forward_head(maps), None
-        penultimate = self.model.forward_head(maps, pre_logits=True)
-        return self.model.get_classifier()(penultimate), penultimate
 
     def head(self, images: Tensor) -> Head:
         """Read the final layer, and check on `images` that it is linear in the penultimate features.
@@ -56,7 +48,7 @@ class Network(nn.Module):
         classifier = self.model.get_classifier()
         if not isinstance(classifier, nn.Linear):
             return Head.not_linear(f"the final layer is {type(classifier).__name__}, not one linear layer")
-        maps = self.model.forward_features(self._normalised(images))
+        maps = self.model.forward_features(self.normalised(images))
         logits = self.model.forward_head(maps)
         penultimate = self.model.forward_head(maps, pre_logits=True)
         if penultimate.ndim != 2 or penultimate.shape[1] != classifier.in_features:
@@ -72,7 +64,8 @@ class Network(nn.Module):
         """The model's parameters and buffers, as timm names them."""
         return {name: value.detach().contiguous() for name, value in self.model.state_dict().items()}
 
-    def _normalised(self, images: Tensor) -> Tensor:
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) as the model itself takes them."""
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
@@ -120,8 +113,12 @@ def check_architecture(architecture: str) -> None:
         raise UsageError(f"timm has no architecture {architecture!r}; {near}see timm.list_models()")
 
 
-def load_weights(network: Network, weights: Mapping[str, Tensor], *, source: str) -> None:
+def load_weights(
+    network: Network, weights: Mapping[str, Tensor], *, source: str, with_classifier: bool = False
+) -> None:
     """Load the parameters of another network of the same architecture; the classifier stays fresh.
+
+    With `with_classifier` it is loaded too.
 
     Raises
     ------
@@ -130,7 +127,8 @@ def load_weights(network: Network, weights: Mapping[str, Tensor], *, source: str
     """
     own = network.model.state_dict()
     classifier = network.model.pretrained_cfg["classifier"]
-    prefixes = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
+    names = [classifier] if isinstance(classifier, str) else classifier
+    prefixes = () if with_classifier else tuple(f"{name}." for name in names)
     body = {name: value for name, value in weights.items() if not name.startswith(prefixes)}
     wrong = [
         name

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmark.backbones.network import Network, to_pixels
-from methods.base import Batch, Objective
+from methods.objective import Batch, Objective
 
 
 class TrainingDiverged(ArithmeticError):  # noqa: N818
@@ -85,7 +85,8 @@ def train(
         for step, part in enumerate(parts, start=epoch * steps):
             if scheduler is not None:
                 scheduler.step_update(step)
-            loss = objective.loss(network, Batch(to_pixels(data.images[part]), data.labels[part]))
+            images = augmented(data.images[part], recipe["augment"], order)
+            loss = objective.loss(network, Batch(to_pixels(images), data.labels[part]))
             total += loss.item() * len(part)
             if not math.isfinite(total):
                 lr = optimizer.param_groups[0]["lr"]
@@ -99,6 +100,27 @@ def train(
         history.append(asdict(Epoch(epoch + 1, total / len(data.labels), accuracy, nll)))
     network.eval()
     return history
+
+
+def augmented(images: Tensor, how: str, rng: torch.Generator) -> Tensor:
+    """Return images (B, 3, H, W) as they are trained on.
+
+    ``none`` leaves them; ``flip_crop`` mirrors each with probability 1/2 and moves it by up to an eighth of
+    its side in both directions, black pixels coming in (a crop of the padded image, as is usual on CIFAR).
+    """
+    if how == "none":
+        return images
+    count, _, height, width = images.shape
+    reach = width // 8
+    mirrored = torch.rand(count, generator=rng) < 0.5
+    down, right = torch.randint(0, 2 * reach + 1, (2, count), generator=rng)
+    across = torch.arange(width)
+    columns = torch.where(mirrored[:, None], across.flip(0), across) + right[:, None]  # (B, W)
+    rows = torch.arange(height) + down[:, None]  # (B, H)
+    padded = functional.pad(images, (reach, reach, reach, reach))
+    return padded[torch.arange(count)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(
+        0, 3, 1, 2
+    )
 
 
 @torch.inference_mode()

@@ -1,12 +1,14 @@
-"""The datasets of the benchmark: catalog, embedded sets, splits, shifts and fractals for pre-training.
+"""The datasets of the benchmark: catalog, embedded and Hub sets, splits, shifts, fractals for pre-training.
 
-Everything here is computed on this machine from a name, an image size and a seed, without any network.
-Scikit-learn, matplotlib, SciPy and Pillow are loaded when a set is built, not when this package is imported.
+Embedded sets are computed on this machine from a name, an image size and a seed, without any network. Hub
+sets are read from the mirror, a folder of Parquet files; `HubDataset.download` alone uses the network.
+Scikit-learn, matplotlib, SciPy, Pillow and PyArrow are loaded when a set is built, not when this package is
+imported.
 
-Importing `embedded` and `procedural` is what fills the catalog.
+Importing `embedded`, `procedural` and `hub_catalog` is what fills the catalog.
 """
 
-from benchmark.datasets import embedded, procedural
+from benchmark.datasets import embedded, hub_catalog, procedural
 from benchmark.datasets.catalog import (
     UNLABELLED,
     Dataset,
@@ -20,6 +22,8 @@ from benchmark.datasets.catalog import (
     to_uint8,
 )
 from benchmark.datasets.fractals import FRACTAL_PRESETS, FractalConfig, fractal_categories, fractal_images
+from benchmark.datasets.hub import DataMissing, HubDataset
+from benchmark.datasets.mirror import mirror_folder
 from benchmark.datasets.shifts import SEVERITIES, ShiftKind, ShiftScale, shift
 from benchmark.datasets.splits import Split, balanced_split
 
@@ -27,10 +31,12 @@ __all__ = [
     "FRACTAL_PRESETS",
     "SEVERITIES",
     "UNLABELLED",
+    "DataMissing",
     "Dataset",
     "DatasetCard",
     "EmbeddedDataset",
     "FractalConfig",
+    "HubDataset",
     "ImageSet",
     "ShiftKind",
     "ShiftScale",
@@ -42,6 +48,8 @@ __all__ = [
     "embedded",
     "fractal_categories",
     "fractal_images",
+    "hub_catalog",
+    "mirror_folder",
     "procedural",
     "register",
     "shift",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -150,16 +150,28 @@ class Dataset(Protocol):
     def module(self) -> str:
         """Name of the module whose code makes the images: what their content key follows."""
 
-    def build(self, image_size: int, n: int | None, seed: int) -> ImageSet:
-        """Return `n` images (the card's `size` if None) of side `image_size`, fixed by the three arguments.
+    @property
+    def splits(self) -> Mapping[str, int]:
+        """Number of images of each split; empty where there are no splits, as for embedded sets."""
 
-        Asking for fewer images need not give a prefix of asking for more.
+    def build(
+        self, image_size: int, n: int | None, seed: int, *, split: str | None = None, crop: float = 1.0
+    ) -> ImageSet:
+        """Return `n` images (the card's `size` if None) of side `image_size`, fixed by the arguments.
+
+        Asking for fewer images need not give a prefix of asking for more. `split` and `crop` are for
+        datasets that have splits.
 
         Raises
         ------
         ValueError
             If `image_size` is below `SMALLEST_IMAGE` or `n` is below 1.
         """
+
+    def stream(
+        self, image_size: int, n: int | None, seed: int, *, split: str | None = None, crop: float = 1.0
+    ) -> tuple[int, Iterator[ImageSet]]:
+        """Count the images of `build`, and give them in batches; raises as it does, or at a later batch."""
 
 
 Render = Callable[[int, int, np.random.Generator], ImageSet]
@@ -177,7 +189,14 @@ class EmbeddedDataset:
         """See `Dataset.module`."""
         return self.render.__module__
 
-    def build(self, image_size: int, n: int | None, seed: int) -> ImageSet:
+    @property
+    def splits(self) -> Mapping[str, int]:
+        """None: it is made anew for each purpose. See `Dataset.splits`."""
+        return {}
+
+    def build(
+        self, image_size: int, n: int | None, seed: int, *, split: str | None = None, crop: float = 1.0
+    ) -> ImageSet:
         """See `Dataset.build`."""
         if image_size < SMALLEST_IMAGE:
             raise ValueError(f"image_size must be at least {SMALLEST_IMAGE} pixels, got {image_size}")
@@ -186,6 +205,13 @@ class EmbeddedDataset:
             raise ValueError(f"n must be at least 1, or None for all {self.card.size}, got {n}")
         rng = np.random.default_rng(derive_seed("dataset", self.card.name, image_size, count, seed))
         return self.render(image_size, count, rng)
+
+    def stream(
+        self, image_size: int, n: int | None, seed: int, *, split: str | None = None, crop: float = 1.0
+    ) -> tuple[int, Iterator[ImageSet]]:
+        """See `Dataset.stream`: one batch."""
+        images = self.build(image_size, n, seed)
+        return len(images), iter([images])
 
 
 _CATALOG: dict[str, Dataset] = {}

@@ -25,7 +25,13 @@ class Split:
 
 
 def balanced_split(
-    labels: NDArray[np.int64], train_per_class: int, val_per_class: int, track_seed: int, seed: int
+    labels: NDArray[np.int64],
+    train_per_class: int,
+    val_per_class: int,
+    track_seed: int,
+    seed: int,
+    *,
+    whole: bool = False,
 ) -> Split:
     """Divide samples into class-balanced train and val sets and a test set that no `seed` changes.
 
@@ -41,6 +47,8 @@ def balanced_split(
         Samples of each class; at least 1 for train, 0 for val.
     track_seed, seed : int
         Seed of the pool (a property of the track) and of its division (the benchmark's run).
+    whole : bool
+        Whether the pool may be the whole set, because the test images come from elsewhere.
 
     Raises
     ------
@@ -61,10 +69,12 @@ def balanced_split(
     train, val, test = [], [], []
     for label in np.unique(labels).tolist():
         members = np.flatnonzero(labels == label)
-        if len(members) <= in_pool:
+        needed = in_pool if whole else in_pool + 1
+        if len(members) < needed:
+            test_too = "" if whole else " and 1 for test"
             raise ValueError(
-                f"class {label} has {len(members)} samples, needs at least {in_pool + 1}: {train_per_class} "
-                f"for train, {val_per_class} for val and 1 for test; lower train_per_class or val_per_class"
+                f"class {label} has {len(members)} samples, needs at least {needed}: {train_per_class} "
+                f"for train, {val_per_class} for val{test_too}; lower train_per_class or val_per_class"
             )
         members = _shuffled(members, "pool", track_seed, label)
         pool = _shuffled(np.sort(members[:in_pool]), "division", seed, label)

@@ -13,7 +13,7 @@ from typing import Any
 from benchmark.artifacts import Store
 from benchmark.engines.worker import Outcome, perform, start_worker
 from benchmark.errors import StorageError
-from benchmark.plan import Job, Kind
+from benchmark.job import Job, Kind
 
 # What is ready first runs first in this order: long chains start early, and cells end early.
 _ORDER = (
@@ -84,7 +84,7 @@ class LocalEngine:
         failures: dict[str, str] = {}
         attempts: Counter[str] = Counter()
         ready: list[tuple[int, int, str]] = []
-        running: dict[Future[Outcome], str] = {}
+        running: dict[Future[Outcome], list[str]] = {}
         offered: set[str] = set()  # ready or running
         dependants: defaultdict[str, list[str]] = defaultdict(list)
         for key, job in jobs.items():
@@ -125,42 +125,59 @@ class LocalEngine:
                     offer(job.key)
             offer(key)
 
+        def take() -> list[str]:
+            """The next ready job, and all ready jobs of its group."""
+            key = heapq.heappop(ready)[2]
+            if key not in todo or waits(key):  # an input turned out to be damaged since
+                offered.discard(key)
+                return []
+            name = todo[key].group
+            others = [item for item in ready if name and item[2] in todo and todo[item[2]].group == name]
+            for item in others:
+                ready.remove(item)
+            heapq.heapify(ready)
+            keys = [key, *(item[2] for item in others)]
+            offered.difference_update(k for k in keys if waits(k))
+            return [k for k in keys if not waits(k)]
+
+        def settle(key: str, outcome: Outcome) -> None:
+            job = todo[key]
+            if outcome.status == "done":
+                finish(key)
+                on_event("done", job, "")
+            elif outcome.status == "damaged":
+                again(key, f"its input {outcome.message} is damaged again and again")
+            elif outcome.status == "died":
+                again(key, outcome.message)
+            else:
+                fail(key, outcome.message)
+
         for key in todo:
             offer(key)
         try:
             while todo:
                 while ready and len(running) < self.workers:
-                    key = heapq.heappop(ready)[2]
-                    if key not in todo or waits(key):  # an input turned out to be damaged since
-                        offered.discard(key)
-                        continue
-                    on_event("start", todo[key], "")
-                    running[self._submit(todo[key], fresh=fresh)] = key
+                    group = take()
+                    for key in group:
+                        on_event("start", todo[key], "")
+                    if group:
+                        running[self._submit([todo[key] for key in group], fresh=fresh)] = group
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    key = running.pop(future)
-                    offered.discard(key)
                     outcome = self._outcome(future)
+                    group = running.pop(future)
+                    offered.difference_update(group)
                     if outcome.status == "storage":
                         raise StorageError(outcome.message)
-                    if key not in todo:  # it failed meanwhile, with an input
-                        continue
-                    job = todo[key]
-                    if outcome.status == "done":
-                        finish(key)
-                        on_event("done", job, "")
-                    elif outcome.status == "damaged":
-                        again(key, f"its input {outcome.message} is damaged again and again")
-                    elif outcome.status == "died":
-                        again(key, outcome.message)
-                    else:
-                        fail(key, outcome.message)
+                    for key in group:
+                        if key in todo:  # else it failed meanwhile, with an input
+                            settle(key, outcome)
         finally:
             self._stop()
         return failures
 
-    def _submit(self, job: Job, *, fresh: bool) -> Future[Outcome]:
-        arguments = (self.store.root, job, self.environment)
+    def _submit(self, group: list[Job], *, fresh: bool) -> Future[Outcome]:
+        arguments = (self.store.root, group, self.environment)
         if self.workers == 1:
             future: Future[Outcome] = Future()
             future.set_result(perform(*arguments, fresh=fresh))

@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 from benchmark import jobs
 from benchmark.artifacts import Store
 from benchmark.errors import DamagedArtifact, OodbenchError, StorageError
-from benchmark.plan import Job
+from benchmark.job import Job
 
 THREADS = 1  # for every job, however many run at once: sums must not depend on how they were shared out
 
@@ -64,28 +64,19 @@ def start_worker() -> None:
     threading.Thread(target=follow_parent, daemon=True).start()
 
 
-def perform(root: Path, job: Job, environment: dict[str, Any], *, fresh: bool) -> Outcome:
-    """Do `job` and put its artifact into the cache, unless another process has done so meanwhile."""
+def perform(root: Path, group: Sequence[Job], environment: dict[str, Any], *, fresh: bool) -> Outcome:
+    """Do jobs of one group, or one alone, and put their artifacts into the cache.
+
+    What another process has done meanwhile is not done again.
+    """
     store = Store(root)
     try:
-        with store.lock(job.key):
-            if store.has(job.key) and not fresh:
-                return Outcome("done")
-            inputs = {role: store.open(key) for role, key in job.inputs.items()}
-            made: dict[str, Any] = {
-                "kind": job.kind,
-                "label": job.label,
-                "code": job.code,
-                "environment": environment,
-            }
-            start = time.perf_counter()
-            with store.create(job.key, made) as draft, single_threaded():
-                getattr(jobs, job.kind)(job.config, inputs, draft)
-                made |= {
-                    "seconds": time.perf_counter() - start,
-                    "date": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "peak_memory_mb": _peak_memory_mb(),
-                }
+        with ExitStack() as stack:
+            for key in sorted(job.key for job in group):  # in this order everywhere, so that nobody deadlocks
+                stack.enter_context(store.lock(key))
+            todo = [job for job in group if fresh or not store.has(job.key)]
+            if todo:
+                _make(store, todo, environment)
     except DamagedArtifact as error:
         return Outcome("damaged", error.key)
     except StorageError as error:
@@ -93,6 +84,32 @@ def perform(root: Path, job: Job, environment: dict[str, Any], *, fresh: bool) -
     except Exception as error:  # one cell's failure must not end the others
         return Outcome("failed", describe(error))
     return Outcome("done")
+
+
+def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> None:
+    opened = {key: store.open(key) for job in todo for key in job.inputs.values()}
+    made: list[dict[str, Any]] = [
+        {"kind": job.kind, "label": job.label, "code": job.code, "environment": environment} for job in todo
+    ]
+    start = time.perf_counter()
+    with ExitStack() as stack:
+        drafts = [stack.enter_context(store.create(job.key, m)) for job, m in zip(todo, made, strict=True)]
+        tasks = [
+            jobs.Task(job.config, {role: opened[key] for role, key in job.inputs.items()}, draft)
+            for job, draft in zip(todo, drafts, strict=True)
+        ]
+        function = getattr(jobs, todo[0].kind)
+        with single_threaded():
+            if todo[0].group:
+                function(tasks)
+            else:
+                function(*tasks[0])
+        for manifest in made:
+            manifest |= {
+                "seconds": (time.perf_counter() - start) / len(todo),
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                "peak_memory_mb": _peak_memory_mb(),
+            }
 
 
 def describe(error: Exception) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -60,10 +59,11 @@ def classification(features: Arrays) -> dict[str, Any]:
         reliability=_reliability(logits, labels, 1.0),
         reliability_scaled=_reliability(logits, labels, temperature.value),
     )
-    rows = features["shift.rows"]
-    clean = _accuracy_and_ece(logits[rows], labels[rows])
-    shifts: dict[str, dict[int, Any]] = defaultdict(lambda: {0: clean})
+    shifts: dict[str, dict[int, Any]] = {}
     for name, kind, severity in _shifts(features, suffix=".logits"):
+        rows = features["shift.rows"]
+        if kind not in shifts:
+            shifts[kind] = {0: _accuracy_and_ece(logits[rows], labels[rows])}
         shifts[kind][severity] = _accuracy_and_ece(features[f"{name}.logits"], labels[rows])
     return {"network": network.model_dump(), "shifts": shifts}
 
@@ -91,8 +91,7 @@ def detection(scores: Arrays, network: Mapping[str, Any], groups: Mapping[str, l
             rng = np.random.default_rng(derive_seed(seed, name))
             found["aupr_out_b"] = aupr_out_at_base_rate(test, scores[name], rng)
             sets[name] = Detection.model_validate({"group": group, **found})
-    rows = scores["shift.rows"]
-    at = {("", 0): test[rows]}
+    at = {("", 0): test[scores["shift.rows"]]} if "shift.rows" in scores else {}
     for name, kind, severity in _shifts(scores, suffix=""):
         at[kind, severity] = scores[name]
     robustness = {}

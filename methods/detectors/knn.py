@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from methods.base import Detector, Features, Head, HyperparameterError, Paper, Signal, fitted
+from methods.base import Detector, Features, Head, Paper, Signal, fitted
+from methods.detectors._nearest import check_k, kth_distance
 from methods.registry import register
 
-SIMILARITIES = 2**24  # held at once: 128 MiB
+SIMILARITIES = 2**22  # held at once: at most 32 MiB
 
 
 @register("knn")
@@ -24,12 +25,12 @@ class KNN(Detector):
         \hat h &= h / \max(\lVert h \rVert, 10^{-12}) \\
         s &= -\lVert \hat h - \hat h_{(k)} \rVert
 
-    where :math:`\hat h_{(k)}` is the k-th nearest of the M training features (the bank), counted from 1. On
-    the sphere :math:`d^2 = 2 - 2 \langle \hat h, \hat h_i \rangle`, so the neighbour is found by inner
-    products; its distance is then taken from the difference, because the identity has lost half of the digits
-    where d is small.
+    where :math:`\hat h_{(k)}` is the k-th nearest of the M training features (the bank), counted from 1. The
+    neighbour is found by inner products, in the type of the features; its distance is then taken from the
+    difference, in float64, because the identity has lost half of the digits where d is small. Where rounding
+    leaves open which neighbour is the k-th, the image is searched again in float64.
 
-    Shapes: features (N, D) → scores (N,). Cost: O(NMD), in blocks of rows that hold 2²⁴ inner products at
+    Shapes: features (N, D) → scores (N,). Cost: O(NMD), in blocks of rows that hold 2²² inner products at
     once.
 
     Parameters
@@ -72,20 +73,13 @@ class KNN(Detector):
         size = len(train)
         share = 0.001 if size > 5000 else 0.01
         k = max(1, round(share * size)) if self.k is None else self.k
-        if k > size:
-            raise HyperparameterError(f"k: expected at most the number of training images, {size}, got {k}")
+        check_k(k, size)
         return self.with_state(used_k=k, bank=_normalise(train))
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        rows = max(1, SIMILARITIES // len(self.bank))
-        return -torch.cat([self._distance(h) for h in torch.split(_normalise(features), rows)])
-
-    def _distance(self, h: Tensor) -> Tensor:
-        similarity = h @ self.bank.T  # (n, M)
-        neighbour = torch.topk(similarity, self.used_k, dim=1).indices[:, -1]
-        distance: Tensor = torch.linalg.vector_norm(h - self.bank[neighbour], dim=1)
-        return distance
+        search = torch.float32 if features.penultimate.dtype == torch.float32 else torch.float64
+        return -kth_distance(_normalise(features), self.bank, self.used_k, search, SIMILARITIES)
 
 
 def _normalise(features: Features) -> Tensor:

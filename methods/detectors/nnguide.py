@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from methods.base import Detector, Features, Head, HyperparameterError, Paper, Signal, fitted
+from methods.detectors._nearest import largest_products
 from methods.detectors._subspace import sample
 from methods.registry import register
 
-SIMILARITIES = 2**24  # held at once: 128 MiB
+SIMILARITIES = 2**22  # held at once: at most 32 MiB
 FRACTION = 0.01
 SMALLEST_BANK = 1000  # of which a fraction is taken
 
@@ -31,8 +32,9 @@ class NNGuide(Detector):
     over the M training images i of the bank. The k largest are those of the scaled inner products, and so not
     always of the nearest images.
 
-    Shapes: features (N, D), logits (N, K) → scores (N,). Cost: O(NMD), in blocks of rows that hold 2²⁴ inner
-    products at once.
+    Shapes: features (N, D), logits (N, K) → scores (N,). Cost: O(NMD), in blocks of rows that hold 2²² inner
+    products at once. The largest are found in the type of the features and then computed in float64; where
+    rounding leaves open which they are, the image is searched again in float64.
 
     Parameters
     ----------
@@ -85,8 +87,9 @@ class NNGuide(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D) of images with logits (N, K): (N,) float64."""
-        rows = max(1, SIMILARITIES // len(self.bank))
-        guidance = torch.cat([self._guidance(h) for h in torch.split(_normalise(features), rows)])
+        search = torch.float32 if features.penultimate.dtype == torch.float32 else torch.float64
+        h = _normalise(features)
+        guidance = largest_products(h, self.bank, self.k, search, SIMILARITIES).mean(dim=1)
         return _energy(features) * guidance
 
     def _bank_size(self, images: int) -> int:
@@ -94,9 +97,6 @@ class NNGuide(Detector):
             size = round(FRACTION * images)
             return size if size >= SMALLEST_BANK else images
         return max(1, round(self.fraction * images))
-
-    def _guidance(self, h: Tensor) -> Tensor:
-        return torch.topk(h @ self.bank.T, self.k, dim=1).values.mean(dim=1)
 
 
 def _normalise(features: Features) -> Tensor:

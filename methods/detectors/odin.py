@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from methods.base import DifferentiableNetwork, GradientDetector, Paper
+from methods.base import Features, GradientDetector, Paper, Signal
 from methods.registry import register
 
 
@@ -51,7 +51,8 @@ class ODIN(GradientDetector):
         year=2018,
         arxiv="1706.02690",
     )
-    needs = frozenset()
+    needs = frozenset({Signal.LOGITS})
+    step_name = "epsilon"
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
@@ -59,15 +60,11 @@ class ODIN(GradientDetector):
         if not 0 <= self.epsilon < math.inf:
             raise ValueError(f"epsilon: expected a finite number of at least 0, got {self.epsilon}")
 
-    def score(self, network: DifferentiableNetwork, images: Tensor) -> Tensor:
-        """Score images (N, 3, H, W): (N,) float64."""
-        with torch.enable_grad():
-            x = images.detach().requires_grad_()
-            scaled = network(x).double() / self.temperature  # (N, K)
-            # Summed, not averaged: row i of the gradient is image i's own, whatever the batch.
-            loss = functional.cross_entropy(scaled, scaled.argmax(dim=1), reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, x)
-        sign = 2 * (gradient >= 0).to(images.dtype) - 1
-        with torch.no_grad():
-            logits = network(images - self.epsilon * sign).double()
-            return torch.softmax(logits / self.temperature, dim=1).amax(dim=1)
+    def loss(self, features: Features) -> Tensor:
+        """Cross-entropy (N,) of the predicted class at the temperature."""
+        scaled = features.logits.double() / self.temperature  # (N, K)
+        return functional.cross_entropy(scaled, scaled.argmax(dim=1), reduction="none")
+
+    def score(self, features: Features) -> Tensor:
+        """Score logits (N, K), of images that have been stepped: (N,) float64."""
+        return torch.softmax(features.logits.double() / self.temperature, dim=1).amax(dim=1)

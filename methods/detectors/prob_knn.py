@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
 
-import torch
-from torch import Tensor
-
-from methods.base import Detector, Features, Head, Paper, Signal, fitted
-from methods.detectors._nearest import check_k, kth_distance
+from methods.detectors._softmax_study import PairedKNN, Probabilities
 from methods.registry import register
 
 
 @register("prob_knn")
 @dataclass(frozen=True)
-class ProbKNN(Detector):
+class ProbKNN(Probabilities, PairedKNN):
     r"""Distance to the k-th nearest training softmax; paired with `logit_knn` (Aigrain & Detyniecki 2019).
 
     .. math:: s = -\lVert p - p_{(k)} \rVert, \qquad p = \mathrm{softmax}(z)
@@ -35,39 +30,3 @@ class ProbKNN(Detector):
     of its claim and not a reproduction; k = 50 is the published default of `knn` on CIFAR-10. The softmax is
     taken in float64, so that rounding does not tie what the claim is about.
     """
-
-    k: int = 50
-
-    bank: Tensor = fitted()  # (M, K)
-
-    paper = Paper(
-        title="How the Softmax Activation Hinders the Detection of Adversarial and Out-of-Distribution "
-        "Examples in Neural Networks",
-        authors="J. Aigrain, M. Detyniecki",
-        venue="ICLR 2020 submission, OpenReview Byx55pVKDB",
-        year=2019,
-    )
-    needs = frozenset({Signal.LOGITS})
-
-    def __post_init__(self) -> None:
-        if self.k < 1:
-            raise ValueError(f"k: expected at least 1, got {self.k}")
-
-    def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:
-        """Keep the training probabilities.
-
-        Raises
-        ------
-        HyperparameterError
-            If `k` is larger than the number of training images.
-        """
-        check_k(self.k, len(train))
-        return self.with_state(bank=_probabilities(train))
-
-    def score(self, features: Features) -> Tensor:
-        """Score logits (N, K): (N,) float64."""
-        return -kth_distance(_probabilities(features), self.bank, self.k)
-
-
-def _probabilities(features: Features) -> Tensor:
-    return torch.softmax(features.logits.double(), dim=1)

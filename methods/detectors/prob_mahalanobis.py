@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
 
-import torch
-from torch import Tensor
-
-from methods.base import Detector, Features, Head, Paper, Signal, fitted
-from methods.detectors.mahalanobis import Mahalanobis
+from methods.detectors._softmax_study import PairedMahalanobis, Probabilities
 from methods.registry import register
 
 
 @register("prob_mahalanobis")
 @dataclass(frozen=True)
-class ProbMahalanobis(Detector):
+class ProbMahalanobis(Probabilities, PairedMahalanobis):
     r"""`mahalanobis` of the softmax; paired with `logit_mahalanobis` (Aigrain & Detyniecki 2019).
 
     .. math::
@@ -36,34 +31,3 @@ class ProbMahalanobis(Detector):
     the claim is about. Where the network is certain of its training images, Σ is tiny and the distance of
     an image of which it is not is huge.
     """
-
-    gaussian: Mahalanobis = fitted()
-
-    paper = Paper(
-        title="How the Softmax Activation Hinders the Detection of Adversarial and Out-of-Distribution "
-        "Examples in Neural Networks",
-        authors="J. Aigrain, M. Detyniecki",
-        venue="ICLR 2020 submission, OpenReview Byx55pVKDB",
-        year=2019,
-    )
-    needs = frozenset({Signal.LOGITS})
-
-    def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:
-        """Learn class means and the shared covariance of the probabilities.
-
-        Raises
-        ------
-        ValueError
-            If a class has no training image, or no probability varies within any class.
-        """
-        p = _probabilities(train)
-        return self.with_state(gaussian=Mahalanobis().fit(Features(p, p, train.labels), val, head))
-
-    def score(self, features: Features) -> Tensor:
-        """Score logits (N, K): (N,) float64."""
-        p = _probabilities(features)
-        return self.gaussian.score(Features(p, p))
-
-
-def _probabilities(features: Features) -> Tensor:
-    return torch.softmax(features.logits.double(), dim=1)

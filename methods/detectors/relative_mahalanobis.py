@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
-from methods.detectors.mahalanobis import Mahalanobis
+from methods.detectors._gaussian import RCOND, Gaussian, class_means, covariance
 from methods.registry import register
 
 
 @register("relative_mahalanobis")
 @dataclass(frozen=True)
 class RelativeMahalanobis(Detector):
-    r"""Mahalanobis distance to the nearest class less that to a background Gaussian (Ren et al. 2021).
+    r"""Mahalanobis distance to the nearest class mean less that to a background Gaussian (Ren et al. 2021).
 
     .. math::
         d_c^2 &= (h - \mu_c)^\top \Sigma^{+} (h - \mu_c) \\
@@ -25,19 +25,24 @@ class RelativeMahalanobis(Detector):
             \Sigma_0 = \frac{1}{N} \sum_i (h_i - \mu_0)(h_i - \mu_0)^\top \\
         s &= -\min_c \; (d_c^2 - d_0^2)
 
-    with class means and :math:`\Sigma` as in `mahalanobis`. Directions that tell no class from another count
-    much the same in both distances and cancel. The background is `mahalanobis` with a single class.
+    with class means and :math:`\Sigma` as in `mahalanobis`. :math:`\Sigma_0` is :math:`\Sigma` and the
+    scatter of the class means, :math:`\sum_c \frac{n_c}{N} (\mu_c - \mu_0)(\mu_c - \mu_0)^\top`, whose
+    rank is K - 1 at most. In coordinates where Σ is the identity both covariances therefore agree in every
+    direction in which the class means do not differ. There the two distances are equal and cancel, so that
+    they are measured in at most K directions: β being the scatter along one of them, :math:`\Sigma_0` is
+    1 + β there. That holds where both covariances have the same support; where they do not (class means that
+    differ in a direction in which no class varies, or too little to count), both are measured in full.
 
-    Shapes: features (N, D), labels (N,) → scores (N,); K class means. Cost: fit O(ND² + D³), score O(ND² +
-    NKD), twice that of `mahalanobis` in D². No hyper-parameters.
+    Shapes: features (N, D), labels (N,) → scores (N,); K class means. Cost: fit O(ND² + D³), score O(NKD).
+    No hyper-parameters.
 
     Deviations from the paper: none. Where references disagree: one library leaves the 1/N out of
     :math:`\Sigma_0`, so that the background is N times too weak and the score is `mahalanobis` again; here
     both covariances have it. Each pseudo-inverse leaves out eigenvalues below 1e-10 of the largest.
     """
 
-    classwise: Mahalanobis = fitted()  # its score is -min d_c²
-    background: Mahalanobis = fitted()  # its score is -d_0²
+    classwise: Gaussian = fitted()  # its distance is d_c², but for what cancels
+    background: Gaussian = fitted()  # its distance is d_0², but for what cancels
 
     paper = Paper(
         title="A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection",
@@ -56,11 +61,34 @@ class RelativeMahalanobis(Detector):
         ValueError
             If a class has no training image, or no feature varies within any class.
         """
-        one_class = Features(torch.zeros(len(train), 1), train.penultimate, torch.zeros_like(train.labels))
-        return self.with_state(
-            classwise=Mahalanobis().fit(train, val, head), background=Mahalanobis().fit(one_class, val, head)
-        )
+        labels, classes = train.labels.long(), train.logits.shape[1]
+        means = class_means(train.penultimate, labels, classes)
+        within = covariance(train.penultimate, labels, means)
+        share = torch.bincount(labels, minlength=classes).double() / len(labels)  # (K,)
+        origin = share @ means
+        spread = share.sqrt()[:, None] * (means - origin)  # (K, D)
+        classwise = Gaussian.of(means, within, "penultimate")
+        background = Gaussian.of(origin[None], within + spread.T @ spread, "penultimate")
+        if _same_support(classwise, background, spread):
+            _, roots, axes = torch.linalg.svd(spread @ classwise.whitener, full_matrices=False)
+            projection = classwise.whitener @ axes.T  # (D, at most K): the whitened directions that remain
+            classwise = Gaussian(origin, projection, (means - origin) @ projection)
+            shrunk = projection / (1 + roots.square()).sqrt()
+            background = Gaussian(origin, shrunk, torch.zeros_like(shrunk[:1]))
+        return self.with_state(classwise=classwise, background=background)
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        return self.classwise.score(features) - self.background.score(features)
+        h = features.penultimate
+        return self.background.nearest(h) - self.classwise.nearest(h)
+
+
+def _same_support(classwise: Gaussian, background: Gaussian, spread: Tensor) -> bool:
+    """Whether both have one rank, and no class mean (K, D), from the overall one, leaves their directions."""
+    root = classwise.whitener
+    if root.shape != background.whitener.shape:
+        return False
+    lengths = torch.linalg.vector_norm(root, dim=0)  # (R,): 1 over the deviation in each direction
+    basis = root / lengths  # orthonormal: eigenvectors
+    outside = torch.linalg.vector_norm(spread - spread @ basis @ basis.T)
+    return bool((outside * lengths.max()).square() <= RCOND)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
-from methods.detectors.mahalanobis import _class_means
+from methods.detectors._gaussian import class_means
 from methods.registry import register
 
 Metric = Literal["inner", "euclidean", "cosine"]
@@ -71,7 +71,7 @@ class SHE(Detector):
         correct = train.logits.argmax(dim=1) == labels
         recognised = torch.bincount(labels[correct], minlength=classes) > 0  # (K,)
         used = correct | ~recognised[labels]
-        return self.with_state(patterns=_class_means(h[used], labels[used], classes))
+        return self.with_state(patterns=class_means(h[used], labels[used], classes))
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D) of images with logits (N, K): (N,) float64."""

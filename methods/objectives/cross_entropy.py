@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from methods.base import Batch, DifferentiableNetwork, Objective, Paper
+from methods.method import Paper
+from methods.objective import Batch, DifferentiableNetwork, Objective
 from methods.registry import register
 
 

@@ -18,7 +18,7 @@ from benchmark.artifacts import MANIFEST, Store
 from benchmark.engines.local import ATTEMPTS, LocalEngine
 from benchmark.engines.worker import perform, start_worker
 from benchmark.errors import OodbenchError, StorageError
-from benchmark.plan import Job, Kind
+from benchmark.job import Job, Kind
 from methods.base import ScoreError
 
 ENVIRONMENT = {"python": "3"}
@@ -29,11 +29,13 @@ class Fakes:
 
     def __init__(self):
         self.ran = []
+        self.groups = []
         self.behaviour = {}
         self.jobs = {}
 
-    def add(self, name, *inputs, kind=Kind.SCORE):
-        job = Job(kind, {"name": name}, {f"role {other}": self.key(other) for other in inputs}, (), name)
+    def add(self, name, *inputs, kind=Kind.SCORE, group=""):
+        roles = {f"role {other}": self.key(other) for other in inputs}
+        job = Job(kind, {"name": name}, roles, (), name, group)
         self.jobs[name] = job
         return job
 
@@ -44,7 +46,12 @@ class Fakes:
     def plan(self):
         return {job.key: job for job in self.jobs.values()}
 
-    def __call__(self, config, inputs, draft):
+    def __call__(self, config, inputs=None, draft=None):
+        if inputs is None:  # tasks of a group
+            self.groups.append([task.config["name"] for task in config])
+            for task in config:
+                self(*task)
+            return
         name = config["name"]
         self.ran.append(name)
         if name in self.behaviour:
@@ -139,6 +146,55 @@ def test_what_ends_cells_runs_before_what_begins_others(fakes, run):
     assert fakes.ran == [
         "data", *(f"{kind} {seed}" for seed in "10" for kind in ("train", "extract", "score", "measure"))
     ]  # fmt: skip
+
+
+def test_ready_jobs_of_a_group_are_done_together(fakes, run, store):
+    fakes.add("network")
+    fakes.add("late")
+    fakes.add("features of late", "network", "late", group="g")
+    for name in "abc":
+        fakes.add(name, "network", group="g")
+    fakes.add("other", "network", group="h")
+    fakes.add("end", *"abc", "other", "features of late")
+    assert run("late", "end") == {}
+    assert sorted(map(sorted, fakes.groups)) == [["a", "b", "c", "features of late"], ["other"]]
+    assert sorted(fakes.ran).count("a") == 1
+    assert all(store.manifest(fakes.key(name))["made"]["seconds"] >= 0 for name in "abc")
+
+
+def test_what_is_stored_of_a_group_is_not_done_again(fakes, run):
+    for name in "abc":
+        fakes.add(name, group="g")
+    run("a")
+    run("a", "b", "c")
+    assert fakes.groups == [["a"], ["b", "c"]]
+
+
+def test_a_job_of_a_group_waits_for_its_own_inputs_alone(fakes, run):
+    fakes.add("slow", kind=Kind.MEASURE)
+    fakes.add("a", group="g", kind=Kind.DATA)
+    fakes.add("b", "slow", group="g", kind=Kind.DATA)
+    assert run("a", "b") == {}
+    assert fakes.groups == [["a"], ["b"]]
+
+
+def test_a_failure_is_that_of_the_whole_group(fakes, run, store):
+    for name in "abc":
+        fakes.add(name, group="g")
+    fakes.behaviour["b"] = fails(OodbenchError("no such image"))
+    assert run("a", "b", "c") == dict.fromkeys("abc", "no such image")
+    assert store.usage()[0] == 0
+
+
+def test_a_damaged_input_of_one_job_of_a_group_is_made_again_for_all(fakes, run, store):
+    fakes.add("input")
+    run("input")
+    corrupt(store, fakes.key("input"))
+    fakes.add("a", group="g")
+    fakes.add("b", "input", group="g")
+    assert run("a", "b") == {}
+    assert fakes.ran.count("input") == 2
+    assert names(store, fakes.key("b")) == ["b", "input"]
 
 
 def test_an_input_of_several_runs_once(fakes, run):
@@ -552,7 +608,7 @@ import sys
 from pathlib import Path
 from benchmark.artifacts import Store
 from benchmark.engines.local import LocalEngine
-from benchmark.plan import Job, Kind
+from benchmark.job import Job, Kind
 
 if __name__ == "__main__":
     jobs = [Job(Kind.DATA, {"seed": seed}) for seed in range(2)]
@@ -610,6 +666,6 @@ def test_a_job_that_another_process_does_meanwhile_is_not_done_again(fakes, stor
             draft.json("names", ["the other"])
 
     with Meanwhile(the_other, store.lock(job.key)):
-        assert perform(store.root, job, ENVIRONMENT, fresh=False).status == "done"
+        assert perform(store.root, [job], ENVIRONMENT, fresh=False).status == "done"
     assert fakes.ran == []
     assert names(store, job.key) == ["the other"]

@@ -20,7 +20,8 @@ import oodbench
 from benchmark import fingerprints, jobs
 from benchmark.artifacts import MANIFEST, Store
 from benchmark.errors import DataError, StorageError
-from benchmark.plan import Kind, Selection, make_plan
+from benchmark.job import Kind
+from benchmark.plan import Selection, make_plan
 from benchmark.results import read_all, read_records, record_path
 from benchmark.run import run_plan, wanted_keys
 from benchmark.spec import load_spec
@@ -326,7 +327,8 @@ import os, sys
 from pathlib import Path
 import sklearn.datasets, timm, torch
 from benchmark import jobs
-from benchmark.plan import Kind, Selection, make_plan
+from benchmark.job import Kind
+from benchmark.plan import Selection, make_plan
 from benchmark.run import run_plan
 from benchmark.spec import load_spec
 

@@ -2,9 +2,11 @@
 
 The world of these tests is one small network in float64. Its images are mixtures of fixed patterns, and its
 features say how much of each pattern an image holds. In-distribution images hold the patterns of one class;
-outliers hold as many patterns, but any, among them some that no class has.
+outliers hold as many patterns, but any, among them some that no class has. The network has two stages: edges,
+and the patterns, each at one of 16 positions.
 """
 
+import copy
 import inspect
 import itertools
 import json
@@ -21,6 +23,8 @@ from torch.testing import assert_close
 from methods.base import (
     AnyDetector,
     ClosedForm,
+    Detector,
+    EnsembleDetector,
     Features,
     GradientDetector,
     Head,
@@ -30,10 +34,12 @@ from methods.base import (
     Signal,
 )
 from methods.registry import broken, detectors
+from methods.statistics import gram, pooled, rank_one
 
 CLASSES, OF_A_CLASS, OF_NO_CLASS = 10, 8, 8
 PATTERNS = CLASSES * OF_A_CLASS + OF_NO_CLASS
 SIDE = 8
+EDGES = 12  # channels of the first stage
 
 # The same row in another batch may be summed in another order: some 1e-16 a sum, times the condition number
 # of what is computed from it, below 1e3 in this world.
@@ -52,17 +58,38 @@ class Network(nn.Module):
         self.fc = nn.Linear(PATTERNS, CLASSES)
         own = torch.block_diag(*[torch.ones(1, OF_A_CLASS)] * CLASSES)
         others = (1 - own) / (CLASSES - 1)
+        rng = torch.Generator().manual_seed(2)
         with torch.no_grad():
             self.conv.weight.copy_(patterns)
             self.norm.weight.fill_(2.0)
             self.fc.weight.copy_(torch.cat([own - others, torch.zeros(CLASSES, OF_NO_CLASS)], dim=1))
             self.fc.bias.copy_(torch.linspace(-0.2, 0.2, CLASSES))
+        self.register_buffer("edges", torch.randn(EDGES, 3, 3, 3, generator=rng), persistent=False)
+        place = nn.functional.one_hot(torch.arange(PATTERNS) % 16, 16).reshape(PATTERNS, 4, 4)
+        self.register_buffer("places", 16.0 * place, persistent=False)
 
     def penultimate(self, images):
         return torch.relu(self.norm(self.conv(images - 0.5))).flatten(1)
 
     def forward(self, images):
         return self.fc(self.penultimate(images))
+
+    def features(self, images, labels=None):
+        """Every signal that there is."""
+        h = self.penultimate(images)
+        edges = torch.relu(nn.functional.conv2d(images - 0.5, self.edges, padding=1))
+        maps = [edges, h[:, :, None, None] * self.places]
+        logits = self.fc(h)
+        return Features(
+            logits,
+            h,
+            labels,
+            stages=[pooled(m) for m in maps],
+            gram=[gram(m) for m in maps],
+            rank_one=rank_one(maps[-1]),
+            log_variances=-torch.stack([logits.logsumexp(dim=1), logits.square().mean(dim=1)], dim=1),
+            maps=maps,
+        )
 
 
 @dataclass
@@ -92,8 +119,7 @@ class World:
 
         def split(amounts, labels=None):
             images = (0.5 + torch.einsum("np,pchw->nchw", amounts, patterns)).clamp(0, 1)
-            h = self.network.penultimate(images)
-            return Split(images, Features(self.network.fc(h), h, labels))
+            return Split(images, self.network.features(images, labels))
 
         def inliers(n, labelled):
             labels = torch.arange(n) % CLASSES
@@ -112,13 +138,31 @@ class World:
 
     def score(self, detector, data):
         if isinstance(detector, GradientDetector):
-            return detector.score(self.network, data.images)
+            return detector.score_images(self.network.features, data.images)
+        if isinstance(detector, EnsembleDetector):
+            return detector.score([self.another(data, seed) for seed in range(detector.members)])
         return detector.score(data.features)
+
+    def another(self, data, seed):
+        """What a network of another seed would give: the same, with noise in its last layer."""
+        shape = (CLASSES, PATTERNS)
+        noise = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        h = self.network.penultimate(data.images).detach()
+        return Features(data.features.logits + h @ (0.1 * noise.to(h.dtype)).T)
+
+
+@pytest.fixture(scope="module")
+def first_world():
+    return World()
 
 
 @pytest.fixture
-def world():
-    return World()
+def world(first_world):
+    """A world of one's own; images and features, which no test may change, are shared."""
+    own = copy.copy(first_world)
+    own.network = copy.deepcopy(first_world.network)
+    own.head = Head(own.network.fc.weight, own.network.fc.bias)
+    return own
 
 
 def fitted_fields(cls):
@@ -127,10 +171,8 @@ def fitted_fields(cls):
 
 def tensors(*all_features):
     for features in all_features:
-        yield features.logits
-        yield features.penultimate
-        if features._labels is not None:
-            yield features._labels
+        for parts in features._found.values():
+            yield from parts
 
 
 def test_every_file_loads():
@@ -152,8 +194,11 @@ def test_scores_are_finite_float64_one_an_image(cls, world):
 @every_detector
 def test_scores_of_float32_inputs_are_float64(cls, world):
     def single(data):
-        f = data.features
-        return Split(data.images.float(), Features(f.logits.float(), f.penultimate.float(), f._labels))
+        found = {
+            name: tuple(p.float() if p.is_floating_point() else p for p in parts)
+            for name, parts in data.features._found.items()
+        }
+        return Split(data.images.float(), data.features._with(found))
 
     expected = world.score(world.fit(cls()), world.inliers)
     world.train, world.val = single(world.train), single(world.val)
@@ -254,10 +299,12 @@ def test_only_declared_signals_are_used(cls, world):
     expected = world.score(world.fit(cls()), world.inliers)
 
     def strip(data):
-        f = data.features
-        logits = f.logits if Signal.LOGITS in cls.needs else torch.full_like(f.logits, torch.nan)
-        penultimate = f.penultimate if Signal.PENULTIMATE in cls.needs else None
-        return Split(data.images, Features(logits, penultimate, f._labels))
+        undeclared = {str(signal) for signal in Signal} - {str(signal) for signal in cls.needs}
+        features = data.features.without(*undeclared)
+        if Signal.LOGITS not in cls.needs:
+            nothing = (torch.full_like(features.logits, torch.nan),)
+            features = features._with({**features._found, "logits": nothing})
+        return Split(data.images, features)
 
     world.train, world.val = strip(world.train), strip(world.val)
     if Signal.HEAD not in cls.needs:
@@ -275,18 +322,22 @@ def test_a_head_that_is_not_linear_is_not_applicable(cls, world):
 
 
 @pytest.mark.parametrize(
-    "cls", [pytest.param(cls, id=name) for name, cls in DETECTORS.items() if Signal.PENULTIMATE in cls.needs]
+    ("cls", "signal"),
+    [
+        pytest.param(cls, signal, id=f"{name}-{signal}")
+        for name, cls in DETECTORS.items()
+        for signal in sorted(cls.needs - {Signal.LOGITS, Signal.HEAD})
+        if issubclass(cls, Detector)
+    ],
 )
-def test_missing_penultimate_features_are_not_applicable(cls, world):
+def test_a_signal_that_was_not_collected_is_not_applicable(cls, signal, world):
     def strip(data):
-        return Split(data.images, Features(data.features.logits, None, data.features._labels))
+        return Split(data.images, data.features.without(str(signal)))
 
     detector = world.fit(cls())
     world.train, world.val = strip(world.train), strip(world.val)
-    with pytest.raises(NotApplicable, match="penultimate"):
-        world.score(detector, strip(world.inliers))
-    with pytest.raises(NotApplicable, match="penultimate"):
-        world.score(world.fit(cls()), strip(world.inliers))
+    with pytest.raises(NotApplicable, match="not collected"):
+        detector.score(strip(world.inliers).features)
 
 
 @every_detector
@@ -318,6 +369,18 @@ def test_a_closed_form_is_what_autograd_gives(cls, chosen, world):
     detector = world.fit(cls.configure(chosen))
     for data in (world.inliers, world.outliers):
         assert_close(detector.score(data.features), detector.by_autograd(data.features), **ROUNDING)
+
+
+@pytest.mark.parametrize(
+    "cls", [pytest.param(c, id=n) for n, c in DETECTORS.items() if issubclass(c, GradientDetector)]
+)
+def test_the_gradient_loss_is_that_of_each_image_alone(cls, world):
+    detector = world.fit(cls())
+    features = world.outliers.features
+    whole = detector.loss(features)
+    assert whole.shape == (len(world.outliers),)
+    for row in range(0, len(world.outliers), 13):
+        assert_close(detector.loss(features[row : row + 1]), whole[row : row + 1], **ROUNDING)
 
 
 @every_detector

@@ -145,12 +145,12 @@ def test_odin_works_where_the_caller_disabled_gradients():
 
 
 def test_mahalanobis_learns_the_statistics_of_the_worked_example():
-    fitted = Mahalanobis().fit(TRAIN, TRAIN, HEAD)
+    fitted = Mahalanobis().fit(TRAIN, TRAIN, HEAD).gaussian
     precision = tensor(np.linalg.pinv(VALUES["maha.cov"]).tolist())
     assert_close(fitted.whitener @ fitted.whitener.T, precision, rtol=1e-12, atol=1e-9)  # entries up to 1e3
     assert fitted.whitener.shape[1] == VALUES["maha.rank"]
-    assert_close(fitted.centres, tensor(VALUES["maha.mu"]) @ fitted.whitener, **EXACT)
-    squared = (F1["Q"][:, None] @ fitted.whitener - fitted.centres).square().sum(-1)
+    assert_close(fitted.centres, (tensor(VALUES["maha.mu"]) - fitted.origin) @ fitted.whitener, **EXACT)
+    squared = ((F1["Q"] - fitted.origin)[:, None] @ fitted.whitener - fitted.centres).square().sum(-1)
     assert_close(squared, tensor(VALUES["maha.d2"]), **EXACT)
 
 
@@ -161,7 +161,7 @@ def test_mahalanobis_of_a_singular_covariance_is_that_of_its_support():
 
     train = Features(TRAIN.logits, widen(F1["H"]), TRAIN.labels)
     fitted = Mahalanobis().fit(train, train, HEAD)
-    assert fitted.whitener.shape == (9, 4)
+    assert fitted.gaussian.whitener.shape == (9, 4)
     scores = fitted.score(Features(QUERIES.logits, widen(F1["Q"])))
     assert_close(scores, tensor(VALUES["mahalanobis"]), **EXACT)
 

@@ -100,9 +100,12 @@ def test_a_rotation_of_the_feature_space_changes_no_score(name, hyperparameters)
     assert_close(rotated.score(features(F1["Q"] @ ROTATION, head=head)), expected, **EXACT)
 
 
-def test_the_background_of_relative_mahalanobis_is_the_worked_one():
+def test_relative_mahalanobis_drops_from_both_distances_what_cancels():
     fitted = RelativeMahalanobis().fit(TRAIN, TRAIN, HEAD)
-    assert_close(fitted.background.score(QUERIES), -tensor(VALUES["rmd.d0"]), **EXACT)
+    d0, dc = tensor(VALUES["rmd.d0"]), tensor(VALUES["rmd.d0"]) - tensor(VALUES["relative_mahalanobis"])
+    dropped = d0 - fitted.background.nearest(F1["Q"])
+    assert_close(dc - fitted.classwise.nearest(F1["Q"]), dropped, rtol=1e-12, atol=1e-9)  # of some 7e3
+    assert (dropped > 0.1).all()  # the fourth direction: three class means differ in two
 
 
 def test_relative_mahalanobis_does_not_depend_on_affine_coordinates():

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmark.backbones.extract import Tap
 from benchmark.backbones.network import create_network, load_weights, to_pixels
 from benchmark.errors import DataError, UsageError
 
@@ -68,7 +69,8 @@ def test_normalisation_is_no_part_of_the_weights(network):
 @torch.inference_mode()
 def test_logits_are_linear_in_the_features_and_those_of_the_forward_pass(network, images):
     head = network.head(images)
-    logits, penultimate = network.features(images, linear=True)
+    features = Tap(network, images)(images)
+    logits, penultimate = features.logits, features.penultimate
     by_hand = penultimate @ head.weight.T + head.bias
     torch.testing.assert_close(logits, by_hand, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(logits, network(images), rtol=1e-5, atol=1e-5)
@@ -80,8 +82,7 @@ def test_logits_are_linear_in_the_features_and_those_of_the_forward_pass(network
 def test_features_and_head_leave_the_network_as_it_was(network, images):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.head(images)
-    network.features(images, linear=True)
-    network.features(images, linear=False)
+    Tap(network, images)(images, "gram", "rank_one", maps=True)
     after = network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert not network.training
@@ -127,9 +128,9 @@ def test_a_head_that_is_not_linear_says_so(images, layer, reason):
     head = network.head(images)
     assert not head.is_linear
     assert head.reason.startswith(reason)
-    logits, penultimate = network.features(images, linear=False)
-    assert penultimate is None
-    torch.testing.assert_close(logits, network(images))
+    features = Tap(network, images)(images)
+    assert "penultimate" not in features.collected()
+    torch.testing.assert_close(features.logits, network(images))
 
 
 @torch.inference_mode()
@@ -185,7 +186,7 @@ def test_other_weights_replace_all_but_the_classifier(architecture, images):
         assert torch.equal(value, expected), name
     with torch.inference_mode():
         torch.testing.assert_close(
-            network.features(images, linear=True)[1], source.features(images, linear=True)[1]
+            Tap(network, images)(images).penultimate, Tap(source, images)(images).penultimate
         )
 
 

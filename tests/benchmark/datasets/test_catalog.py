@@ -32,8 +32,9 @@ def images(n: int = 2, side: int = 8) -> np.ndarray:
     return np.arange(n * 3 * side * side, dtype=np.uint8).reshape(n, 3, side, side)
 
 
-def test_catalog_lists_the_embedded_sets_in_order():
-    assert dataset_names() == (
+def test_catalog_lists_the_sets_in_order():
+    assert dataset_names() == tuple(sorted(dataset_names()))
+    assert tuple(name for name in dataset_names() if isinstance(dataset(name), EmbeddedDataset)) == (
         "dead_leaves",
         "digits",
         "gaussian_noise",

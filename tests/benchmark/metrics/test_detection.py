@@ -21,7 +21,7 @@ from benchmark.metrics import (
     roc_at,
     selective_risk,
 )
-from benchmark.metrics import detection as module
+from benchmark.metrics import _counts as module
 
 EXACT = {"rel": 1e-12, "abs": 1e-12}
 

@@ -1,0 +1,95 @@
+"""Checks of a leaderboard file against what it names: datasets of the catalog, architectures of timm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmark.datasets import UnknownDatasetError, dataset
+from benchmark.errors import SpecError, UsageError
+from benchmark.spec import FractalDB, ImageSource, Spec
+from methods.names import did_you_mean
+
+if TYPE_CHECKING:
+    from benchmark.plan import Plan
+
+OUTLIER_GROUPS = ("outliers", "validation")  # sets that are never tested on
+
+
+def check_datasets(spec: Spec, name: str) -> None:
+    """Check the image sets of a track against the catalog.
+
+    Raises
+    ------
+    SpecError
+        If the catalog has no such dataset, split or class, the ID set has no labels, or a test set is kept
+        for outliers; names file, line and key.
+    """
+    track = spec.tracks[name]
+    _check_dataset(spec, track.id, ("tracks", name, "id"))
+    if track.id_test is not None:
+        _check_dataset(spec, track.id_test, ("tracks", name, "id_test"))
+    for group in ("near", "far", *OUTLIER_GROUPS):
+        for item, source in getattr(track, group).items():
+            _check_dataset(spec, source, ("tracks", name, group, item))
+
+
+def check_timm_names(spec: Spec, plan: Plan) -> None:
+    """Check what the plan asks of timm: apart from planning, because timm takes seconds to import.
+
+    Raises
+    ------
+    SpecError
+        If timm has no such architecture or optimizer; names file, line and key.
+    """
+    from timm.optim._optim_factory import list_optimizers
+
+    from benchmark.backbones.network import check_architecture
+
+    for name in {planned.cell.backbone for planned in plan.cells}:
+        try:
+            check_architecture(spec.backbones[name].architecture)
+        except UsageError as error:
+            raise SpecError(f"{spec.where('backbones', name, 'architecture')}: {error}") from error
+    places: dict[tuple[str, ...], str] = {}
+    for track, init in {(planned.cell.track, planned.cell.init) for planned in plan.cells}:
+        training, source = spec.tracks[track].training, spec.inits[init]
+        if training is not None:
+            places["tracks", track, "training", "optimizer"] = training.optimizer
+        if isinstance(source, FractalDB):
+            places["inits", init, "training", "optimizer"] = source.training.optimizer
+    known = [str(name) for name in list_optimizers()]
+    for place, optimizer in places.items():
+        if optimizer.lower() not in known:
+            hint = did_you_mean(optimizer, known)
+            raise SpecError(f"{spec.where(*place)}: timm has no optimizer {optimizer!r}; {hint}")
+
+
+def _check_dataset(spec: Spec, source: ImageSource, loc: tuple[str, ...]) -> None:
+    try:
+        known = dataset(source.dataset)
+    except UnknownDatasetError as error:
+        raise SpecError(f"{spec.where(*loc, 'dataset')}: {error}") from error
+    card = known.card
+    if source.split is None and len(known.splits) > 1:
+        splits = ", ".join(known.splits)
+        raise SpecError(f"{spec.where(*loc)}: {source.dataset} has several splits; name one: {splits}")
+    if source.split is not None and source.split not in known.splits:
+        hint = did_you_mean(source.split, known.splits) if known.splits else "it has none"
+        raise SpecError(
+            f"{spec.where(*loc, 'split')}: {source.dataset} has no split {source.split!r}; {hint}"
+        )
+    for label in source.classes or []:
+        if label >= len(card.class_names):
+            raise SpecError(
+                f"{spec.where(*loc, 'classes')}: {source.dataset} has no class {label}; "
+                + (f"expected 0 to {len(card.class_names) - 1}" if card.labelled else "it has no labels")
+            )
+    if card.outlier_source and loc[2] not in OUTLIER_GROUPS:
+        raise SpecError(
+            f"{spec.where(*loc, 'dataset')}: {source.dataset} is kept for training outliers; "
+            "no test set may use it"
+        )
+    if loc[-1] in ("id", "id_test") and not card.labelled:
+        raise SpecError(
+            f"{spec.where(*loc, 'dataset')}: {source.dataset} has no labels; the ID set needs them"
+        )

@@ -1,0 +1,199 @@
+"""Scoring the images of one cell: fit a detector, perhaps choose its hyper-parameters, score every test set.
+
+Cached features are memory-mapped and scored a few thousand rows at a time; a detector that needs the network
+itself (an input gradient, or feature maps) gets batches of images. Memory does not grow with the test sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.artifacts import Artifact
+from benchmark.backbones.extract import BATCH, Tap
+from benchmark.backbones.network import to_pixels
+from benchmark.inputs import image_parts, read_features, read_head, trained_network
+from benchmark.metrics.detection import detection_metrics
+from methods.base import (
+    AnyDetector,
+    EnsembleDetector,
+    Features,
+    GradientDetector,
+    NotApplicable,
+    ScoreError,
+    Signal,
+    check_scores,
+)
+from methods.registry import detector
+
+ROWS = 4096  # of cached features that are scored at a time
+
+
+class Scoring:
+    """What one score job is given.
+
+    Parameters
+    ----------
+    config
+        ``detector``; ``points``, the hyper-parameters to choose from; ``validation``, the OOD sets to choose
+        on; ``members``, how many networks; ``seed``; ``network``, None or what `trained_network` takes and
+        the split of the ID images.
+    inputs
+        ``<i>.<what>.<set>``, the features of network i; ``shift_images``; where the network itself is needed,
+        ``network`` and ``images.<set>``.
+    """
+
+    def __init__(self, config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> None:
+        self.config = config
+        self.inputs = inputs
+        self.stored: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
+        for role, artifact in inputs.items():
+            member, _, rest = role.partition(".")
+            if member.isdigit():
+                self.stored[int(member)] |= artifact.tensors("features")
+                if rest == "base.id":
+                    self.stored[int(member)] |= _head_tensors(artifact)
+        self.about = inputs["0.base.id"].json("about")
+        self.sets = sorted(n.removesuffix(".logits") for n in self.stored[0] if n.endswith(".logits"))
+
+    def run(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Score ``test``, every OOD set and every ``shift.<kind>.<severity>``.
+
+        Returns
+        -------
+        scores
+            (N,) float64 for each part; besides ``test.correct`` (N,) bool and ``shift.rows``.
+        about
+            The ``hyperparameters`` that were used and, where they were chosen, the ``tuning``.
+
+        Raises
+        ------
+        NotApplicable
+            With the reason.
+        ScoreError
+            If scores are of the wrong shape or not finite; names the part.
+        """
+        points = [detector(self.config["detector"], **point) for point in self.config["points"]]
+        if Signal.RANK_ONE in points[0].needs and self.about["rank_one"]:
+            raise NotApplicable(self.about["rank_one"])
+        about: dict[str, Any] = {}
+        scorer = self._fit(points[0])
+        if len(points) > 1:
+            fitted = [scorer, *(self._fit(point) for point in points[1:])]
+            aurocs = self._validate(fitted)
+            scorer = fitted[int(np.argmax(aurocs))]  # the first of equals: grids list the simplest first
+            about["tuning"] = [
+                {"hyperparameters": point.hyperparameters(), "auroc": value}
+                for point, value in zip(points, aurocs, strict=True)
+            ]
+        about["hyperparameters"] = scorer.hyperparameters()
+        unseen = {"train", "val", *self.config["validation"]}
+        scores = {part: self._scores([scorer], part)[0] for part in self.sets if part not in unseen}
+        test = self.stored[0]
+        scores["test.correct"] = test["test.logits"].argmax(dim=1) == test["test.labels"]
+        if "shift_images" in self.inputs:
+            scores["shift.rows"] = self.inputs["shift_images"].tensors("images")["rows"]
+        return scores, about
+
+    def _fit(self, scorer: AnyDetector) -> AnyDetector:
+        rng = torch.Generator().manual_seed(self.config["seed"])
+        head = read_head(self.stored[0], self.about)
+        train, val = (self._features(scorer, part, rng) for part in ("train", "val"))
+        return scorer.fit(train, val, head, rng)
+
+    def _validate(self, fitted: list[AnyDetector]) -> list[float]:
+        """Mean AUROC of ID validation images against each validation OOD set, for every candidate."""
+        inside = self._scores(fitted, "val")
+        outside = [self._scores(fitted, name) for name in self.config["validation"]]
+        return [
+            float(np.mean([detection_metrics(inside[i].numpy(), s[i].numpy()).auroc for s in outside]))
+            for i in range(len(fitted))
+        ]
+
+    def _features(self, scorer: AnyDetector, part: str, rng: torch.Generator) -> Features:
+        """The features that `fit` is shown, at most `fit_limit` images, as many of each class as can be."""
+        features = read_features(self.stored[0], part)
+        rows = torch.arange(len(features))
+        if scorer.fit_limit is not None and len(features) > scorer.fit_limit:
+            rows = _evenly(features.labels, scorer.fit_limit, rng)
+            features = features[rows]
+        if Signal.MAPS not in scorer.needs:
+            return features
+        tap = self.tap  # made outside of inference mode, to be differentiable
+        with torch.inference_mode():
+            found = [
+                tap(to_pixels(self.images[part][batch]), maps=True).maps for batch in torch.split(rows, BATCH)
+            ]
+        maps = [torch.cat(stage) for stage in zip(*found, strict=True)]
+        return features.including(maps=maps)
+
+    def _scores(self, candidates: list[AnyDetector], part: str) -> list[Tensor]:
+        """Scores (N,) of one part by each of several candidates of the same detector."""
+        length = len(self.stored[0][f"{part}.logits"])
+        if self.config["network"] is not None:
+            rows = _slices(length, BATCH)
+            batches = [self._of_images(candidates, self.images[part][r]) for r in rows]
+        else:
+            members = [read_features(stored, part) for stored in self.stored]
+            rows = _slices(length, ROWS)
+            batches = [[_score(c, [member[r] for member in members]) for c in candidates] for r in rows]
+        try:
+            return [check_scores(torch.cat(found), length) for found in zip(*batches, strict=True)]
+        except ScoreError as error:
+            raise ScoreError(f"{part}: {error}") from error
+
+    def _of_images(self, candidates: list[AnyDetector], batch: Tensor) -> list[Tensor]:
+        images, tap = to_pixels(batch), self.tap  # made outside of inference mode, to be differentiable
+        with torch.inference_mode():
+            features = tap(images, maps=Signal.MAPS in candidates[0].needs)
+        directions: dict[str, Tensor] = {}  # candidates that differ in the step alone share the gradient
+        found = []
+        for candidate in candidates:
+            if not isinstance(candidate, GradientDetector) or candidate.step == 0:
+                found.append(_score(candidate, [features]))
+                continue
+            others = str({k: v for k, v in candidate.hyperparameters().items() if k != candidate.step_name})
+            if others not in directions:
+                directions[others] = candidate.direction(tap, images)
+            found.append(candidate.score_images(tap, images, directions[others]))
+        return found
+
+    @cached_property
+    def tap(self) -> Tap:
+        """The network itself, frozen."""
+        network = trained_network(self.config["network"], self.inputs["network"])
+        network.requires_grad_(requires_grad=False)
+        return Tap(network, to_pixels(self.images["test"][:16]))
+
+    @cached_property
+    def images(self) -> dict[str, Tensor]:
+        """uint8 images (N, 3, S, S) by part."""
+        split = self.config["network"]["split"]
+        roles = {r.removeprefix("images."): a for r, a in self.inputs.items() if r.startswith("images.")}
+        return {p: i for name, a in roles.items() for p, i in image_parts(name, a, split).items()}
+
+
+def _head_tensors(artifact: Artifact) -> dict[str, Tensor]:
+    return artifact.tensors("head") if artifact.json("about")["linear_head"] else {}
+
+
+def _score(scorer: AnyDetector, members: list[Features]) -> Tensor:
+    return scorer.score(members) if isinstance(scorer, EnsembleDetector) else scorer.score(members[0])
+
+
+def _slices(length: int, rows: int) -> list[slice]:
+    return [slice(start, start + rows) for start in range(0, max(length, 1), rows)]
+
+
+def _evenly(labels: Tensor, limit: int, rng: torch.Generator) -> Tensor:
+    """Rows of `limit` images drawn from `labels` (N,), ascending: dealt out class by class."""
+    shuffled = torch.randperm(len(labels), generator=rng)
+    dealt = shuffled[torch.argsort(labels[shuffled], stable=True)]
+    sizes = torch.bincount(labels)
+    turn = torch.cat([torch.arange(int(size)) for size in sizes])
+    return dealt[torch.argsort(turn, stable=True)][:limit].sort().values

@@ -1,0 +1,66 @@
+"""k-means, for detectors of clusters: Lloyd's iterations from a k-means++ start.
+
+Not a detector: files that begin with an underscore are not registered.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+ITERATIONS = 100
+
+
+def kmeans(rows: Tensor, clusters: int, rng: torch.Generator) -> Tensor:
+    """Cluster (N,) of each of rows (N, D), float64, drawn from `rng` alone; no cluster is empty.
+
+    A centre that loses its last row moves to the row that is farthest from its own centre.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer different rows than clusters.
+    """
+    centres = _plus_plus(rows, clusters, rng)
+    squares = rows.square().sum(dim=1)
+    assigned = torch.full((len(rows),), -1)
+    for _ in range(ITERATIONS):
+        distances = _squared_distances(rows, squares, centres)
+        nearest, found = distances.min(dim=1)
+        found = _without_empty(found, nearest, clusters)
+        if torch.equal(found, assigned):
+            break
+        assigned = found
+        counts = torch.bincount(assigned, minlength=clusters)
+        centres = torch.zeros_like(centres).index_add_(0, assigned, rows) / counts[:, None]
+    return assigned
+
+
+def _plus_plus(rows: Tensor, clusters: int, rng: torch.Generator) -> Tensor:
+    first = int(torch.randint(len(rows), (1,), generator=rng))
+    chosen = [first]
+    distances = (rows - rows[first]).square().sum(dim=1)
+    for _ in range(clusters - 1):
+        total = distances.cumsum(dim=0)
+        if total[-1] <= 0:
+            raise ValueError(f"there are only {len(chosen)} different rows for {clusters} clusters")
+        at = torch.rand(1, generator=rng, dtype=torch.float64) * total[-1]
+        index = min(int(torch.searchsorted(total, at, right=True)), len(rows) - 1)
+        chosen.append(index)
+        distances = torch.minimum(distances, (rows - rows[index]).square().sum(dim=1))
+    return rows[chosen]
+
+
+def _squared_distances(rows: Tensor, squares: Tensor, centres: Tensor) -> Tensor:
+    return torch.addmm(squares[:, None] + centres.square().sum(dim=1), rows, centres.T, alpha=-2)
+
+
+def _without_empty(assigned: Tensor, distances: Tensor, clusters: int) -> Tensor:
+    counts = torch.bincount(assigned, minlength=clusters)
+    for empty in (counts == 0).nonzero()[:, 0].tolist():
+        spare = torch.where(counts[assigned] > 1, distances, -torch.inf)
+        farthest = int(spare.argmax())
+        counts[assigned[farthest]] -= 1
+        counts[empty] += 1
+        assigned[farthest] = empty
+    return assigned

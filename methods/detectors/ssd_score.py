@@ -1,0 +1,121 @@
+"""SSD: Mahalanobis distance to the nearest cluster of normalised features, without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from methods.base import Detector, Features, Head, HyperparameterError, NotApplicable, Paper, Signal, fitted
+from methods.detectors._gaussian import whitener
+from methods.detectors._kmeans import kmeans
+from methods.registry import register
+
+TINY = 1e-10  # added to standard deviations
+
+
+@register("ssd_score")
+@dataclass(frozen=True)
+class SSDScore(Detector):
+    r"""Squared distance to the nearest of m clusters, each under its covariance (Sehwag et al. 2021, eq. 3).
+
+    .. math::
+        x &= (h / \max(\lVert h \rVert, 10^{-12}) - a) / (b + 10^{-10}) \\
+        s &= -\min_{j \le m} \; (x - \mu_j)^\top \Sigma_j^{+} (x - \mu_j)
+
+    with a and b the mean and standard deviation of each normalised training feature, and :math:`\mu_j` and
+    :math:`\Sigma_j` the mean and covariance (1/N) of cluster j, found by k-means (k-means++ start, drawn from
+    the generator handed to `fit`). Eigenvalues below 1e-10 of the largest are left out of
+    :math:`\Sigma_j^{+}`. No labels are used.
+
+    Shapes: features (N, D) → scores (N,). Cost: fit O(ND² + m D³), score O(m ND²).
+
+    Parameters
+    ----------
+    clusters
+        m, at least 1.
+
+    Deviations from the paper: none for features of its own training; here those of any network are taken.
+    Where references disagree: the release has one covariance for each cluster and not a tied one; its variant
+    for few labelled outliers is another method. A feature that never fires within one cluster is no direction
+    of that cluster, so outliers along it are not seen by it: more clusters are not always better.
+    """
+
+    clusters: int = 1
+
+    shift: Tensor = fitted()  # (D,): a
+    stretch: Tensor = fitted()  # (D,): 1 / (b + 1e-10), 0 for features that do not vary
+    whiteners: tuple[Tensor, ...] = fitted()  # of each cluster (D, R)
+    centres: tuple[Tensor, ...] = fitted()  # of each cluster (R,), whitened
+
+    paper = Paper(
+        title="SSD: A Unified Framework for Self-Supervised Outlier Detection",
+        authors="V. Sehwag, M. Chiang, P. Mittal",
+        venue="ICLR",
+        year=2021,
+        arxiv="2103.12051",
+    )
+    needs = frozenset({Signal.PENULTIMATE})
+
+    def __post_init__(self) -> None:
+        if self.clusters < 1:
+            raise ValueError(f"clusters: expected at least 1, got {self.clusters}")
+
+    def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:
+        """Learn the scales, the clusters and their covariances.
+
+        Raises
+        ------
+        ValueError
+            If no normalised feature varies, or clusters must be found and there is no `rng`.
+        HyperparameterError
+            If there are fewer different training features than clusters.
+        NotApplicable
+            If a cluster has fewer images than there are directions in which features vary.
+        """
+        h = _normalise(train)
+        shift, spread = h.mean(dim=0), h.std(dim=0, correction=0)
+        # The pseudo-inverse leaves out what does not vary; a zero here does so without dividing by 1e-10.
+        stretch = torch.where(spread > 0, 1 / (spread + TINY), 0.0)
+        if not stretch.any():
+            raise ValueError("penultimate: no normalised feature varies, so there is no covariance")
+        x = (h - shift) * stretch
+        roots, centres = [], []
+        for rows in self._clusters_of(x, rng):
+            mean = rows.mean(dim=0)
+            centred = rows - mean
+            roots.append(whitener(centred.T @ centred / len(rows)))
+            centres.append(mean @ roots[-1])
+        return self.with_state(shift=shift, stretch=stretch, whiteners=tuple(roots), centres=tuple(centres))
+
+    def score(self, features: Features) -> Tensor:
+        """Score penultimate features (N, D): (N,) float64."""
+        x = (_normalise(features) - self.shift) * self.stretch
+        pairs = zip(self.whiteners, self.centres, strict=True)
+        distances = [(x @ root - centre).square().sum(dim=1) for root, centre in pairs]
+        return -torch.stack(distances).amin(dim=0)
+
+    def _clusters_of(self, x: Tensor, rng: torch.Generator | None) -> list[Tensor]:
+        if self.clusters == 1:
+            return [x]
+        if rng is None:
+            raise ValueError(f"rng: the start of {self.clusters} clusters is drawn; pass a torch.Generator")
+        try:
+            assigned = kmeans(x, self.clusters, rng)
+        except ValueError as error:
+            raise HyperparameterError(f"clusters: {error}") from error
+        smallest = int(torch.bincount(assigned).min())
+        varying = int((x != 0).any(dim=0).sum())
+        if smallest <= varying:
+            raise NotApplicable(
+                f"the smallest of {self.clusters} clusters has {smallest} training images, "
+                f"too few for a covariance of {varying} features"
+            )
+        return [x[assigned == j] for j in range(self.clusters)]
+
+
+def _normalise(features: Features) -> Tensor:
+    return functional.normalize(features.penultimate.double(), dim=1, eps=1e-12)

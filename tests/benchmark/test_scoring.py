@@ -1,0 +1,238 @@
+"""Scoring one cell: tuned hyper-parameters, feature maps, several networks, and whole runs of them."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
+
+from benchmark import scoring
+from benchmark.artifacts import Store
+from benchmark.job import Kind
+from benchmark.plan import Selection, make_plan
+from benchmark.results import read_all
+from benchmark.run import run_plan
+from benchmark.scoring import Scoring
+from benchmark.spec import load_spec
+from methods.detectors.odin import ODIN
+
+LEADERBOARD = """\
+version: 1
+tracks:
+  small:
+    title: A few digits
+    image_size: 32
+    id: {dataset: digits, classes: [0, 1, 2]}
+    split: {train_per_class: 6, val_per_class: 6}
+    near:
+      threes: {dataset: digits, classes: [3], n: 50}
+    far:
+      noise: {dataset: uniform_noise, n: 12}
+    validation:
+      strokes_val: {dataset: strokes, n: 14}
+      leaves_val: {dataset: dead_leaves, n: 10}
+    training: {epochs: 1, batch_size: 6, lr: 0.003, weight_decay: 0.01, augment: flip_crop}
+    backbones: [tiny]
+    inits: [scratch]
+    seeds: [0, 1, 2]
+    entries: [energy, odin, odin_tuned, react_tuned, ncd, rankfeat, gram, mahalanobis_ensemble, ensemble]
+backbones:
+  tiny: {architecture: test_resnet}
+inits:
+  scratch: {source: scratch}
+entries:
+  energy: {detector: energy}
+  odin: {detector: odin}
+  odin_tuned: {detector: odin, tune: {epsilon: [0.0014, 0.0, 0.05], temperature: [1000.0, 1.0]}}
+  react_tuned: {detector: react, tune: {percentile: [90.0, 40.0, 99.0]}}
+  ncd: {detector: ncd}
+  rankfeat: {detector: rankfeat}
+  gram: {detector: gram}
+  mahalanobis_ensemble: {detector: mahalanobis_ensemble}
+  ensemble: {detector: ensemble, hyperparameters: {members: 2}}
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """One run of it all: plan, cache, records by cell."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "leaderboard.yaml").write_text(LEADERBOARD)
+    plan = make_plan(load_spec(folder / "leaderboard.yaml"), Selection())
+    failed = []
+
+    def on_event(event, job, message):
+        if event == "failed":
+            failed.append((job.label, message))
+
+    run_plan(plan, cache=folder / "cache", results=folder / "results", workers=1, on_event=on_event)
+    assert not failed
+    records = {(f.entry, r.seed): r for f in read_all(folder / "results") for r in f.records}
+    return plan, Store(folder / "cache"), records
+
+
+@pytest.fixture
+def job(made):
+    """Config and inputs of one score job."""
+    plan, store, _ = made
+
+    def find(entry, seed=0):
+        planned = next(c for c in plan.cells if (c.cell.entry, c.cell.seed) == (entry, seed))
+        found = plan.jobs[planned.chain[Kind.SCORE]]
+        return found.config, {role: store.open(key) for role, key in found.inputs.items()}
+
+    return find
+
+
+def test_every_entry_is_measured_or_says_why_not(made):
+    _, _, records = made
+    status = {cell: record.status for cell, record in records.items()}
+    assert {cell for cell, found in status.items() if found == "not_applicable"} == {
+        ("rankfeat", seed) for seed in (0, 1, 2)
+    }
+    assert "failed" not in status.values()
+    assert "one position" in records["rankfeat", 0].reason
+
+
+def test_an_ensemble_takes_disjoint_groups_of_seeds(made, job):
+    """Three seeds and two members: one ensemble, and a seed that is left over."""
+    _, _, records = made
+    assert [seed for entry, seed in records if entry == "ensemble"] == [0]
+    assert records["ensemble", 0].networks == 2
+    assert records["ensemble", 0].hp_mode == "declared"
+    config, inputs = job("ensemble")
+    members = [load_file(inputs[f"{i}.base.noise"].folder / "features.safetensors") for i in (0, 1)]
+    by_hand = (
+        torch.stack([m["noise.logits"].double().softmax(dim=1) for m in members]).mean(dim=0).amax(dim=1)
+    )
+    scores, _ = Scoring(config, inputs).run()
+    torch.testing.assert_close(scores["noise"], by_hand)
+    assert not torch.equal(members[0]["noise.logits"], members[1]["noise.logits"])
+
+
+def test_the_tuned_point_is_the_best_on_the_validation_sets(made, job):
+    _, _, records = made
+    for entry, points in (("odin_tuned", 6), ("react_tuned", 3)):
+        for seed in (0, 1, 2):
+            record = records[entry, seed]
+            assert record.hp_mode == "proxy_ood"
+            assert len(record.tuning) == points
+            best = max(point.auroc for point in record.tuning)
+            first = next(p for p in record.tuning if p.auroc == best)
+            assert record.hyperparameters == first.hyperparameters
+
+
+def test_the_validation_auroc_is_the_mean_over_the_sets(made, job):
+    _, _, records = made
+    config, inputs = job("react_tuned")
+    found = records["react_tuned", 0].tuning[1]
+    assert found.hyperparameters["percentile"] == 40.0
+    point = Scoring({**config, "points": [found.hyperparameters]}, inputs)
+    fitted = point._fit(scoring.detector("react", **found.hyperparameters))
+    inside, *outside = (point._scores([fitted], part)[0] for part in ("val", "strokes_val", "leaves_val"))
+    aurocs = [roc_auc_score([1] * len(inside) + [0] * len(o), torch.cat([inside, o])) for o in outside]
+    assert found.auroc == pytest.approx(np.mean(aurocs), abs=1e-9)
+
+
+def test_a_tuned_cell_scores_as_its_point_alone_would(job, made):
+    _, _, records = made
+    config, inputs = job("odin_tuned")
+    chosen = records["odin_tuned", 0].hyperparameters
+    alone, about = Scoring({**config, "points": [chosen]}, inputs).run()
+    tuned, _ = Scoring(config, inputs).run()
+    assert about == {"hyperparameters": chosen}
+    assert alone.keys() == tuned.keys()
+    assert all(torch.equal(alone[part], tuned[part]) for part in alone)
+
+
+def test_the_first_of_equal_points_is_taken(job):
+    config, inputs = job("react_tuned")
+    points = [{**config["points"][0], "percentile": p} for p in (100.0, 100, 99.999999)]
+    _, about = Scoring({**config, "points": points}, inputs).run()
+    assert about["tuning"][0]["auroc"] == about["tuning"][1]["auroc"]
+    assert about["hyperparameters"]["percentile"] == 100.0
+
+
+def test_points_that_differ_in_the_step_alone_share_the_gradient(job, monkeypatch):
+    config, inputs = job("odin_tuned")
+    calls = []
+    direction = ODIN.direction
+
+    def counted(self, network, images):
+        calls.append(self.temperature)
+        return direction(self, network, images)
+
+    monkeypatch.setattr(ODIN, "direction", counted)
+    scorer = Scoring(config, inputs)
+    fitted = [scorer._fit(scoring.detector("odin", **point)) for point in config["points"]]
+    scorer._scores(fitted, "val")
+    assert sorted(calls) == [1.0, 1000.0]  # one batch, two temperatures; epsilon 0 needs none
+
+
+def test_test_sets_are_not_seen_by_tuning_nor_validation_sets_measured(made, job):
+    config, inputs = job("react_tuned")
+    scores, _ = Scoring(config, inputs).run()
+    assert scores.keys() == {"test", "threes", "noise", "test.correct"}
+    config, inputs = job("energy")
+    assert not [role for role in inputs if role.endswith("_val")]
+
+
+def test_scores_do_not_depend_on_how_many_rows_are_read_at_a_time(job, monkeypatch):
+    config, inputs = job("gram")
+    whole, _ = Scoring(config, inputs).run()
+    monkeypatch.setattr(scoring, "ROWS", 7)
+    parts, _ = Scoring(config, inputs).run()
+    assert all(torch.allclose(whole[part], parts[part], rtol=1e-9) for part in whole)
+
+
+def test_a_fit_limit_draws_evenly_by_class():
+    labels = torch.arange(90) % 3
+    labels[:30] = 0
+    rows = scoring._evenly(labels, 30, torch.Generator().manual_seed(0))
+    assert torch.bincount(labels[rows]).tolist() == [10, 10, 10]
+    assert rows.tolist() == sorted(set(rows.tolist()))
+    other = scoring._evenly(labels, 30, torch.Generator().manual_seed(1))
+    assert not torch.equal(rows, other)
+    assert len(scoring._evenly(labels, 200, torch.Generator())) == 90
+
+
+def test_a_tuned_entry_needs_validation_sets(tmp_path):
+    text = LEADERBOARD.replace("    validation:\n", "    outliers:\n")
+    path = tmp_path / "leaderboard.yaml"
+    path.write_text(text)
+    with pytest.raises(Exception, match=r"entries.odin_tuned.tune: the track 'small' has no `validation`"):
+        make_plan(load_spec(path), Selection())
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("{epsilon: [0.1, -1.0]}", "odin: epsilon: expected a finite number of at least 0, got -1.0"),
+        ("{epsilom: [0.1]}", "odin: no hyper-parameter 'epsilom'"),
+    ],
+)
+def test_a_grid_with_a_mistake_is_refused_with_its_place(tmp_path, grid, message):
+    old = "{epsilon: [0.0014, 0.0, 0.05], temperature: [1000.0, 1.0]}"
+    path = tmp_path / "leaderboard.yaml"
+    path.write_text(LEADERBOARD.replace(old, grid))
+    with pytest.raises(Exception, match=r"entries\.odin_tuned\.tune: ") as caught:
+        make_plan(load_spec(path), Selection())
+    assert message in str(caught.value)
+
+
+def test_validation_sets_share_no_source_with_a_test_set(tmp_path):
+    path = tmp_path / "leaderboard.yaml"
+    path.write_text(
+        LEADERBOARD.replace("leaves_val: {dataset: dead_leaves", "leaves_val: {dataset: uniform_noise")
+    )
+    with pytest.raises(Exception, match=r"validation\.leaves_val.dataset: .*'uniform_noise' is one"):
+        load_spec(path)
+
+
+def test_a_record_tells_what_was_tried(made):
+    _, _, records = made
+    text = json.loads(records["react_tuned", 0].model_dump_json())
+    assert [point["hyperparameters"]["percentile"] for point in text["tuning"]] == [90.0, 40.0, 99.0]
+    assert records["energy", 0].tuning is None

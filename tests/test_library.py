@@ -1,0 +1,86 @@
+"""Use as a library, as the README has it: arrays of any model in, scores and metrics out."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.neural_network import MLPClassifier
+
+from methods.base import Detector, GradientDetector, NotApplicable, Signal
+from oodbench import Features, Head, detection_metrics, detector, detectors
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def outputs():
+    """Outputs of a scikit-learn network, in NumPy: digits 0 to 5 in distribution, 6 to 9 out of it."""
+    images, labels = load_digits(return_X_y=True)
+    images = images / 16
+    inside = labels < 6
+    model = MLPClassifier((64, 24), max_iter=60, random_state=0, tol=0.01, n_iter_no_change=3)
+    x, y = images[inside], labels[inside]
+    model.fit(x[:600], y[:600])
+
+    def forward(x):
+        for weight, bias in zip(model.coefs_[:-1], model.intercepts_[:-1], strict=True):
+            x = np.maximum(x @ weight + bias, 0)
+        return x @ model.coefs_[-1] + model.intercepts_[-1], x
+
+    parts = {"train": x[:600], "val": x[600:750], "id": x[750:], "ood": images[~inside]}
+    found = {}
+    for name, part in parts.items():
+        found[f"{name}_logits"], found[f"{name}_features"] = forward(part)
+    found |= {"train_labels": y[:600], "val_labels": y[600:750]}
+    return found | {"weight": model.coefs_[-1].T, "bias": model.intercepts_[-1]}
+
+
+@pytest.mark.skipif(not README.is_file(), reason=f"no checkout: {README} is not there")
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_the_readmes_example_runs_as_it_stands(outputs, kind, capsys):
+    section = README.read_text().partition("## As a library")[2]
+    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    names = outputs if kind == "numpy" else {n: torch.as_tensor(a) for n, a in outputs.items()}
+    exec(code, dict(names))
+    assert float(capsys.readouterr().out) > 0.8
+
+
+def features(outputs, part):
+    return Features(outputs[f"{part}_logits"], outputs[f"{part}_features"], outputs.get(f"{part}_labels"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        n
+        for n, c in detectors().items()
+        if issubclass(c, Detector) and not c.needs & {Signal.MAPS, Signal.GRAM}
+    ],
+)
+def test_every_detector_of_the_last_layer_takes_plain_arrays(outputs, name):
+    head = Head(outputs["weight"], outputs["bias"])
+    rng = torch.Generator().manual_seed(0)
+    needs = detectors()[name].needs
+    if needs & {Signal.STAGES, Signal.GRAM, Signal.RANK_ONE, Signal.LOG_VARIANCES}:
+        with pytest.raises(NotApplicable, match="not collected"):
+            detector(name).fit(features(outputs, "train"), features(outputs, "val"), head, rng)
+        return
+    fitted = detector(name).fit(features(outputs, "train"), features(outputs, "val"), head, rng)
+    scores = [fitted.score(features(outputs, part)) for part in ("id", "ood")]
+    metrics = detection_metrics(*scores)
+    assert metrics.n_in == len(outputs["id_logits"])
+
+
+def test_a_gradient_detector_takes_any_model_that_gives_logits():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 5)).eval()
+    images = torch.rand(4, 3, 8, 8)
+    odin = detector("odin", epsilon=0.01)
+    assert isinstance(odin, GradientDetector)
+    stepped = odin.score_images(lambda x: Features(model(x)), images)
+    plain = odin.score(Features(model(images).detach()))
+    assert stepped.shape == (4,)
+    assert (stepped > plain).all()  # the step is towards a surer prediction
