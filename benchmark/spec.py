@@ -31,6 +31,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
 from benchmark.errors import SpecError
+from benchmark.references import dangling
 from methods.names import did_you_mean
 
 # Image sets share the names of tensors with these, as in "test.logits" and "shift.contrast.5".
@@ -150,6 +151,7 @@ class Track(_Model):
     inits: Distinct[Name]
     seeds: Distinct[Seed]
     entries: Distinct[Name]
+    drawn: Distinct[Name] | None = Field(None, description="entries that the plots show; all if absent")
 
 
 class Backbone(_Model):
@@ -283,7 +285,7 @@ def load_spec(path: Path) -> Spec:
     except ValidationError as error:
         details = "\n".join(_describe(path, tree, item) for item in error.errors())
         raise SpecError(details) from error
-    _refuse(path, tree, _dangling(spec))
+    _refuse(path, tree, dangling(spec))
     spec._origin = path, tree
     return spec
 
@@ -365,55 +367,3 @@ def _at(path: Path, tree: CommentedMap, loc: tuple[Any, ...]) -> str:
     if loc and (not keys or keys[-1] != str(loc[-1])) and isinstance(loc[-1], str):
         keys.append(loc[-1])
     return f"{path}:{line}: {'.'.join(keys)}" if keys else f"{path}:{line}"
-
-
-def _dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """Names that nothing defines, and names and sources that must differ and do not."""
-    defined = {
-        "backbones": list(spec.backbones),
-        "inits": list(spec.inits),
-        "entries": list(spec.entries),
-    }
-    for name, track in spec.tracks.items():
-        for kind, known in defined.items():
-            for i, item in enumerate(getattr(track, kind)):
-                if item not in known:
-                    yield ("tracks", name, kind, i), f"unknown name {item!r}; {did_you_mean(item, known)}"
-        groups: dict[str, str] = {}
-        for group in ("near", "far", "outliers", "validation"):
-            for item in getattr(track, group):
-                if item in groups:
-                    problem = f"the name {item!r} is used in {groups[item]!r} already; expected another"
-                    yield ("tracks", name, group, item), problem
-                groups[item] = group
-        for group in ("near", "far"):
-            for item, source in getattr(track, group).items():
-                if source.dataset == track.id.dataset and _overlap(source.classes, track.id.classes):
-                    problem = "an OOD set must have no class of the ID set; expected other classes"
-                    yield ("tracks", name, group, item), problem
-        tested = {source.dataset for sets in (track.near, track.far) for source in sets.values()}
-        for group in ("outliers", "validation"):
-            for item, source in getattr(track, group).items():
-                if source.dataset in {*tested, track.id.dataset}:
-                    yield (
-                        ("tracks", name, group, item, "dataset"),
-                        f"{group} must come from a source that no test set uses; {source.dataset!r} is one",
-                    )
-    for name, board in spec.boards.items():
-        if board.track not in spec.tracks:
-            yield (
-                ("boards", name, "track"),
-                f"unknown track {board.track!r}; {did_you_mean(board.track, list(spec.tracks))}",
-            )
-            continue
-        for kind in defined:
-            for i, item in enumerate(getattr(board, kind) or []):
-                known = getattr(spec.tracks[board.track], kind)
-                if item not in known:
-                    problem = f"{item!r} is not on track {board.track!r}; {did_you_mean(item, known)}"
-                    yield ("boards", name, kind, i), problem
-
-
-def _overlap(some: list[int] | None, others: list[int] | None) -> bool:
-    """Whether two choices of classes share one; None chooses all."""
-    return some is None or others is None or not set(some).isdisjoint(others)

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -141,10 +141,13 @@ def escape_markdown(value: object) -> Markup:
 
 
 def _section(name: str, spec: Spec, selection: Selection) -> Section:
-    drawn = (
-        (track.title, tuple(SECTIONS[name](key, track, selection))) for key, track in spec.tracks.items()
-    )
-    return Section(name, tuple((title, plots) for title, plots in drawn if plots))
+    found = []
+    for key, track in spec.tracks.items():
+        shown = track.model_copy(update={"entries": track.drawn or track.entries})
+        measured = {c: m for c, m in selection.measured.items() if c.track != key or c.entry in shown.entries}
+        plots = SECTIONS[name](key, shown, replace(selection, measured=measured))
+        found.append((track.title, tuple(plots)))
+    return Section(name, tuple((title, plots) for title, plots in found if plots))
 
 
 def _html() -> Environment:

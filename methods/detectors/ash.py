@@ -92,7 +92,8 @@ class ASH(Detector):
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
         h = features.penultimate.double()
-        largest = torch.sort(h, dim=1, descending=True, stable=True).indices[:, : self.kept]  # (N, k)
+        order = torch.sort(features.penultimate, dim=1, descending=True, stable=True).indices
+        largest = order[:, : self.kept]  # (N, k)
         shaped = torch.zeros_like(h).scatter(1, largest, self._shape(h, h.gather(1, largest)))
         return torch.logsumexp(shaped @ self.weight.T + self.bias, dim=1)
 

@@ -38,8 +38,7 @@ class NCI(Detector):
 
     Deviations from the paper: it chooses α with validation outliers; here it is the default of the authors'
     release, the least of its grid 1e-4, 1e-3, 1e-2, 0.1, and no data is used. Where references disagree: one
-    library takes α = 0 and adds the length to its outlier score with the sign turned. Signed features need
-    nothing special.
+    library takes α = 0. Signed features need nothing special.
     """
 
     alpha: float = 1e-4

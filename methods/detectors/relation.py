@@ -74,20 +74,25 @@ class Relation(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D) of images with logits (N, K): (N,) float64."""
-        h, p = _normalise(features), _probabilities(features)
+        # Sums of many relations: the type of the features is exact enough for each of them.
+        kind = torch.promote_types(features.penultimate.dtype, torch.float32)
+        h, p = _normalise(features).to(kind), _probabilities(features).to(kind)
         surest = p.max(dim=1)
         order = torch.argsort(surest.indices + surest.values / 2)  # by prediction, then by how sure it is
-        scores = h.new_empty(len(h))
+        scores = torch.empty(len(h), dtype=torch.float64)
         for rows in torch.split(order, ROWS):
             scores[rows] = self._relations(h[rows], p[rows])
         return scores
 
     def _relations(self, h: Tensor, p: Tensor) -> Tensor:
-        agreement = p @ self.probabilities.T  # (n, M)
+        agreement = p @ self.probabilities.to(p.dtype).T  # (n, M)
         # A cosine is at most 1, but for rounding.
-        columns = (agreement > self.threshold * (1 - 1e-9)).any(dim=0).nonzero()[:, 0]
-        related = (h @ self.bank[columns].T).clamp_min_(0) * agreement[:, columns]
-        return torch.where(related > self.threshold, related**self.power, 0.0).sum(dim=1)
+        columns = (agreement > self.threshold * (1 - 1e-5)).any(dim=0).nonzero()[:, 0]
+        related = (h @ self.bank[columns].to(h.dtype).T).clamp_min_(0).mul_(agreement[:, columns])
+        related.masked_fill_(related <= self.threshold, 0.0)
+        if self.power != 1:
+            related.pow_(self.power)
+        return related.sum(dim=1, dtype=torch.float64)
 
 
 def _normalise(features: Features) -> Tensor:

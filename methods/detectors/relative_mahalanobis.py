@@ -36,9 +36,10 @@ class RelativeMahalanobis(Detector):
     Shapes: features (N, D), labels (N,) → scores (N,); K class means. Cost: fit O(ND² + D³), score O(NKD).
     No hyper-parameters.
 
-    Deviations from the paper: none. Where references disagree: one library leaves the 1/N out of
-    :math:`\Sigma_0`, so that the background is N times too weak and the score is `mahalanobis` again; here
-    both covariances have it. Each pseudo-inverse leaves out eigenvalues below 1e-10 of the largest.
+    Deviations from the paper: none. Where references disagree: a library that leaves the 1/N out of
+    :math:`\Sigma_0` alone has a background N times too weak, and its score is `mahalanobis` again;
+    pytorch-ood 0.4 leaves it out of both covariances (same ranking); here both have it. Each pseudo-inverse
+    leaves out eigenvalues below 1e-10 of the largest.
     """
 
     classwise: Gaussian = fitted()  # its distance is d_c², but for what cancels

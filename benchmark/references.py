@@ -1,0 +1,67 @@
+"""What one part of a leaderboard file says of another: names that must exist, sources that must differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from methods.names import did_you_mean
+
+if TYPE_CHECKING:
+    from benchmark.spec import Spec
+
+
+def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Names that nothing defines, and names and sources that must differ and do not."""
+    defined = {
+        "backbones": list(spec.backbones),
+        "inits": list(spec.inits),
+        "entries": list(spec.entries),
+    }
+    for name, track in spec.tracks.items():
+        for kind, known in defined.items():
+            for i, item in enumerate(getattr(track, kind)):
+                if item not in known:
+                    yield ("tracks", name, kind, i), f"unknown name {item!r}; {did_you_mean(item, known)}"
+        for i, item in enumerate(track.drawn or []):
+            if item not in track.entries:
+                hint = did_you_mean(item, track.entries)
+                yield ("tracks", name, "drawn", i), f"{item!r} is none of the track's entries; {hint}"
+        groups: dict[str, str] = {}
+        for group in ("near", "far", "outliers", "validation"):
+            for item in getattr(track, group):
+                if item in groups:
+                    problem = f"the name {item!r} is used in {groups[item]!r} already; expected another"
+                    yield ("tracks", name, group, item), problem
+                groups[item] = group
+        for group in ("near", "far"):
+            for item, source in getattr(track, group).items():
+                if source.dataset == track.id.dataset and _overlap(source.classes, track.id.classes):
+                    problem = "an OOD set must have no class of the ID set; expected other classes"
+                    yield ("tracks", name, group, item), problem
+        tested = {source.dataset for sets in (track.near, track.far) for source in sets.values()}
+        for group in ("outliers", "validation"):
+            for item, source in getattr(track, group).items():
+                if source.dataset in {*tested, track.id.dataset}:
+                    yield (
+                        ("tracks", name, group, item, "dataset"),
+                        f"{group} must come from a source that no test set uses; {source.dataset!r} is one",
+                    )
+    for name, board in spec.boards.items():
+        if board.track not in spec.tracks:
+            yield (
+                ("boards", name, "track"),
+                f"unknown track {board.track!r}; {did_you_mean(board.track, list(spec.tracks))}",
+            )
+            continue
+        for kind in defined:
+            for i, item in enumerate(getattr(board, kind) or []):
+                known = getattr(spec.tracks[board.track], kind)
+                if item not in known:
+                    problem = f"{item!r} is not on track {board.track!r}; {did_you_mean(item, known)}"
+                    yield ("boards", name, kind, i), problem
+
+
+def _overlap(some: list[int] | None, others: list[int] | None) -> bool:
+    """Whether two choices of classes share one; None chooses all."""
+    return some is None or others is None or not set(some).isdisjoint(others)
