@@ -219,3 +219,12 @@ def test_pixels_are_shares_of_255():
 def test_timm_knows_the_classifier_of_every_architecture_used_here():
     for architecture in ARCHITECTURES:
         assert timm.models.get_pretrained_cfg(architecture).classifier
+
+
+def test_the_classifier_is_loaded_too_if_it_is_asked_for():
+    source, network = (create_network("test_resnet", CLASSES, SIZE) for _ in range(2))
+    load_weights(network, source.weights(), source="elsewhere", with_classifier=True)
+    assert all(torch.equal(value, source.weights()[name]) for name, value in network.weights().items())
+    other = create_network("test_resnet", CLASSES + 1, SIZE)
+    with pytest.raises(DataError, match=r"2 of .* parameters missing or misshapen, first fc\.weight"):
+        load_weights(other, source.weights(), source="elsewhere", with_classifier=True)

@@ -25,7 +25,7 @@ SIZE = 32
 SHA = "0123456789abcdef0123456789abcdef01234567"
 RECIPE = {
     "epochs": 2, "batch_size": 16, "optimizer": "adamw", "lr": 0.003, "weight_decay": 0.01,
-    "scheduler": "cosine", "warmup_epochs": 1,
+    "scheduler": "cosine", "warmup_epochs": 1, "augment": "none",
 }  # fmt: skip
 SEEDS = {"images": 1, "weights": 2, "order": 3}
 FEW = FractalConfig(5, 12, 64, 500, 0.1, 64, 2_000, padding=4)

@@ -8,14 +8,14 @@ from torch import nn
 
 import benchmark.backbones.train as training
 from benchmark.backbones.network import Network, create_network
-from benchmark.backbones.train import LabelledImages, TrainingDiverged, train, validate
+from benchmark.backbones.train import LabelledImages, TrainingDiverged, augmented, train, validate
 from benchmark.engines.worker import single_threaded
 from methods.objectives.cross_entropy import CrossEntropy
 
 SIZE = 16
 RECIPE = {
     "epochs": 4, "batch_size": 8, "optimizer": "adamw", "lr": 0.01, "weight_decay": 0.01,
-    "scheduler": "cosine", "warmup_epochs": 1,
+    "scheduler": "cosine", "warmup_epochs": 1, "augment": "none",
 }  # fmt: skip
 
 
@@ -247,3 +247,47 @@ def test_weights_that_the_last_step_ruined_are_not_kept(data, val):
 
 def test_the_network_of_the_test_is_one_of_the_harness(first):
     assert isinstance(first[0], Network)
+
+
+def squares(count, size=16):
+    """Images that tell their places apart: red counts columns, green rows; blue is the image's own."""
+    across = torch.arange(1, size + 1, dtype=torch.uint8)
+    images = torch.empty(count, 3, size, size, dtype=torch.uint8)
+    images[:, 0], images[:, 1] = across, across[:, None]
+    images[:, 2] = torch.arange(1, count + 1, dtype=torch.uint8)[:, None, None]
+    return images
+
+
+def test_flips_and_crops_move_each_image_as_a_whole():
+    images = squares(200)
+    moved = augmented(images, "flip_crop", torch.Generator().manual_seed(0))
+    assert (moved.shape, moved.dtype) == (images.shape, images.dtype)
+    seen = set()
+    for i, image in enumerate(moved):
+        inside = image[2] == i + 1  # black came in elsewhere
+        assert set(image[2].unique().tolist()) <= {0, i + 1}
+        columns, rows = image[0][inside].reshape(-1), image[1][inside].reshape(-1)
+        y, x = inside.nonzero().T
+        down = (rows - y - 1).unique()
+        right, mirrored = (columns - x - 1).unique(), (columns + x - 16).unique()
+        assert len(down) == 1
+        assert 1 in (len(right), len(mirrored))
+        seen.add((int(down), len(mirrored) == 1, int(mirrored if len(mirrored) == 1 else right)))
+    assert {abs(d) for d, _, _ in seen} == {0, 1, 2}  # up to an eighth of 16
+    assert {abs(r) for _, _, r in seen} == {0, 1, 2}
+    assert {m for _, m, _ in seen} == {True, False}
+
+
+def test_augmentation_follows_its_seed_and_none_changes_nothing():
+    images = squares(20)
+    one, again, other = (augmented(images, "flip_crop", torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert augmented(images, "none", torch.Generator()) is images
+
+
+def test_training_takes_augmented_images(data, val, first):
+    network, _ = trained(data, val, augment="flip_crop")
+    assert not same(first[0], network)
+    again, _ = trained(data, val, augment="flip_crop")
+    assert same(network, again)
