@@ -293,7 +293,7 @@ def test_planning_computes_nothing(command, name):
     code, out, _ = command(*name)
     assert code == 0
     assert "4 cells on small" in out
-    assert re.search(r"│ all\s+│\s+18 │\s+0 │\s+18 │", out)
+    assert re.search(r"│ all\s+│\s+24 │\s+0 │\s+24 │", out)
     assert sorted(p.name for p in command.folder.iterdir()) == ["leaderboard.yaml"]
 
 
@@ -312,8 +312,8 @@ def test_a_run_measures_writes_and_reports(ran):
     assert {r.status for file in read_all(folder / "results") for r in file.records} == {"measured"}
     assert "<title>" in (folder / "site" / "index.html").read_text()
     assert "Leaderboard: site/index.html" in out
-    assert "18 jobs, 1 at a time" in err
-    assert re.search(r"18 jobs done in \d+:\d\d", err)
+    assert "24 jobs, 1 at a time" in err
+    assert re.search(r"24 jobs done in \d+:\d\d", err)
 
 
 def test_the_summary_cuts_no_name_off(ran):
@@ -339,7 +339,7 @@ def test_a_second_run_computes_nothing_and_changes_no_record(ran, command):
     assert (code, err) == (0, "")
     assert {p: p.read_bytes() for p in folder.glob("results/*/*")} == before
     _, out, _ = command("plan")
-    assert re.search(r"│ all\s+│\s+18 │\s+18 │\s+0 │", out)
+    assert re.search(r"│ all\s+│\s+24 │\s+24 │\s+0 │", out)
 
 
 def test_report_without_records_makes_a_page_that_says_so(command):
@@ -371,11 +371,11 @@ def test_a_folder_that_cannot_be_made_is_named(command, option):
 def test_the_cache_is_described_and_cleared(command, ran):
     copy = command.folder / "cache"
     shutil.copytree(ran.folder / "cache", copy)
-    assert command("cache")[1].startswith(f"{copy}: 18 artifacts, ")
+    assert command("cache")[1].startswith(f"{copy}: 24 artifacts, ")
     code, out, _ = command("cache", "--clear")
     assert (code, out) == (0, f"{copy}: 0 artifacts, 0 MB\n")
     assert not list(copy.glob("objects/*"))
-    assert command("plan")[1].count("18") == 2  # needed and to run
+    assert command("plan")[1].count("24") == 2  # needed and to run
 
 
 def test_a_cache_that_is_not_there_is_empty_and_not_made(command):
@@ -405,12 +405,12 @@ def test_a_terminal_shows_the_run_as_it_goes_and_is_left_clean(tmp_path):
     os.close(ours)
     assert running.wait(timeout=10) == 0
     text = re.sub(r"\x1b\[[\d;]*m", "", seen.decode())  # without colours
-    assert "of 11 jobs, about" in text
+    assert "of 14 jobs, about" in text
     assert re.search(
         r"  small(: images of \w+|: shifted test images| tiny scratch seed 0: \w+.*)  \d:\d\d", text
     )
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") >= 1  # the cursor is hidden, and shown again
-    assert text.rindex("11 jobs done in") > text.rindex("of 11 jobs, about")
+    assert text.rindex("14 jobs done in") > text.rindex("of 14 jobs, about")
     assert text.rstrip().endswith("Leaderboard: site/index.html")
     assert "Traceback" not in text
 
