@@ -8,7 +8,7 @@ from scipy import stats
 from benchmark.errors import DataError
 from benchmark.results import RecordFile
 from reports.selection import coverage, select, unmeasured_groups
-from reports.tables import Row, Table, board_table
+from reports.tables import Row, Table, board_table, board_tables
 
 AUROC = {"metric": "near.auroc", "title": "Near AUROC", "better": "higher"}
 FPR = {"metric": "near.fpr95", "title": "Near FPR@95", "better": "lower"}
@@ -255,3 +255,66 @@ def test_the_order_of_the_records_does_not_matter():
     ]
     tables = [board_table("detection", spec, select(spec, files)) for files in (results, shuffled)]
     assert tables[0] == tables[1]
+
+
+def tuned_board(**tuning):
+    """Entries `msp`, published, and `knn`, tuned; `tuning` changes the records of `knn`."""
+    board = synthetic.board(rows=["entry"], columns=[AUROC, FPR], inits=["scratch"], backbones=["cnn"])
+    spec = synthetic.make_spec(["msp", "knn"], backbones=["cnn"], boards={"b": board})
+    entries = {**spec.entries, "knn": spec.entries["knn"].model_copy(update={"tune": {"k": [1, 5]}})}
+    spec = spec.model_copy(update={"entries": entries})
+
+    def records(value, **changes):
+        made = [synthetic.make_record("cnn", "scratch", s, measurement(value + s / 100)) for s in range(4)]
+        return [record.model_copy(update=changes) for record in made]
+
+    files = [
+        synthetic.make_file("msp", records(0.7)),
+        synthetic.make_file("knn", records(0.9, **{"hp_mode": "proxy_ood", **tuning})),
+    ]
+    return spec, select(spec, files)
+
+
+def test_tuned_entries_have_a_ranking_of_their_own():
+    spec, selection = tuned_board()
+    published, tuned = board_tables("b", spec, selection)
+    assert [r.labels for r in published.rows] == [("msp",)]
+    assert [r.labels for r in tuned.rows] == [("knn",)]
+    assert (published.tuned, tuned.tuned) == (False, True)
+    assert [t.rows[0].rank for t in (published, tuned)] == [1, 1]  # .9 does not push .7 to rank 2
+    assert tuned.title == f"{published.title}: tuned"
+
+
+def test_a_board_without_tuned_entries_is_one_table():
+    spec = synthetic.make_spec(boards={"b": synthetic.board()})
+    assert [table.tuned for table in board_tables("b", spec, select(spec, []))] == [False]
+
+
+def test_a_record_of_another_protocol_does_not_count():
+    _, selection = tuned_board(hp_mode="published")
+    assert {cell.entry for cell in selection.measured} == {"msp"}
+    assert "measured by another protocol" in selection.notes[0]
+
+
+def test_ensembles_are_shown_and_not_ranked_with_single_networks():
+    spec = synthetic.make_spec(
+        ["msp", "knn"],
+        backbones=["cnn"],
+        boards={"b": synthetic.board(rows=["entry"], columns=[AUROC], inits=["scratch"])},
+    )
+    values = [0.70, 0.71, 0.69, 0.70]
+    singles = [synthetic.make_record("cnn", "scratch", s, measurement(v)) for s, v in enumerate(values)]
+    pairs = [
+        synthetic.make_record("cnn", "scratch", s, measurement(0.8)).model_copy(update={"networks": 2})
+        for s in (0, 2)
+    ]
+    files = [synthetic.make_file("msp", singles), synthetic.make_file("knn", pairs)]
+    selection = select(spec, files)
+    table = board_table("b", spec, selection)
+    ensemble = row(table, "knn")
+    assert ensemble.rank is None
+    assert ensemble.note == "ensembles of 2 networks, not paired with single ones and not ranked"
+    assert row(table, "msp").rank == 1  # over all four of its seeds
+    assert not [note for note in table.notes if "Ranks use the seeds" in note]
+    (counts,) = coverage(spec, selection)
+    assert counts.planned == 2 * (8 + 4)  # two inits; eight single networks, four pairs
