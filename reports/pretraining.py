@@ -104,6 +104,8 @@ def compare_inits(spec: Spec, selection: Selection) -> list[Comparison]:
         by_entry: dict[tuple[str, str, str], dict[int, Measured]] = {}
         by_network: dict[tuple[str, str, str], dict[int, Measured]] = {}
         for cell, found in cells.items():
+            if found.record.networks > 1:
+                continue  # an ensemble takes the seeds of several networks: it pairs with none of them
             by_entry.setdefault((cell.init, cell.backbone, cell.entry), {})[cell.seed] = found
             network = cell.init, cell.backbone, found.file.objective
             by_network.setdefault(network, {}).setdefault(cell.seed, found)  # its entries all say the same

@@ -132,3 +132,16 @@ def test_more_than_16_seeds_give_a_reproducible_p():
     first, second = (compare_inits(spec, selection)[0].detection[0].gain for _ in range(2))
     assert first == second
     assert first.n == 20
+
+
+def test_an_ensemble_is_paired_with_nothing():
+    spec = synthetic.make_spec(["msp", "knn"])
+    files = synthetic.make_results(spec)
+    ensembles = [
+        file.model_copy(update={"records": [r.model_copy(update={"networks": 2}) for r in file.records]})
+        if file.entry == "knn"
+        else file
+        for file in files
+    ]
+    (comparison,) = compare_inits(spec, select(spec, ensembles))
+    assert {contrast.subject for contrast in comparison.detection} == {"msp"}
