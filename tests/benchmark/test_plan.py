@@ -56,18 +56,19 @@ def by_kind(plan):
 
 @pytest.mark.skipif(not SHIPPED.is_file(), reason=f"no checkout: {SHIPPED} is not there")
 def test_the_jobs_of_the_shipped_leaderboard():
-    """2 backbones × 2 inits × 8 seeds are 32 networks; 8 detectors on each."""
+    """2 backbones × 2 inits × 8 seeds are 32 networks; 47 detectors on each, and 2 × 2 × 2 ensembles of 3."""
     plan = plan_of(SHIPPED, tracks=("digits",))
-    assert len(plan.cells) == 32 * 8
+    assert len(plan.cells) == 32 * 47 + 8
     assert by_kind(plan) == {
-        Kind.DATA: 6,  # ID, one near and four far sets
+        Kind.DATA: 8,  # ID, one near, four far and two validation sets
         Kind.SHIFT: 1,
         Kind.PRETRAIN: 2,  # fractaldb for each backbone
         Kind.TRAIN: 32,
-        Kind.EXTRACT: 32 * 7,  # ID, shifted, one near and four far sets
+        Kind.EXTRACT: 32
+        * (9 + 7),  # ID, shifted, near, far, validation; Gram statistics of all but validation
         Kind.CLASSIFY: 32,
-        Kind.SCORE: 256,
-        Kind.MEASURE: 256,
+        Kind.SCORE: 32 * 47 + 8,
+        Kind.MEASURE: 32 * 47 + 8,
     }
 
 

@@ -79,8 +79,9 @@ def test_a_place_is_named_by_key_where_no_file_was_read(small):
             (
                 "unknown key", "image_size: 16", "image_size: 16\n    imagesize: 3", 6,
                 "tracks.small.imagesize",
-                "unknown key 'imagesize'; did you mean 'image_size'? there are: title, image_size, id, "
-                "split, near, far, outliers, shifts, training, backbones, inits, seeds, entries",
+                "unknown key 'imagesize'; did you mean 'image_size'? there are: title, image_size, "
+                "crop, id, id_test, split, near, far, outliers, validation, shifts, training, pretraining, "
+                "backbones, inits, seeds, entries, drawn",
             ),
             (
                 "unknown top key", "boards:", "bords:", 25, "bords",
