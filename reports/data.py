@@ -33,7 +33,9 @@ class Part(NamedTuple):
 
 
 def listing(spec: Spec) -> Iterator[Table]:
-    """A table of the image sets of each track, then one of all datasets: what is in the mirror and what not.
+    """Tables of each track's image sets, of all datasets, and of their licences and citations.
+
+    They say what is in the mirror and what is not.
 
     Raises
     ------
@@ -53,6 +55,13 @@ def listing(spec: Spec) -> Iterator[Table]:
         for split in tuple(entry.splits) or (None,):
             _add(table, entry, split, "outliers" if entry.card.outlier_source else "ID, OOD", None)
     table.caption = "by hand: on no Hub repository that we know; oodbench data get NAME tells where from"
+    yield table
+    table = Table(title="Licences and citations", box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for column in ("Dataset", "Licence", "Citation"):
+        table.add_column(column, overflow="fold")
+    for name in dataset_names():
+        card = dataset(name).card
+        table.add_row(name, escape(card.licence), escape(card.citation))
     yield table
 
 

@@ -76,7 +76,7 @@ def rows(tables, width=200):
         said = Said(width)
         said.console.print(table)
         lines = [re.split(r" {2,}", line.strip()) for line in str(said).splitlines()[3:]]
-        found.append([line for line in lines if len(line) > 3])
+        found.append([line for line in lines if len(line) > 2])
     return found
 
 
@@ -85,7 +85,7 @@ def rows(tables, width=200):
 
 def test_a_table_for_each_track_and_one_of_all(spec, insects):
     fill(insects[0], "test")
-    track, everything = rows(data.listing(spec))
+    track, everything, terms = rows(data.listing(spec))
     size = f"{insects[0].path('test').stat().st_size / 1e6:.1f} MB"
     assert track == [
         ["digits", "–", "ID", "1,797", "–", "built in", "CC BY 4.0"],
@@ -99,6 +99,8 @@ def test_a_table_for_each_track_and_one_of_all(spec, insects):
     names = [row[0] for row in everything]
     assert set(catalog.dataset_names()) <= set(names)
     assert names.count("cifar10") == 2
+    assert ["insects", "CC0", "citation"] in terms
+    assert {row[0] for row in terms} == set(catalog.dataset_names())
 
 
 def test_the_tables_fit_a_narrow_terminal(spec):
@@ -107,7 +109,8 @@ def test_the_tables_fit_a_narrow_terminal(spec):
         said.console.print(table)
         lines = str(said).splitlines()
         assert max(map(len, lines)) <= 80
-        assert any("1,797" in line and "built in" in line for line in lines)
+        if table.title != "Licences and citations":
+            assert any("1,797" in line and "built in" in line for line in lines)
 
 
 def test_sources_of_every_role_are_seen():
