@@ -61,7 +61,13 @@ class _Samples:
     labels: tuple[str, ...]
     by_seed: dict[int, list[float]]  # one number a column
     note: str
-    complete: bool  # averaged over all that the board averages over, one network a seed
+    networks: int  # of which each number comes: more than one for ensembles
+    complete: bool  # averaged over all that the board averages over
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the row can be ranked: complete, of single networks, and over several seeds."""
+        return self.complete and self.networks == 1 and len(self.by_seed) > 1
 
 
 def board_tables(name: str, spec: Spec, selection: Selection) -> list[Table]:
@@ -89,7 +95,7 @@ def board_table(name: str, spec: Spec, selection: Selection, *, tuned: bool = Fa
     seeds = tuple(sorted({cell.seed for cell in cells}))
     samples, notes = _samples(name, board, cells)
     rows = [_row(sample, len(board.columns), seeds) for sample in samples]
-    comparable = [i for i, s in enumerate(samples) if s.complete and len(s.by_seed) > 1]
+    comparable = [i for i, sample in enumerate(samples) if sample.comparable]
     common = sorted(set.intersection(*(set(samples[i].by_seed) for i in comparable))) if comparable else []
     ranked_by = next(column for column in board.columns if column.metric == board.rank_by)
     if len(common) > 1:
@@ -164,7 +170,7 @@ def _samples(name: str, board: Board, cells: dict[Cell, Measured]) -> tuple[list
         if networks[labels] > 1:
             note = f"ensembles of {networks[labels]} networks, not paired with single ones and not ranked"
         if by_seed:
-            samples.append(_Samples(labels, by_seed, note, complete=not note))
+            samples.append(_Samples(labels, by_seed, note, networks[labels], complete=not absent))
         else:
             over = ", ".join(" ".join(rest) for rest in sorted(covered))
             notes.append(f"{' · '.join(labels)} is left out: no seed was measured on all of {over}.")
@@ -172,8 +178,7 @@ def _samples(name: str, board: Board, cells: dict[Cell, Measured]) -> tuple[list
 
 
 def _row(sample: _Samples, columns: int, seeds: Sequence[int]) -> Row:
-    single = not sample.note.startswith("ensembles")
-    missing = [str(seed) for seed in seeds if seed not in sample.by_seed and single]
+    missing = [str(seed) for seed in seeds if seed not in sample.by_seed and sample.networks == 1]
     without = f"without seed{'s' if len(missing) > 1 else ''} {', '.join(missing)}" if missing else ""
     series = [[numbers[c] for _, numbers in sorted(sample.by_seed.items())] for c in range(columns)]
     return Row(

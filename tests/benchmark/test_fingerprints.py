@@ -288,10 +288,15 @@ def test_an_edited_training_loop_trains_again(changed):
 
 
 def test_an_edited_metric_measures_again_and_neither_trains_nor_extracts(changed):
-    """It scores again, too: tuned values are chosen by AUROC, and one function scores all entries."""
     labels, every = changed("benchmark/metrics/detection.py")
     assert containing(every, "measure") <= labels
     assert not containing(labels, "train", "features of", "images")
+
+
+@pytest.mark.xfail(strict=True, reason="tuning reads AUROC, and one function scores all entries")
+def test_an_edited_metric_scores_nothing_again(changed):
+    labels, _ = changed("benchmark/metrics/detection.py")
+    assert not containing(labels, "scores")
 
 
 def test_an_edited_dataset_builds_its_images_again(changed):

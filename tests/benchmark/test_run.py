@@ -570,12 +570,21 @@ FAULTS = {
     ),
     "no tensor": (
         {"score": "return None"},
-        "TypeError: expected Tensor as element 0 in argument 0, but got NoneType (scoring.py:146)",
+        "ScoreError: noise: expected scores of shape (12,), got NoneType",
     ),
 }
 
 
-@pytest.mark.parametrize(("fault", "reason"), FAULTS.values(), ids=FAULTS)
+KNOWN = pytest.mark.xfail(strict=True, reason="batches are put together before they are checked: a TypeError")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        pytest.param(*case, id=name, marks=KNOWN if name == "no tensor" else ())
+        for name, case in FAULTS.items()
+    ],
+)
 def test_a_detector_that_fails_is_recorded_so_and_the_others_are_measured(
     features, reference, small, odd, fault, reason
 ):
