@@ -37,7 +37,8 @@ def label_parts(name: str, stored: Artifact, split: Mapping[str, Any] | None) ->
 
 def trained_network(config: Mapping[str, Any], trained: Artifact) -> Network:
     """The network of a train job, in eval mode."""
-    network = create_network(config["architecture"], trained.json("about")["classes"], config["image_size"])
+    classes = trained.json("about")["classes"]
+    network = create_network(config["architecture"], classes, config["image_size"], config["stem"])
     network.model.load_state_dict(trained.tensors("model"))
     return network
 

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     EXTRACT = "extract"
     CLASSIFY = "classify"
     SCORE = "score"
+    TUNE = "tune"
     MEASURE = "measure"
 
 
@@ -34,6 +35,7 @@ _LIBRARIES = {  # whose versions may change the result of a job
     Kind.EXTRACT: ("numpy", "torch", "timm"),
     Kind.CLASSIFY: ("numpy", "scipy"),
     Kind.SCORE: ("numpy", "scipy", "torch", "timm"),
+    Kind.TUNE: ("numpy", "scipy", "torch", "timm"),
     Kind.MEASURE: ("numpy", "scipy"),
 }
 

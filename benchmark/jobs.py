@@ -6,9 +6,12 @@ Imports stay inside the functions: they are what the content keys follow, and th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.artifacts import Artifact, Draft
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Config = Mapping[str, Any]
 Inputs = Mapping[str, Artifact]
@@ -166,21 +169,21 @@ def classify(config: Config, inputs: Inputs, draft: Draft) -> None:
 
 
 def score(config: Config, inputs: Inputs, draft: Draft) -> None:
-    """Fit one detector on the ID training and validation features, and score every test image.
+    """Fit one detector on the ID training and validation features, and score every test image."""
+    from benchmark.scoring import Scoring, score_into
 
-    A detector that the network cannot serve leaves the reason instead of scores.
-    """
-    from benchmark.scoring import Scoring
-    from methods.base import NotApplicable
+    score_into(draft, Scoring(config, inputs))
 
-    scoring = Scoring(config, inputs)
-    try:
-        scores, about = scoring.run()
-    except NotApplicable as error:
-        draft.json("about", {"status": "not_applicable", "reason": str(error)})
-        return
-    draft.tensors("scores", scores)
-    draft.json("about", {"status": "measured", **about})
+
+def tune(config: Config, inputs: Inputs, draft: Draft) -> None:
+    """Like `score`, with the hyper-parameters that tell the validation sets apart best, by AUROC."""
+    from benchmark.metrics.detection import detection_metrics
+    from benchmark.scoring import Scoring, score_into
+
+    def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
+        return detection_metrics(inside, outside).auroc
+
+    score_into(draft, Scoring(config, inputs, auroc))
 
 
 def measure(config: Config, inputs: Inputs, draft: Draft) -> None:

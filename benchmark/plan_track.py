@@ -37,7 +37,8 @@ class PlannedCell:
     entry: Entry
     hyperparameters: dict[str, Any]  # where they are tuned, the first of the grid
     hp_mode: HpMode
-    chain: Mapping[Kind, str]  # keys; EXTRACT is of the ID images; no PRETRAIN where nothing is pre-trained
+    chain: Mapping[Kind, str]  # keys; EXTRACT is of the ID images, SCORE may be a job that tunes; no PRETRAIN
+    # where nothing is pre-trained
     extracts: tuple[str, ...]  # keys of all features that the scores are made of
     data: Mapping[str, str]  # image set → key
     seeds: Mapping[str, int]  # by purpose
@@ -267,7 +268,8 @@ class TrackPlanner:
             inputs["network"] = networks[0].chain[Kind.TRAIN]
             inputs |= {f"images.{item}": self.data[item] for item in self._sets(method)}
         label = f"{_place(cell)}: scores of {cell.entry}"
-        return Job(Kind.SCORE, config, inputs, (method.detector_module,), label)
+        kind = Kind.TUNE if method.tuned else Kind.SCORE
+        return Job(kind, config, inputs, (method.detector_module,), label)
 
     def _pretraining(self, backbone: str, init: str) -> tuple[dict[str, Any], str | None]:
         """Where the first weights come from, and the job that makes them; one checkpoint serves all seeds."""

@@ -6,7 +6,7 @@ itself (an input gradient, or feature maps) gets batches of images. Memory does 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.artifacts import Artifact
+from benchmark.artifacts import Artifact, Draft
 from benchmark.backbones.extract import BATCH, Tap
 from benchmark.backbones.network import to_pixels
 from benchmark.inputs import image_parts, read_features, read_head, trained_network
-from benchmark.metrics.detection import detection_metrics
 from methods.base import (
     AnyDetector,
     EnsembleDetector,
@@ -33,6 +32,19 @@ from methods.registry import detector
 
 ROWS = 4096  # of cached features that are scored at a time
 
+AUROC = Callable[[np.ndarray, np.ndarray], float]  # of ID and OOD scores
+
+
+def score_into(draft: Draft, scoring: Scoring) -> None:
+    """Keep the scores, or the reason why the detector does not apply to the network."""
+    try:
+        scores, about = scoring.run()
+    except NotApplicable as error:
+        draft.json("about", {"status": "not_applicable", "reason": str(error)})
+        return
+    draft.tensors("scores", scores)
+    draft.json("about", {"status": "measured", **about})
+
 
 class Scoring:
     """What one score job is given.
@@ -46,11 +58,16 @@ class Scoring:
     inputs
         ``<i>.<what>.<set>``, the features of network i; ``shift_images``; where the network itself is needed,
         ``network`` and ``images.<set>``.
+    auroc
+        What hyper-parameters are chosen by; None where there is one point.
     """
 
-    def __init__(self, config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], inputs: Mapping[str, Artifact], auroc: AUROC | None = None
+    ) -> None:
         self.config = config
         self.inputs = inputs
+        self.auroc = auroc
         self.stored: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
         for role, artifact in inputs.items():
             member, _, rest = role.partition(".")
@@ -83,9 +100,9 @@ class Scoring:
             raise NotApplicable(self.about["rank_one"])
         about: dict[str, Any] = {}
         scorer = self._fit(points[0])
-        if len(points) > 1:
+        if self.auroc is not None:
             fitted = [scorer, *(self._fit(point) for point in points[1:])]
-            aurocs = self._validate(fitted)
+            aurocs = self._validate(fitted, self.auroc)
             scorer = fitted[int(np.argmax(aurocs))]  # the first of equals: grids list the simplest first
             about["tuning"] = [
                 {"hyperparameters": point.hyperparameters(), "auroc": value}
@@ -106,12 +123,12 @@ class Scoring:
         train, val = (self._features(scorer, part, rng) for part in ("train", "val"))
         return scorer.fit(train, val, head, rng)
 
-    def _validate(self, fitted: list[AnyDetector]) -> list[float]:
+    def _validate(self, fitted: list[AnyDetector], auroc: AUROC) -> list[float]:
         """Mean AUROC of ID validation images against each validation OOD set, for every candidate."""
         inside = self._scores(fitted, "val")
         outside = [self._scores(fitted, name) for name in self.config["validation"]]
         return [
-            float(np.mean([detection_metrics(inside[i].numpy(), s[i].numpy()).auroc for s in outside]))
+            float(np.mean([auroc(inside[i].numpy(), scores[i].numpy()) for scores in outside]))
             for i in range(len(fitted))
         ]
 
@@ -137,15 +154,19 @@ class Scoring:
         length = len(self.stored[0][f"{part}.logits"])
         if self.config["network"] is not None:
             rows = _slices(length, BATCH)
-            batches = [self._of_images(candidates, self.images[part][r]) for r in rows]
+            batches = (self._of_images(candidates, self.images[part][r]) for r in rows)
         else:
             members = [read_features(stored, part) for stored in self.stored]
             rows = _slices(length, ROWS)
-            batches = [[_score(c, [member[r] for member in members]) for c in candidates] for r in rows]
+            batches = ([_score(c, [member[r] for member in members]) for c in candidates] for r in rows)
         try:
-            return [check_scores(torch.cat(found), length) for found in zip(*batches, strict=True)]
+            checked = [
+                [check_scores(scores, len(range(length)[r])) for scores in found]
+                for r, found in zip(rows, batches, strict=True)
+            ]
         except ScoreError as error:
             raise ScoreError(f"{part}: {error}") from error
+        return [torch.cat(scores) for scores in zip(*checked, strict=True)]
 
     def _of_images(self, candidates: list[AnyDetector], batch: Tensor) -> list[Tensor]:
         images, tap = to_pixels(batch), self.tap  # made outside of inference mode, to be differentiable

@@ -158,6 +158,9 @@ class Backbone(_Model):
     """A timm architecture."""
 
     architecture: str = Field(description="a timm model name without its weight tag")
+    stem: Literal["timm", "cifar"] = Field(
+        "timm", description="`cifar`: a ResNet whose first layer is a 3×3 convolution of stride 1, unpooled"
+    )
 
 
 class Scratch(_Model):

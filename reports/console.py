@@ -28,6 +28,7 @@ _TYPICAL = {
     Kind.EXTRACT: 1.5,
     Kind.CLASSIFY: 0.1,
     Kind.SCORE: 0.3,
+    Kind.TUNE: 1.5,
     Kind.MEASURE: 0.1,
 }
 PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal

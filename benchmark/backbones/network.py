@@ -69,18 +69,22 @@ class Network(nn.Module):
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
-def create_network(architecture: str, classes: int, image_size: int, weights: Path | None = None) -> Network:
+def create_network(
+    architecture: str, classes: int, image_size: int, stem: str = "timm", weights: Path | None = None
+) -> Network:
     """Make a timm model for `classes` classes and images of side `image_size`, freshly initialised.
 
-    Fresh parameters come from torch's global generator. `weights` names a safetensors file with timm's
-    published parameters, which timm itself adapts (the head is replaced where the class count differs).
+    Fresh parameters come from torch's global generator. The stem ``cifar`` is that of the ResNets for images
+    of 32×32 pixels: one 3×3 convolution of stride 1, no pooling (He et al. 2016, section 4.2). `weights`
+    names a safetensors file with timm's published parameters, which timm itself adapts (the head is replaced
+    where the class count differs).
 
     Raises
     ------
     UsageError
         If timm has no such architecture.
     DataError
-        If the architecture cannot take this image size, or the weights do not fit it.
+        If the architecture cannot take this image size or stem, or the weights do not fit it.
     """
     check_architecture(architecture)
     options: dict[str, Any] = {"num_classes": classes, "in_chans": 3}
@@ -91,13 +95,25 @@ def create_network(architecture: str, classes: int, image_size: int, weights: Pa
         default = timm.models.get_pretrained_cfg(architecture)
         if default is not None and default.fixed_input_size:
             options["img_size"] = image_size
-        network = Network(timm.create_model(architecture, **options)).eval()
+        model = timm.create_model(architecture, **options)
+        if stem == "cifar":
+            _replace_stem(model)
+        network = Network(model).eval()
         with torch.inference_mode():
             network(torch.zeros(2, 3, image_size, image_size))
     except Exception as error:  # timm and torch raise whatever the architecture's code raises
         source = f" with the weights {weights}" if weights else ""
         raise DataError(f"{architecture} at {image_size}×{image_size} pixels{source}: {error}") from error
     return network.to(memory_format=torch.channels_last)
+
+
+def _replace_stem(model: Any) -> None:
+    first = getattr(model, "conv1", None)
+    if not isinstance(first, nn.Conv2d) or not hasattr(model, "maxpool"):
+        raise ValueError("the stem `cifar` takes the place of a ResNet's conv1 and maxpool, which it lacks")
+    model.conv1 = nn.Conv2d(first.in_channels, first.out_channels, kernel_size=3, padding=1, bias=False)
+    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+    model.maxpool = nn.Identity()
 
 
 def check_architecture(architecture: str) -> None:

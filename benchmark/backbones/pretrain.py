@@ -90,5 +90,5 @@ def weights_from_hub(
         As `fetch_from_hub`, or if the file does not fit the architecture.
     """
     path, classes, source = fetch_from_hub(architecture, init["tag"], init["revision"])
-    network = create_network(source["weights"], classes, image_size, path)
+    network = create_network(source["weights"], classes, image_size, weights=path)
     return network.weights(), source

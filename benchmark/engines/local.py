@@ -21,6 +21,7 @@ _ORDER = (
     Kind.SHIFT,
     Kind.PRETRAIN,
     Kind.MEASURE,
+    Kind.TUNE,
     Kind.SCORE,
     Kind.CLASSIFY,
     Kind.EXTRACT,

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from benchmark import scoring
 from benchmark.artifacts import Store
 from benchmark.job import Kind
+from benchmark.metrics import detection_metrics
 from benchmark.plan import Selection, make_plan
 from benchmark.results import read_all
 from benchmark.run import run_plan
@@ -86,6 +87,10 @@ def job(made):
     return find
 
 
+def auroc(inside, outside):
+    return detection_metrics(inside, outside).auroc
+
+
 def test_every_entry_is_measured_or_says_why_not(made):
     _, _, records = made
     status = {cell: record.status for cell, record in records.items()}
@@ -141,7 +146,7 @@ def test_a_tuned_cell_scores_as_its_point_alone_would(job, made):
     config, inputs = job("odin_tuned")
     chosen = records["odin_tuned", 0].hyperparameters
     alone, about = Scoring({**config, "points": [chosen]}, inputs).run()
-    tuned, _ = Scoring(config, inputs).run()
+    tuned, _ = Scoring(config, inputs, auroc).run()
     assert about == {"hyperparameters": chosen}
     assert alone.keys() == tuned.keys()
     assert all(torch.equal(alone[part], tuned[part]) for part in alone)
@@ -150,7 +155,7 @@ def test_a_tuned_cell_scores_as_its_point_alone_would(job, made):
 def test_the_first_of_equal_points_is_taken(job):
     config, inputs = job("react_tuned")
     points = [{**config["points"][0], "percentile": p} for p in (100.0, 100, 99.999999)]
-    _, about = Scoring({**config, "points": points}, inputs).run()
+    _, about = Scoring({**config, "points": points}, inputs, auroc).run()
     assert about["tuning"][0]["auroc"] == about["tuning"][1]["auroc"]
     assert about["hyperparameters"]["percentile"] == 100.0
 
