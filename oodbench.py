@@ -128,13 +128,19 @@ Mirror = Annotated[
     Path | None,
     typer.Option("--mirror", help="Folder of the datasets; else $OODBENCH_MIRROR, else the platform's."),
 ]
+Full = Annotated[
+    bool, typer.Option("--full", help="Also the entries that take long: every training objective.")
+]
 Results = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
 Site = Annotated[Path, typer.Option("--site", help="Folder of the pages.")]
 
 
 @app.command()
 def run(
-    everything: Annotated[bool, typer.Option("--all", help="Everything on the leaderboard.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Everything on the leaderboard, but for what only --full runs.")
+    ] = False,
+    full: Full = False,
     track: Tracks = None,
     entry: Entries = None,
     backbone: Backbones = None,
@@ -161,15 +167,15 @@ def run(
     from reports.console import Progress, plan_table, summaries
 
     chosen = (track, entry, backbone, init, seed)
-    if not everything and not any(chosen):
+    if not everything and not full and not any(chosen):
         raise UsageError(
-            "nothing to run: give --all, or choose with --track, --entry, --backbone, --init, --seed"
+            "nothing to run: give --all, --full, or choose with --track, --entry, --backbone, --init, --seed"
         )
     if everything and any(chosen):
         raise UsageError("--all means everything; leave it out to choose a part")
     _use_mirror(mirror)
     spec = _spec(leaderboard)
-    plan = _plan(spec, *chosen)
+    plan = _plan(spec, *chosen, full=full)
     folder = cache or default_cache()
     if dry_run:
         _out().print(plan_table(plan, missing_jobs(plan, folder, fresh=fresh)))
@@ -196,6 +202,7 @@ def run(
 
 @app.command()
 def plan(
+    full: Full = False,
     track: Tracks = None,
     entry: Entries = None,
     backbone: Backbones = None,
@@ -211,7 +218,7 @@ def plan(
     from reports.console import plan_table
 
     _use_mirror(mirror)
-    made = _plan(_spec(leaderboard), track, entry, backbone, init, seed)
+    made = _plan(_spec(leaderboard), track, entry, backbone, init, seed, full=full)
     _out().print(plan_table(made, missing_jobs(made, cache or default_cache())))
 
 
@@ -365,10 +372,11 @@ def _spec(named: Path | None) -> Spec:
     return load_spec(find_leaderboard(named))
 
 
-def _plan(spec: Spec, *chosen: Iterable[Any] | None) -> Plan:
+def _plan(spec: Spec, *chosen: Iterable[Any] | None, full: bool) -> Plan:
     from benchmark.plan import Selection, make_plan
 
-    made = make_plan(spec, Selection(*(tuple(part or ()) for part in chosen)))
+    tracks, entries, backbones, inits, seeds = (tuple(part or ()) for part in chosen)
+    made = make_plan(spec, Selection(tracks, entries, backbones, inits, seeds, full))
     for track, why in made.left_out.items():
         said = f"left out: track {track}: {why} (all of the track: oodbench data get {track})"
         _err().print(said, soft_wrap=True, highlight=False, markup=False)

@@ -6,6 +6,7 @@
     <cache>/locks/<key>.lock            held by whoever is computing the artifact
     <cache>/damaged/<key>-<when>/       what did not match its manifest, set aside
     <cache>/tmp/                        artifacts in the making
+    <cache>/partial/<key>/              what a long job keeps for its own next attempt, and progress.json
 
 An artifact appears under its key whole or not at all. Nothing is ever unpickled.
 """
@@ -35,11 +36,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MANIFEST = "manifest.json"
+PROGRESS = "progress.json"
 TAG = "CACHEDIR.TAG"  # marks the folder as ours, and as one that backups may skip (bford.info/cachedir)
 SIGNATURE = (
     "Signature: 8a477f597d28d172789f06886806bc55\n# The cache of oodbench; `oodbench cache --clear`.\n"
 )
 ABANDONED_AFTER = 24 * 3600  # seconds after which a folder in tmp/ belongs to no living process
+FORGOTTEN_AFTER = 30 * 24 * 3600  # seconds after which nobody goes on with what lies in partial/
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a key or a file: never a path out of its folder
 
 
@@ -74,8 +77,17 @@ class Artifact(NamedTuple):
 class Draft:
     """An artifact in the making. Its methods raise `StorageError` if the disk is full or read-only."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, partial: Path) -> None:
         self.folder = folder
+        self.partial = partial  # outlives a job that is killed; deleted when the artifact is whole
+
+    def report(self, progress: Mapping[str, Any]) -> None:
+        """Say how far the job is, for `Store.progress`; a full disk is no reason to stop."""
+        with suppress(OSError):
+            self.partial.mkdir(parents=True, exist_ok=True)
+            fresh = self.partial / f"{PROGRESS}.new"
+            fresh.write_text(json.dumps(progress))
+            os.replace(fresh, self.partial / PROGRESS)
 
     def json(self, name: str, value: Any) -> None:
         """Write ``<name>.json``."""
@@ -128,12 +140,13 @@ class Store:
         require_writable(self.root)
         with storage_errors(self.root):
             (self.root / TAG).write_text(SIGNATURE)
-            for name in ("objects", "locks", "damaged", "tmp"):
+            for name in ("objects", "locks", "damaged", "tmp", "partial"):
                 (self.root / name).mkdir(exist_ok=True)
-            for folder in (self.root / "tmp").iterdir():
-                with suppress(FileNotFoundError):  # another run finishes with it at this moment
-                    if time.time() - folder.stat().st_mtime > ABANDONED_AFTER:
-                        shutil.rmtree(folder, ignore_errors=True)
+            for name, seconds in (("tmp", ABANDONED_AFTER), ("partial", FORGOTTEN_AFTER)):
+                for folder in (self.root / name).iterdir():
+                    with suppress(FileNotFoundError):  # another run finishes with it at this moment
+                        if time.time() - folder.stat().st_mtime > seconds:
+                            shutil.rmtree(folder, ignore_errors=True)
 
     def folder(self, key: str) -> Path:
         """Where the artifact of `key` lies, or would lie."""
@@ -178,6 +191,16 @@ class Store:
             self._verified.add(key)
         return Artifact(key, folder, manifest)
 
+    def progress(self, key: str) -> dict[str, Any]:
+        """How far the job that makes an artifact says it is; empty if it says nothing."""
+        try:
+            found: dict[str, Any] = json.loads(
+                (self.root / "partial" / _checked(key) / PROGRESS).read_bytes()
+            )
+        except (OSError, ValueError):
+            return {}
+        return found
+
     def set_aside(self, key: str) -> None:
         """Move an artifact out of the way, so that it is computed again."""
         self._verified.discard(key)
@@ -212,9 +235,11 @@ class Store:
         with storage_errors(self.root):
             temporary = Path(tempfile.mkdtemp(prefix=f"{key[:12]}-", dir=self.root / "tmp"))
         try:
-            yield Draft(temporary)
+            partial = self.root / "partial" / _checked(key)
+            yield Draft(temporary, partial)
             with storage_errors(self.root):
                 self._commit(key, temporary, made)
+            shutil.rmtree(partial, ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -260,7 +285,7 @@ class Store:
                 raise StorageError(
                     f"{self.root}: no cache of oodbench ({TAG} is missing); nothing was deleted"
                 )
-            for name in ("objects", "damaged", "tmp"):
+            for name in ("objects", "damaged", "tmp", "partial"):
                 if (self.root / name).exists():
                     shutil.rmtree(self.root / name)
 

@@ -12,6 +12,7 @@ from benchmark.backbones.network import Network, create_network
 from benchmark.id_data import id_images
 from methods.features import Features
 from methods.head import Head
+from methods.registry import objective
 
 
 def image_parts(name: str, stored: Artifact, split: Mapping[str, Any] | None) -> dict[str, Tensor]:
@@ -37,8 +38,11 @@ def label_parts(name: str, stored: Artifact, split: Mapping[str, Any] | None) ->
 
 def trained_network(config: Mapping[str, Any], trained: Artifact) -> Network:
     """The network of a train job, in eval mode."""
-    classes = trained.json("about")["classes"]
-    network = create_network(config["architecture"], classes, config["image_size"], config["stem"])
+    about = trained.json("about")
+    network = create_network(config["architecture"], about["classes"], config["image_size"], config["stem"])
+    head = objective(about["objective"], **about["hyperparameters"]).head(network.dimension, about["classes"])
+    if head is not None:
+        network.replace_head(head)
     network.model.load_state_dict(trained.tensors("model"))
     return network
 
@@ -57,6 +61,7 @@ def read_features(stored: Mapping[str, Tensor], part: str) -> Features:
         stages=several("stages"),
         gram=several("gram"),
         rank_one=stored.get(f"{part}.rank_one"),
+        outputs=stored.get(f"{part}.outputs"),
     )
 
 

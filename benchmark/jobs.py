@@ -75,16 +75,24 @@ def shift(config: Config, inputs: Inputs, draft: Draft) -> None:
 
 
 def pretrain(config: Config, inputs: Inputs, draft: Draft) -> None:
-    """Make or fetch a network's first weights."""
-    from benchmark.backbones.pretrain import pretrain_on_fractals, weights_from_hub
+    """Make, fetch or read a network's first weights; ``images`` is the set of the source ``dataset``."""
+    from benchmark.backbones.checkpoint import Checkpoint
+    from benchmark.backbones.pretrain import fractals, pretrain_on, weights_from_file, weights_from_hub
+    from benchmark.backbones.train import LabelledImages
 
-    architecture, size, init = config["architecture"], config["image_size"], config["init"]
-    if init["source"] == "fractaldb":
-        network, history, source = pretrain_on_fractals(architecture, size, init, config["seeds"])
+    init = config["init"]
+    history: list[dict[str, Any]] = []
+    if init["source"] in ("fractaldb", "dataset"):
+        if init["source"] == "fractaldb":
+            data, source = fractals(config["image_size"], init["preset"], config["seeds"]["images"])
+        else:
+            stored = inputs["images"].tensors("images")
+            data, source = LabelledImages(stored["images"], stored["labels"]), inputs["images"].json("card")
+        how = {"checkpoint": Checkpoint(draft.partial), "report": draft.report}
+        network, history = pretrain_on(data, config, init["training"], **how)
         weights = network.weights()
     else:
-        weights, source = weights_from_hub(architecture, size, init)
-        history = []
+        weights, source = weights_from_hub(config) if init["source"] == "hub" else weights_from_file(init)
     draft.tensors("model", weights)
     draft.json("history", history)
     draft.json("source", source)
@@ -93,33 +101,58 @@ def pretrain(config: Config, inputs: Inputs, draft: Draft) -> None:
 def train(config: Config, inputs: Inputs, draft: Draft) -> None:
     """Train one network on the ID training images; validation metrics of each epoch are kept with it.
 
-    Without a recipe it takes published weights as they are.
+    It starts from fresh weights, from those of ``pretrained``, or from the network of ``start``, which another
+    objective trained. Without a recipe it takes published weights as they are.
     """
     import torch
 
+    from benchmark.backbones.checkpoint import Checkpoint
     from benchmark.backbones.network import create_network, load_weights
-    from benchmark.backbones.train import train
-    from benchmark.id_data import id_images
+    from benchmark.backbones.train import Trained, train
+    from benchmark.id_data import id_images, outlier_images
     from methods.registry import objective
 
+    recipe, seeds = config["training"], config["seeds"]
     sets = id_images(config["split"], inputs["id"])
     classes = int(sets["train"].labels.max()) + 1
-    torch.manual_seed(config["seeds"]["weights"])
-    network = create_network(config["architecture"], classes, config["image_size"])
-    if "pretrained" in inputs:
-        load_weights(
+    torch.manual_seed(seeds["weights"])
+    network = create_network(config["architecture"], classes, config["image_size"], config["stem"])
+    chosen = objective(config["objective"], **config["hyperparameters"])
+    head = chosen.head(network.dimension, classes)
+    if head is not None:
+        network.replace_head(head)
+    loaded = None
+    if "start" in inputs:
+        weights, source = inputs["start"].tensors("model"), "the network to start from"
+        loaded = load_weights(network, weights, source=source, with_classifier=head is None)
+    elif "pretrained" in inputs:
+        loaded = load_weights(
             network,
             inputs["pretrained"].tensors("model"),
-            source="the pre-trained weights",
-            with_classifier=config["training"] is None,
+            source=f"the weights of the init {config['init']['source']}",
+            with_classifier=recipe is None,
+            partly=config["init"]["source"] == "checkpoint",
         )
-    history = []
-    if config["training"] is not None:
-        loss, order = objective(config["objective"]), config["seeds"]["order"]
-        history = train(network, loss, sets["train"], sets["val"], config["training"], order)
+    trained = Trained([])
+    if recipe is not None:
+        outliers = outlier_images(config["blend"], inputs, sets["val"].images, seeds["order"])
+        trained = train(
+            network,
+            chosen,
+            sets["train"],
+            sets["val"],
+            recipe,
+            seeds["order"],
+            outliers=outliers,
+            checkpoint=Checkpoint(draft.partial),
+            report=draft.report,
+        )
     draft.tensors("model", network.weights())
-    draft.json("history", history)
-    draft.json("about", {"classes": classes})
+    if trained.kept:
+        draft.tensors("kept", trained.kept)
+    draft.json("history", trained.history)
+    about = {"classes": classes, "loaded": loaded}
+    draft.json("about", about | {"objective": chosen.name, "hyperparameters": chosen.hyperparameters()})
 
 
 class Task(NamedTuple):

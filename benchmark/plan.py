@@ -69,12 +69,13 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
 
 def _check_selection(spec: Spec, selection: Selection) -> None:
     tracks = {n: t for n, t in spec.tracks.items() if not selection.tracks or n in selection.tracks}
+    listed = {"entries": "all_entries"}
     known: dict[str, tuple[str, Iterable[Any]]] = {
         "tracks": ("track", spec.tracks),
         **{
             kind: (
                 kind.removesuffix("s").replace("entrie", "entry"),
-                [x for t in tracks.values() for x in getattr(t, kind)],
+                [x for t in tracks.values() for x in getattr(t, listed.get(kind, kind))],
             )
             for kind in ("entries", "backbones", "inits", "seeds")
         },

@@ -23,9 +23,20 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
             for i, item in enumerate(getattr(track, kind)):
                 if item not in known:
                     yield ("tracks", name, kind, i), f"unknown name {item!r}; {did_you_mean(item, known)}"
+        if track.full is not None:
+            for kind, names, known in (
+                ("entries", track.full.entries, defined["entries"]),
+                ("backbones", track.full.backbones or [], track.backbones),
+            ):
+                for i, item in enumerate(names):
+                    place = ("tracks", name, "full", kind, i)
+                    if item not in known:
+                        yield place, f"unknown name {item!r}; {did_you_mean(item, known)}"
+                    elif kind == "entries" and item in track.entries:
+                        yield place, f"{item!r} is one of the track's `entries` already"
         for i, item in enumerate(track.drawn or []):
-            if item not in track.entries:
-                hint = did_you_mean(item, track.entries)
+            if item not in track.all_entries:
+                hint = did_you_mean(item, track.all_entries)
                 yield ("tracks", name, "drawn", i), f"{item!r} is none of the track's entries; {hint}"
         groups: dict[str, str] = {}
         for group in ("near", "far", "outliers", "validation"):
@@ -56,7 +67,8 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
             continue
         for kind in defined:
             for i, item in enumerate(getattr(board, kind) or []):
-                known = getattr(spec.tracks[board.track], kind)
+                track = spec.tracks[board.track]
+                known = track.all_entries if kind == "entries" else getattr(track, kind)
                 if item not in known:
                     problem = f"{item!r} is not on track {board.track!r}; {did_you_mean(item, known)}"
                     yield ("boards", name, kind, i), problem

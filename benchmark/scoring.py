@@ -6,6 +6,7 @@ itself (an input gradient, or feature maps) gets batches of images. Memory does 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -108,6 +109,7 @@ class Scoring:
                 {"hyperparameters": point.hyperparameters(), "auroc": value}
                 for point, value in zip(points, aurocs, strict=True)
             ]
+        scorer = self._with_step(scorer)
         about["hyperparameters"] = scorer.hyperparameters()
         unseen = {"train", "val", *self.config["validation"]}
         scores = {part: self._scores([scorer], part)[0] for part in self.sets if part not in unseen}
@@ -122,6 +124,18 @@ class Scoring:
         head = read_head(self.stored[0], self.about)
         train, val = (self._features(scorer, part, rng) for part in ("train", "val"))
         return scorer.fit(train, val, head, rng)
+
+    def _with_step(self, scorer: AnyDetector) -> AnyDetector:
+        """Where the step is None, take that of the grid which lifts the scores of ID validation most."""
+        if not isinstance(scorer, GradientDetector) or getattr(scorer, scorer.step_name) is not None:
+            return scorer
+        candidates: list[AnyDetector] = []
+        for step in scorer.step_grid:
+            twin = copy.copy(scorer)  # fitted already: the step plays no part in that
+            object.__setattr__(twin, scorer.step_name, step)
+            candidates.append(twin)
+        means = [float(scores.mean()) for scores in self._scores(candidates, "val")]
+        return candidates[int(np.argmax(means))]
 
     def _validate(self, fitted: list[AnyDetector], auroc: AUROC) -> list[float]:
         """Mean AUROC of ID validation images against each validation OOD set, for every candidate."""

@@ -89,6 +89,15 @@ class ImageSource(_Model):
     split: Name | None = Field(None, description="of a dataset of the Hub: `train`, `test`, …")
 
 
+class OutlierSource(ImageSource):
+    """Images that an objective is shown as outliers."""
+
+    blend: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="near outliers: ID validation images, mixed with an image of this set in this share",
+    )
+
+
 class SplitSizes(_Model):
     """How many ID images of each class train and validate; the rest test."""
 
@@ -125,6 +134,13 @@ class Training(_Model):
         return value
 
 
+class Full(_Model):
+    """What only `oodbench run --full` measures."""
+
+    entries: Distinct[Name]
+    backbones: Distinct[Name] | None = Field(None, description="only on these; all of the track's if absent")
+
+
 class Track(_Model):
     """One ID dataset with its fixed OOD datasets, and what is run on it."""
 
@@ -138,7 +154,9 @@ class Track(_Model):
     split: SplitSizes
     near: dict[SetName, ImageSource] = Field(min_length=1)
     far: dict[SetName, ImageSource] = Field(min_length=1)
-    outliers: dict[SetName, ImageSource] = Field({}, description="for training objectives; never a test set")
+    outliers: dict[SetName, OutlierSource] = Field(
+        {}, description="for training objectives; never a test set"
+    )
     validation: dict[SetName, ImageSource] = Field(
         {}, description="OOD sets on which hyper-parameters are tuned; from sources that no test set uses"
     )
@@ -147,11 +165,26 @@ class Track(_Model):
     pretraining: Training | None = Field(
         None, description="recipe of pre-training on fractals for this track; the init's own if absent"
     )
+    finetuning: Training | None = Field(
+        None, description="recipe of objectives that start from another's network; `training` if absent"
+    )
     backbones: Distinct[Name]
     inits: Distinct[Name]
     seeds: Distinct[Seed]
     entries: Distinct[Name]
+    full: Full | None = None
     drawn: Distinct[Name] | None = Field(None, description="entries that the plots show; all if absent")
+
+    @property
+    def all_entries(self) -> list[str]:
+        """Those of every run, and those of a full one."""
+        return [*self.entries, *(self.full.entries if self.full else [])]
+
+    def backbones_of(self, entry: str) -> list[str]:
+        """The backbones on which an entry is measured."""
+        if entry in self.entries or self.full is None or self.full.backbones is None:
+            return self.backbones
+        return [backbone for backbone in self.backbones if backbone in self.full.backbones]
 
 
 class Backbone(_Model):
@@ -169,7 +202,13 @@ class Scratch(_Model):
     source: Literal["scratch"]
 
 
-class FractalDB(_Model):
+class _Pretrained(_Model):
+    tune: Literal["all", "head"] = Field(
+        "all", description="`head`: a linear probe, only the new last layer is trained"
+    )
+
+
+class FractalDB(_Pretrained):
     """Formula-driven pre-training, offline (spec §9)."""
 
     source: Literal["fractaldb"]
@@ -177,7 +216,7 @@ class FractalDB(_Model):
     training: Training
 
 
-class Hub(_Model):
+class Hub(_Pretrained):
     """timm's published weights from the Hugging Face Hub."""
 
     source: Literal["hub"]
@@ -185,7 +224,34 @@ class Hub(_Model):
     revision: str | None = Field(None, description="commit of the weights' repository")
 
 
-Init = Annotated[Scratch | FractalDB | Hub, Field(discriminator="source")]
+class SupervisedSource(_Pretrained):
+    """Supervised pre-training on another dataset of the catalog, at the track's image size."""
+
+    source: Literal["dataset"]
+    images: ImageSource
+    training: Training
+
+
+class CheckpointFile(_Pretrained):
+    """A safetensors file of yours, with timm's parameter names; what does not fit stays fresh."""
+
+    source: Literal["checkpoint"]
+    file: str = Field(description="path, relative to the leaderboard file")
+    trained_on: str = Field(description="which images; the site shows it beside every result")
+    licence: str
+
+
+Pretrained = FractalDB | Hub | SupervisedSource | CheckpointFile
+Init = Annotated[Scratch | Pretrained, Field(discriminator="source")]
+
+
+class ObjectiveUse(_Model):
+    """A training objective with what it is given."""
+
+    objective: Name = Field(description="`oodbench list objectives`")
+    hyperparameters: dict[str, Any] = {}
+    outliers: Distinct[SetName] | None = Field(None, description="of the track's `outliers`")
+    epochs: Count | None = Field(None, description="of its training; those of the track's recipe if absent")
 
 
 class Entry(_Model):
@@ -197,7 +263,9 @@ class Entry(_Model):
         None,
         description="a grid of hyper-parameters, simplest first, chosen from on `validation` (proxy_ood)",
     )
-    objective: Name = "cross_entropy"
+    objective: Name = Field(
+        "cross_entropy", description="a name of `objectives`, or an objective that needs nothing more"
+    )
 
 
 Level = Literal["entry", "backbone", "init"]
@@ -241,9 +309,14 @@ class Spec(_Model):
     tracks: dict[Name, Track] = Field(min_length=1)
     backbones: dict[Name, Backbone]
     inits: dict[Name, Init]
+    objectives: dict[Name, ObjectiveUse] = {}
     entries: dict[Name, Entry]
     boards: dict[Name, Board] = {}
     _origin: tuple[Path, CommentedMap] | None = PrivateAttr(default=None)
+
+    def beside(self, path: str) -> Path:
+        """A path that the leaderboard file names relative to itself."""
+        return Path(path) if self._origin is None else self._origin[0].parent / path
 
     def where(self, *loc: str | int) -> str:
         """File, line and dotted key of a place in the leaderboard file, for error messages."""

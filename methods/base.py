@@ -38,13 +38,22 @@ from methods.errors import HyperparameterError, MethodError, NotApplicable, NotF
 from methods.features import Features, Signal
 from methods.head import Head
 from methods.method import Method, Paper
-from methods.objective import Batch, DifferentiableNetwork, Objective
+from methods.objective import (
+    NETWORK,
+    Batch,
+    Data,
+    Objective,
+    ObjectiveHead,
+    Optimizer,
+    Setting,
+    TrainableNetwork,
+)
 
 __all__ = [
-    "AnyDetector", "Batch", "ClosedForm", "Detector", "DifferentiableNetwork", "EnsembleDetector",
+    "NETWORK", "AnyDetector", "Batch", "ClosedForm", "Data", "Detector", "EnsembleDetector",
     "FeatureNetwork", "Features", "GradientDetector", "Head", "HyperparameterError", "Method",
-    "MethodError", "NotApplicable", "NotFitted", "Objective", "Paper", "ScoreError", "Signal",
-    "check_scores", "fitted",
+    "MethodError", "NotApplicable", "NotFitted", "Objective", "ObjectiveHead", "Optimizer", "Paper",
+    "ScoreError", "Setting", "Signal", "TrainableNetwork", "check_scores", "fitted",
 ]  # fmt: skip
 
 
@@ -109,11 +118,13 @@ class GradientDetector(Detector):
     """
 
     step_name: ClassVar[str]  # the hyper-parameter that is ε
+    step_grid: ClassVar[tuple[float, ...]] = ()  # for an ε of None: the harness takes the one of these that
+    # gives ID validation images the largest mean score; no OOD image has a say
 
     @property
     def step(self) -> float:
-        """ε ≥ 0 in pixel units, of images in [0, 1]."""
-        return float(getattr(self, self.step_name))
+        """ε ≥ 0 in pixel units, of images in [0, 1]; 0 where it is None and not chosen yet."""
+        return float(getattr(self, self.step_name) or 0.0)
 
     @abstractmethod
     def loss(self, features: Features) -> Tensor:

@@ -24,6 +24,7 @@ class Signal(StrEnum):
     RANK_ONE = "rank_one"  # the last feature map's leading singular component, averaged over its positions
     MAPS = "maps"  # the stages' feature maps themselves: handed over in batches, never cached
     LOG_VARIANCES = "log_variances"  # mean log-variance of each layer that has a variance head
+    OUTPUTS = "outputs"  # what an objective's own head gives besides the logits
 
 
 _NDIM = {
@@ -34,6 +35,7 @@ _NDIM = {
     "gram": 3,
     "rank_one": 2,
     "log_variances": 2,
+    "outputs": 2,
     "maps": 4,
 }
 _BY_STAGE = frozenset({"stages", "gram", "maps"})  # a tuple, one tensor a stage
@@ -62,6 +64,8 @@ class Features:
         (N, D): the leading singular component of the last feature map, averaged over all positions.
     log_variances
         (N, L): the mean log-variance of each of L layers, of networks trained with variance heads.
+    outputs
+        (N, M): what an objective's own head gives besides the logits (`methods.objective.ObjectiveHead`).
     maps
         For each stage, (N, C_l, H_l, W_l): its feature map.
 
@@ -81,6 +85,7 @@ class Features:
         gram: Sequence[Array] | None = None,
         rank_one: Array | None = None,
         log_variances: Array | None = None,
+        outputs: Array | None = None,
         maps: Sequence[Array] | None = None,
     ) -> None:
         given: dict[str, Any] = {
@@ -91,6 +96,7 @@ class Features:
             "gram": gram,
             "rank_one": rank_one,
             "log_variances": log_variances,
+            "outputs": outputs,
             "maps": maps,
         }
         self._found: dict[str, tuple[Tensor, ...]] = {
@@ -144,6 +150,11 @@ class Features:
     def log_variances(self) -> Tensor:
         """(N, L) mean log-variance of each layer."""
         return self._get("log_variances", "the network has no variance heads: log-variances were")[0]
+
+    @property
+    def outputs(self) -> Tensor:
+        """(N, M) what the objective's own head gives besides the logits."""
+        return self._get("outputs", "the network has no head that gives more than logits: outputs were")[0]
 
     @property
     def maps(self) -> tuple[Tensor, ...]:

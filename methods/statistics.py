@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 POWERS = 5  # of the Gram statistics
+AT_ONCE = 2**18  # activations worked on at once: they and their powers stay in the cache
 _TINY = 1e-30  # below any activation that counts; keeps a map of zeros from dividing by zero
 
 
@@ -33,6 +34,11 @@ def gram(maps: Tensor, powers: int = POWERS) -> Tensor:
     Returns (N, Q, C), in the type of the maps.
     """
     flat = maps.permute(0, 2, 3, 1).flatten(1, 2)  # (N, S, C): no copy of maps that are channels-last
+    rows = max(1, AT_ONCE // max(1, flat.shape[1] * flat.shape[2]))
+    return torch.cat([_gram(part, powers) for part in torch.split(flat, rows)])
+
+
+def _gram(flat: Tensor, powers: int) -> Tensor:
     largest = flat.abs().amax(dim=(1, 2), keepdim=True).clamp_min(_TINY)
     flat = flat / largest
     power, found = flat, []

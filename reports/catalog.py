@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -16,7 +16,7 @@ from benchmark.checks import check_datasets
 from benchmark.datasets import DataMissing, DatasetCard, HubDataset, dataset, dataset_names
 from benchmark.datasets.sets import build_set
 from benchmark.errors import UsageError
-from benchmark.plan_track import image_config
+from benchmark.plan_networks import image_config
 from benchmark.spec import ImageSource, Spec, Track
 from methods.base import Method
 from methods.names import did_you_mean
@@ -148,6 +148,7 @@ def _track_card(name: str, spec: Spec) -> RenderableType:
         f"Backbones: {', '.join(track.backbones)}; inits: {', '.join(track.inits)}; "
         f"seeds: {', '.join(map(str, track.seeds))}",
         f"Entries: {', '.join(track.entries)}",
+        *([f"Only with --full: {', '.join(track.full.entries)}"] if track.full else []),
     ]
     return Group(Text("\n".join(lines)), table)
 
@@ -170,7 +171,7 @@ def _sets(name: str, spec: Spec) -> Iterator[tuple[str, str, ImageSource]]:
     yield "ID", "id", track.id
     if track.id_test is not None:
         yield "ID", "id_test", track.id_test
-    groups = {
+    groups: dict[str, Mapping[str, ImageSource]] = {
         "near OOD": track.near,
         "far OOD": track.far,
         "validation OOD": track.validation,

@@ -147,8 +147,10 @@ def coverage(spec: Spec, selection: Selection) -> list[Coverage]:
     for name, track in spec.tracks.items():
         status = Counter(r.status for cell, r in selection.unmeasured.items() if cell.track == name)
         networks = {cell.entry: item.record.networks for cell, item in selection.of_track(name).items()}
-        seeds = sum(len(track.seeds) // networks.get(entry, 1) for entry in track.entries)
-        planned = len(track.backbones) * len(track.inits) * seeds
+        planned = sum(
+            len(track.backbones_of(entry)) * len(track.inits) * (len(track.seeds) // networks.get(entry, 1))
+            for entry in track.all_entries
+        )
         measured = len(selection.of_track(name))
         found.append(Coverage(name, planned, measured, status["failed"], status["not_applicable"]))
     return found
@@ -160,10 +162,10 @@ def _problem(spec: Spec, cell: Cell, file: RecordFile, record: Record) -> str | 
     if track is None:
         return f"track {cell.track!r} is not in leaderboard.yaml"
     listed: dict[str, tuple[str | int, Sequence[str | int]]] = {
-        "backbone": (cell.backbone, track.backbones),
+        "entry": (cell.entry, track.all_entries),
+        "backbone": (cell.backbone, track.backbones_of(cell.entry)),
         "init": (cell.init, track.inits),
         "seed": (cell.seed, track.seeds),
-        "entry": (cell.entry, track.entries),
     }
     for kind, (name, names) in listed.items():
         if name not in names:
@@ -194,7 +196,7 @@ def _order(spec: Spec, cell: Cell) -> tuple[int, ...]:
     track = spec.tracks[cell.track]
     return (
         list(spec.tracks).index(cell.track),
-        track.entries.index(cell.entry),
+        track.all_entries.index(cell.entry),
         track.backbones.index(cell.backbone),
         track.inits.index(cell.init),
         cell.seed,

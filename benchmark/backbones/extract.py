@@ -18,6 +18,7 @@ from benchmark.backbones.network import Network, to_pixels
 from benchmark.tensors import TensorWriter
 from methods.features import Features
 from methods.head import Head
+from methods.objective import ObjectiveHead
 from methods.statistics import gram, pooled, rank_one
 
 BATCH = 256
@@ -38,7 +39,7 @@ class Tap:
     def __init__(self, network: Network, probe: Tensor) -> None:
         self.network = network.eval()
         with torch.no_grad():
-            self.head: Head = network.head(probe)
+            self.head: Head = network.read_head(probe)
             self.stages = _stages(network.model)
             self.why_no_rank_one = self._pooling(probe)
 
@@ -55,11 +56,18 @@ class Tap:
             last, found = model.forward_intermediates(x, indices=self.stages)
         else:
             last = model.forward_features(x)
-        penultimate = model.forward_head(last, pre_logits=True) if self.head.is_linear else None
-        logits = model.forward_head(last) if penultimate is None else model.get_classifier()(penultimate)
+        classifier = self.network.head
+        penultimate: Tensor | None = None
+        outputs: Tensor | None = None
+        if self.head.is_linear or isinstance(classifier, ObjectiveHead):
+            penultimate = model.forward_head(last, pre_logits=True)
+        logits = model.forward_head(last) if penultimate is None else classifier(penultimate)
+        if isinstance(classifier, ObjectiveHead) and penultimate is not None:
+            outputs = classifier.outputs(penultimate)
         return Features(
             logits,
             penultimate,
+            outputs=outputs if outputs is not None and outputs.shape[1] else None,
             stages=[pooled(m) for m in found] or None,
             gram=[gram(m) for m in found] or None if "gram" in what else None,
             rank_one=rank_one(last) if "rank_one" in what and not self.why_no_rank_one else None,

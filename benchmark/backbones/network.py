@@ -14,6 +14,7 @@ from torch.nn import functional
 from benchmark.errors import DataError, UsageError
 from methods.head import Head
 from methods.names import did_you_mean
+from methods.objective import ObjectiveHead
 
 HEAD_TOLERANCE = 1e-3  # spec §0.3: max |z - (h W' + b)|, relative to max(1, max |z|)
 
@@ -39,13 +40,49 @@ class Network(nn.Module):
         logits: Tensor = self.model(self.normalised(images))
         return logits
 
-    def head(self, images: Tensor) -> Head:
+    def penultimate(self, images: Tensor) -> Tensor:
+        """(N, D) what the head is given."""
+        features: Tensor = self.model.forward_head(
+            self.model.forward_features(self.normalised(images)), pre_logits=True
+        )
+        return features
+
+    @property
+    def head(self) -> nn.Module:
+        """The last module: penultimate features (N, D) to logits (N, K)."""
+        classifier: nn.Module = self.model.get_classifier()
+        return classifier
+
+    @property
+    def dimension(self) -> int:
+        """D, the number of penultimate features."""
+        return int(self.model.head_hidden_size or self.model.num_features)
+
+    def replace_head(self, head: ObjectiveHead) -> None:
+        """Put an objective's head in the place of the linear one.
+
+        Raises
+        ------
+        DataError
+            If the network does not end in one linear layer.
+        """
+        name = self.model.pretrained_cfg["classifier"]
+        if not isinstance(name, str) or not isinstance(self.head, nn.Linear):
+            ends = type(self.head).__name__
+            raise DataError(
+                f"the network ends in {ends}; an objective's own head takes a linear layer's place"
+            )
+        self.model.set_submodule(name, head)
+
+    def read_head(self, images: Tensor) -> Head:
         """Read the final layer, and check on `images` that it is linear in the penultimate features.
 
         Spec §0.3: a head that is not (a convolution, a cosine head, several layers) is marked so, and no
         detector approximates it.
         """
-        classifier = self.model.get_classifier()
+        classifier = self.head
+        if isinstance(classifier, ObjectiveHead) and classifier.linear is not None:
+            classifier = classifier.linear
         if not isinstance(classifier, nn.Linear):
             return Head.not_linear(f"the final layer is {type(classifier).__name__}, not one linear layer")
         maps = self.model.forward_features(self.normalised(images))
@@ -130,31 +167,42 @@ def check_architecture(architecture: str) -> None:
 
 
 def load_weights(
-    network: Network, weights: Mapping[str, Tensor], *, source: str, with_classifier: bool = False
-) -> None:
+    network: Network,
+    weights: Mapping[str, Tensor],
+    *,
+    source: str,
+    with_classifier: bool = False,
+    partly: bool = False,
+) -> dict[str, list[str]]:
     """Load the parameters of another network of the same architecture; the classifier stays fresh.
 
-    With `with_classifier` it is loaded too.
+    With `with_classifier` it is loaded too; with `partly` other parameters may be missing. Returns the names
+    of what was ``loaded``, what stays ``fresh`` and what was ``unused``.
 
     Raises
     ------
     DataError
-        If anything but the classifier is missing or does not fit.
+        If anything but the classifier is missing or does not fit; with `partly`, if nothing fits.
     """
     own = network.model.state_dict()
     classifier = network.model.pretrained_cfg["classifier"]
     names = [classifier] if isinstance(classifier, str) else classifier
     prefixes = () if with_classifier else tuple(f"{name}." for name in names)
-    body = {name: value for name, value in weights.items() if not name.startswith(prefixes)}
-    wrong = [
-        name
+    fits = {
+        name: weights[name]
         for name, value in own.items()
-        if not name.startswith(prefixes) and (name not in body or body[name].shape != value.shape)
-    ]
-    if wrong:
+        if not name.startswith(prefixes) and name in weights and weights[name].shape == value.shape
+    }
+    wrong = [name for name in own if not name.startswith(prefixes) and name not in fits]
+    if (wrong and not partly) or not fits:
         missing = f"{len(wrong)} of {len(own)} parameters missing or misshapen"
         raise DataError(f"{source}: {missing}, first {wrong[0]}")
-    network.model.load_state_dict(body, strict=False)
+    network.model.load_state_dict(fits, strict=False)
+    return {
+        "loaded": list(fits),
+        "fresh": [name for name in own if name not in fits],
+        "unused": [name for name in weights if name not in fits],
+    }
 
 
 def to_pixels(images: Tensor) -> Tensor:

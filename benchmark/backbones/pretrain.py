@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.backbones.network import Network, create_network
@@ -20,20 +23,56 @@ from methods.objectives.cross_entropy import CrossEntropy
 WEIGHTS_FILE = "model.safetensors"  # the only form that is read: nothing is unpickled
 
 
-def pretrain_on_fractals(
-    architecture: str, image_size: int, init: Mapping[str, Any], seeds: Mapping[str, int]
-) -> tuple[Network, list[dict[str, Any]], dict[str, Any]]:
-    """Train a network to tell fractal categories apart (Kataoka et al. 2020; spec §9).
+def fractals(image_size: int, preset: str, seed: int) -> tuple[LabelledImages, dict[str, Any]]:
+    """Images of fractal categories (Kataoka et al. 2020; spec §9), and what is worth knowing about them."""
+    source = fractal_images(replace(FRACTAL_PRESETS[preset], side=image_size), seed)
+    images = LabelledImages(torch.from_numpy(source.images), torch.from_numpy(source.labels))
+    return images, {"images": len(source), "fingerprint": source.fingerprint()}
 
-    Returns the network, its history and what is worth knowing about the source.
+
+def pretrain_on(
+    data: LabelledImages,
+    config: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    **how: Any,
+) -> tuple[Network, list[dict[str, Any]]]:
+    """Train a fresh network to tell the classes of `data` apart; returns it and its history.
+
+    `config` has ``architecture``, ``stem``, ``image_size`` and ``seeds``; `how` are options of `train`.
     """
-    config = replace(FRACTAL_PRESETS[init["preset"]], side=image_size)
-    source = fractal_images(config, seeds["images"])
-    data = LabelledImages(torch.from_numpy(source.images), torch.from_numpy(source.labels))
-    torch.manual_seed(seeds["weights"])
-    network = create_network(architecture, config.categories, image_size)
-    history = train(network, CrossEntropy(), data, None, init["training"], seeds["order"])
-    return network, history, {"images": len(source), "fingerprint": source.fingerprint()}
+    torch.manual_seed(config["seeds"]["weights"])
+    classes = int(data.labels.max()) + 1
+    network = create_network(config["architecture"], classes, config["image_size"], config["stem"])
+    recipe = {**recipe, "tune": "all"}
+    trained = train(network, CrossEntropy(), data, None, recipe, config["seeds"]["order"], **how)
+    return network, trained.history
+
+
+def weights_from_file(init: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the parameters of a user's safetensors file; a prefix ``module.`` or ``model.`` is taken off.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read as safetensors, or is not the file that was planned with.
+    """
+    path = Path(init["file"])
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"{path}: cannot be read as safetensors ({error}); other formats hold pickles, which are never "
+            "opened: convert them with safetensors.torch.save_file"
+        ) from error
+    if found != init["sha256"]:
+        raise DataError(f"{path}: has changed since the run was planned; run again")
+    for prefix in ("module.", "model."):
+        if weights and all(name.startswith(prefix) for name in weights):
+            weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+    about = {"sha256": found, "trained_on": init["trained_on"], "licence": init["licence"]}
+    return weights, about
 
 
 def fetch_from_hub(
@@ -79,16 +118,17 @@ def fetch_from_hub(
     return path, config.num_classes, source
 
 
-def weights_from_hub(
-    architecture: str, image_size: int, init: Mapping[str, Any]
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Load timm's published weights, adapted by timm to `image_size`; returns them and their source.
+def weights_from_hub(config: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Load timm's published weights, adapted by timm to the image size; returns them and their source.
+
+    `config` has ``architecture``, ``image_size`` and ``init``.
 
     Raises
     ------
     DataError
         As `fetch_from_hub`, or if the file does not fit the architecture.
     """
-    path, classes, source = fetch_from_hub(architecture, init["tag"], init["revision"])
-    network = create_network(source["weights"], classes, image_size, weights=path)
+    init = config["init"]
+    path, classes, source = fetch_from_hub(config["architecture"], init["tag"], init["revision"])
+    network = create_network(source["weights"], classes, config["image_size"], weights=path)
     return network.weights(), source

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.method import Paper
-from methods.objective import Batch, DifferentiableNetwork, Objective
+from methods.objective import Batch, Objective, TrainableNetwork
 from methods.registry import register
 
 
@@ -27,6 +28,8 @@ class CrossEntropy(Objective):
         year=1990,
     )
 
-    def loss(self, network: DifferentiableNetwork, batch: Batch) -> Tensor:
+    detectors = ("msp", "energy", "mahalanobis", "knn")
+
+    def loss(self, network: TrainableNetwork, batch: Batch, modules: Mapping[str, nn.Module]) -> Tensor:
         """Scalar cross-entropy of one batch."""
         return functional.cross_entropy(network(batch.images), batch.labels)

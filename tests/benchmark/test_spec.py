@@ -81,12 +81,12 @@ def test_a_place_is_named_by_key_where_no_file_was_read(small):
                 "tracks.small.imagesize",
                 "unknown key 'imagesize'; did you mean 'image_size'? there are: title, image_size, "
                 "crop, id, id_test, split, near, far, outliers, validation, shifts, training, pretraining, "
-                "backbones, inits, seeds, entries, drawn",
+                "finetuning, backbones, inits, seeds, entries, full, drawn",
             ),
             (
                 "unknown top key", "boards:", "bords:", 25, "bords",
                 "unknown key 'bords'; did you mean 'boards'? there are: version, tracks, backbones, inits, "
-                "entries, boards",
+                "objectives, entries, boards",
             ),
             (
                 "unknown key of a variant", SCRATCH, "  scratch: {source: scratch, tag: x}", 21,
@@ -166,7 +166,7 @@ def test_a_place_is_named_by_key_where_no_file_was_read(small):
             ),
             (
                 "not a source", SCRATCH, "  scratch: {source: scrach}", 21, "inits.scratch.source",
-                "Input should be one of 'scratch', 'fractaldb', 'hub'; got 'scrach'",
+                "Input should be one of 'scratch', 'fractaldb', 'hub', 'dataset', 'checkpoint'; got 'scrach'",
             ),
             ("no source", SCRATCH, "  scratch: {}", 21, "inits.scratch.source", "Field required"),
             (

@@ -44,7 +44,7 @@ def read(tmp_path):
         folders = {name: tmp_path / f"{name}{len(list(tmp_path.iterdir()))}" for name in what}
         for folder in folders.values():
             folder.mkdir()
-        extract(tap, parts, labels, {name: Draft(folder) for name, folder in folders.items()})
+        extract(tap, parts, labels, {name: Draft(folder, folder) for name, folder in folders.items()})
         return {name: load_file(folder / "features.safetensors") for name, folder in folders.items()}
 
     return call

@@ -68,7 +68,7 @@ def test_normalisation_is_no_part_of_the_weights(network):
 
 @torch.inference_mode()
 def test_logits_are_linear_in_the_features_and_those_of_the_forward_pass(network, images):
-    head = network.head(images)
+    head = network.read_head(images)
     features = Tap(network, images)(images)
     logits, penultimate = features.logits, features.penultimate
     by_hand = penultimate @ head.weight.T + head.bias
@@ -81,7 +81,7 @@ def test_logits_are_linear_in_the_features_and_those_of_the_forward_pass(network
 @torch.inference_mode()
 def test_features_and_head_leave_the_network_as_it_was(network, images):
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    network.head(images)
+    network.read_head(images)
     Tap(network, images)(images, "gram", "rank_one", maps=True)
     after = network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -125,7 +125,7 @@ class Convolution(nn.Module):
 def test_a_head_that_is_not_linear_says_so(images, layer, reason):
     network = create_network("test_resnet", CLASSES, SIZE)
     network.model.fc = layer(network.model.fc.in_features)
-    head = network.head(images)
+    head = network.read_head(images)
     assert not head.is_linear
     assert head.reason.startswith(reason)
     features = Tap(network, images)(images)
@@ -137,14 +137,14 @@ def test_a_head_that_is_not_linear_says_so(images, layer, reason):
 def test_features_that_are_no_vectors_are_no_penultimate_features(images):
     network = create_network("test_resnet", CLASSES, SIZE)
     network.model.forward_head = lambda maps, pre_logits=False: maps  # keeps the map (N, C, H, W)
-    assert network.head(images).reason.startswith("the penultimate features have shape (6, ")
+    assert network.read_head(images).reason.startswith("the penultimate features have shape (6, ")
 
 
 @torch.inference_mode()
 def test_a_linear_head_without_bias_has_zeros(images):
     network = create_network("test_resnet", CLASSES, SIZE)
     network.model.fc = nn.Linear(network.model.fc.in_features, CLASSES, bias=False)
-    head = network.head(images)
+    head = network.read_head(images)
     assert head.is_linear
     assert head.bias.tolist() == [0.0] * CLASSES
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 import oodbench
 from benchmark.backbones import pretrain
 from benchmark.backbones.network import create_network, load_weights
-from benchmark.backbones.pretrain import fetch_from_hub, pretrain_on_fractals, weights_from_hub
+from benchmark.backbones.pretrain import fetch_from_hub, fractals, pretrain_on
 from benchmark.datasets.fractals import FractalConfig, fractal_images
 from benchmark.engines.worker import single_threaded
 from benchmark.errors import DataError
@@ -29,7 +29,6 @@ RECIPE = {
 }  # fmt: skip
 SEEDS = {"images": 1, "weights": 2, "order": 3}
 FEW = FractalConfig(5, 12, 64, 500, 0.1, 64, 2_000, padding=4)
-INIT = {"source": "fractaldb", "preset": "few", "training": RECIPE}
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +38,11 @@ def _few_fractals(monkeypatch):
 
 def pretrained(**seeds):
     with single_threaded():
-        return pretrain_on_fractals("test_resnet", SIZE, INIT, SEEDS | seeds)
+        seeds = SEEDS | seeds
+        images, source = fractals(SIZE, "few", seeds["images"])
+        config = {"architecture": "test_resnet", "stem": "timm", "image_size": SIZE, "seeds": seeds}
+        network, history = pretrain_on(images, config, RECIPE)
+        return network, history, source
 
 
 def same(one, other):
@@ -119,6 +122,10 @@ def timm_weights(architecture, seed=0, classes=1000, **options):
 
 def source(tag=None, revision=None):
     return {"source": "hub", "tag": tag, "revision": revision}
+
+
+def weights_from_hub(architecture, size, init):
+    return pretrain.weights_from_hub({"architecture": architecture, "image_size": size, "init": init})
 
 
 def test_weights_from_the_cache_are_exactly_those_published(hub):

@@ -16,6 +16,7 @@ SIZE = 16
 RECIPE = {
     "epochs": 4, "batch_size": 8, "optimizer": "adamw", "lr": 0.01, "weight_decay": 0.01,
     "scheduler": "cosine", "warmup_epochs": 1, "augment": "none",
+    "tune": "all",
 }  # fmt: skip
 
 
@@ -46,8 +47,7 @@ def val():
 def trained(data, val, order=5, weights=0, **changes):
     torch.manual_seed(weights)
     network = create_network("test_resnet", 2, SIZE)
-    history = train(network, CrossEntropy(), data, val, RECIPE | changes, order)
-    return network, history
+    return network, train(network, CrossEntropy(), data, val, RECIPE | changes, order).history
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_loss_falls_and_the_classes_are_learnt(first):
 def test_the_history_has_every_epoch_with_its_validation(first, val):
     network, history = first
     assert [epoch["epoch"] for epoch in history] == [1, 2, 3, 4]
-    assert all(epoch.keys() == {"epoch", "loss", "val_accuracy", "val_nll"} for epoch in history)
+    assert all(epoch.keys() == {"epoch", "loss", "val_accuracy", "val_nll", "notes"} for epoch in history)
     assert (history[-1]["val_accuracy"], history[-1]["val_nll"]) == validate(network, val)
 
 
@@ -118,13 +118,15 @@ def test_a_trained_network_comes_in_eval_mode(first):
 class Recorded(CrossEntropy):
     """Notes the batches that it is shown."""
 
-    def loss(self, network, batch):
+    def loss(self, network, batch, modules):
         self.__dict__.setdefault("batches", []).append(batch)
-        return super().loss(network, batch)
+        return super().loss(network, batch, modules)
 
 
 class Line(nn.Module):
     """The least that can be trained."""
+
+    dimension = 3 * 2 * 2
 
     def __init__(self):
         super().__init__()
@@ -220,8 +222,8 @@ def test_weight_decay_spares_biases_and_norms(rates, data):
     """With no loss to follow, only what decays changes: timm leaves vectors out."""
 
     class Nothing(CrossEntropy):
-        def loss(self, network, batch):
-            return 0 * super().loss(network, batch)
+        def loss(self, network, batch, modules):
+            return 0 * super().loss(network, batch, modules)
 
     torch.manual_seed(0)
     network = create_network("test_resnet", 2, SIZE)

@@ -1,0 +1,90 @@
+"""The state of a training after an epoch, so that one that was killed goes on instead of starting over."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+STATE = "state.json"
+
+
+class Checkpoint:
+    """The last state that was saved in a folder: tensors, and JSON.
+
+    A state is written beside the one before and takes its place when it is whole; its checksum is kept. What
+    does not match its checksum counts as not there: the training starts over, and comes to the same.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, number: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Replace what is there by state `number`. A full disk leaves it as it was, or empty: never an error."""
+        file = self.folder / f"{number}.safetensors"
+        with suppress(OSError, SafetensorError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, file)
+            summary = {"file": file.name, "sha256": _sha256(file), "state": state}
+            fresh = self.folder / f"{STATE}.new"
+            fresh.write_text(json.dumps(summary))
+            os.replace(fresh, self.folder / STATE)
+            for other in self.folder.glob("*.safetensors"):
+                if other != file:
+                    other.unlink()
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Tensors and JSON of the last state, or None if there is none that is whole."""
+        try:
+            summary = json.loads((self.folder / STATE).read_bytes())
+            file = self.folder / Path(summary["file"]).name
+            if _sha256(file) != summary["sha256"]:
+                return None
+            return load_file(file), summary["state"]
+        except (OSError, ValueError, LookupError, TypeError, SafetensorError):
+            return None
+
+    def clear(self) -> None:
+        """Delete what is there."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def optimizer_tensors(
+    name: str, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The state of an optimizer: tensors, and plain numbers, each named ``<name>.<parameter>.<key>``."""
+    tensors, numbers = {}, {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"{name}.{index}.{key}"] = value
+            elif value is not None:
+                numbers[f"{name}.{index}.{key}"] = value
+    return tensors, numbers
+
+
+def restore_optimizer(
+    name: str, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], numbers: Mapping[str, float]
+) -> None:
+    """Give an optimizer the state that `optimizer_tensors` read; its learning rates stay its own."""
+    state: dict[int, dict[str, Any]] = {}
+    for place, value in {**tensors, **numbers}.items():
+        if place.startswith(f"{name}."):
+            index, _, key = place.removeprefix(f"{name}.").partition(".")
+            state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
