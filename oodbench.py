@@ -16,7 +16,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -158,8 +157,9 @@ def run(
     leaderboard: Leaderboard = None,
 ) -> None:
     """Measure what the cache does not hold yet, write the records, and build the site."""
-    from benchmark.artifacts import default_cache
+    from benchmark.artifacts import Store, default_cache
     from benchmark.checks import check_timm_names
+    from benchmark.environment import cores
     from benchmark.errors import UsageError
     from benchmark.files import require_writable
     from benchmark.job import Kind
@@ -180,13 +180,13 @@ def run(
     if dry_run:
         _out().print(plan_table(plan, missing_jobs(plan, folder, fresh=fresh)))
         return
-    workers = jobs or _cores()
+    workers = jobs or cores()
     require_writable(site)
     missing = missing_jobs(plan, folder, fresh=fresh)
     if any(job.kind in (Kind.PRETRAIN, Kind.TRAIN) for job in missing):
         check_timm_names(spec, plan)
     signal.signal(signal.SIGTERM, _interrupt)
-    with Progress(_err(), missing, workers) as progress:
+    with Progress(_err(), missing, workers, Store(folder).progress) as progress:
         done = run_plan(
             plan, cache=folder, results=results, workers=workers, on_event=progress.on_event, fresh=fresh
         )
@@ -238,18 +238,9 @@ def list_(
     leaderboard: Leaderboard = None,
 ) -> None:
     """List methods, tracks, datasets and backbones."""
-    from benchmark.errors import UsageError
-    from methods.names import did_you_mean
+    from reports.catalog import listings
 
-    kinds = ("detectors", "objectives", "tracks", "datasets", "backbones")
-    if what is not None and what not in ("methods", *kinds):
-        raise UsageError(f"no list of {what!r}; {did_you_mean(what, ('methods', *kinds))}")
-    shown = kinds if what is None else kinds[:2] if what == "methods" else (what,)
-    from reports.catalog import listing
-
-    spec = _spec(leaderboard)
-    for kind in shown:
-        _out().print(listing(kind, spec))
+    _out().print(*listings(what, _spec(leaderboard)))
 
 
 @app.command()
@@ -389,15 +380,10 @@ def _use_mirror(named: Path | None) -> None:
 
 
 def _build(spec: Spec, results: Path, site: Path) -> None:
-    from benchmark.results import read_all
-    from reports.site import build_site
+    from reports.site import publish
 
-    build_site(spec, read_all(results), site, generated=datetime.now(UTC))
+    publish(spec, results, site)
     _out().print(f"Leaderboard: {site / 'index.html'}", soft_wrap=True, highlight=False)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _interrupt(*_: object) -> None:

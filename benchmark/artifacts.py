@@ -87,7 +87,7 @@ class Draft:
             self.partial.mkdir(parents=True, exist_ok=True)
             fresh = self.partial / f"{PROGRESS}.new"
             fresh.write_text(json.dumps(progress))
-            os.replace(fresh, self.partial / PROGRESS)
+            fresh.replace(self.partial / PROGRESS)
 
     def json(self, name: str, value: Any) -> None:
         """Write ``<name>.json``."""

@@ -18,6 +18,11 @@ LIBRARIES = ("matplotlib", "numpy", "pillow", "safetensors", "scikit-learn", "sc
 
 
 @cache
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def environment() -> Environment:
     """Describe this machine and installation."""
     return Environment(
@@ -26,7 +31,7 @@ def environment() -> Environment:
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         processor=_processor(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=cores(),
         accelerator=None,
         libraries=library_versions(*LIBRARIES),
     )

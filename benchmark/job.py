@@ -25,6 +25,7 @@ class Kind(StrEnum):
     SCORE = "score"
     TUNE = "tune"
     MEASURE = "measure"
+    BOUNDARY = "boundary"
 
 
 _LIBRARIES = {  # whose versions may change the result of a job
@@ -37,6 +38,7 @@ _LIBRARIES = {  # whose versions may change the result of a job
     Kind.SCORE: ("numpy", "scipy", "torch", "timm"),
     Kind.TUNE: ("numpy", "scipy", "torch", "timm"),
     Kind.MEASURE: ("numpy", "scipy"),
+    Kind.BOUNDARY: ("numpy", "scipy", "torch"),
 }
 
 

@@ -101,8 +101,8 @@ def pretrain(config: Config, inputs: Inputs, draft: Draft) -> None:
 def train(config: Config, inputs: Inputs, draft: Draft) -> None:
     """Train one network on the ID training images; validation metrics of each epoch are kept with it.
 
-    It starts from fresh weights, from those of ``pretrained``, or from the network of ``start``, which another
-    objective trained. Without a recipe it takes published weights as they are.
+    It starts from fresh weights, from those of ``pretrained``, or from the network of ``start``, which
+    another objective trained. Without a recipe it takes published weights as they are.
     """
     import torch
 
@@ -153,6 +153,13 @@ def train(config: Config, inputs: Inputs, draft: Draft) -> None:
     draft.json("history", trained.history)
     about = {"classes": classes, "loaded": loaded}
     draft.json("about", about | {"objective": chosen.name, "hyperparameters": chosen.hyperparameters()})
+
+
+def boundary(config: Config, inputs: Inputs, draft: Draft) -> None:
+    """Train and measure one arm of the experiment in two dimensions."""
+    from benchmark.boundary import run_arm
+
+    draft.json("arm", run_arm(config["arm"], config["seed"], config["steps"]))
 
 
 class Task(NamedTuple):

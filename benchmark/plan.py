@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmark.boundary import ARMS
 from benchmark.checks import check_datasets
 from benchmark.datasets import DataMissing
 from benchmark.errors import UsageError
-from benchmark.job import Job
+from benchmark.job import Job, Kind
 from benchmark.plan_track import PlannedCell, Selection, TrackPlanner
 from benchmark.spec import Spec
 from methods.names import did_you_mean
@@ -28,6 +29,7 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     jobs: Mapping[str, Job]
     left_out: Mapping[str, str] = field(default_factory=dict)  # track → why: its data are not at hand
+    boundary: tuple[str, ...] = ()  # keys of the arms of the experiment in two dimensions
 
 
 def make_plan(spec: Spec, selection: Selection) -> Plan:
@@ -64,7 +66,24 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
         raise UsageError(
             "nothing is selected: no track has all of the given backbones, inits, seeds and entries"
         )
-    return Plan(tuple(cells), jobs, {name: str(error) for name, error in left_out.items()})
+    boundary = _plan_boundary(spec, jobs) if selection == Selection(full=True) else ()
+    return Plan(tuple(cells), jobs, {name: str(error) for name, error in left_out.items()}, boundary)
+
+
+def _plan_boundary(spec: Spec, jobs: dict[str, Job]) -> tuple[str, ...]:
+    if spec.boundary is None:
+        return ()
+    arms = [
+        Job(
+            Kind.BOUNDARY,
+            {"arm": arm, "seed": seed, "steps": spec.boundary.steps},
+            label=f"two dimensions, {arm} outliers, seed {seed}",
+        )
+        for seed in spec.boundary.seeds
+        for arm in ARMS
+    ]
+    jobs |= {job.key: job for job in arms}
+    return tuple(job.key for job in arms)
 
 
 def _check_selection(spec: Spec, selection: Selection) -> None:

@@ -209,9 +209,9 @@ class NetworkPlanner:
                 inputs["pretrained"] = chain[Kind.PRETRAIN] = pretrained
         if recipe is None and not (isinstance(source, Hub) and plan.objective == "cross_entropy"):
             raise SpecError(
-                f"{self.spec.where('tracks', self.name, 'training')}: got null, which takes published weights "
-                f"as they are, but the init {init!r} has none for this task or the objective {plan.name!r} "
-                "must train them; expected a recipe"
+                f"{self.spec.where('tracks', self.name, 'training')}: got null, which takes published "
+                f"weights as they are, but the init {init!r} has none for this task or the objective "
+                f"{plan.name!r} must train them; expected a recipe"
             )
         inputs |= {f"outliers.{item}": key for item, key in self.outliers(plan).items()}
         tune = "all" if isinstance(source, Scratch) else source.tune
@@ -297,10 +297,11 @@ class NetworkPlanner:
         outliers = tuple(use.outliers or ())
         at = ("objectives", name, "outliers")
         if found.needs and not outliers:
+            known = ", ".join(self.track.outliers) or "none"
             raise SpecError(
                 f"{spec.where(*(at[:2] if name in spec.objectives else where))}: the objective "
-                f"{use.objective!r} needs {' and '.join(sorted(found.needs))}; expected `objectives.{name}` with "
-                f"`outliers`, of those of the track: {', '.join(self.track.outliers) or 'none'}"
+                f"{use.objective!r} needs {' and '.join(sorted(found.needs))}; expected "
+                f"`objectives.{name}` with `outliers`, of those of the track: {known}"
             )
         for i, item in enumerate(outliers):
             if not found.needs:

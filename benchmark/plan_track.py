@@ -12,7 +12,7 @@ from benchmark.job import Job, Kind
 from benchmark.plan_networks import BASE, GRAM, RANK_ONE, Network, NetworkPlanner, TrainingPlan
 from benchmark.results import Cell, HpMode
 from benchmark.seeds import derive_seed
-from benchmark.spec import Entry, Spec
+from benchmark.spec import Entry, Spec, SupervisedSource
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class PlannedCell:
     extracts: tuple[str, ...]  # keys of all features that the scores are made of
     data: Mapping[str, str]  # image set → key
     seeds: Mapping[str, int]  # by purpose
+    training: TrainingPlan
+    overlap: tuple[str, ...] = ()  # test sets of a dataset that the first weights were trained on
     networks: int = 1
 
     @property
@@ -127,8 +129,17 @@ class TrackPlanner:
             data={item: planner.data[item] for item in self._sets(method)}
             | planner.outliers(method.training),
             seeds=seeds,
+            training=method.training,
+            overlap=self._overlap(cell.init),
             networks=len(networks),
         )
+
+    def _overlap(self, init: str) -> tuple[str, ...]:
+        source = self.spec.inits[init]
+        if not isinstance(source, SupervisedSource):
+            return ()
+        tested = {"test": self.track.id, **self.track.near, **self.track.far}
+        return tuple(item for item, images in tested.items() if images.dataset == source.images.dataset)
 
     def _sets(self, method: _Method) -> list[str]:
         """The image sets that an entry sees."""

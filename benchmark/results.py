@@ -19,6 +19,7 @@ from benchmark.files import write_atomically
 
 SCHEMA: Literal[1] = 1
 LINE = 240  # characters up to which a dict of scalars stays on one line of a record file
+BOUNDARY = "boundary"  # the folder of an experiment that is no track
 NAME = re.compile(r"[a-z0-9][a-z0-9_+.-]*")  # of anything that may become part of a path
 
 
@@ -31,11 +32,13 @@ Number = Annotated[float, AllowInfNan(False), _round_to(10)]  # rounded once, so
 Drawn = Annotated[float, AllowInfNan(False), _round_to(4)]  # only ever drawn
 
 
-class _Model(BaseModel):
+class StrictModel(BaseModel):
+    """Frozen, and no key more than are declared."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Calibration(_Model):
+class Calibration(StrictModel):
     """How well the softmax confidence fits on the ID test images (spec §6); shares in [0, 1]."""
 
     nll: Number
@@ -45,7 +48,7 @@ class Calibration(_Model):
     mad_calibration: Number
 
 
-class Reliability(_Model):
+class Reliability(StrictModel):
     """Bins of a reliability diagram; empty bins are left out."""
 
     lower: list[Drawn]
@@ -55,7 +58,7 @@ class Reliability(_Model):
     accuracy: list[Drawn]
 
 
-class Classification(_Model):
+class Classification(StrictModel):
     """What holds for the network, whatever detector scores it."""
 
     accuracy: Number
@@ -71,7 +74,7 @@ class Classification(_Model):
     reliability_scaled: Reliability
 
 
-class Detection(_Model):
+class Detection(StrictModel):
     """One OOD set against the ID test images (spec §7); shares in [0, 1], ID is positive."""
 
     group: Literal["near", "far"]
@@ -86,7 +89,7 @@ class Detection(_Model):
     n_out: int
 
 
-class Means(_Model):
+class Means(StrictModel):
     """Unweighted mean over the OOD sets of a group."""
 
     auroc: Number
@@ -98,7 +101,7 @@ class Means(_Model):
     detection_error: Number
 
 
-class Selective(_Model):
+class Selective(StrictModel):
     """Rejecting the ID images that the detector trusts least (spec §7.1)."""
 
     aurc: Number
@@ -106,7 +109,7 @@ class Selective(_Model):
     aurra: Number
 
 
-class Shifted(_Model):
+class Shifted(StrictModel):
     """ID test images under one shift at one severity; severity 0 is the same images unshifted."""
 
     severity: int
@@ -115,7 +118,7 @@ class Shifted(_Model):
     auroc_near: Number  # mean over the near-OOD sets, which are not shifted
 
 
-class Curves(_Model):
+class Curves(StrictModel):
     """What the plots need, thinned out: never the source of a number in a table."""
 
     fpr: list[Drawn]
@@ -127,7 +130,7 @@ class Curves(_Model):
     histogram_far: list[Drawn]
 
 
-class Measurement(_Model):
+class Measurement(StrictModel):
     """Everything a cell measured."""
 
     classification: Classification
@@ -139,7 +142,7 @@ class Measurement(_Model):
     curves: Curves
 
 
-class Cost(_Model):
+class Cost(StrictModel):
     """Wall seconds of the cell's own jobs, and the largest resident memory of their processes."""
 
     pretrain_seconds: Drawn | None = None  # None where nothing was pre-trained
@@ -150,7 +153,7 @@ class Cost(_Model):
     peak_memory_mb: Drawn
 
 
-class Environment(_Model):
+class Environment(StrictModel):
     """Where and with what something was computed."""
 
     oodbench: str
@@ -163,7 +166,7 @@ class Environment(_Model):
     libraries: dict[str, str]
 
 
-class Provenance(_Model):
+class Provenance(StrictModel):
     """What made a record."""
 
     date: str  # when it was measured, ISO 8601, UTC
@@ -180,14 +183,14 @@ class Provenance(_Model):
         return {self.measured_in, self.trained_in}
 
 
-class Candidate(_Model):
+class Candidate(StrictModel):
     """One point of a tuned entry's grid."""
 
     hyperparameters: dict[str, Any]
     auroc: Number  # of ID validation images, mean over the validation OOD sets
 
 
-class Record(_Model):
+class Record(StrictModel):
     """One cell."""
 
     backbone: str
@@ -216,7 +219,7 @@ class Record(_Model):
         return self.model_dump(exclude=volatile) == other.model_dump(exclude=volatile)
 
 
-class RecordFile(_Model):
+class RecordFile(StrictModel):
     """All records of one entry on one track."""
 
     schema_version: Literal[1] = SCHEMA
@@ -282,7 +285,7 @@ def read_records(path: Path) -> RecordFile:
 
 def read_all(results: Path) -> list[RecordFile]:
     """Read every record file below `results`, sorted by path; an absent folder has none."""
-    return [read_records(path) for path in sorted(results.glob("*/*.json"))]
+    return [read_records(path) for path in sorted(results.glob("*/*.json")) if path.parent.name != BOUNDARY]
 
 
 def merge(old: RecordFile | None, new: RecordFile) -> RecordFile:
@@ -314,22 +317,22 @@ def write_records(path: Path, file: RecordFile) -> bool:
     StorageError
         If the folder is read-only or full.
     """
-    text = _compact_json(file.model_dump(exclude_none=True)) + "\n"
+    text = compact_json(file.model_dump(exclude_none=True)) + "\n"
     if path.exists() and path.read_text() == text:
         return False
     write_atomically(path, text)
     return True
 
 
-def _compact_json(value: Any, indent: int = 0) -> str:
+def compact_json(value: Any, indent: int = 0) -> str:
     """JSON with one key a line; a list of numbers, and a short dict of scalars, take one line."""
     pad, end = "\n" + " " * (indent + 1), "\n" + " " * indent
     flat = json.dumps(value, allow_nan=False)
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     nested = any(isinstance(v, dict | list) for v in inner)
     if isinstance(value, dict) and (nested or len(flat) > LINE):
-        items = (f"{json.dumps(k)}: {_compact_json(v, indent + 1)}" for k, v in value.items())
+        items = (f"{json.dumps(k)}: {compact_json(v, indent + 1)}" for k, v in value.items())
         return "{" + ",".join(pad + item for item in items) + end + "}"
     if nested:
-        return "[" + ",".join(pad + _compact_json(v, indent + 1) for v in value) + end + "]"
+        return "[" + ",".join(pad + compact_json(v, indent + 1) for v in value) + end + "]"
     return flat

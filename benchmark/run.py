@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.artifacts import Store
+from benchmark.boundary import FILE, boundary_file, write_boundary
 from benchmark.engines.local import ATTEMPTS, LocalEngine, OnEvent
 from benchmark.environment import environment, environment_id
 from benchmark.errors import DamagedArtifact, StorageError
@@ -27,6 +28,7 @@ from benchmark.results import (
     record_path,
     write_records,
 )
+from benchmark.trainings import write_trainings
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def run_plan(
 def wanted_keys(plan: Plan) -> list[str]:
     """Every artifact that the records of the plan's cells draw on."""
     keys = (key for cell in plan.cells for key in cell.keys)
-    return list(dict.fromkeys(keys))
+    return list(dict.fromkeys([*keys, *plan.boundary]))
 
 
 def missing_jobs(plan: Plan, cache: Path, *, fresh: bool = False) -> list[Job]:
@@ -187,4 +189,17 @@ def _write(
             old = read_records(path) if path.exists() else None
             if write_records(path, merge(old, new)):
                 written.append(path)
-    return written
+    return [*written, *write_trainings(plan, store, results), *_write_boundary(plan, store, results)]
+
+
+def _write_boundary(plan: Plan, store: Store, results: Path) -> list[Path]:
+    """Write the experiment in two dimensions once all of its arms are done."""
+    if not plan.boundary or not all(map(store.has, plan.boundary)):
+        return []
+    try:
+        arms = [store.open(key).json("arm") for key in plan.boundary]
+    except DamagedArtifact:
+        return []
+    path = results / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return [path] if write_boundary(path, boundary_file(arms)) else []

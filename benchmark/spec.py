@@ -6,8 +6,6 @@ This module must not import torch: `oodbench --help`, `schema` and completion st
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -18,20 +16,15 @@ from pydantic import (
     Field,
     PrivateAttr,
     StringConstraints,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.comments import CommentedMap
 
-from benchmark.errors import SpecError
 from benchmark.references import dangling
+from benchmark.yaml_file import place, read_tree, refuse, validated
 from methods.names import did_you_mean
 
 # Image sets share the names of tensors with these, as in "test.logits" and "shift.contrast.5".
@@ -302,6 +295,13 @@ class Board(_Model):
         return value
 
 
+class BoundaryStudy(_Model):
+    """Near against far outliers in two dimensions (Lee et al. 2018; `benchmark.boundary`); with --full."""
+
+    seeds: Distinct[Seed]
+    steps: Count = 6000
+
+
 class Spec(_Model):
     """The whole of leaderboard.yaml."""
 
@@ -312,6 +312,7 @@ class Spec(_Model):
     objectives: dict[Name, ObjectiveUse] = {}
     entries: dict[Name, Entry]
     boards: dict[Name, Board] = {}
+    boundary: BoundaryStudy | None = None
     _origin: tuple[Path, CommentedMap] | None = PrivateAttr(default=None)
 
     def beside(self, path: str) -> Path:
@@ -320,7 +321,7 @@ class Spec(_Model):
 
     def where(self, *loc: str | int) -> str:
         """File, line and dotted key of a place in the leaderboard file, for error messages."""
-        return ".".join(map(str, loc)) if self._origin is None else _at(*self._origin, loc)
+        return ".".join(map(str, loc)) if self._origin is None else place(*self._origin, loc)
 
 
 def load_spec(path: Path) -> Spec:
@@ -332,36 +333,9 @@ def load_spec(path: Path) -> Spec:
         If it cannot be read, is not YAML, has a duplicate or unknown key, a wrong type, or a name that
         nothing defines. The message names file, line and key, what was seen and what was expected.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SpecError(f"{path}: cannot be read: {why}; expected a leaderboard file") from error
-    try:
-        tree = YAML(typ="rt", pure=True).load(text)
-    except DuplicateKeyError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        key = re.search(r'duplicate key "(.*?)"', str(error.problem))
-        raise SpecError(f"{path}:{line}: duplicate key {key[1] if key else ''!r}") from error
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        problem = ", ".join(filter(None, (error.context, error.problem)))
-        raise SpecError(f"{path}:{line}: not valid YAML: {problem}") from error
-    except RecursionError as error:
-        raise SpecError(f"{path}: not valid YAML: nested too deeply") from error
-    except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise SpecError(f"{path}:{line}: not valid YAML: {error.reason}") from error
-    if not isinstance(tree, CommentedMap):
-        seen = {CommentedSeq: "a list", type(None): "nothing"}.get(type(tree), repr(tree))
-        raise SpecError(f"{path}:1: expected keys (version, tracks, …), got {seen}")
-    _refuse(path, tree, _foreign(tree))
-    try:
-        spec = Spec.model_validate(_plain(tree))
-    except ValidationError as error:
-        details = "\n".join(_describe(path, tree, item) for item in error.errors())
-        raise SpecError(details) from error
-    _refuse(path, tree, dangling(spec))
+    tree = read_tree(path, "a leaderboard file", "keys (version, tracks, …)")
+    spec = validated(path, tree, Spec)
+    refuse(path, tree, dangling(spec))
     spec._origin = path, tree
     return spec
 
@@ -369,77 +343,3 @@ def load_spec(path: Path) -> Spec:
 def json_schema() -> dict[str, Any]:
     """JSON Schema of leaderboard.yaml, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Spec.model_json_schema()}
-
-
-def _plain(node: Any) -> Any:
-    if isinstance(node, CommentedMap):
-        return {key: _plain(value) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        return [_plain(value) for value in node]
-    if isinstance(node, bool) or node is None:
-        return node
-    for kind in (int, float, str):  # ruamel's scalars are subclasses that keep the file's formatting
-        if isinstance(node, kind):
-            return kind(node)
-    return node
-
-
-def _foreign(node: Any, loc: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """What YAML can say and a leaderboard cannot: tags, dates, bytes, sets, numbers that are not finite."""
-    tag = getattr(getattr(node, "tag", None), "value", None)
-    if tag is not None:
-        yield loc, f"got the tag {tag!r}; expected plain data"
-    elif isinstance(node, CommentedMap):
-        for key, value in node.items():
-            yield from _foreign(value, (*loc, key))
-    elif isinstance(node, CommentedSeq):
-        for i, value in enumerate(node):
-            yield from _foreign(value, (*loc, i))
-    elif isinstance(node, float) and not math.isfinite(node):
-        yield loc, f"got {node}; expected a finite number"
-    elif not isinstance(node, str | int | float | None):
-        yield loc, f"got {node!r}; expected text (in quotes) or a number"
-
-
-def _refuse(path: Path, tree: CommentedMap, problems: Iterable[tuple[tuple[Any, ...], str]]) -> None:
-    lines = [f"{_at(path, tree, loc)}: {problem}" for loc, problem in problems]
-    if lines:
-        raise SpecError("\n".join(lines))
-
-
-def _describe(path: Path, tree: CommentedMap, item: Any) -> str:
-    loc, message, context = tuple(item["loc"]), item["msg"], item.get("ctx", {})
-    seen = f"; got {item['input']!r}"
-    match item["type"]:
-        case "unknown_key":
-            loc, seen = (*loc, context["key"]), ""
-        case "value_error":
-            message, seen = str(context["error"]), ""
-        case "missing":
-            seen = ""
-        case "union_tag_invalid":
-            loc, seen = (*loc, context["discriminator"].strip("'")), f"; got {context['tag']!r}"
-            message = f"Input should be one of {context['expected_tags']}"
-        case "union_tag_not_found":
-            loc, message, seen = (*loc, context["discriminator"].strip("'")), "Field required", ""
-    if loc[-1] == "[key]":
-        loc = loc[:-1]
-    return f"{_at(path, tree, loc)}: {message}{seen}"
-
-
-def _at(path: Path, tree: CommentedMap, loc: tuple[Any, ...]) -> str:
-    """File, line and dotted key of a place in the tree; pydantic's own steps (union tags) are skipped."""
-    node: Any = tree
-    line, keys = 1, []
-    for step in loc:
-        if isinstance(node, CommentedMap) and step in node:
-            line = (node.lc.data or {}).get(step, (line - 1,))[0] + 1  # a merged key has no line of its own
-            node = node[step]
-            keys.append(str(step))
-        elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
-            line = node.lc.item(step)[0] + 1
-            node = node[step]
-            keys.append(str(step))
-    if loc and (not keys or keys[-1] != str(loc[-1])) and isinstance(loc[-1], str):
-        keys.append(loc[-1])
-    return f"{path}:{line}: {'.'.join(keys)}" if keys else f"{path}:{line}"

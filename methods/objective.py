@@ -45,7 +45,10 @@ class TrainableNetwork(Protocol):
 class ObjectiveHead(nn.Module):
     """A head that takes the place of the linear one: ``forward`` maps penultimate (N, D) to logits (N, K)."""
 
-    linear: nn.Linear | None = None  # the linear layer, where the logits are exactly what it gives
+    @property
+    def linear(self) -> nn.Linear | None:
+        """The linear layer, where the logits are exactly what it gives."""
+        return None
 
     def outputs(self, penultimate: Tensor) -> Tensor:
         """(N, M) what the head gives besides the logits, for a detector that needs `Signal.OUTPUTS`."""
@@ -114,9 +117,9 @@ class Objective(Method):
     """How a network is trained on the in-distribution data.
 
     The simplest gives `loss` alone. What the others need is in the methods below: a head of their own,
-    modules that are trained beside the network, several optimizers, another objective's network to start from.
-    Instances are frozen and hold hyper-parameters only; what changes in training lies in the parameters and
-    buffers of `modules`, so that a training that was killed goes on from its last epoch.
+    modules that are trained beside the network, several optimizers, another objective's network to start
+    from. Instances are frozen and hold hyper-parameters only; what changes in training lies in the
+    parameters and buffers of `modules`, so that a training that was killed goes on from its last epoch.
     """
 
     needs: ClassVar[frozenset[Data]] = frozenset()

@@ -22,8 +22,14 @@ from methods.base import Method
 from methods.names import did_you_mean
 
 
-def listing(kind: str, spec: Spec) -> Table:
-    """A table of all `kind`: detectors, objectives, tracks, datasets or backbones."""
+def listings(what: str | None, spec: Spec) -> list[Table]:
+    """Tables of detectors, objectives, tracks, datasets and backbones, of ``methods``, or of one kind.
+
+    Raises
+    ------
+    UsageError
+        If there is no such kind.
+    """
     tables: dict[str, Callable[[], Table]] = {
         "detectors": lambda: _methods("detectors"),
         "objectives": lambda: _methods("objectives"),
@@ -31,7 +37,10 @@ def listing(kind: str, spec: Spec) -> Table:
         "datasets": _datasets,
         "backbones": lambda: _backbones(spec),
     }
-    return tables[kind]()
+    if what is not None and what not in ("methods", *tables):
+        raise UsageError(f"no list of {what!r}; {did_you_mean(what, ('methods', *tables))}")
+    kinds = list(tables) if what is None else ["detectors", "objectives"] if what == "methods" else [what]
+    return [tables[kind]() for kind in kinds]
 
 
 def cards(name: str, spec: Spec) -> list[RenderableType]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -30,14 +32,23 @@ _TYPICAL = {
     Kind.SCORE: 0.3,
     Kind.TUNE: 1.5,
     Kind.MEASURE: 0.1,
+    Kind.BOUNDARY: 40.0,
 }
 PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
+SILENT_AT_MOST = 30.0  # seconds without a line there, while something runs
+
+Reported = Callable[[str], Mapping[str, Any]]  # how far the job of a key says it is
 
 
 class Progress:
-    """Shows what runs, how far the run is and how long it will take: live in a terminal, else as lines."""
+    """Shows what runs, how far the run is and how long it will take: live in a terminal, else as lines.
 
-    def __init__(self, console: Console, jobs: Iterable[Job], workers: int) -> None:
+    Of a training it shows epoch, loss, validation accuracy, images a second and time left, as `reported`.
+    """
+
+    def __init__(
+        self, console: Console, jobs: Iterable[Job], workers: int, reported: Reported = lambda key: {}
+    ) -> None:
         self.console = console
         self.workers = workers
         self.left = Counter(job.kind for job in jobs)
@@ -46,6 +57,8 @@ class Progress:
         self._running: dict[str, tuple[Job, float]] = {}
         self._seconds: dict[Kind, list[float]] = defaultdict(list)
         self._started = self._last_line = time.monotonic()
+        self.reported = reported
+        self._ended = threading.Event()
         self._live = Live(get_renderable=self._render, console=console, transient=True, refresh_per_second=4)
 
     def __enter__(self) -> Progress:
@@ -54,9 +67,11 @@ class Progress:
                 self._live.start()
             else:
                 self.console.print(f"{self.total} jobs, {self.workers} at a time")
+                threading.Thread(target=self._break_silence, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
         self._live.stop()
         if self.done or self.failed:
             failed = f", {self.failed} failed" if self.failed else ""
@@ -96,10 +111,36 @@ class Progress:
         bar = ProgressBar(total=self.total, completed=self.done + self.failed, width=40)
         now = time.monotonic()
         lines = [
-            Text(f"  {job.label}  {_clock(now - started)}", style="dim", no_wrap=True, overflow="ellipsis")
+            Text(self._line(job, now - started), style="dim", no_wrap=True, overflow="ellipsis")
             for job, started in sorted(self._running.values(), key=lambda item: item[1])
         ]
         return Group(bar, Text(self._position()), *lines)
+
+    def _line(self, job: Job, seconds: float) -> str:
+        said = describe_training(self.reported(job.key)) if job.kind in (Kind.TRAIN, Kind.PRETRAIN) else ""
+        return f"  {job.label}  {_clock(seconds)}{said}"
+
+    def _break_silence(self) -> None:
+        """Say how far the jobs are that take long, where there is no terminal."""
+        while not self._ended.wait(PLAIN_EVERY):
+            now = time.monotonic()
+            running = list(self._running.values())
+            if running and now - self._last_line > SILENT_AT_MOST:
+                self._last_line = now
+                lines = [self._position(), *(self._line(job, now - started) for job, started in running)]
+                self.console.print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+def describe_training(said: Mapping[str, Any]) -> str:
+    """What a training reports of itself, for one line; empty if it has said nothing."""
+    if not said:
+        return ""
+    accuracy = said["val_accuracy"]
+    checked = "" if accuracy is None else f", validation accuracy {accuracy:.1%}"
+    return (
+        f": epoch {said['epoch']} of {said['epochs']}, loss {said['loss']:.3f}{checked}, "
+        f"{said['images_per_second']:,.0f} images/s, about {_clock(said['seconds_left'])} left"
+    )
 
 
 def summaries(records: Mapping[Cell, Record]) -> list[Table]:

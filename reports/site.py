@@ -1,4 +1,4 @@
-"""The site: one page of HTML, the same tables as Markdown, and the plots; readable from disk, offline.
+"""The site: leaderboards and claims as HTML and as Markdown, and the plots; readable from disk, offline.
 
 Everything that a record or leaderboard.yaml says is text and is escaped, in HTML by autoescape and in
 Markdown by the environment's `finalize`, so that a template cannot forget it. Nothing is ever removed.
@@ -20,16 +20,22 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from benchmark.boundary import FILE, BoundaryFile, read_boundary
 from benchmark.files import write_atomically
 from benchmark.fingerprints import code_fingerprint, library_versions
-from benchmark.results import RecordFile
+from benchmark.results import RecordFile, read_all
 from benchmark.spec import Column, Spec
+from benchmark.trainings import TrainingFile, read_trainings
+from reports.boundary import boundary_plots, boundary_table
+from reports.claims_page import claims_page
 from reports.figures import Plot
 from reports.plots import SECTIONS
 from reports.pretraining import CONDITIONAL, CONFIRMATORY, compare_inits
 from reports.provenance import entry_settings, facts, ranges
+from reports.register import Register, load_register
 from reports.selection import Selection, coverage, select, unmeasured_groups
 from reports.tables import Value, board_tables
+from reports.training import first_weights, training_plots
 
 MANIFEST = "site.json"  # what the pages were made of
 RUN = "oodbench run --all"  # what an empty page tells the reader to do
@@ -45,14 +51,48 @@ class Section:
     tracks: tuple[tuple[str, tuple[Plot, ...]], ...]
 
 
-def build_site(spec: Spec, results: Sequence[RecordFile], out: Path, *, generated: datetime) -> list[Path]:
-    """Write `index.html`, `leaderboard.md` and `plots/*.svg` below `out`; equal input gives equal bytes.
+def publish(spec: Spec, results: Path, site: Path) -> None:
+    """Build the site from all that lies below `results`.
+
+    Raises
+    ------
+    DataError
+        If a file of the results cannot be read.
+    StorageError
+        If `site` cannot be written.
+    """
+    build_site(
+        spec,
+        read_all(results),
+        site,
+        generated=datetime.now(UTC),
+        trainings=read_trainings(results),
+        boundary=read_boundary(results / FILE) if (results / FILE).exists() else None,
+    )
+
+
+def build_site(
+    spec: Spec,
+    results: Sequence[RecordFile],
+    out: Path,
+    *,
+    generated: datetime,
+    register: Register | None = None,
+    trainings: Sequence[TrainingFile] = (),
+    boundary: BoundaryFile | None = None,
+) -> list[Path]:
+    """Write the pages and `plots/*.svg` below `out`; equal input gives equal bytes.
+
+    The pages are `index.html` and `claims.html`, and `leaderboard.md` and `claims.md` with the same tables.
 
     Pages that the same input has made already stay as they are, with their date.
 
     Parameters
     ----------
     generated : when the page is made, printed at its foot; with a time zone.
+    register : the claims; those that come with oodbench if absent.
+    trainings : how the networks were trained.
+    boundary : the experiment in two dimensions.
 
     Returns
     -------
@@ -61,18 +101,26 @@ def build_site(spec: Spec, results: Sequence[RecordFile], out: Path, *, generate
     Raises
     ------
     DataError
-        If a board asks for a metric that a record lacks, or records contradict each other.
+        If a board or a claim asks for a metric that a record lacks, or records contradict each other.
     StorageError
         If `out` cannot be written.
     """
-    made_of = _fingerprint(spec, results)
+    claims = load_register() if register is None else register
+    made_of = _fingerprint(spec, results, claims, trainings, boundary)
     if _up_to_date(out, made_of):
         return []
     selection = select(spec, results)
     sections = [_section(name, spec, selection) for name in SECTIONS] if selection.measured else []
+    sections.append(_training_section(spec, trainings))
+    if boundary is not None:
+        sections.append(
+            Section("boundary", (("Two classes in two dimensions", tuple(boundary_plots(boundary))),))
+        )
     page = {
         "spec": spec,
         "tables": [table for name in spec.boards for table in board_tables(name, spec, selection)],
+        "boundary": boundary_table(boundary) if boundary else None,
+        "first_weights": first_weights(trainings),
         "comparisons": compare_inits(spec, selection),
         "sections": {section.name: section.tracks for section in sections},
         "unmeasured": unmeasured_groups(selection),
@@ -86,11 +134,15 @@ def build_site(spec: Spec, results: Sequence[RecordFile], out: Path, *, generate
         "confirmatory": CONFIRMATORY,
         "generated": generated.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-    css, script = (_static(name) for name in ("page.css", "sort.js"))
+    css, claims_css, script = (_static(name) for name in ("page.css", "claims.css", "sort.js"))
     own = {"css": Markup(css), "script": Markup(script), "policy": _policy(css, script)}  # noqa: S704 our files
+    of_claims = page | claims_page(claims, spec, selection)
+    wider = own | {"css": Markup(css + claims_css), "policy": _policy(css + claims_css, script)}  # noqa: S704
     texts = {
         out / "index.html": _html().get_template("index.html.j2").render(page | own),
         out / "leaderboard.md": _markdown().get_template("leaderboard.md.j2").render(page),
+        out / "claims.html": _html().get_template("claims.html.j2").render(of_claims | wider),
+        out / "claims.md": _markdown().get_template("claims.md.j2").render(of_claims),
     }
     plots = [plot for section in sections for _, plots in section.tracks for plot in plots]
     texts |= {out / "plots" / plot.file: plot.svg for plot in plots}
@@ -101,7 +153,13 @@ def build_site(spec: Spec, results: Sequence[RecordFile], out: Path, *, generate
     return [*texts, out / MANIFEST]
 
 
-def _fingerprint(spec: Spec, results: Sequence[RecordFile]) -> str:
+def _fingerprint(
+    spec: Spec,
+    results: Sequence[RecordFile],
+    claims: Register,
+    trainings: Sequence[TrainingFile],
+    boundary: BoundaryFile | None,
+) -> str:
     """Hash of all that the pages are made of, besides the date."""
     here = Path(__file__).parent
     shared = sorted([*(here / "templates").iterdir(), *(here / "static").iterdir()])
@@ -110,7 +168,9 @@ def _fingerprint(spec: Spec, results: Sequence[RecordFile]) -> str:
         library_versions("jinja2", "matplotlib", "numpy", "scipy"),
         [path.read_text(encoding="utf-8") for path in shared],
         spec.model_dump_json(),
-        [file.model_dump_json() for file in results],
+        claims.model_dump_json(),
+        [file.model_dump_json() for file in (*results, *trainings)],
+        boundary.model_dump_json() if boundary else None,
     ]
     return _sha256(json.dumps(parts).encode())
 
@@ -150,6 +210,13 @@ def _section(name: str, spec: Spec, selection: Selection) -> Section:
     return Section(name, tuple((title, plots) for title, plots in found if plots))
 
 
+def _training_section(spec: Spec, trainings: Sequence[TrainingFile]) -> Section:
+    plots = (
+        (track.title, tuple(training_plots(name, track, trainings))) for name, track in spec.tracks.items()
+    )
+    return Section("training", tuple((title, found) for title, found in plots if found))
+
+
 def _html() -> Environment:
     return _with_filters(
         Environment(
@@ -177,6 +244,7 @@ def _markdown() -> Environment:
 
 def _with_filters(environment: Environment) -> Environment:
     environment.filters |= {"fixed": _fixed, "half": _half, "signed": _signed, "p": _p, "ranges": ranges}
+    environment.filters["effect"] = _effect
     return environment
 
 
@@ -199,6 +267,11 @@ def _signed(number: float, column: Column) -> str:
 
 def _p(number: float) -> str:
     return "< 0.001" if number < 0.001 else f"{number:.3f}"
+
+
+def _effect(number: float) -> str:
+    """A standardised effect; infinite where the seeds do not differ at all."""
+    return f"{number:+.2f}".replace("-", "−").replace("inf", "∞")
 
 
 def _static(name: str) -> str:

@@ -150,7 +150,11 @@ def test_every_command_of_the_app_is_tested_here():
         (["show", "smal"], "nothing is called 'smal'; did you mean 'small'?"),
         (["show", "nothing"], "nothing is called 'nothing'; there are: "),
         (["show"], "Missing argument 'name'"),
-        (["run"], "nothing to run: give --all, or choose with --track, --entry, --backbone, --init, --seed"),
+        (
+            ["run"],
+            "nothing to run: give --all, --full, or choose with "
+            "--track, --entry, --backbone, --init, --seed",
+        ),
         (["run", "--dry-run"], "nothing to run: give --all"),
         (["run", "--all", "--entry", "msp"], "--all means everything; leave it out to choose a part"),
         (["run", "--all", "--jobs", "0"], "Invalid value for '--jobs'"),
@@ -308,7 +312,7 @@ def test_a_plan_of_a_part(command):
 
 def test_a_run_measures_writes_and_reports(ran):
     folder, out, err = ran
-    assert sorted(p.name for p in folder.glob("results/small/*")) == ["knn.json", "msp.json"]
+    assert sorted(p.name for p in folder.glob("results/small/*.json")) == ["knn.json", "msp.json"]
     assert {r.status for file in read_all(folder / "results") for r in file.records} == {"measured"}
     assert "<title>" in (folder / "site" / "index.html").read_text()
     assert "Leaderboard: site/index.html" in out

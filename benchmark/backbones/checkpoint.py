@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -30,7 +29,7 @@ class Checkpoint:
         self.folder = folder
 
     def save(self, number: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Replace what is there by state `number`. A full disk leaves it as it was, or empty: never an error."""
+        """Replace what is there by state `number`. A full disk leaves the one before, or none; no error."""
         file = self.folder / f"{number}.safetensors"
         with suppress(OSError, SafetensorError):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +37,7 @@ class Checkpoint:
             summary = {"file": file.name, "sha256": _sha256(file), "state": state}
             fresh = self.folder / f"{STATE}.new"
             fresh.write_text(json.dumps(summary))
-            os.replace(fresh, self.folder / STATE)
+            fresh.replace(self.folder / STATE)
             for other in self.folder.glob("*.safetensors"):
                 if other != file:
                     other.unlink()

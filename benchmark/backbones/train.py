@@ -79,8 +79,8 @@ def train(
     checkpoint
         Where the state is kept after each epoch, and found.
     report
-        Called about once a second with ``epoch``, ``epochs``, ``loss``, ``val_accuracy`` (of the epoch before),
-        ``images_per_second`` and ``seconds_left``.
+        Called about once a second with ``epoch``, ``epochs``, ``loss``, ``val_accuracy`` (of the epoch
+        before), ``images_per_second`` and ``seconds_left``.
 
     Raises
     ------

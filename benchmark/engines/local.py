@@ -26,6 +26,7 @@ _ORDER = (
     Kind.CLASSIFY,
     Kind.EXTRACT,
     Kind.TRAIN,
+    Kind.BOUNDARY,
 )
 ATTEMPTS = 3  # at a job whose input was damaged or whose process died
 

@@ -3,7 +3,8 @@
 The world of these tests is one small network in float64. Its images are mixtures of fixed patterns, and its
 features say how much of each pattern an image holds. In-distribution images hold the patterns of one class;
 outliers hold as many patterns, but any, among them some that no class has. The network has two stages: edges,
-and the patterns, each at one of 16 positions.
+and the patterns, each at one of 16 positions. Its head gives its logits as outputs too, or what `OUTPUTS` has
+for the detector at hand.
 """
 
 import copy
@@ -46,6 +47,12 @@ EDGES = 12  # channels of the first stage
 ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
 
 DETECTORS = detectors()
+# What the head that a detector is made for would give besides the logits, in this world; else the logits.
+OUTPUTS = {
+    "domain": lambda logits: logits.amax(dim=1, keepdim=True),
+    "godin": lambda logits: torch.cat([logits, torch.sigmoid(logits.amax(dim=1, keepdim=True))], dim=1),
+    "mcdd": lambda logits: -logits,
+}
 CLOSED_FORMS = {name: cls for name, cls in DETECTORS.items() if issubclass(cls, ClosedForm)}
 every_detector = pytest.mark.parametrize("cls", DETECTORS.values(), ids=DETECTORS)
 
@@ -67,6 +74,7 @@ class Network(nn.Module):
         self.register_buffer("edges", torch.randn(EDGES, 3, 3, 3, generator=rng), persistent=False)
         place = nn.functional.one_hot(torch.arange(PATTERNS) % 16, 16).reshape(PATTERNS, 4, 4)
         self.register_buffer("places", 16.0 * place, persistent=False)
+        self.outputs = torch.clone
 
     def penultimate(self, images):
         return torch.relu(self.norm(self.conv(images - 0.5))).flatten(1)
@@ -88,6 +96,7 @@ class Network(nn.Module):
             gram=[gram(m) for m in maps],
             rank_one=rank_one(maps[-1]),
             log_variances=-torch.stack([logits.logsumexp(dim=1), logits.square().mean(dim=1)], dim=1),
+            outputs=self.outputs(logits),
             maps=maps,
         )
 
@@ -132,6 +141,14 @@ class World:
         some = torch.rand(40, PATTERNS, generator=rng).argsort(dim=1) < OF_A_CLASS
         self.outliers = split(0.1 * normal(40, PATTERNS) + 0.6 * some)
 
+    def give(self, outputs):
+        """Change what the head gives besides the logits."""
+        self.network.outputs = outputs
+        for part in ("train", "val", "inliers", "outliers"):
+            data = getattr(self, part)
+            seen = data.features.including(outputs=outputs(data.features.logits))
+            setattr(self, part, Split(data.images, seen))
+
     def fit(self, detector):
         rng = torch.Generator().manual_seed(1)
         return detector.fit(self.train.features, self.val.features, self.head, rng)
@@ -157,11 +174,14 @@ def first_world():
 
 
 @pytest.fixture
-def world(first_world):
+def world(first_world, request):
     """A world of one's own; images and features, which no test may change, are shared."""
     own = copy.copy(first_world)
     own.network = copy.deepcopy(first_world.network)
     own.head = Head(own.network.fc.weight, own.network.fc.bias)
+    name = request.node.callspec.params["cls"].name
+    if name in OUTPUTS:
+        own.give(OUTPUTS[name])
     return own
 
 

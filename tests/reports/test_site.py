@@ -86,7 +86,7 @@ def test_everything_asked_for_is_written(full_site):
     out, written = full_site
     assert sorted(path for path in out.rglob("*") if path.is_file()) == sorted(written)
     tops = {path.relative_to(out).parts[0] for path in written}
-    assert tops == {"index.html", "leaderboard.md", "plots", "site.json"}
+    assert tops == {"index.html", "leaderboard.md", "claims.html", "claims.md", "plots", "site.json"}
 
 
 def test_every_board_is_on_the_page(page, markdown):
@@ -183,8 +183,10 @@ def test_hostile_text_stays_text_in_html(hostile_site):
 def test_hostile_text_stays_text_in_markdown(hostile_site):
     markdown = (hostile_site / "leaderboard.md").read_text()
     page = Page(MarkdownIt("commonmark").enable("table").render(markdown))
+    assert [attributes["href"] for attributes in page.all("a")] == ["claims.md"]  # our own
     tags = {tag for tag, _ in page.elements}
     assert tags <= {
+        "a",
         "h1",
         "h2",
         "p",
@@ -237,8 +239,9 @@ def test_markdown_escapes(value, escaped):
 
 def test_without_records_the_page_says_what_to_run(tmp_path):
     written = build_site(synthetic.make_spec(), [], tmp_path, generated=synthetic.NOW)
-    assert {path.name for path in written} == {"index.html", "leaderboard.md", "site.json"}
-    for path in written[:2]:
+    pages = {"index.html", "leaderboard.md", "claims.html", "claims.md"}
+    assert {path.name for path in written} == {*pages, "site.json"}
+    for path in written[:4]:
         assert "There are no records yet." in path.read_text()
         assert "oodbench run --all" in path.read_text()
 

@@ -1,0 +1,257 @@
+"""The register of claims, claims.yaml, as typed models. An error names file, line and key.
+
+What is tested, how, where, and what counts as an effect is declared there, not chosen from the results; a
+change of it is a new version of the claim. This module must not know any record.
+Source: spec/claims.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from benchmark.errors import SpecError
+from benchmark.metrics.verdicts import Kind
+from benchmark.spec import Column, Distinct, Name
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+ClaimId = Annotated[str, StringConstraints(pattern=r"^C-[A-F]\d{1,2}[a-z]?$")]
+Points = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+GROUPS = ("near", "far")
+EVIDENCE = {
+    "V": "read in the authors' release",
+    "T": "read in a third party's release",
+    "A": "from the paper's abstract",
+    "R": "reported by a review",
+}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Metric(Column):
+    """What is compared: a path into a record's measurement, and the least effect that counts.
+
+    ``both.X`` is the mean of ``near.X`` and ``far.X``; ``worst.X`` the worst over the OOD sets.
+    """
+
+    delta: Points = Field(description="in points (×100) where `percent`, else in the metric's own unit")
+
+
+class Place(_Model):
+    """Where a claim is tested: every combination is a setting."""
+
+    track: Name
+    backbones: Distinct[Name]
+    inits: Distinct[Name]
+
+
+class Published(_Model):
+    """A figure of the literature. Unverified ones, tagged U in the spec, are never shown: there is no U."""
+
+    figure: Text
+    tag: Literal["V", "T", "A", "R"]
+
+
+class Pair(_Model):
+    """Two entries whose difference is taken off that of a test: an interaction."""
+
+    a: Name
+    b: Name
+
+
+class Trial(_Model):
+    """One test of a claim, in each of its settings."""
+
+    id: Name
+    metric: Name = Field(description="a name of `metrics`")
+    a: Name = Field(description="the entry that the claim predicts to be better")
+    b: Name | None = Field(None, description="the entry that it is compared with")
+    versus_init: Name | None = Field(None, description="the init of b, where init is the factor under test")
+    threshold: float | None = Field(None, description="instead of b: a one-sample test against this number")
+    relative_to: Name | None = Field(
+        None, description="the share of this entry's gain over b that a has; needs `threshold`"
+    )
+    minus: Pair | None = None
+    kind: Kind = "gain"
+    delta: Points | None = Field(None, description="the metric's if absent; of non-inferiority the margin")
+    role: Literal["primary", "secondary", "capped"] = Field(
+        "primary", description="`capped`: never more than exploratory"
+    )
+    settings: Distinct[Name] = Field(description="names of `settings`")
+    about: str = ""
+
+    @model_validator(mode="after")
+    def _arms(self) -> Self:
+        if self.relative_to is not None:
+            if self.b is None or self.threshold is None:
+                raise ValueError("`relative_to` needs `b` and `threshold`")
+        elif (self.b is None) == (self.threshold is None):
+            raise ValueError("expected either `b` or `threshold`")
+        if self.minus is not None and (self.b is None or self.relative_to is not None):
+            raise ValueError("`minus` is for tests of a against b")
+        if self.versus_init is not None and self.b is None:
+            raise ValueError("`versus_init` needs `b`")
+        if self.versus_init is None and self.a == self.b:
+            raise ValueError(f"a and b are the same entry {self.a!r}, and of the same init")
+        return self
+
+
+class Repeat(_Model):
+    """Shows the outcome of another claim's test once more, without counting it twice."""
+
+    claim: ClaimId
+    trial: Name
+    init: Name
+
+
+class Claim(_Model):
+    """A published statement and how it is tested."""
+
+    id: ClaimId
+    version: Annotated[int, Field(ge=1)] = 1
+    statement: Text
+    source: Text
+    published: list[Published] = []
+    about: str = Field("", description="where our test departs from the register of the spec, and caveats")
+    trials: list[Trial] = Field(min_length=1)
+    repeats: list[Repeat] = []
+
+    @property
+    def family(self) -> str:
+        """The letter over which Holm's adjustment goes."""
+        return self.id[2]
+
+
+class Untested(_Model):
+    """Claims of the spec that no record can decide yet."""
+
+    ids: Distinct[ClaimId]
+    reason: Text
+
+
+class Register(_Model):
+    """The whole of claims.yaml."""
+
+    version: Literal[1]
+    metrics: dict[Name, Metric]
+    settings: dict[Name, Place]
+    claims: list[Claim] = Field(min_length=1)
+    untested: list[Untested] = []
+
+    def metric(self, trial: Trial) -> Metric:
+        """What a test compares, with the effect that it declares."""
+        metric = self.metrics[trial.metric]
+        if trial.relative_to is not None:
+            metric = metric.model_copy(update={"title": f"Share of the gain in {metric.title}"})
+        return metric if trial.delta is None else metric.model_copy(update={"delta": trial.delta})
+
+
+def load_register(path: Path | None = None) -> Register:
+    """Read and check a register; the one that comes with oodbench if no path is given.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read, is not YAML, or says something that the models above do not allow. The message
+        names file, line and key.
+    """
+    if path is None:
+        with as_file(files("reports") / "claims.yaml") as own:
+            return load_register(own)
+    try:
+        tree = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}; expected a register of claims") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: cannot be read: not UTF-8 text") from error
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise SpecError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    except YAMLError as error:
+        raise SpecError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(tree, CommentedMap):
+        raise SpecError(f"{path}:1: expected keys (version, metrics, settings, claims), got {tree!r}")
+    try:
+        register = Register.model_validate(_plain(tree))
+    except ValidationError as error:
+        lines = [f"{_at(path, tree, item['loc'])}: {_message(item)}" for item in error.errors()]
+        raise SpecError("\n".join(lines)) from error
+    problems = [f"{_at(path, tree, loc)}: {problem}" for loc, problem in _dangling(register)]
+    if problems:
+        raise SpecError("\n".join(problems))
+    return register
+
+
+def _dangling(register: Register) -> list[tuple[tuple[str | int, ...], str]]:
+    """Names that nothing defines, and names that are taken twice."""
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    known = {claim.id: {trial.id for trial in claim.trials} for claim in register.claims}
+    ids = [claim.id for claim in register.claims]
+    ids += [claim for group in register.untested for claim in group.ids]
+    for name, n in Counter(ids).items():
+        if n > 1:
+            found.append((("claims",), f"{name} is listed {n} times; expected once"))
+    for c, claim in enumerate(register.claims):
+        names = [trial.id for trial in claim.trials]
+        for t, trial in enumerate(claim.trials):
+            place = ("claims", c, "trials", t)
+            if trial.id in names[:t]:
+                found.append(((*place, "id"), f"{claim.id} has two trials {trial.id!r}"))
+            if trial.metric not in register.metrics:
+                found.append(((*place, "metric"), f"unknown metric {trial.metric!r}"))
+            for name in trial.settings:
+                where = register.settings.get(name)
+                if where is None:
+                    found.append(((*place, "settings"), f"unknown settings {name!r}"))
+                elif trial.versus_init in where.inits:
+                    problem = f"settings {name!r} have init {trial.versus_init!r} in both arms"
+                    found.append(((*place, "versus_init"), problem))
+        for r, repeat in enumerate(claim.repeats):
+            if repeat.trial not in known.get(repeat.claim, ()):
+                problem = f"unknown test {repeat.claim} {repeat.trial!r}"
+                found.append((("claims", c, "repeats", r), problem))
+    return found
+
+
+def _plain(node: Any) -> Any:
+    """The tree as plain Python; ruamel's scalars are subclasses that keep the file's formatting."""
+    if isinstance(node, CommentedMap):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, CommentedSeq):
+        return [_plain(value) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _message(item: Any) -> str:
+    if item["type"] == "value_error":
+        return str(item["ctx"]["error"])
+    if item["type"] == "missing":
+        return str(item["msg"])
+    return f"{item['msg']}; got {item['input']!r}"
+
+
+def _at(path: Path, tree: CommentedMap, loc: tuple[Any, ...]) -> str:
+    """File, line and dotted key of a place; steps that the tree does not have are pydantic's own."""
+    node: Any = tree
+    line = 1
+    for step in loc:
+        if isinstance(node, CommentedMap) and step in node:
+            line = (node.lc.data or {}).get(step, (line - 1,))[0] + 1
+            node = node[step]
+        elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
+            line = node.lc.item(step)[0] + 1
+            node = node[step]
+    return f"{path}:{line}: {'.'.join(map(str, loc))}"

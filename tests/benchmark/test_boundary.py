@@ -1,0 +1,265 @@
+"""The two-dimensional experiment: its data, its regions, its file, and what it is there to show.
+
+Numbers are those of spec/claims.md §A.1, copied here; the others are worked out on paper.
+"""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from benchmark.boundary import (
+    ARMS,
+    FILE,
+    REGIONS,
+    boundary_file,
+    draw_data,
+    draw_outliers,
+    log_density,
+    radius,
+    read_boundary,
+    region_grid,
+    run_arm,
+    write_boundary,
+)
+from benchmark.errors import DataError, StorageError
+
+LEFT, RIGHT = np.array([-2.0, 0.0]), np.array([2.0, 0.0])
+
+
+def distances(points):
+    return np.linalg.norm(points - LEFT, axis=1), np.linalg.norm(points - RIGHT, axis=1)
+
+
+@pytest.fixture(scope="module")
+def short():
+    """Every arm of two seeds, hardly trained."""
+    return {(arm, seed): run_arm(arm, seed, steps=3) for seed in (0, 1) for arm in ARMS}
+
+
+def test_classes_are_unit_gaussians_around_their_means():
+    points, labels = draw_data("train", 0)
+    assert points.shape == (2000, 2)
+    assert np.bincount(labels).tolist() == [1000, 1000]
+    for label, mean in enumerate((LEFT, RIGHT)):
+        own = points[labels == label]
+        # standard errors are 1/√1000 ≈ .032 and √(2/1000) ≈ .045
+        assert own.mean(axis=0) == pytest.approx(mean, abs=0.16)
+        assert np.cov(own.T) == pytest.approx(np.eye(2), abs=0.2)
+
+
+def test_test_points_are_fresh():
+    train, test = (draw_data(part, 0)[0] for part in ("train", "test"))
+    assert not set(map(tuple, train)) & set(map(tuple, test))
+
+
+def test_near_outliers_lie_in_the_annulus_around_a_mean():
+    for seed in range(3):
+        points = draw_outliers("near", seed)
+        assert points.shape == (2000, 2)
+        r = np.minimum(*distances(points))
+        assert r.min() >= 3.5
+        assert r.max() <= 6
+        # symmetric in x: the share left of 0 has a standard error of .011
+        assert np.mean(points[:, 0] < 0) == pytest.approx(0.5, abs=0.05)
+
+
+def test_near_outliers_are_uniform_by_area():
+    """Within .8 of the positive x axis, seen from the right mean, only that mean's annulus draws."""
+    points = np.concatenate([draw_outliers("near", seed) for seed in range(8)])
+    sector = points[np.abs(np.arctan2(points[:, 1], points[:, 0] - 2)) < 0.8]
+    left, right = distances(sector)
+    assert left.min() > 6
+    assert len(sector) > 1500
+    # r² is uniform on [3.5², 6²]: mean 24.125, standard deviation 6.86, of the mean of 1500 below .18
+    assert (right**2).mean() == pytest.approx(24.125, abs=0.7)
+
+
+def test_far_outliers_lie_outside_of_the_circle_and_within_the_square():
+    for seed in range(3):
+        points = draw_outliers("far", seed)
+        assert points.shape == (2000, 2)
+        assert np.linalg.norm(points, axis=1).min() > 12
+        assert np.abs(points).max() <= 50
+        # of 100² − 144π = 9547.6, what lies beyond |x| = 25 is 5000: a share of .524, standard error .011
+        assert np.mean(np.abs(points[:, 0]) > 25) == pytest.approx(0.524, abs=0.05)
+
+
+def test_seeds_and_arms_differ_in_their_points():
+    assert not np.array_equal(draw_data("train", 0)[0], draw_data("train", 1)[0])
+    assert not np.array_equal(draw_outliers("near", 0), draw_outliers("near", 1))
+
+
+def test_radius_and_density_on_paper():
+    points = np.array([[-2.0, 3.0], [5.0, 4.0], [0.0, 0.0]])
+    assert radius(points) == pytest.approx([3, 5, 2])
+    both = [multivariate_normal(mean, np.eye(2)).pdf(points) for mean in (LEFT, RIGHT)]
+    assert log_density(points) == pytest.approx(np.log(0.5 * both[0] + 0.5 * both[1]))
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("band", 3.5, 6), ("mid", 6, 12), ("far", 12, 80)])
+def test_regions_are_the_whole_rings_on_a_regular_grid(name, low, high):
+    points = region_grid(name)
+    r = np.minimum(*distances(points))
+    assert low <= r.min() < low + 0.1
+    assert r.max() < high
+    assert np.abs(points).max() <= 50
+    spacing = np.diff(np.unique(points[:, 0].round(9)))
+    assert spacing == pytest.approx(spacing[0])
+    # nothing is cut off: a point stands for a square of the plane
+    area = (100**2 if name == "far" else union_area(high)) - union_area(low)
+    assert len(points) * spacing[0] ** 2 == pytest.approx(area, rel=0.02)
+
+
+def union_area(radius):
+    """Of two circles whose centres are 4 apart: both areas less the lens that they share."""
+    lens = 2 * radius**2 * np.arccos(2 / radius) - 2 * np.sqrt(4 * radius**2 - 16)
+    return 2 * np.pi * radius**2 - lens
+
+
+def test_the_union_on_paper():
+    assert union_area(2.0) == pytest.approx(8 * np.pi)  # circles that touch
+    assert REGIONS.keys() == {"band", "mid", "far"}
+
+
+def test_the_same_seed_gives_the_same_numbers_whatever_ran_before(short):
+    torch.manual_seed(123)
+    state = torch.get_rng_state()
+    before = torch.get_num_threads()
+    again = run_arm("near", 1, steps=3)
+    assert again == short["near", 1]
+    assert again["regions"] != short["near", 0]["regions"]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == before
+
+
+def test_a_result_is_json_and_complete(short):
+    for (arm, seed), result in short.items():
+        assert json.loads(json.dumps(result, allow_nan=False)) == result
+        assert (result["arm"], result["seed"], result["steps"]) == (arm, seed, 3)
+        assert result["regions"].keys() == {"band", "mid", "far"}
+        assert (result["density"] is not None) == (arm == "cross_entropy")
+        for field in ("near", "far"):
+            grid = np.array(result["maps"][field])
+            assert grid.shape == (101, 101)
+            assert 0 <= grid.min() < 0.5 < grid.max() <= 1
+            assert np.array_equal(grid, grid.round(3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), [(("middle", 0), "near, far"), (("near", 0, 0), "1 or more")]
+)
+def test_wrong_arguments_are_told(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        run_arm(*arguments)
+
+
+def test_cross_entropy_learns_the_classes_and_is_confident_around_them():
+    """Pilot of the design: accuracy .97 to .98, AUROC of the band .21 to .40, confident in .9 of it."""
+    result = run_arm("cross_entropy", 0, steps=200)
+    assert result["accuracy"] > 0.96  # at best Φ(2) = .977
+    assert result["id_confident"] > 0.8
+    assert result["regions"]["band"]["auroc"] < 0.5
+    assert result["regions"]["band"]["confident"] > 0.8
+    assert result["regions"]["far"]["confident"] > 0.9
+    left, middle, right = (result["maps"]["near"][50][column] for column in (36, 50, 64))  # x of −4.2, 0, 4.2
+    assert left < 0.05  # the map's columns go up in x: the second class lies on the right
+    assert right > 0.95
+    assert left < middle < right
+    density = result["density"]
+    assert density["energy"] > density["msp"]  # C-B6; both negative, as confidence grows with the distance
+
+
+def test_near_outliers_keep_the_confidence_on_the_data_and_far_ones_do_not():
+    """What few steps show of C-A6 on the band; how sure either arm is in the end takes the design's 6000.
+
+    Over seeds 0 to 5 the near arm had an AUROC of .918 to .984, the far arm of .615 to .778; of the ring at
+    most .008 was as sure as the midst of the data in the near arm, .206 to .405 in the far arm.
+    """
+    near, far = (run_arm(arm, 0, steps=300) for arm in ("near", "far"))
+    assert near["accuracy"] > 0.96
+    assert far["accuracy"] > 0.96
+    assert near["regions"]["band"]["auroc"] > 0.9
+    assert far["regions"]["band"]["auroc"] < 0.8
+    assert as_sure_as_amid_the_data(near) < 0.02
+    assert as_sure_as_amid_the_data(far) > 0.2
+
+
+def as_sure_as_amid_the_data(result):
+    """Share of the ring 4 to 5.5 around the means where max p is at least its median within 2 of them."""
+    second = np.array(result["maps"]["near"])
+    max_p = np.maximum(second, 1 - second)
+    side = np.linspace(-15, 15, 101)
+    r = np.minimum(*distances(np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2))).reshape(101, 101)
+    return np.mean(max_p[(r >= 4) & (r < 5.5)] >= np.median(max_p[r < 2]))
+
+
+def test_a_file_keeps_every_result_and_the_maps_of_the_first_seed(short, tmp_path):
+    path = tmp_path / FILE
+    file = boundary_file(reversed(short.values()))
+    assert write_boundary(path, file)
+    assert not write_boundary(path, file)
+    found = read_boundary(path)
+    assert found == file
+    assert [(r.seed, r.arm) for r in found.results] == [(seed, arm) for seed in (0, 1) for arm in ARMS]
+    assert [(m.seed, m.arm) for m in found.maps] == [(0, arm) for arm in ARMS]
+    assert found.maps[1].far == short["near", 0]["maps"]["far"]
+    assert [r.seed for r in found.of_arm("far")] == [0, 1]
+    region = found.of_arm("far")[1].regions["mid"]
+    assert region.auroc == pytest.approx(short["far", 1]["regions"]["mid"]["auroc"], abs=1e-9)
+    assert max(map(len, path.read_text().splitlines())) < 800  # a change is a changed line
+
+
+def test_results_that_do_not_belong_together_are_refused(short):
+    with pytest.raises(ValueError, match="arm near, seed 0: there are several"):
+        boundary_file([short["near", 0], short["near", 0]])
+    with pytest.raises(ValueError, match="results of 3, 4 steps"):
+        boundary_file([short["near", 0], {**short["far", 0], "steps": 4}])
+    regions = {k: v for k, v in short["near", 0]["regions"].items() if k != "mid"}
+    with pytest.raises(ValueError, match="arm near, seed 0: no region mid"):
+        boundary_file([{**short["near", 0], "regions": regions}])
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda data: data["results"][0].pop("accuracy"), "results.0.accuracy"),
+        (
+            lambda data: data["results"][1]["regions"]["band"].update(auroc="high"),
+            "results.1.regions.band.auroc",
+        ),
+        (lambda data: data["maps"][0]["near"].pop(), "maps.0.near"),
+        (lambda data: data["maps"][0]["far"][7].pop(), "maps.0.far.7"),
+        (lambda data: data.update(schema_version=2), "schema_version"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_place(short, tmp_path, change, place):
+    path = tmp_path / "boundary.json"
+    write_boundary(path, boundary_file(short.values()))
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    with pytest.raises(DataError) as caught:
+        read_boundary(path)
+    assert str(caught.value).startswith(f"{path}: {place}: ")
+
+
+def test_a_file_that_cannot_be_read_or_written_is_named(short, tmp_path):
+    path = tmp_path / "boundary.json"
+    with pytest.raises(DataError, match=f"{path}: cannot be read"):
+        read_boundary(path)
+    path.write_text("{")
+    with pytest.raises(DataError, match=f"{path}: the file: "):
+        read_boundary(path)
+    with pytest.raises(StorageError, match=r"boundary\.json"):
+        write_boundary(path / "below.json", boundary_file(short.values()))
+
+
+def test_reading_needs_no_torch():
+    code = "import sys, benchmark.boundary; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
