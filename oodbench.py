@@ -178,7 +178,7 @@ def run(
     plan = _plan(spec, *chosen, full=full)
     folder = cache or default_cache()
     if dry_run:
-        _out().print(plan_table(plan, missing_jobs(plan, folder, fresh=fresh)))
+        _console().print(plan_table(plan, missing_jobs(plan, folder, fresh=fresh)))
         return
     workers = jobs or cores()
     require_writable(site)
@@ -186,17 +186,15 @@ def run(
     if any(job.kind in (Kind.PRETRAIN, Kind.TRAIN) for job in missing):
         check_timm_names(spec, plan)
     signal.signal(signal.SIGTERM, _interrupt)
-    with Progress(_err(), missing, workers, Store(folder).progress) as progress:
-        done = run_plan(
-            plan, cache=folder, results=results, workers=workers, on_event=progress.on_event, fresh=fresh
-        )
-    _out().print(*summaries(done.records))
+    with Progress(_console(stderr=True), missing, workers, Store(folder).progress) as progress:
+        where = {"cache": folder, "results": results}
+        done = run_plan(plan, **where, workers=workers, on_event=progress.on_event, fresh=fresh)
+    _console().print(*summaries(done.records))
     _build(spec, results, site)
     failed = [record for record in done.records.values() if record.status == "failed"]
     if failed:
-        _err().print(
-            f"{len(failed)} of {len(done.records)} cells failed; the others are finished", style="red"
-        )
+        said = f"{len(failed)} of {len(done.records)} cells failed; the others are finished"
+        _console(stderr=True).print(said, style="red")
         raise typer.Exit(1)
 
 
@@ -219,7 +217,7 @@ def plan(
 
     _use_mirror(mirror)
     made = _plan(_spec(leaderboard), track, entry, backbone, init, seed, full=full)
-    _out().print(plan_table(made, missing_jobs(made, cache or default_cache())))
+    _console().print(plan_table(made, missing_jobs(made, cache or default_cache())))
 
 
 @app.command()
@@ -240,7 +238,7 @@ def list_(
     """List methods, tracks, datasets and backbones."""
     from reports.catalog import listings
 
-    _out().print(*listings(what, _spec(leaderboard)))
+    _console().print(*listings(what, _spec(leaderboard)))
 
 
 @app.command()
@@ -257,7 +255,7 @@ def show(
     _use_mirror(mirror)
     spec = _spec(leaderboard)
     for card in cards(name, spec):
-        _out().print(card)
+        _console().print(card)
 
 
 @app.command()
@@ -280,7 +278,9 @@ def cache_(
     if clear:
         store.clear()
     artifacts, size = store.usage()
-    _out().print(f"{store.root}: {artifacts} artifacts, {size / 1e6:.0f} MB", soft_wrap=True, highlight=False)
+    _console().print(
+        f"{store.root}: {artifacts} artifacts, {size / 1e6:.0f} MB", soft_wrap=True, highlight=False
+    )
 
 
 data = typer.Typer(help="List, get and check the datasets of the Hugging Face Hub.", no_args_is_help=True)
@@ -294,7 +294,7 @@ def data_list(mirror: Mirror = None, leaderboard: Leaderboard = None) -> None:
 
     _use_mirror(mirror)
     for table in listing(_spec(leaderboard)):
-        _out().print(table)
+        _console().print(table)
 
 
 @data.command("get")
@@ -309,7 +309,7 @@ def data_get(
     from reports.data import get
 
     _use_mirror(mirror)
-    if get(names, _spec(leaderboard), _err()):
+    if get(names, _spec(leaderboard), _console(stderr=True)):
         raise typer.Exit(1)
 
 
@@ -328,7 +328,7 @@ def data_check(
     from reports.data import check
 
     _use_mirror(mirror)
-    if check(names or (), _spec(leaderboard), _out()):
+    if check(names or (), _spec(leaderboard), _console()):
         raise typer.Exit(1)
 
 
@@ -370,7 +370,7 @@ def _plan(spec: Spec, *chosen: Iterable[Any] | None, full: bool) -> Plan:
     made = make_plan(spec, Selection(tracks, entries, backbones, inits, seeds, full))
     for track, why in made.left_out.items():
         said = f"left out: track {track}: {why} (all of the track: oodbench data get {track})"
-        _err().print(said, soft_wrap=True, highlight=False, markup=False)
+        _console(stderr=True).print(said, soft_wrap=True, highlight=False, markup=False)
     return made
 
 
@@ -383,23 +383,17 @@ def _build(spec: Spec, results: Path, site: Path) -> None:
     from reports.site import publish
 
     publish(spec, results, site)
-    _out().print(f"Leaderboard: {site / 'index.html'}", soft_wrap=True, highlight=False)
+    _console().print(f"Leaderboard: {site / 'index.html'}", soft_wrap=True, highlight=False)
 
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _out() -> Any:
+def _console(*, stderr: bool = False) -> Any:
     from rich.console import Console
 
-    return Console()
-
-
-def _err() -> Any:
-    from rich.console import Console
-
-    return Console(stderr=True)
+    return Console(stderr=stderr)
 
 
 if __name__ == "__main__":

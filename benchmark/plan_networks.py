@@ -239,7 +239,7 @@ class NetworkPlanner:
             return None
         inputs = {}
         if isinstance(source, SupervisedSource):
-            inputs["images"] = self._images(f"images of init {init}", source.images)
+            inputs["images"] = self._images(f"pre-training on {source.images.dataset}", source.images)
         config = {
             **self._architecture(backbone),
             "image_size": self.track.image_size,

@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from benchmark.errors import SpecError
 from benchmark.metrics.verdicts import Kind
 from benchmark.spec import Column, Distinct, Name
+from benchmark.yaml_file import read_tree, refuse, validated
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 ClaimId = Annotated[str, StringConstraints(pattern=r"^C-[A-F]\d{1,2}[a-z]?$")]
@@ -168,27 +165,9 @@ def load_register(path: Path | None = None) -> Register:
     if path is None:
         with as_file(files("reports") / "claims.yaml") as own:
             return load_register(own)
-    try:
-        tree = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}; expected a register of claims") from error
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{path}: cannot be read: not UTF-8 text") from error
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise SpecError(f"{path}:{line}: not valid YAML: {error.problem}") from error
-    except YAMLError as error:
-        raise SpecError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(tree, CommentedMap):
-        raise SpecError(f"{path}:1: expected keys (version, metrics, settings, claims), got {tree!r}")
-    try:
-        register = Register.model_validate(_plain(tree))
-    except ValidationError as error:
-        lines = [f"{_at(path, tree, item['loc'])}: {_message(item)}" for item in error.errors()]
-        raise SpecError("\n".join(lines)) from error
-    problems = [f"{_at(path, tree, loc)}: {problem}" for loc, problem in _dangling(register)]
-    if problems:
-        raise SpecError("\n".join(problems))
+    tree = read_tree(path, "a register of claims", "keys (version, metrics, settings, claims)")
+    register = validated(path, tree, Register)
+    refuse(path, tree, _dangling(register))
     return register
 
 
@@ -221,37 +200,3 @@ def _dangling(register: Register) -> list[tuple[tuple[str | int, ...], str]]:
                 problem = f"unknown test {repeat.claim} {repeat.trial!r}"
                 found.append((("claims", c, "repeats", r), problem))
     return found
-
-
-def _plain(node: Any) -> Any:
-    """The tree as plain Python; ruamel's scalars are subclasses that keep the file's formatting."""
-    if isinstance(node, CommentedMap):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        return [_plain(value) for value in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
-
-
-def _message(item: Any) -> str:
-    if item["type"] == "value_error":
-        return str(item["ctx"]["error"])
-    if item["type"] == "missing":
-        return str(item["msg"])
-    return f"{item['msg']}; got {item['input']!r}"
-
-
-def _at(path: Path, tree: CommentedMap, loc: tuple[Any, ...]) -> str:
-    """File, line and dotted key of a place; steps that the tree does not have are pydantic's own."""
-    node: Any = tree
-    line = 1
-    for step in loc:
-        if isinstance(node, CommentedMap) and step in node:
-            line = (node.lc.data or {}).get(step, (line - 1,))[0] + 1
-            node = node[step]
-        elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
-            line = node.lc.item(step)[0] + 1
-            node = node[step]
-    return f"{path}:{line}: {'.'.join(map(str, loc))}"

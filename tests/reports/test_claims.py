@@ -599,7 +599,7 @@ def test_a_good_register_is_read(tmp_path):
         ("delta: 0.5", "delta: -0.5", 3, "metrics.auroc.delta"),
         ("    statement: It is so.\n", "", 7, "claims.0.statement: Field required"),
         ("id: C-A1", "id: C-X1", 7, "claims.0.id"),
-        ("version: 1\n", "version: 1\nversion: 1\n", 2, "not valid YAML"),
+        ("version: 1\n", "version: 1\nversion: 1\n", 2, "duplicate key 'version'"),
         ("claims:", "claims: [", 7, "not valid YAML"),
         ("inits: [scratch]", "inits: []", 5, "settings.toy.inits"),
     ],
