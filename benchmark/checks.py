@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from benchmark.datasets import UnknownDatasetError, dataset
 from benchmark.errors import SpecError, UsageError
-from benchmark.spec import FractalDB, ImageSource, Spec
+from benchmark.spec import FractalDB, ImageSource, Spec, SupervisedSource
 from methods.names import did_you_mean
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan
 
+LABELLED = ("id", "id_test", "images")  # keys of sets that must have labels
 OUTLIER_GROUPS = ("outliers", "validation")  # sets that are never tested on
 
 
@@ -31,6 +32,10 @@ def check_datasets(spec: Spec, name: str) -> None:
     for group in ("near", "far", *OUTLIER_GROUPS):
         for item, source in getattr(track, group).items():
             _check_dataset(spec, source, ("tracks", name, group, item))
+    for init in track.inits:
+        weights = spec.inits[init]
+        if isinstance(weights, SupervisedSource):
+            _check_dataset(spec, weights.images, ("inits", init, "images"))
 
 
 def check_timm_names(spec: Spec, plan: Plan) -> None:
@@ -55,7 +60,7 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
         training, source = spec.tracks[track].training, spec.inits[init]
         if training is not None:
             places["tracks", track, "training", "optimizer"] = training.optimizer
-        if isinstance(source, FractalDB):
+        if isinstance(source, FractalDB | SupervisedSource):
             places["inits", init, "training", "optimizer"] = source.training.optimizer
     known = [str(name) for name in list_optimizers()]
     for place, optimizer in places.items():
@@ -84,12 +89,11 @@ def _check_dataset(spec: Spec, source: ImageSource, loc: tuple[str, ...]) -> Non
                 f"{spec.where(*loc, 'classes')}: {source.dataset} has no class {label}; "
                 + (f"expected 0 to {len(card.class_names) - 1}" if card.labelled else "it has no labels")
             )
+    if loc[-1] in LABELLED and not card.labelled:
+        what = "pre-training needs" if loc[-1] == "images" else "the ID set needs"
+        raise SpecError(f"{spec.where(*loc, 'dataset')}: {source.dataset} has no labels; {what} them")
     if card.outlier_source and loc[2] not in OUTLIER_GROUPS:
         raise SpecError(
             f"{spec.where(*loc, 'dataset')}: {source.dataset} is kept for training outliers; "
             "no test set may use it"
-        )
-    if loc[-1] in ("id", "id_test") and not card.labelled:
-        raise SpecError(
-            f"{spec.where(*loc, 'dataset')}: {source.dataset} has no labels; the ID set needs them"
         )

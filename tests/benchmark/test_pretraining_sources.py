@@ -1,4 +1,4 @@
-"""Inits that start from another dataset or from a file, tuned whole or in the head alone, through whole runs."""
+"""Inits that start from another dataset or from a file, tuned whole or in the head alone."""
 
 import pytest
 import torch
@@ -172,12 +172,14 @@ def test_a_file_that_gives_nothing_is_an_error(folder, content, message):
 
 def test_an_absent_file_is_an_error_that_names_the_key(folder):
     (folder / "mine.safetensors").unlink()
-    with pytest.raises(DataError, match=r"leaderboard\.yaml:\d+: inits\.file\.file: .*mine\.safetensors cannot"):
+    message = r"leaderboard\.yaml:\d+: inits\.file\.file: .*mine\.safetensors cannot"
+    with pytest.raises(DataError, match=message):
         plan_of(folder)
 
 
 def test_a_dataset_without_classes_cannot_pre_train(folder):
     path = folder / "leaderboard.yaml"
-    path.write_text(path.read_text().replace("{dataset: digits, classes: [5, 6, 7, 8]}", "{dataset: dead_leaves}"))
+    text = path.read_text().replace("{dataset: digits, classes: [5, 6, 7, 8]}", "{dataset: dead_leaves}")
+    path.write_text(text)
     with pytest.raises(SpecError, match=r"inits\.others\.images\.dataset: dead_leaves has no labels"):
         plan_of(folder)
