@@ -168,14 +168,15 @@ def _picture(trained: Artifact) -> str | None:
     if "kept.safetensors" not in trained.manifest["files"]:
         return None
     samples = trained.tensors("kept").get("samples")
-    if samples is None:
+    if samples is None or not len(samples):
         return None
     from PIL import Image
 
     count, channels, height, width = samples.shape
-    rows = count // SAMPLES_BESIDE
-    grid = samples[: rows * SAMPLES_BESIDE].view(rows, SAMPLES_BESIDE, channels, height, width)
-    whole = grid.permute(0, 3, 1, 4, 2).reshape(rows * height, SAMPLES_BESIDE * width, channels)
+    beside = min(SAMPLES_BESIDE, count)
+    rows = count // beside
+    grid = samples[: rows * beside].view(rows, beside, channels, height, width)
+    whole = grid.permute(0, 3, 1, 4, 2).reshape(rows * height, beside * width, channels)
     file = io.BytesIO()
     Image.fromarray(whole.numpy()).save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()

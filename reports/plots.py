@@ -145,7 +145,9 @@ def roc_curves(name: str, track: Track, selection: Selection) -> list[Plot]:
 
 def robustness(name: str, track: Track, selection: Selection) -> list[Plot]:
     """Accuracy and ECE of each network, and near AUROC of its entries, against the severity of each shift."""
-    plots = []
+    plots: list[Plot] = []
+    if track.shifts is None:
+        return plots
     for (backbone, objective), inits in _networks(name, selection).items():
         networks: list[Panels] = [("accuracy", "accuracy (%)", inits), ("ece", "ECE (%)", inits)]
         what = f"Accuracy and ECE of {_network(backbone, objective)}"

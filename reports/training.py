@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import io
+import math
+import re
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -20,6 +22,7 @@ from benchmark.trainings import TrainingFile, TrainingRecord
 from reports.figures import Plot, file_name, finish, house_style, legend_above, line_style, panel_grid
 
 COLUMNS = 4
+DIGEST = re.compile(r"[0-9a-f]{40,}")  # of a commit or of content: its beginning is enough
 
 Networks = Mapping[str, Mapping[str, Sequence[TrainingRecord]]]  # objective → init → its seeds
 
@@ -42,7 +45,7 @@ def first_weights(files: Sequence[TrainingFile]) -> list[str]:
             if record.source is None or record.loaded is None:
                 continue
             known = {k: v for k, v in record.source.items() if isinstance(v, str | int)}
-            source = ", ".join(f"{key} {str(value)[:16]}" for key, value in known.items())
+            source = ", ".join(f"{key} {_shortened(value)}" for key, value in known.items())
             fresh = ", ".join(record.loaded.fresh[:4]) or "nothing"
             more = f" and {len(record.loaded.fresh) - 4} more" if len(record.loaded.fresh) > 4 else ""
             overlap = ""
@@ -53,6 +56,14 @@ def first_weights(files: Sequence[TrainingFile]) -> list[str]:
                 f"({source}); fresh: {fresh}{more}.{overlap}"
             ] = None
     return list(said)
+
+
+def _shortened(value: str | int) -> str:
+    return str(value)[:16] if DIGEST.fullmatch(str(value)) else str(value)
+
+
+def _spoken(number: float) -> str:
+    return "not measured" if math.isnan(number) else f"{number:.3g}"
 
 
 def _networks(name: str, backbone: str, track: Track, files: Sequence[TrainingFile]) -> Networks:
@@ -75,7 +86,7 @@ def _curves(name: str, backbone: str, track: Track, networks: Networks, what: st
             for init, seeds in inits.items():
                 curves = _by_epoch(seeds, what)
                 _draw(axis, curves, init, line_style(track.inits.index(init)))
-                ends.append(f"{init} {fmean(curves[:, -1]):.3g}")
+                ends.append(f"{init} {_spoken(fmean(curves[:, -1]))}")
             axis.set_title(objective.replace("_", " "), fontsize=8)
             if what == "val_accuracy":
                 axis.set_ylim(-0.03, 1.03)
@@ -83,7 +94,7 @@ def _curves(name: str, backbone: str, track: Track, networks: Networks, what: st
         for axis in axes[:: min(COLUMNS, len(axes))]:
             axis.set_ylabel(label)
         axes[-1].set_xlabel("epoch")
-        legend_above(figure, axes[0], len(track.inits))
+        legend_above(figure, max(axes, key=lambda axis: len(axis.lines)), len(track.inits))
         alt = (
             f"{label.capitalize()} by epoch on {backbone}, one panel for each objective: mean over seeds, "
             f"and the range of the seeds. After the last epoch: {'; '.join(spoken)}."

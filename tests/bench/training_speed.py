@@ -1,7 +1,8 @@
 """Print how fast networks are trained, against a bare PyTorch loop over the same network and batches.
 
-Both train the same network, from the same first weights, on the same batches in the same order, in turns; the fastest of the repeats counts. The bare loop is given its batches ready made, as floats and
-augmented; ours makes them, steps the learning rate, and keeps checkpoints within its time. Neither validates.
+Both train the same network, from the same first weights, on the same batches in the same order, in turns; the
+fastest of the repeats counts. The bare loop is given its batches ready made, as floats and augmented; ours
+makes them, steps the learning rate, and keeps checkpoints within its time. Neither validates.
 
 Run: python tests/bench/training_speed.py
 """
@@ -56,9 +57,10 @@ def main() -> None:
                 pairs = [
                     (bare(network, data, recipe), ours(network, data, recipe)) for _ in range(args.repeats)
                 ]
-                theirs, mine = (args.epochs * args.images / min(times) for times in zip(*pairs, strict=True))
+                seen = args.epochs * args.images
+                theirs, mine = (seen / min(times) for times in zip(*pairs, strict=True))
                 print(
-                    f"{name:>18}, augment {augment:>9}: bare loop {theirs:8,.0f} images/s, ours {mine:8,.0f}: "
+                    f"{name:>18}, augment {augment:>9}: bare {theirs:8,.0f} images/s, ours {mine:8,.0f}: "
                     f"{mine / theirs:.1%} (goal at least {GOAL:.0%})"
                 )
 

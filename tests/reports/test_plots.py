@@ -47,6 +47,13 @@ def test_each_network_has_its_plots(plots, section, files):
     assert [plot.file for plot in plots[section]] == files
 
 
+def test_a_track_without_shifts_has_no_robustness_plots():
+    spec = synthetic.make_spec(["msp"], backbones=["tiny_cnn"])
+    unshifted = spec.tracks["toy"].model_copy(update={"shifts": None})
+    selection = select(spec, synthetic.make_results(spec))
+    assert SECTIONS["robustness"]("toy", unshifted, selection) == []
+
+
 @pytest.mark.parametrize("section", SECTIONS)
 def test_svg_is_xml_without_outside_references(plots, section):
     for plot in plots[section]:

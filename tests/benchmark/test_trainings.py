@@ -1,0 +1,319 @@
+"""The files that say how networks were trained: what a run writes, keeps, refuses and draws."""
+
+import base64
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from benchmark.artifacts import Artifact, Store
+from benchmark.errors import DataError
+from benchmark.job import Kind
+from benchmark.plan import Selection, make_plan
+from benchmark.run import run_plan
+from benchmark.spec import load_spec
+from benchmark.trainings import _picture, read_training, read_trainings, training_path, write_trainings
+
+LEADERBOARD = """\
+version: 1
+tracks:
+  small:
+    title: A few digits
+    image_size: 16
+    id: {dataset: digits, classes: [0, 1, 2]}
+    split: {train_per_class: 4, val_per_class: 4}
+    near:
+      threes: {dataset: digits, classes: [3]}
+    far:
+      noise: {dataset: uniform_noise, n: 12}
+    outliers:
+      strokes: {dataset: strokes, n: 6}
+    training: {epochs: 3, batch_size: 6, lr: 0.003, weight_decay: 0.01}
+    backbones: [tiny]
+    inits: [scratch]
+    seeds: [0, 1]
+    entries: [msp, knn, exposed, ssd]
+backbones:
+  tiny: {architecture: test_efficientnet}
+inits:
+  scratch: {source: scratch}
+objectives:
+  shown_strokes: {objective: outlier_exposure, outliers: [strokes], epochs: 2}
+entries:
+  msp: {detector: msp}
+  knn: {detector: knn, hyperparameters: {k: 2}}
+  exposed: {detector: msp, objective: shown_strokes}
+  ssd: {detector: knn, objective: ssd, hyperparameters: {k: 2}}
+"""
+
+
+class Folder:
+    """A leaderboard, its cache and its results."""
+
+    def __init__(self, path):
+        self.path = path
+        self.results, self.cache = path / "results", path / "cache"
+        self.store = Store(self.cache)
+
+    def plan(self, *replaced, **selection):
+        text = LEADERBOARD
+        for old, new in replaced:
+            assert old in text
+            text = text.replace(old, new)
+        (self.path / "leaderboard.yaml").write_text(text)
+        return make_plan(load_spec(self.path / "leaderboard.yaml"), Selection(**selection))
+
+    def run(self, *replaced, on_event=lambda *_: None, **selection):
+        plan = self.plan(*replaced, **selection)
+        return run_plan(plan, cache=self.cache, results=self.results, workers=1, on_event=on_event)
+
+    def file(self, objective="cross_entropy"):
+        return training_path(self.results, "small", objective)
+
+    def state(self):
+        return {
+            p: (p.read_bytes(), p.stat().st_mtime_ns) for p in self.results.rglob("*.json") if p.is_file()
+        }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """One run of it all; never changed."""
+    folder = Folder(tmp_path_factory.mktemp("run"))
+    done = folder.run()
+    assert {record.status for record in done.records.values()} == {"measured"}
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    """A copy of it."""
+    shutil.copytree(made.cache, tmp_path / "cache")
+    shutil.copytree(made.results, tmp_path / "results")
+    return Folder(tmp_path)
+
+
+def test_a_network_has_one_record_however_many_cells_share_it(made):
+    assert sorted(p.name for p in made.file().parent.iterdir()) == [
+        "cross_entropy.json",
+        "shown_strokes.json",
+        "ssd.json",
+    ]
+    assert made.file().parent == made.results / "small" / "trainings"
+    files = read_trainings(made.results)
+    assert [file.objective for file in files] == ["cross_entropy", "shown_strokes", "ssd"]
+    assert [file.outliers for file in files] == [[], ["strokes"], []]
+    for file in files:
+        assert file.track == "small"
+        assert [record.network for record in file.records] == [("tiny", "scratch", 0), ("tiny", "scratch", 1)]
+    keys = {cell.chain[Kind.TRAIN] for cell in made.plan().cells}
+    assert {record.key for file in files for record in file.records} == keys
+    assert len(keys) == 6
+
+
+def test_the_lists_are_the_history_of_the_network_an_entry_an_epoch(made):
+    def rounded(values):
+        return [float(f"{value:.4g}") for value in values]
+
+    for file in read_trainings(made.results):
+        for record in file.records:
+            artifact = made.store.open(record.key)
+            history = artifact.json("history")
+            assert len(history) == (2 if file.objective == "shown_strokes" else 3)
+            assert record.loss == rounded(epoch["loss"] for epoch in history)
+            assert record.val_accuracy == rounded(epoch["val_accuracy"] for epoch in history)
+            assert record.val_nll == rounded(epoch["val_nll"] for epoch in history)
+            assert record.seconds == rounded([artifact.manifest["made"]["seconds"]])[0]
+            assert record.notes == {
+                name: rounded(epoch["notes"][name] for epoch in history) for name in history[0]["notes"]
+            }
+            assert bool(record.notes) == (file.objective == "ssd")
+            assert (record.loaded, record.source, record.overlap, record.samples) == (None, None, [], None)
+
+
+def test_a_second_run_changes_no_file(folder):
+    before = folder.state()
+    assert len(before) == 4 + 3
+    assert folder.run().written == []
+    assert folder.state() == before
+
+
+def test_lost_files_are_written_again_from_the_cache(folder):
+    before = {path: text for path, (text, _) in folder.state().items()}
+    shutil.rmtree(folder.file().parent)
+    assert {path.name for path in folder.run().written} == {
+        "cross_entropy.json",
+        "shown_strokes.json",
+        "ssd.json",
+    }
+    assert {path: text for path, (text, _) in folder.state().items()} == before
+
+
+def test_a_network_with_another_key_replaces_its_record_and_no_other(folder):
+    before = {file.objective: file for file in read_trainings(folder.results)}
+    done = folder.run(("lr: 0.003", "lr: 0.1"), entries=("msp",), seeds=(1,))
+    assert folder.file() in done.written
+    after = {file.objective: file for file in read_trainings(folder.results)}
+    assert after["ssd"] == before["ssd"]
+    assert after["shown_strokes"] == before["shown_strokes"]
+    first, second = after["cross_entropy"].records
+    assert first == before["cross_entropy"].records[0]
+    old = before["cross_entropy"].records[1]
+    assert second.network == old.network
+    assert second.key != old.key
+    assert second.loss != old.loss
+
+
+def test_the_same_key_computed_afresh_keeps_its_record(folder):
+    """Its seconds may differ; nothing else can."""
+    path = folder.file()
+    changed = json.loads(path.read_text())
+    changed["records"][0]["seconds"] = 12345.0
+    path.write_text(json.dumps(changed))
+    write_trainings(folder.plan(), folder.store, folder.results)
+    assert [record.seconds for record in read_training(path).records][0] == 12345.0
+
+
+@pytest.mark.parametrize("how", ["absent", "damaged"])
+def test_a_network_that_is_not_whole_has_no_new_record(folder, how):
+    plan = folder.plan(entries=("exposed",), seeds=(0,))
+    key = plan.cells[0].chain[Kind.TRAIN]
+    if how == "absent":
+        shutil.rmtree(folder.store.folder(key))
+    else:
+        (folder.store.folder(key) / "history.json").write_text("[]")
+    folder.file("shown_strokes").unlink()
+    assert write_trainings(plan, folder.store, folder.results) == []
+    assert not folder.file("shown_strokes").exists()
+
+
+WRONG = [
+    pytest.param(lambda text: text[: len(text) // 2], "the file: Invalid JSON", id="truncated"),
+    pytest.param(lambda text: "", "the file: Invalid JSON", id="empty"),
+    pytest.param(lambda text: "[]", "the file: Input should be an object", id="a list"),
+    pytest.param(lambda text: '{"a": 1}', "track: Field required", id="foreign"),
+    pytest.param(
+        lambda text: text.replace('"schema_version":1', '"schema_version":2').replace(
+            '"schema_version": 1', '"schema_version": 2'
+        ),
+        "schema_version: Input should be 1",
+        id="another schema",
+    ),
+    pytest.param(
+        lambda text: text.replace('"loss"', '"loss_"', 1), "records.0.loss: Field required", id="no loss"
+    ),
+    pytest.param(
+        lambda text: text.replace('"seed"', '"own": 1, "seed"', 1),
+        "records.0.own: Extra inputs are not permitted",
+        id="a key too many",
+    ),
+    pytest.param(
+        lambda text: _with_loss(text, float("nan")),
+        "records.1.loss.0: Input should be a finite number",
+        id="NaN",
+    ),
+]
+
+
+def _with_loss(text, value):
+    changed = json.loads(text)
+    changed["records"][1]["loss"][0] = value
+    return json.dumps(changed)
+
+
+@pytest.mark.parametrize(("change", "complaint"), WRONG)
+def test_a_file_that_cannot_be_read_is_named_with_the_place(made, tmp_path, change, complaint):
+    text = made.file().read_text()
+    path = training_path(tmp_path, "small", "cross_entropy")
+    path.parent.mkdir(parents=True)
+    path.write_text(change(text))
+    assert path.read_text() != text
+    with pytest.raises(DataError) as caught:
+        read_training(path)
+    assert str(caught.value).startswith(f"{path}: {complaint}")
+    assert "expected trainings of schema 1" in str(caught.value)
+    with pytest.raises(DataError, match=r"cross_entropy\.json"):
+        read_trainings(tmp_path)
+
+
+def test_an_absent_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"none\.json: cannot be read: No such file"):
+        read_training(tmp_path / "none.json")
+
+
+def test_a_run_refuses_a_damaged_file_and_leaves_it(folder):
+    folder.file("ssd").write_text("{")
+    with pytest.raises(DataError, match=r"ssd\.json: the file: Invalid JSON"):
+        folder.run()
+    assert folder.file("ssd").read_text() == "{"
+
+
+@pytest.mark.xfail(strict=True, reason="benchmark.run checks record files only before it computes")
+def test_a_damaged_file_is_refused_before_anything_is_computed(tmp_path):
+    folder = Folder(tmp_path)
+    folder.file().parent.mkdir(parents=True)
+    folder.file().write_text("{")
+
+    class Computed(Exception):
+        pass
+
+    def on_event(*_):
+        raise Computed
+
+    with pytest.raises(DataError, match=r"cross_entropy\.json"):
+        folder.run(entries=("msp",), seeds=(0,), on_event=on_event)
+
+
+@pytest.mark.parametrize(
+    ("track", "objective"),
+    [
+        ("..", "cross_entropy"),
+        ("small", "../cross_entropy"),
+        ("small/deeper", "x"),
+        ("small", "/etc/passwd"),
+        ("", "x"),
+        ("small", ""),
+        ("small", ".hidden"),
+        ("small", "x\n"),
+        ("small", "x\0"),
+    ],
+)
+def test_a_name_that_leaves_the_folder_is_refused(tmp_path, track, objective):
+    with pytest.raises(ValueError, match="cannot be part of a path"):
+        training_path(tmp_path, track, objective)
+
+
+def kept(folder, **tensors):
+    save_file(tensors, folder / "kept.safetensors")
+    return Artifact("key", folder, {"files": {"kept.safetensors": {}}})
+
+
+def pixels(picture):
+    with Image.open(io.BytesIO(base64.b64decode(picture, validate=True))) as image:
+        assert image.format == "PNG"
+        assert image.mode == "RGB"
+        return np.asarray(image)
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "beside"), [(4, 1, 4), (8, 2, 4), (10, 2, 4), (1, 1, 1), (3, 1, 3)]
+)
+def test_samples_become_a_picture_four_beside_each_other(tmp_path, count, rows, beside):
+    samples = torch.randint(256, (count, 3, 5, 7), dtype=torch.uint8)
+    found = pixels(_picture(kept(tmp_path, samples=samples)))
+    assert found.shape == (5 * rows, 7 * beside, 3)
+    for place in range(rows * beside):
+        top, left = 5 * (place // beside), 7 * (place % beside)
+        tile = found[top : top + 5, left : left + 7].transpose(2, 0, 1)
+        np.testing.assert_array_equal(tile, samples[place].numpy())
+
+
+def test_without_samples_there_is_no_picture(tmp_path):
+    assert _picture(Artifact("key", tmp_path, {"files": {"model.safetensors": {}}})) is None
+    assert _picture(kept(tmp_path, other=torch.zeros(2))) is None
+    assert _picture(kept(tmp_path, samples=torch.zeros(0, 3, 5, 7, dtype=torch.uint8))) is None
