@@ -57,9 +57,11 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
             raise SpecError(f"{spec.where('backbones', name, 'architecture')}: {error}") from error
     places: dict[tuple[str, ...], str] = {}
     for track, init in {(planned.cell.track, planned.cell.init) for planned in plan.cells}:
-        training, source = spec.tracks[track].training, spec.inits[init]
-        if training is not None:
-            places["tracks", track, "training", "optimizer"] = training.optimizer
+        source = spec.inits[init]
+        for recipe in ("training", "finetuning", "pretraining"):
+            found = getattr(spec.tracks[track], recipe)
+            if found is not None:
+                places["tracks", track, recipe, "optimizer"] = found.optimizer
         if isinstance(source, FractalDB | SupervisedSource):
             places["inits", init, "training", "optimizer"] = source.training.optimizer
     known = [str(name) for name in list_optimizers()]

@@ -18,6 +18,13 @@ LIBRARIES = ("matplotlib", "numpy", "pillow", "safetensors", "scikit-learn", "sc
 
 
 @cache
+def training_device() -> str:
+    """Where networks are trained: ``cuda`` where there is such a device, else ``cpu``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -32,9 +39,17 @@ def environment() -> Environment:
         platform=f"{platform.system()} {platform.machine()}",
         processor=_processor(),
         cores=cores(),
-        accelerator=None,
+        accelerator=_accelerator(),
         libraries=library_versions(*LIBRARIES),
     )
+
+
+def _accelerator() -> str | None:
+    if training_device() == "cpu":
+        return None
+    import torch
+
+    return torch.cuda.get_device_name()
 
 
 def environment_id(described: Environment) -> str:

@@ -88,11 +88,15 @@ def pretrain(config: Config, inputs: Inputs, draft: Draft) -> None:
         else:
             stored = inputs["images"].tensors("images")
             data, source = LabelledImages(stored["images"], stored["labels"]), inputs["images"].json("card")
-        how = {"checkpoint": Checkpoint(draft.partial), "report": draft.report}
+        how = {
+            "device": config["device"],
+            "checkpoint": Checkpoint(draft.partial),
+            "report": draft.report,
+        }
         network, history = pretrain_on(data, config, init["training"], **how)
         weights = network.weights()
     else:
-        weights, source = weights_from_hub(config) if init["source"] == "hub" else weights_from_file(init)
+        weights, source = weights_from_hub(config) if init["source"] == "hub" else weights_from_file(config)
     draft.tensors("model", weights)
     draft.json("history", history)
     draft.json("source", source)
@@ -144,6 +148,7 @@ def train(config: Config, inputs: Inputs, draft: Draft) -> None:
             recipe,
             seeds["order"],
             outliers=outliers,
+            device=config["device"],
             checkpoint=Checkpoint(draft.partial),
             report=draft.report,
         )

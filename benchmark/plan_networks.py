@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.datasets import FRACTAL_PRESETS, HubDataset, dataset
+from benchmark.environment import training_device
 from benchmark.errors import DataError, SpecError
 from benchmark.job import Job, Kind
 from benchmark.seeds import derive_seed
@@ -216,6 +217,11 @@ class NetworkPlanner:
         inputs |= {f"outliers.{item}": key for item, key in self.outliers(plan).items()}
         tune = "all" if isinstance(source, Scratch) else source.tune
         if recipe is not None and plan.epochs is not None:
+            if plan.epochs <= recipe.warmup_epochs:
+                raise SpecError(
+                    f"{self.spec.where('objectives', plan.name, 'epochs')}: got {plan.epochs}; expected more "
+                    f"than the {recipe.warmup_epochs} warm-up epochs of the track {self.name!r}"
+                )
             recipe = recipe.model_copy(update={"epochs": plan.epochs})
         recipe_config = None if recipe is None else {**recipe.model_dump(), "tune": tune}
         job_config = {
@@ -227,6 +233,7 @@ class NetworkPlanner:
             "hyperparameters": plan.hyperparameters,
             "blend": {item: track.outliers[item].blend for item in plan.outliers},
             "init": {"source": source.source},
+            "device": training_device(),
         }
         job = Job(Kind.TRAIN, job_config, inputs, (plan.module,), f"{place}: train")
         chain[Kind.TRAIN] = self.add(job)
@@ -246,15 +253,20 @@ class NetworkPlanner:
             "init": self._pretraining_recipe(init, source),
             # Of the source, not of the init's name: inits that differ in what is tuned share the weights.
             "seeds": {p: derive_seed(backbone, source.source, p) for p in ("images", "weights", "order")},
+            "device": training_device(),
         }
-        return self.add(Job(Kind.PRETRAIN, config, inputs, label=f"pre-train {backbone} on {init}"))
+        local = {}
+        if isinstance(source, CheckpointFile):
+            local["file"] = str(self.spec.beside(source.file).resolve())
+        label = f"pre-train {backbone} on {init}"
+        return self.add(Job(Kind.PRETRAIN, config, inputs, label=label, local=local))
 
     def _pretraining_recipe(self, init: str, source: Pretrained) -> dict[str, Any]:
         spec = self.spec
         if isinstance(source, FractalDB) and source.preset not in FRACTAL_PRESETS:
             hint = did_you_mean(source.preset, FRACTAL_PRESETS)
             raise SpecError(f"{spec.where('inits', init, 'preset')}: no preset {source.preset!r}; {hint}")
-        recipe = source.model_dump(exclude={"tune", "images"})
+        recipe = source.model_dump(exclude={"tune", "images", "file"})
         if isinstance(source, FractalDB) and self.track.pretraining is not None:
             recipe["training"] = self.track.pretraining.model_dump()
         if isinstance(source, CheckpointFile):
@@ -267,7 +279,6 @@ class NetworkPlanner:
                 raise DataError(
                     f"{where}: {path} cannot be read ({error.strerror}); expected a safetensors file"
                 ) from error
-            recipe["file"] = str(path.resolve())
         return recipe
 
     def _architecture(self, backbone: str) -> dict[str, str]:
@@ -312,6 +323,11 @@ class NetworkPlanner:
                     f"{spec.where(*at, i)}: {item!r} is no outlier set of track {self.name!r}; {hint}"
                 )
         start = found.starts_from
+        if start is not None and start in spec.objectives:
+            raise SpecError(
+                f"{spec.where('objectives', start)}: {use.objective!r} starts from the objective of this "
+                "name as it is; expected another name"
+            )
         return TrainingPlan(
             name=name,
             objective=use.objective,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from methods.names import did_you_mean
 
 if TYPE_CHECKING:
-    from benchmark.spec import Spec
+    from benchmark.spec import ImageSource, Spec, Track
 
 
 def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
@@ -51,6 +51,13 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
                     problem = "an OOD set must have no class of the ID set; expected other classes"
                     yield ("tracks", name, group, item), problem
         tested = {source.dataset for sets in (track.near, track.far) for source in sets.values()}
+        if track.id_test is not None:
+            tested.add(track.id_test.dataset)
+        for init in track.inits:
+            images = getattr(spec.inits.get(init), "images", None)  # of the source `dataset`
+            if images is not None and _tested_by(track, images):
+                problem = f"these are ID test images of track {name!r}; expected others"
+                yield ("inits", init, "images"), problem
         for group in ("outliers", "validation"):
             for item, source in getattr(track, group).items():
                 if source.dataset in {*tested, track.id.dataset}:
@@ -72,6 +79,14 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
                 if item not in known:
                     problem = f"{item!r} is not on track {board.track!r}; {did_you_mean(item, known)}"
                     yield ("boards", name, kind, i), problem
+
+
+def _tested_by(track: Track, images: ImageSource) -> bool:
+    """Whether a set of images holds ID test images of a track."""
+    test = track.id_test or track.id
+    return (images.dataset, images.split) == (test.dataset, test.split) and _overlap(
+        images.classes, test.classes
+    )
 
 
 def _overlap(some: list[int] | None, others: list[int] | None) -> bool:

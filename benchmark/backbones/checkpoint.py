@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -52,10 +51,6 @@ class Checkpoint:
             return load_file(file), summary["state"]
         except (OSError, ValueError, LookupError, TypeError, SafetensorError):
             return None
-
-    def clear(self) -> None:
-        """Delete what is there."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def optimizer_tensors(

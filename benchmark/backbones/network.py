@@ -182,7 +182,7 @@ def load_weights(
     Raises
     ------
     DataError
-        If anything but the classifier is missing or does not fit; with `partly`, if nothing fits.
+        If anything but the classifier is missing or does not fit; with `partly`, if no parameter fits.
     """
     own = network.model.state_dict()
     classifier = network.model.pretrained_cfg["classifier"]
@@ -194,7 +194,8 @@ def load_weights(
         if not name.startswith(prefixes) and name in weights and weights[name].shape == value.shape
     }
     wrong = [name for name in own if not name.startswith(prefixes) and name not in fits]
-    if (wrong and not partly) or not fits:
+    learnt = {name for name, _ in network.model.named_parameters()} & fits.keys()  # counters fit anything
+    if (wrong and not partly) or not learnt:
         missing = f"{len(wrong)} of {len(own)} parameters missing or misshapen"
         raise DataError(f"{source}: {missing}, first {wrong[0]}")
     network.model.load_state_dict(fits, strict=False)

@@ -48,15 +48,17 @@ def pretrain_on(
     return network, trained.history
 
 
-def weights_from_file(init: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def weights_from_file(config: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the parameters of a user's safetensors file; a prefix ``module.`` or ``model.`` is taken off.
+
+    `config` has ``file`` and ``init``.
 
     Raises
     ------
     DataError
         If it cannot be read as safetensors, or is not the file that was planned with.
     """
-    path = Path(init["file"])
+    init, path = config["init"], Path(config["file"])
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -60,10 +60,11 @@ def train(
     order_seed: int,
     *,
     outliers: Tensor | None = None,
+    device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     report: Report | None = None,
 ) -> Trained:
-    """Train `network` in place, on an accelerator where there is one, there in bfloat16.
+    """Train `network` in place; on an accelerator in bfloat16.
 
     The last epoch's weights are kept: no epoch is selected, so validation data never choose weights.
 
@@ -76,8 +77,10 @@ def train(
         own, so that two objectives see the same images in the same order.
     outliers
         uint8 images (M, 3, H, W), for objectives that need them.
+    device
+        A type of torch's: ``cpu``, ``cuda``.
     checkpoint
-        Where the state is kept after each epoch, and found.
+        Where the state is kept after each epoch (at most once a second), and found.
     report
         Called about once a second with ``epoch``, ``epochs``, ``loss``, ``val_accuracy`` (of the epoch
         before), ``images_per_second`` and ``seconds_left``.
@@ -87,7 +90,7 @@ def train(
     TrainingDiverged
         If a training or validation loss is not finite; names the epoch.
     """
-    trainer = _Trainer(network, objective, data, val, recipe, order_seed, outliers)
+    trainer = _Trainer(network, objective, data, val, recipe, order_seed, outliers, torch.device(device))
     if checkpoint is not None:
         trainer.restore(checkpoint)
     speed = _Speed(recipe["epochs"], len(data.labels), report)
@@ -113,9 +116,10 @@ class _Trainer:
         recipe: Mapping[str, Any],
         order_seed: int,
         outliers: Tensor | None,
+        device: torch.device,
     ) -> None:
         self.objective, self.data, self.val, self.recipe = objective, data, val, recipe
-        self.device = accelerator()
+        self.device = device
         self.network = network.to(self.device)
         self.outliers = _wanted(objective, Data.OUTLIERS, outliers)
         self.unlabelled = None
@@ -171,8 +175,11 @@ class _Trainer:
         )
 
     def finish(self) -> Trained:
-        """Leave the network in eval mode on the CPU."""
+        """Leave the network in eval mode on the CPU; the last validation is of it as it is left."""
         kept = {name: t.cpu() for name, t in self.objective.finish(self.network, self.modules).items()}
+        if self.val and self.history:
+            accuracy, nll = validate(self.network, self.val)
+            self.history[-1] |= {"val_accuracy": accuracy, "val_nll": nll}
         self.network.requires_grad_(requires_grad=True).eval().cpu()
         return Trained(self.history, kept)
 
@@ -270,17 +277,20 @@ class _Trainer:
         tensors |= {f"modules.{n}": t for n, t in self.beside.state_dict().items()}
         tensors |= {f"rng.{n}": g.get_state() for n, g in self._generators().items()}
         tensors["rng"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
         numbers: dict[str, float] = {}
         for name, optimizer in self.optimizers.items():
             found, plain = optimizer_tensors(f"optimizer.{name}", optimizer)
             tensors |= found
             numbers |= plain
-        checkpoint.save(len(self.history), tensors, {"history": self.history, "numbers": numbers})
+        state = {"history": self.history, "numbers": numbers, "device": self.device.type}
+        checkpoint.save(len(self.history), tensors, state)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from the last state that was kept, if there is one."""
         found = checkpoint.load()
-        if found is None:
+        if found is None or found[1]["device"] != self.device.type:
             return
         tensors, state = found
         self.network.model.load_state_dict(_below("network", tensors))
@@ -288,6 +298,8 @@ class _Trainer:
         for name, generator in self._generators().items():
             generator.set_state(tensors[f"rng.{name}"])
         torch.set_rng_state(tensors["rng"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["rng.cuda"], self.device)
         for name, optimizer in self.optimizers.items():
             restore_optimizer(f"optimizer.{name}", optimizer, tensors, state["numbers"])
         self.history = state["history"]
@@ -314,7 +326,6 @@ class _Speed:
 
     def __init__(self, epochs: int, images: int, report: Report | None) -> None:
         self.epochs, self.images, self.report = epochs, images, report
-        self.done = 0  # images in the epochs of this run
         self.started = self.last = time.monotonic()
         self.first: int | None = None
 
@@ -335,11 +346,6 @@ class _Speed:
                 "seconds_left": ((self.epochs - epoch) * self.images - seen) / speed,
             }
         )
-
-
-def accelerator() -> torch.device:
-    """Where networks are trained: a CUDA device where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextmanager

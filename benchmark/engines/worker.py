@@ -38,6 +38,7 @@ def single_threaded() -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic algorithms on CUDA need it
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -95,7 +96,9 @@ def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> Non
     with ExitStack() as stack:
         drafts = [stack.enter_context(store.create(job.key, m)) for job, m in zip(todo, made, strict=True)]
         tasks = [
-            jobs.Task(job.config, {role: opened[key] for role, key in job.inputs.items()}, draft)
+            jobs.Task(
+                {**job.config, **job.local}, {role: opened[key] for role, key in job.inputs.items()}, draft
+            )
             for job, draft in zip(todo, drafts, strict=True)
         ]
         function = getattr(jobs, todo[0].kind)

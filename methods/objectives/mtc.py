@@ -60,12 +60,14 @@ class MTC(Objective):
     flip
         Whether views may be mirrored; wrong for what is another thing then, such as digits.
 
-    Deviations from the paper: the unlabelled images of a batch that are not kept are left out, so that a
-    batch has fewer; the release draws as many others. The mixed images go through the network in one batch.
-    The average starts with the second stage, as in the release, but its first steps weigh more, so that it
-    suits short trainings. For σ(d) an unlabelled image is moved and mirrored at random, a labelled one is
-    as the trainer gives it. Where references disagree: Otsu's threshold is exact; the release's histogram of
-    256 bins can put an image on the wrong side. Published: Adam at 0.002 with decoupled weight decay 0.02.
+    Deviations from the paper: the harness's unlabelled images are the labelled ones and the outliers, mixed,
+    so that what is tested is the curriculum and not learning from more ID images. The unlabelled images of a
+    batch that are not kept are left out, so that a batch has fewer; the release draws as many others. The
+    mixed images go through the network in one batch. The average starts with the second stage, as in the
+    release, but its first steps weigh more, so that it suits short trainings. For σ(d) an unlabelled image is
+    moved and mirrored at random, a labelled one is as the trainer gives it. Where references disagree: Otsu's
+    threshold is exact; the release's histogram of 256 bins can put an image on the wrong side. Published:
+    Adam at 0.002 with decoupled weight decay 0.02.
     """
 
     stage_one: float = 100 / 1124

@@ -173,7 +173,7 @@ def test_planning_does_not_load_timm(small):
     assert (done.stdout, done.stderr) == ("4\n", "")
 
 
-ALL = frozenset(Kind) - {Kind.PRETRAIN, Kind.TUNE}
+ALL = frozenset(Kind) - {Kind.PRETRAIN, Kind.TUNE, Kind.BOUNDARY}
 NETWORK = frozenset({Kind.TRAIN, Kind.EXTRACT, Kind.CLASSIFY, Kind.SCORE, Kind.MEASURE})
 SCORED = frozenset({Kind.SCORE, Kind.MEASURE})
 
