@@ -191,9 +191,8 @@ def run(
         done = run_plan(plan, **where, workers=workers, on_event=progress.on_event, fresh=fresh)
     _console().print(*summaries(done.records))
     _build(spec, results, site)
-    failed = [record for record in done.records.values() if record.status == "failed"]
-    if failed:
-        said = f"{len(failed)} of {len(done.records)} cells failed; the others are finished"
+    if done.failed:
+        said = f"{done.failed} of {len(done.records)} cells failed; the others are finished"
         _console(stderr=True).print(said, style="red")
         raise typer.Exit(1)
 

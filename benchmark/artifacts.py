@@ -80,13 +80,16 @@ class Draft:
     def __init__(self, folder: Path, partial: Path) -> None:
         self.folder = folder
         self.partial = partial  # outlives a job that is killed; deleted when the artifact is whole
+        self.earlier = _elapsed(partial)  # seconds of attempts that were killed
+        self._begun = time.monotonic()
 
     def report(self, progress: Mapping[str, Any]) -> None:
         """Say how far the job is, for `Store.progress`; a full disk is no reason to stop."""
         with suppress(OSError):
             self.partial.mkdir(parents=True, exist_ok=True)
             fresh = self.partial / f"{PROGRESS}.new"
-            fresh.write_text(json.dumps(progress))
+            elapsed = self.earlier + time.monotonic() - self._begun
+            fresh.write_text(json.dumps({**progress, "elapsed": elapsed}))
             fresh.replace(self.partial / PROGRESS)
 
     def json(self, name: str, value: Any) -> None:
@@ -288,6 +291,14 @@ class Store:
             for name in ("objects", "damaged", "tmp", "partial"):
                 if (self.root / name).exists():
                     shutil.rmtree(self.root / name)
+
+
+def _elapsed(partial: Path) -> float:
+    """Seconds that a job which was killed says it had run, with those before it."""
+    try:
+        return float(json.loads((partial / PROGRESS).read_bytes())["elapsed"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0.0
 
 
 def _checked(name: str) -> str:

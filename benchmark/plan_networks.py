@@ -11,6 +11,7 @@ from benchmark.datasets import FRACTAL_PRESETS, HubDataset, dataset
 from benchmark.environment import training_device
 from benchmark.errors import DataError, SpecError
 from benchmark.job import Job, Kind
+from benchmark.results import TrainedWith
 from benchmark.seeds import derive_seed
 from benchmark.spec import (
     CheckpointFile,
@@ -49,6 +50,8 @@ class Network:
     config: dict[str, Any]  # architecture, stem and image size
     split: dict[str, Any]
     chain: dict[Kind, str]
+    training: TrainedWith
+    starts: tuple[str, ...]  # keys of the networks that it goes on from, the nearest first
     features: dict[tuple[str, str], str]  # (BASE or a statistic, image set) → key
     place: str  # for people
 
@@ -136,7 +139,7 @@ class NetworkPlanner:
         place = f"{self.name} {backbone} {init} seed {seed}"
         if plan.name != "cross_entropy":
             place += f" {plan.name}"
-        network = Network(config, split, self._train(config, split, key[:3], plan, place), {}, place)
+        network = self._train(config, split, key[:3], plan, place)
         features: dict[str, str] = {
             item: self.extract(network, BASE, item)
             for item in ("id", "id_test", "shifts")
@@ -191,14 +194,15 @@ class NetworkPlanner:
         cell: tuple[str, str, int],
         plan: TrainingPlan,
         place: str,
-    ) -> dict[Kind, str]:
-        """The jobs that end in the trained network of a backbone, an init and a seed."""
+    ) -> Network:
+        """The network of a backbone, an init and a seed, with the jobs that end in its training."""
         backbone, init, seed = cell
         track, seeds = self.track, self.seeds(backbone, seed)
         source = self.spec.inits[init]
         inputs = {"id": self.data["id"]}
         chain: dict[Kind, str] = {}
         recipe = track.training
+        before = None
         if plan.start is not None:
             before = self.network(backbone, init, seed, plan.start)
             inputs["start"] = before.chain[Kind.TRAIN]
@@ -224,7 +228,7 @@ class NetworkPlanner:
                 )
             recipe = recipe.model_copy(update={"epochs": plan.epochs})
         recipe_config = None if recipe is None else {**recipe.model_dump(), "tune": tune}
-        job_config = {
+        job_config: dict[str, Any] = {
             **config,
             "training": recipe_config,
             "split": split,
@@ -237,7 +241,15 @@ class NetworkPlanner:
         }
         job = Job(Kind.TRAIN, job_config, inputs, (plan.module,), f"{place}: train")
         chain[Kind.TRAIN] = self.add(job)
-        return chain
+        trained = TrainedWith(
+            objective=plan.objective,
+            hyperparameters=plan.hyperparameters,
+            outliers=job_config["blend"],
+            recipe=recipe_config,
+            starts_from=None if before is None else before.training,
+        )
+        starts = () if before is None else (before.chain[Kind.TRAIN], *before.starts)
+        return Network(dict(config), dict(split), chain, trained, starts, {}, place)
 
     def _pretraining(self, backbone: str, init: str) -> str | None:
         """The job that makes the first weights, if they are not drawn; one checkpoint serves all seeds."""

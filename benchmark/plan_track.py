@@ -10,7 +10,7 @@ from typing import Any
 from benchmark.errors import SpecError
 from benchmark.job import Job, Kind
 from benchmark.plan_networks import BASE, GRAM, RANK_ONE, Network, NetworkPlanner, TrainingPlan
-from benchmark.results import Cell, HpMode
+from benchmark.results import Cell, HpMode, TrainedWith
 from benchmark.seeds import derive_seed
 from benchmark.spec import Entry, Spec, SupervisedSource
 
@@ -40,7 +40,9 @@ class PlannedCell:
     extracts: tuple[str, ...]  # keys of all features that the scores are made of
     data: Mapping[str, str]  # image set → key
     seeds: Mapping[str, int]  # by purpose
-    training: TrainingPlan
+    objective: str  # in the leaderboard
+    training: TrainedWith
+    starts: tuple[str, ...] = ()  # keys of the networks that its own goes on from
     overlap: tuple[str, ...] = ()  # test sets of a dataset that the first weights were trained on
     networks: int = 1
 
@@ -129,7 +131,9 @@ class TrackPlanner:
             data={item: planner.data[item] for item in self._sets(method)}
             | planner.outliers(method.training),
             seeds=seeds,
-            training=method.training,
+            objective=method.training.name,
+            training=networks[0].training,
+            starts=networks[0].starts,
             overlap=self._overlap(cell.init),
             networks=len(networks),
         )

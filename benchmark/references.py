@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from benchmark.results import BOUNDARY
 from methods.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
         "inits": list(spec.inits),
         "entries": list(spec.entries),
     }
+    if BOUNDARY in spec.tracks:
+        yield ("tracks", BOUNDARY), f"the name {BOUNDARY!r} is that of an experiment; expected another"
     for name, track in spec.tracks.items():
         for kind, known in defined.items():
             for i, item in enumerate(getattr(track, kind)):

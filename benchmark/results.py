@@ -190,6 +190,22 @@ class Candidate(StrictModel):
     auroc: Number  # of ID validation images, mean over the validation OOD sets
 
 
+class TrainedWith(StrictModel):
+    """How the network of a record was trained, complete."""
+
+    objective: str  # in the registry
+    hyperparameters: dict[str, Any] = {}
+    outliers: dict[str, float | None] = {}  # sets; with the share of their images in a mix with ID images
+    recipe: dict[str, Any] | None = None  # epochs, learning rate, …; None: published weights as they are
+    starts_from: TrainedWith | None = None  # the network that it fine-tunes
+
+    @property
+    def epochs(self) -> int:
+        """Of all stages together."""
+        own = 0 if self.recipe is None else int(self.recipe["epochs"])
+        return own + (0 if self.starts_from is None else self.starts_from.epochs)
+
+
 class Record(StrictModel):
     """One cell."""
 
@@ -203,6 +219,7 @@ class Record(StrictModel):
     # Spec §0.5, and "declared" for values that leaderboard.yaml sets by hand.
     hp_mode: HpMode = "published"
     tuning: list[Candidate] | None = None  # of which the hyper-parameters were chosen
+    training: TrainedWith | None = None  # None in records of before there was more than cross_entropy
     networks: int = 1  # of how many, trained with consecutive seeds of the track, the scores come
     measurement: Measurement | None = None
     cost: Cost | None = None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark.artifacts import Store
-from benchmark.boundary import FILE, boundary_file, write_boundary
+from benchmark.boundary import FILE, boundary_file, read_boundary, write_boundary
 from benchmark.engines.local import ATTEMPTS, LocalEngine, OnEvent
 from benchmark.environment import environment, environment_id
 from benchmark.errors import DamagedArtifact, StorageError
@@ -28,7 +28,7 @@ from benchmark.results import (
     record_path,
     write_records,
 )
-from benchmark.trainings import write_trainings
+from benchmark.trainings import read_training, training_path, write_trainings
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Summary:
 
     records: Mapping[Cell, Record]
     written: list[Path]  # record files that changed
+    failed: int  # cells, and jobs that belong to none
 
 
 def run_plan(
@@ -55,16 +56,22 @@ def run_plan(
     """
     store = Store(cache)
     store.prepare()
-    for path in {record_path(results, c.cell.track, c.cell.entry) for c in plan.cells}:
+    readers: dict[Path, Callable[[Path], object]] = {}
+    for c in plan.cells:
+        readers[record_path(results, c.cell.track, c.cell.entry)] = read_records
+        readers[training_path(results, c.cell.track, c.objective)] = read_training
+    if plan.boundary:
+        readers[results / FILE] = read_boundary
+    for path, read in readers.items():
         require_writable(path.parent)
         if path.exists():
-            read_records(path)
+            read(path)
     engine = LocalEngine(store, workers, environment().model_dump())
     try:
         for _ in range(ATTEMPTS):
             failures = engine.run(plan.jobs, wanted_keys(plan), on_event, fresh=fresh)
             records, environments = _collect(plan, store, failures)
-            if len(records) == len(plan.cells):
+            if len(records) == len(plan.cells) and all(k in failures or store.has(k) for k in plan.boundary):
                 break
             fresh = False  # only what turned out to be damaged is computed again
         else:
@@ -74,7 +81,9 @@ def run_plan(
     except (KeyboardInterrupt, StorageError):
         _write(plan, store, results, *_collect(plan, store, {}))
         raise
-    return Summary(records, _write(plan, store, results, records, environments))
+    failed = sum(record.status == "failed" for record in records.values())
+    failed += sum(key in failures for key in plan.boundary)
+    return Summary(records, _write(plan, store, results, records, environments), failed)
 
 
 def wanted_keys(plan: Plan) -> list[str]:
@@ -117,7 +126,9 @@ def _measured(planned: PlannedCell, plan: Plan, store: Store, environments: dict
     outcome = store.open(planned.chain[Kind.MEASURE]).json("cell")
     cost = Cost(
         pretrain_seconds=made[Kind.PRETRAIN]["seconds"] if Kind.PRETRAIN in made else None,
-        train_seconds=made[Kind.TRAIN]["seconds"],
+        train_seconds=sum(
+            store.manifest(key)["made"]["seconds"] for key in (planned.chain[Kind.TRAIN], *planned.starts)
+        ),
         extract_seconds=sum(store.manifest(key)["made"]["seconds"] for key in planned.extracts),
         score_seconds=made[Kind.SCORE]["seconds"],
         measure_seconds=made[Kind.CLASSIFY]["seconds"] + made[Kind.MEASURE]["seconds"],
@@ -152,6 +163,7 @@ def _record(planned: PlannedCell, **fields: Any) -> Record:
         seed=planned.cell.seed,
         key=planned.key,
         hp_mode=planned.hp_mode,
+        training=planned.training,
         networks=planned.networks,
         **fields,
     )
@@ -199,7 +211,6 @@ def _write_boundary(plan: Plan, store: Store, results: Path) -> list[Path]:
     try:
         arms = [store.open(key).json("arm") for key in plan.boundary]
     except DamagedArtifact:
-        return []
+        return []  # set aside: the next run makes it again
     path = results / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
     return [path] if write_boundary(path, boundary_file(arms)) else []

@@ -18,7 +18,7 @@ from benchmark.errors import DamagedArtifact, DataError
 from benchmark.files import write_atomically
 from benchmark.job import Kind
 from benchmark.plan import Plan, PlannedCell
-from benchmark.results import SCHEMA, Drawn, StrictModel, compact_json, record_path
+from benchmark.results import SCHEMA, Drawn, StrictModel, TrainedWith, compact_json, record_path
 
 FOLDER = "trainings"
 SAMPLES_BESIDE = 4  # of a generator's samples, in a row of the picture that is kept
@@ -39,6 +39,7 @@ class TrainingRecord(StrictModel):
     init: str
     seed: int
     key: str  # content key of the network
+    training: TrainedWith
     loss: list[Drawn]
     val_accuracy: list[Drawn | None]
     val_nll: list[Drawn | None]
@@ -48,6 +49,10 @@ class TrainingRecord(StrictModel):
     source: dict[str, Any] | None = None  # of the first weights, where they were not drawn
     overlap: list[str] = Field(default_factory=list)  # test sets of a dataset that the weights have seen
     samples: str | None = None  # a generator's: PNG in base64
+
+    def same_as(self, other: TrainingRecord) -> bool:
+        """Whether both say the same, leaving out how long it took."""
+        return self.model_copy(update={"seconds": other.seconds}) == other
 
     @property
     def network(self) -> tuple[str, str, int]:
@@ -61,7 +66,6 @@ class TrainingFile(StrictModel):
     schema_version: Literal[1] = SCHEMA
     track: str
     objective: str  # its name in leaderboard.yaml
-    outliers: list[str]
     records: list[TrainingRecord]
 
 
@@ -104,7 +108,7 @@ def write_trainings(plan: Plan, store: Store, results: Path) -> list[Path]:
     """
     files: dict[tuple[str, str], dict[str, PlannedCell]] = {}
     for planned in plan.cells:
-        networks = files.setdefault((planned.cell.track, planned.training.name), {})
+        networks = files.setdefault((planned.cell.track, planned.objective), {})
         networks.setdefault(planned.chain[Kind.TRAIN], planned)
     written = []
     for (track, objective), networks in files.items():
@@ -116,17 +120,15 @@ def write_trainings(plan: Plan, store: Store, results: Path) -> list[Path]:
             records = {r.network: r for r in read_training(path).records} if path.exists() else {}
             for record in found:
                 before = records.get(record.network)
-                if before is None or before.key != record.key:
+                if before is None or not before.same_as(record):
                     records[record.network] = record
             file = TrainingFile(
                 track=track,
                 objective=objective,
-                outliers=list(next(iter(networks.values())).training.outliers),
                 records=[records[network] for network in sorted(records)],
             )
             text = compact_json(file.model_dump(exclude_none=False)) + "\n"
             if not path.exists() or path.read_text() != text:
-                path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, text)
                 written.append(path)
     return written
@@ -149,6 +151,7 @@ def _record(planned: PlannedCell, store: Store) -> TrainingRecord | None:
         init=planned.cell.init,
         seed=planned.cell.seed,
         key=key,
+        training=planned.training,
         loss=[epoch["loss"] for epoch in history],
         val_accuracy=[epoch["val_accuracy"] for epoch in history],
         val_nll=[epoch["val_nll"] for epoch in history],
@@ -168,7 +171,13 @@ def _picture(trained: Artifact) -> str | None:
     if "kept.safetensors" not in trained.manifest["files"]:
         return None
     samples = trained.tensors("kept").get("samples")
-    if samples is None or not len(samples):
+    if (
+        samples is None
+        or not len(samples)
+        or samples.ndim != 4
+        or samples.shape[1] != 3
+        or str(samples.dtype) != "torch.uint8"
+    ):
         return None
     from PIL import Image
 

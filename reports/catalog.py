@@ -18,7 +18,7 @@ from benchmark.datasets.sets import build_set
 from benchmark.errors import UsageError
 from benchmark.plan_networks import image_config
 from benchmark.spec import ImageSource, Spec, Track
-from methods.base import Method
+from methods.base import Method, Objective
 from methods.names import did_you_mean
 
 
@@ -123,8 +123,15 @@ def _method_card(cls: type[Method]) -> RenderableType:
         "",
         f"Paper: {paper.authors}, “{paper.title}”, {paper.venue} {paper.year}{arxiv}",
     ]
-    needs = getattr(cls, "needs", None)
-    if needs is not None:
+    if issubclass(cls, Objective):
+        lines += [
+            f"Needs: {', '.join(('labelled ID images', *sorted(cls.needs)))}",
+            f"Starts from: {cls.starts_from or 'the first weights'}",
+            f"Scored with: {', '.join(cls.detectors)}",
+            f"Cost of an epoch: about {cls.cost:g} × cross_entropy",
+        ]
+    else:
+        needs: frozenset[str] = getattr(cls, "needs", frozenset())
         lines.append(f"Needs: {', '.join(sorted(needs)) or 'images and gradients'}")
     defaults = ", ".join(f"{k} = {v!r}" for k, v in cls.configure({}).hyperparameters().items())
     lines += [f"Hyper-parameters: {defaults or 'none'}", f"Source: {inspect.getsourcefile(cls)}"]

@@ -7,32 +7,28 @@ Source: spec/claims.md §0.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from benchmark.boundary import BoundaryFile
 from benchmark.errors import DataError
 from benchmark.metrics.verdicts import CONFIRMATORY_SEEDS, Answer, Question, decide, sign_test
-from benchmark.results import Cell
+from benchmark.results import BOUNDARY, Cell
 from benchmark.spec import Spec
-from reports.register import GROUPS, Claim, Metric, Register, Trial
+from benchmark.trainings import TrainingFile, TrainingRecord
+from reports.register import CURVE, DENSITY, GROUPS, SCORED, TRAINED, Claim, Metric, Register, Setting, Trial
 from reports.selection import Measured, Selection
 
 Reading = Literal["supported", "refuted", "undecided", "no verdict"]
 Overall = Literal["supported", "refuted", "undecided", "not run"]
+_Values = dict[str, dict[int, float]]  # by arm and seed
 
 _RECOVERABLE = 0.01  # least gain of explicit outliers of which a share is taken: one point
+_CONVERGED = 0.95  # of arm b's final validation accuracy
 _READINGS: dict[str, Reading] = {"supported": "supported", "contradicted": "refuted"}
-
-
-class Setting(NamedTuple):
-    """Where a test is made; `init` is that of arm a, and of arm b unless the init is the factor."""
-
-    track: str
-    backbone: str
-    init: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +43,7 @@ class Outcome:
     gains: tuple[float, ...]
     answer: Answer
     left_out: tuple[int, ...]  # shared seeds that say nothing about a recovered share
+    uneven: tuple[str, ...] = ()  # arms whose networks were not all trained alike
 
     @property
     def mean_a(self) -> float:
@@ -72,6 +69,8 @@ class Outcome:
             return "secondary, unadjusted"
         if self.trial.role == "capped":
             return "exploratory: capped"
+        if self.uneven:
+            return f"exploratory: arm {' and '.join(self.uneven)} not trained alike in all seeds"
         if self.answer.gain.n < CONFIRMATORY_SEEDS:
             return f"exploratory: fewer than {CONFIRMATORY_SEEDS} seeds"
         answer = self.answer
@@ -81,9 +80,8 @@ class Outcome:
             basis = "90 % interval"
         else:
             basis = "t-based" if answer.t_based else "exact test"
-        if self.trial.kind != "gain":
-            return f"gain {answer.effect}, {basis}"
-        return basis if answer.effect == "supported" else f"{answer.effect}, {basis}"
+        kind = "" if self.trial.kind == "gain" else "gain "
+        return basis if not kind and answer.effect == "supported" else f"{kind}{answer.effect}, {basis}"
 
 
 @dataclass(frozen=True)
@@ -139,11 +137,10 @@ class Verdict:
         ran = {outcome.reading for finding in primary for outcome in finding.outcomes}
         if not ran:
             return "not run"
-        if ran == {"supported"} and all(finding.outcomes for finding in primary):
+        whole = all(finding.outcomes for finding in primary)
+        if whole and ran == {"supported"}:
             return "supported"
-        return (
-            "refuted" if ran == {"refuted"} and all(finding.outcomes for finding in primary) else "undecided"
-        )
+        return "refuted" if whole and ran == {"refuted"} else "undecided"
 
 
 class _Lack(Exception):  # noqa: N818
@@ -154,7 +151,13 @@ class _Lack(Exception):  # noqa: N818
         self.reason, self.commands = reason, commands
 
 
-def decide_claims(register: Register, spec: Spec, selection: Selection) -> list[Verdict]:
+def decide_claims(
+    register: Register,
+    spec: Spec,
+    selection: Selection,
+    trainings: Sequence[TrainingFile] = (),
+    boundary: BoundaryFile | None = None,
+) -> list[Verdict]:
     """Decide every claim of the register; Holm's adjustment is over all of a family's tests that were run.
 
     Raises
@@ -167,13 +170,19 @@ def decide_claims(register: Register, spec: Spec, selection: Selection) -> list[
         if found.record.networks == 1:  # an ensemble takes several seeds and pairs with nothing
             series = cell.track, cell.backbone, cell.init, cell.entry
             by_series.setdefault(series, {})[cell.seed] = found
-    records = _Records(spec, selection, by_series)
+    curves = {
+        Cell(file.track, *record.network, entry=file.objective): record
+        for file in trainings
+        for record in file.records
+        if record.val_accuracy and None not in record.val_accuracy
+    }
+    records = _Records(spec, selection, by_series, curves, _plane(boundary))
     families: dict[str, list[tuple[tuple[str, str], Metric, _Arms]]] = {}
     gaps: dict[tuple[str, str], dict[tuple[str, tuple[str, ...]], list[Setting]]] = {}
     for claim in register.claims:
         for trial in claim.trials:
             key, metric = (claim.id, trial.id), register.metric(trial)
-            for setting in _settings(register, trial):
+            for setting in register.places(trial):
                 try:
                     arms = records.arms(trial, metric, setting, f"{claim.id} {trial.id}")
                     families.setdefault(claim.family, []).append((key, metric, arms))
@@ -200,19 +209,6 @@ def decide_claims(register: Register, spec: Spec, selection: Selection) -> list[
     return [Verdict(claim, tuple(_findings_of(claim, findings))) for claim in register.claims]
 
 
-def series_of(trial: Trial, setting: Setting) -> Iterator[tuple[str, str, str]]:
-    """Arm, entry and init of every series of records that a test draws on."""
-    init_b = trial.versus_init or setting.init
-    yield "a", trial.a, setting.init
-    if trial.b is not None:
-        yield "b", trial.b, init_b
-    if trial.relative_to is not None:
-        yield "reference", trial.relative_to, setting.init
-    if trial.minus is not None:
-        yield "minus a", trial.minus.a, setting.init
-        yield "minus b", trial.minus.b, init_b
-
-
 def _findings_of(claim: Claim, findings: Mapping[tuple[str, str], Finding]) -> Iterator[Finding]:
     for repeat in claim.repeats:
         found = findings[repeat.claim, repeat.trial]
@@ -229,12 +225,18 @@ def _findings_of(claim: Claim, findings: Mapping[tuple[str, str], Finding]) -> I
     yield from (findings[claim.id, trial.id] for trial in claim.trials)
 
 
-def _settings(register: Register, trial: Trial) -> Iterator[Setting]:
-    for name in trial.settings:
-        place = register.settings[name]
-        for backbone in place.backbones:
-            for init in place.inits:
-                yield Setting(place.track, backbone, init)
+def _plane(boundary: BoundaryFile | None) -> dict[str, dict[int, dict[str, float]]]:
+    """The numbers of the experiment in two dimensions, by arm, seed and metric path."""
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    for result in boundary.results if boundary else ():
+        regions = result.regions.items()
+        found.setdefault(TRAINED[result.arm], {})[result.seed] = {
+            **{f"regions.{name}.auroc": region.auroc for name, region in regions},
+            **{f"regions.{name}.confident": region.confident for name, region in regions},
+        }
+        for score, entry in SCORED.items() if result.density else ():
+            found.setdefault(entry, {})[result.seed] = {DENSITY: float(getattr(result.density, score))}
+    return found
 
 
 @dataclass(frozen=True)
@@ -246,18 +248,19 @@ class _Arms:
     seeds: tuple[int, ...]
     a: tuple[float, ...]
     b: tuple[float, ...]
-    left_out: tuple[int, ...] = ()
+    left_out: tuple[int, ...]
+    uneven: tuple[str, ...]
 
     def question(self, metric: Metric) -> Question:
         better, worse = (self.a, self.b) if metric.better == "higher" else (self.b, self.a)
-        delta = metric.delta / 100 if metric.percent else metric.delta
-        return Question(better, worse, delta, self.trial.kind, self.trial.role == "primary")
+        confirmatory = self.trial.role == "primary" and not self.uneven
+        return Question(better, worse, metric.least, self.trial.kind, confirmatory)
 
     def outcome(self, metric: Metric, answer: Answer) -> Outcome:
         sign = 1 if metric.better == "higher" else -1
         gains = tuple(sign * (a - b) for a, b in zip(self.a, self.b, strict=True))
         return Outcome(
-            self.trial, self.setting, self.seeds, self.a, self.b, gains, answer, left_out=self.left_out
+            self.trial, self.setting, self.seeds, self.a, self.b, gains, answer, self.left_out, self.uneven
         )
 
 
@@ -268,30 +271,32 @@ class _Records:
     spec: Spec
     selection: Selection
     series: Mapping[tuple[str, str, str, str], Mapping[int, Measured]]
+    curves: Mapping[Cell, TrainingRecord]  # the objective in place of the entry
+    plane: Mapping[str, Mapping[int, Mapping[str, float]]]
 
     def arms(self, trial: Trial, metric: Metric, setting: Setting, where: str) -> _Arms:
         """Both arms over the seeds that all series of the test share; raises `_Lack` without any."""
-        track, backbone, _ = setting
         found: dict[str, Mapping[int, Measured]] = {}
-        lacks: dict[str, str] = {}
-        for arm, entry, init in series_of(trial, setting):
-            if (track, backbone, init, entry) in self.series:
-                found[arm] = self.series[track, backbone, init, entry]
+        if setting.track == BOUNDARY:
+            values = self._in_two_dimensions(trial, metric, setting)
+        else:
+            found = self._found(trial, setting)
+            if metric.metric == CURVE:
+                values = self._epochs(setting, found)
             else:
-                reason, command = self._lack(track, backbone, init, entry)
-                lacks[reason] = command
-        if lacks:
-            raise _Lack("; ".join(lacks), tuple(dict.fromkeys(filter(None, lacks.values()))))
-        seeds = sorted(set.intersection(*(set(by_seed) for by_seed in found.values())))
+                values = {
+                    arm: {seed: _value(item, metric, where) for seed, item in by_seed.items()}
+                    for arm, by_seed in found.items()
+                }
+        seeds = sorted(set.intersection(*map(set, values.values())))
         if not seeds:
             raise _Lack("the arms share no seed", ())
-        values = {
-            arm: {seed: _value(by_seed[seed], metric, where) for seed in seeds}
-            for arm, by_seed in found.items()
-        }
+        trained = {arm: [by_seed[seed].record.training for seed in seeds] for arm, by_seed in found.items()}
+        uneven = tuple(arm for arm, ways in trained.items() if ways.count(ways[0]) < len(ways))
         a, b, left_out = values["a"], values.get("b", {}), []
         if trial.minus is not None:
-            a, b = _less(a, values["minus a"]), _less(b, values["minus b"])
+            a = {seed: a[seed] - values["minus a"][seed] for seed in seeds}
+            b = {seed: b[seed] - values["minus b"][seed] for seed in seeds}
         if trial.threshold is not None:
             if trial.relative_to is not None:
                 sign = 1 if metric.better == "higher" else -1
@@ -310,7 +315,48 @@ class _Records:
             tuple(a[seed] for seed in seeds),
             tuple(b[seed] for seed in seeds),
             tuple(left_out),
+            uneven,
         )
+
+    def _found(self, trial: Trial, setting: Setting) -> dict[str, Mapping[int, Measured]]:
+        found: dict[str, Mapping[int, Measured]] = {}
+        lacks: dict[str, str] = {}
+        for arm, entry, init in trial.series(setting):
+            place = setting.track, setting.backbone, init, entry
+            if place in self.series:
+                found[arm] = self.series[place]
+            else:
+                reason, command = self._lack(*place)
+                lacks[reason] = command
+        if lacks:
+            raise _Lack("; ".join(lacks), tuple(dict.fromkeys(filter(None, lacks.values()))))
+        return found
+
+    def _in_two_dimensions(self, trial: Trial, metric: Metric, setting: Setting) -> _Values:
+        values: _Values = {}
+        for arm, entry, _ in trial.series(setting):
+            if entry not in self.plane:
+                raise _Lack(f"no record of {entry} in two dimensions", ("oodbench run --full",))
+            values[arm] = {seed: numbers[metric.metric] for seed, numbers in self.plane[entry].items()}
+        return values
+
+    def _epochs(self, setting: Setting, found: Mapping[str, Mapping[int, Measured]]) -> _Values:
+        """Epochs until each arm's network is nearly as accurate as b's in the end, or all of its epochs."""
+        curves: dict[str, dict[int, list[float]]] = {arm: {} for arm in found}
+        for arm, by_seed in found.items():
+            for seed, item in by_seed.items():
+                network = Cell(*setting[:2], item.record.init, seed, item.file.objective)
+                curve = self.curves.get(network)
+                if curve is not None and curve.training == item.record.training:
+                    curves[arm][seed] = [accuracy or 0.0 for accuracy in curve.val_accuracy]
+        if not all(curves.values()):
+            run = f"oodbench run --track {setting.track}"
+            raise _Lack("no validation curves of the networks of the records", (run,))
+        goals = {seed: _CONVERGED * curve[-1] for seed, curve in curves["b"].items()}
+        return {
+            arm: {seed: _reached(curve, goals[seed]) for seed, curve in by_seed.items() if seed in goals}
+            for arm, by_seed in curves.items()
+        }
 
     def _lack(self, track: str, backbone: str, init: str, entry: str) -> tuple[str, str]:
         """Why nothing was measured, and what to run."""
@@ -347,5 +393,6 @@ def _value(found: Measured, metric: Metric, where: str) -> float:
     return found.number(metric.metric, where)
 
 
-def _less(values: Mapping[int, float], taken: Mapping[int, float]) -> dict[int, float]:
-    return {seed: value - taken[seed] for seed, value in values.items()}
+def _reached(curve: Sequence[float], goal: float) -> float:
+    """The first epoch, from 1, in which the goal is reached; the last one if it never is."""
+    return float(next((e for e, value in enumerate(curve, 1) if value >= goal - 1e-9), len(curve)))

@@ -133,7 +133,7 @@ class Progress:
 
 def describe_training(said: Mapping[str, Any]) -> str:
     """What a training reports of itself, for one line; empty if it has said nothing."""
-    if not said:
+    if not said.keys() >= {"epoch", "epochs", "loss", "val_accuracy", "images_per_second", "seconds_left"}:
         return ""
     accuracy = said["val_accuracy"]
     checked = "" if accuracy is None else f", validation accuracy {accuracy:.1%}"

@@ -8,13 +8,16 @@ Source: spec/claims.md.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from benchmark.boundary import ARMS, REGIONS, Arm
 from benchmark.metrics.verdicts import Kind
+from benchmark.results import BOUNDARY
 from benchmark.spec import Column, Distinct, Name
 from benchmark.yaml_file import read_tree, refuse, validated
 
@@ -23,6 +26,14 @@ ClaimId = Annotated[str, StringConstraints(pattern=r"^C-[A-F]\d{1,2}[a-z]?$")]
 Points = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 GROUPS = ("near", "far")
+CURVE = "curve.epochs"  # the metric that is read from the curves of both arms' networks
+TRAINED: dict[Arm, str] = {arm: arm if arm == "cross_entropy" else f"{arm}_outliers" for arm in ARMS}
+"""Arms in two dimensions: the classifiers by their outliers in training."""
+SCORED = {"energy": "cross_entropy+energy", "msp": "cross_entropy+msp"}
+"""Further arms there: two scores of the classifier without outliers."""
+DENSITY = "density.spearman"
+_OF_REGION = tuple(f"regions.{name}.{metric}" for name in REGIONS for metric in ("auroc", "confident"))
+_IN_PLANE = dict.fromkeys(TRAINED.values(), _OF_REGION) | dict.fromkeys(SCORED.values(), (DENSITY,))
 EVIDENCE = {
     "V": "read in the authors' release",
     "T": "read in a third party's release",
@@ -38,10 +49,28 @@ class _Model(BaseModel):
 class Metric(Column):
     """What is compared: a path into a record's measurement, and the least effect that counts.
 
-    ``both.X`` is the mean of ``near.X`` and ``far.X``; ``worst.X`` the worst over the OOD sets.
+    ``both.X`` is the mean of ``near.X`` and ``far.X``; ``worst.X`` the worst over the OOD sets. On the track
+    ``boundary``, the experiment in two dimensions, ``regions.R.X`` is of a training and ``density.spearman``
+    of a score. ``curve.epochs`` counts epochs until the validation accuracy is 95 % of arm b's final one.
     """
 
     delta: Points = Field(description="in points (×100) where `percent`, else in the metric's own unit")
+
+    @property
+    def least(self) -> float:
+        """The least effect that counts, in the metric's own unit."""
+        return self.delta / 100 if self.percent else self.delta
+
+
+class Setting(NamedTuple):
+    """Where a test is made; `init` is that of arm a, and of arm b unless the init is the factor."""
+
+    track: str
+    backbone: str
+    init: str
+
+    def __str__(self) -> str:
+        return " · ".join(("two dimensions", *self[1:]) if self.track == BOUNDARY else self)
 
 
 class Place(_Model):
@@ -102,6 +131,18 @@ class Trial(_Model):
             raise ValueError(f"a and b are the same entry {self.a!r}, and of the same init")
         return self
 
+    def series(self, setting: Setting) -> Iterator[tuple[str, str, str]]:
+        """Arm, entry and init of every series of records that the test draws on."""
+        init_b = self.versus_init or setting.init
+        yield "a", self.a, setting.init
+        if self.b is not None:
+            yield "b", self.b, init_b
+        if self.relative_to is not None:
+            yield "reference", self.relative_to, setting.init
+        if self.minus is not None:
+            yield "minus a", self.minus.a, setting.init
+            yield "minus b", self.minus.b, init_b
+
 
 class Repeat(_Model):
     """Shows the outcome of another claim's test once more, without counting it twice."""
@@ -152,6 +193,12 @@ class Register(_Model):
             metric = metric.model_copy(update={"title": f"Share of the gain in {metric.title}"})
         return metric if trial.delta is None else metric.model_copy(update={"delta": trial.delta})
 
+    def places(self, trial: Trial) -> Iterator[Setting]:
+        """The settings of a test."""
+        for place in (self.settings[name] for name in trial.settings):
+            for backbone in place.backbones:
+                yield from (Setting(place.track, backbone, init) for init in place.inits)
+
 
 def load_register(path: Path | None = None) -> Register:
     """Read and check a register; the one that comes with oodbench if no path is given.
@@ -186,8 +233,11 @@ def _dangling(register: Register) -> list[tuple[tuple[str | int, ...], str]]:
             place = ("claims", c, "trials", t)
             if trial.id in names[:t]:
                 found.append(((*place, "id"), f"{claim.id} has two trials {trial.id!r}"))
-            if trial.metric not in register.metrics:
+            metric = register.metrics.get(trial.metric)
+            if metric is None:
                 found.append(((*place, "metric"), f"unknown metric {trial.metric!r}"))
+            elif metric.metric == CURVE and (trial.b is None or trial.threshold is not None or trial.minus):
+                found.append(((*place, "metric"), f"{CURVE} is for tests of a against b"))
             for name in trial.settings:
                 where = register.settings.get(name)
                 if where is None:
@@ -195,6 +245,14 @@ def _dangling(register: Register) -> list[tuple[tuple[str | int, ...], str]]:
                 elif trial.versus_init in where.inits:
                     problem = f"settings {name!r} have init {trial.versus_init!r} in both arms"
                     found.append(((*place, "versus_init"), problem))
+                elif where.track == BOUNDARY:
+                    for _, entry, _ in trial.series(Setting(BOUNDARY, "", "")):
+                        if entry not in _IN_PLANE:
+                            problem = f"no arm {entry!r} in two dimensions; expected {', '.join(_IN_PLANE)}"
+                            found.append(((*place, "settings"), problem))
+                        elif metric is not None and metric.metric not in _IN_PLANE[entry]:
+                            problem = f"{entry!r} has no {metric.metric!r} in two dimensions"
+                            found.append(((*place, "metric"), problem))
         for r, repeat in enumerate(claim.repeats):
             if repeat.trial not in known.get(repeat.claim, ()):
                 problem = f"unknown test {repeat.claim} {repeat.trial!r}"

@@ -12,8 +12,8 @@ from statistics import fmean
 from typing import Any
 
 from benchmark.errors import DataError
-from benchmark.results import Cell, Measurement, Record, RecordFile
-from benchmark.spec import Spec, Track
+from benchmark.results import Cell, Measurement, Record, RecordFile, TrainedWith
+from benchmark.spec import Scratch, Spec, Track
 from methods.names import did_you_mean
 
 SEVERITIES = range(6)  # 0 is unshifted
@@ -173,6 +173,8 @@ def _problem(spec: Spec, cell: Cell, file: RecordFile, record: Record) -> str | 
     entry = spec.entries[cell.entry]
     if (file.objective, file.detector) != (entry.objective, entry.detector):
         return f"entry {cell.entry!r} has another objective or detector than in leaderboard.yaml"
+    if record.training is not None and not _trained_so(spec, cell, record.training):
+        return f"entry {cell.entry!r}: its networks were trained otherwise than leaderboard.yaml has now"
     if record.status == "measured" and (entry.tune is None) != (record.hp_mode != "proxy_ood"):
         return (
             f"entry {cell.entry!r} was measured by another protocol (tuned or not) than leaderboard.yaml has"
@@ -180,6 +182,26 @@ def _problem(spec: Spec, cell: Cell, file: RecordFile, record: Record) -> str | 
     if record.measurement is not None and not _same_sets(track, record.measurement):
         return f"measured on other OOD sets or shifts than track {cell.track!r} has now"
     return None
+
+
+def _trained_so(spec: Spec, cell: Cell, training: TrainedWith) -> bool:
+    """Whether leaderboard.yaml would train a record's network as it was trained, the code apart."""
+    track, init, name = spec.tracks[cell.track], spec.inits[cell.init], spec.entries[cell.entry].objective
+    use = spec.objectives.get(name)
+    given = {} if use is None else use.hyperparameters
+    outliers = () if use is None else use.outliers or ()
+    recipe = (track.finetuning or track.training) if training.starts_from else track.training
+    if recipe is not None and use is not None and use.epochs is not None:
+        recipe = recipe.model_copy(update={"epochs": use.epochs})
+    tune = "all" if isinstance(init, Scratch) else init.tune
+    expected = None if recipe is None else {**recipe.model_dump(), "tune": tune}
+    return (
+        training.objective == (name if use is None else use.objective)
+        and all(training.hyperparameters.get(key) == value for key, value in given.items())
+        and training.outliers
+        == {item: track.outliers[item].blend for item in outliers if item in track.outliers}
+        and training.recipe == expected
+    )
 
 
 def _same_sets(track: Track, measurement: Measurement) -> bool:

@@ -136,7 +136,7 @@ def build_site(
     }
     css, claims_css, script = (_static(name) for name in ("page.css", "claims.css", "sort.js"))
     own = {"css": Markup(css), "script": Markup(script), "policy": _policy(css, script)}  # noqa: S704 our files
-    of_claims = page | claims_page(claims, spec, selection)
+    of_claims = page | claims_page(claims, spec, selection, trainings, boundary)
     wider = own | {"css": Markup(css + claims_css), "policy": _policy(css + claims_css, script)}  # noqa: S704
     texts = {
         out / "index.html": _html().get_template("index.html.j2").render(page | own),

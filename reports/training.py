@@ -39,23 +39,27 @@ def training_plots(name: str, track: Track, files: Sequence[TrainingFile]) -> li
 
 def first_weights(files: Sequence[TrainingFile]) -> list[str]:
     """A sentence for each backbone and init of a track whose first weights were not drawn at random."""
-    said: dict[str, None] = {}
-    for file in files:
+    said: dict[tuple[str, str, str], str] = {}
+    for file in sorted(files, key=lambda file: file.objective != "cross_entropy"):  # its head is timm's own
         for record in file.records:
-            if record.source is None or record.loaded is None:
+            network = file.track, record.backbone, record.init
+            if network in said or record.source is None or record.loaded is None:
                 continue
+            if record.training.starts_from is not None:
+                continue  # what was loaded came from the network that it fine-tunes
             known = {k: v for k, v in record.source.items() if isinstance(v, str | int)}
             source = ", ".join(f"{key} {_shortened(value)}" for key, value in known.items())
             fresh = ", ".join(record.loaded.fresh[:4]) or "nothing"
             more = f" and {len(record.loaded.fresh) - 4} more" if len(record.loaded.fresh) > 4 else ""
+            unused = f", {record.loaded.unused} of the source unused" if record.loaded.unused else ""
             overlap = ""
             if record.overlap:
                 overlap = f" Overlap: the dataset of {', '.join(record.overlap)} was seen in pre-training."
-            said[
+            said[network] = (
                 f"{file.track}, {record.backbone}, {record.init}: {record.loaded.loaded} parameters loaded "
-                f"({source}); fresh: {fresh}{more}.{overlap}"
-            ] = None
-    return list(said)
+                f"({source}); fresh: {fresh}{more}{unused}.{overlap}"
+            )
+    return list(said.values())
 
 
 def _shortened(value: str | int) -> str:

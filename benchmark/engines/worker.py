@@ -107,9 +107,9 @@ def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> Non
                 function(tasks)
             else:
                 function(*tasks[0])
-        for manifest in made:
+        for manifest, draft in zip(made, drafts, strict=True):
             manifest |= {
-                "seconds": (time.perf_counter() - start) / len(todo),
+                "seconds": (time.perf_counter() - start) / len(todo) + draft.earlier,
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
                 "peak_memory_mb": _peak_memory_mb(),
             }

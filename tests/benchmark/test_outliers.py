@@ -213,6 +213,14 @@ def test_what_an_objective_is_given_must_fit(plan, tmp_path, old, new, place, ke
     assert str(caught.value).startswith(f"{path}:{lines[0]}: {key}: {message}")
 
 
+def test_an_objective_does_not_start_from_itself_under_another_name(plan):
+    own = "  cross_entropy: {objective: energy_finetune, outliers: [strokes]}\n"
+    with pytest.raises(
+        SpecError, match=r"leaderboard\.yaml:\d+: objectives\.cross_entropy: 'energy_finetune'"
+    ):
+        plan((SHOWN, SHOWN + own))
+
+
 def networks(made):
     """The training job of each network, by entry and network."""
     return {

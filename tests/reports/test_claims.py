@@ -11,13 +11,15 @@ import pytest
 import synthetic_records as synthetic
 from markdown_it import MarkdownIt
 
+from benchmark.boundary import BoundaryFile
 from benchmark.errors import DataError, SpecError
-from benchmark.results import RecordFile
-from benchmark.spec import Full, ObjectiveUse, load_spec
+from benchmark.results import Cell, RecordFile, TrainedWith
+from benchmark.spec import Full, load_spec
+from benchmark.trainings import TrainingFile
 from reports.claims import decide_claims
 from reports.claims_page import claims_page, rule
 from reports.register import Register, load_register
-from reports.selection import select
+from reports.selection import Measured, Selection, select
 from reports.site import build_site
 
 SCRIPT = "<script>alert(1)</script>"
@@ -37,6 +39,13 @@ def register(*trials: dict[str, Any], inits: Sequence[str] = ("scratch",), **cla
                 "worst": {"metric": "worst.auroc", "title": "Worst AUROC", "better": "higher", "delta": 0.5},
                 "fpr95": {"metric": "both.fpr95", "title": "FPR", "better": "lower", "delta": 2.0},
                 "gone": {"metric": "near.gone", "title": "Gone", "better": "higher", "delta": 0.5},
+                "epochs": {
+                    "metric": "curve.epochs",
+                    "title": "Epochs",
+                    "better": "lower",
+                    "percent": False,
+                    "delta": 0.0,
+                },
             },
             "settings": {"toy": {"track": "toy", "backbones": ["cnn"], "inits": list(inits)}},
             "claims": [
@@ -392,48 +401,274 @@ def test_one_seed_has_no_interval_on_the_page(tmp_path):
     assert not re.search(r"\bnan\b", page.text + markdown)
 
 
-def test_arms_of_different_networks_tell_their_cost(tmp_path):
-    where = spec()
+RECIPE = {"epochs": 18, "lr": 0.005, "batch_size": 40, "tune": "all"}
+PLAIN = TrainedWith(objective="cross_entropy", recipe=RECIPE)
+TUNED = TrainedWith(
+    objective="energy_finetune",
+    outliers={"strokes": None, "blends": 0.5},
+    recipe=RECIPE | {"epochs": 9, "lr": 0.001},
+    starts_from=PLAIN,
+)
+
+
+def trained(a: TrainedWith | None, b: TrainedWith | None, same_networks: bool = False) -> list[str]:
+    """Factors of energy, trained like `a`, against msp, trained like `b`."""
     cost = dict.fromkeys(("extract_seconds", "score_seconds", "measure_seconds", "peak_memory_mb"), 1.0)
-    files = []
-    for file, seconds, mark in zip(results(arms(0.02)), (4.0, 9.0), "ab", strict=True):
-        records = [
-            type(r).model_validate(
-                r.model_dump()
-                | {"cost": {**cost, "train_seconds": seconds}}
-                | {"provenance": r.provenance.model_dump() | {"checkpoint": mark * 64}}
-            )
-            for r in file.records
-        ]
-        files.append(file.model_copy(update={"records": records}))
-    data = claims_page(register(), where, select(where, files))
-    (shown,) = data["shown"]["C-A1"]
-    training = "arm a the track's epochs, 9.0 s a network; arm b the track's epochs, 4.0 s a network"
-    assert f"Training on toy: {training}; the same recipe, compute matched" in shown.factors
-    assert "Hyper-parameters: a published; b published" in shown.factors
-
-
-@pytest.mark.parametrize(("epochs", "matched"), [(None, "different objectives"), (60, "not compute matched")])
-def test_arms_of_different_objectives_say_how_they_were_trained(epochs, matched):
-    where = spec()
-    energy = where.entries["energy"].model_copy(update={"objective": "tuned"})
-    use = ObjectiveUse(objective="energy_finetune", outliers=["strokes"], epochs=epochs)
-    where = where.model_copy(
-        update={"entries": where.entries | {"energy": energy}, "objectives": {"tuned": use}}
-    )
     files = results(arms(0.02))
-    records = [
-        record.model_copy(
-            update={"provenance": record.provenance.model_copy(update={"checkpoint": "d" * 64})}
+    for file, training, seconds, mark in zip(files, (b, a), (4.0, 9.0), "ab", strict=True):
+        for i, record in enumerate(file.records):
+            checkpoint = ("c" if same_networks else mark) * 64
+            changed = {
+                "cost": {**cost, "train_seconds": seconds},
+                "training": training,
+                "provenance": record.provenance.model_dump() | {"checkpoint": checkpoint},
+            }
+            file.records[i] = type(record).model_validate(record.model_dump() | changed)
+    where = spec()
+    found = Selection(
+        {
+            Cell("toy", r.backbone, r.init, r.seed, f.entry): Measured(f, r, r.measurement, auroc_of(r))
+            for f in files
+            for r in f.records
+        },
+        {},
+        (),
+    )
+    (shown,) = claims_page(register(), where, found)["shown"]["C-A1"]
+    return list(shown.factors)
+
+
+def auroc_of(record) -> dict[str, float]:
+    return {f"{group}.auroc": getattr(record.measurement, group).auroc for group in ("near", "far")}
+
+
+def test_arms_of_different_networks_tell_their_cost():
+    factors = trained(PLAIN, PLAIN)
+    training = "arm a 18 epochs, 9.0 s a network; arm b 18 epochs, 4.0 s a network"
+    assert f"Training on toy: {training}; the same recipe, compute matched" in factors
+    assert "Hyper-parameters: a published; b published" in factors
+
+
+def test_arms_of_the_same_networks_tell_it_once():
+    factors = trained(PLAIN, PLAIN, same_networks=True)
+    assert "Both arms score the same networks" in factors
+    assert "Training on toy: 18 epochs, 4.0 s a network" not in factors  # that of arm a
+    assert "Training on toy: 18 epochs, 9.0 s a network" in factors
+
+
+def test_all_stages_of_a_fine_tuned_network_count():
+    """The reported arms of energy fine-tuning had 18 + 9 epochs against 18."""
+    factors = trained(TUNED, PLAIN)
+    a = "arm a 27 epochs (18 of cross_entropy, then 9 of energy_finetune) at learning rate 0.005, then 0.001"
+    b = "arm b 18 epochs at learning rate 0.005"
+    assert f"Training on toy: {a}, 9.0 s a network; {b}, 4.0 s a network; not compute matched" in factors
+    told = "Outliers in training on toy, arm a: strokes, blends (50 % in a mix with ID images)"
+    assert told in factors
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"objective": "mixup"}, "as many epochs, but not the same objective: matched"),
+        ({"recipe": RECIPE | {"lr": 0.1}}, "as many epochs, but not the same lr: matched"),
+        ({"outliers": {"strokes": None}}, "as many epochs, but not the same outliers: matched"),
+        ({"hyperparameters": {"x": 1}}, "as many epochs, but not the same hyper-parameters: matched"),
+        ({"recipe": RECIPE | {"epochs": 60}}, "not compute matched"),
+        ({"recipe": None, "starts_from": PLAIN}, "as many epochs, but not the same"),
+    ],
+)
+def test_what_is_not_matched_is_named(changes, expected):
+    (training,) = [t for t in trained(PLAIN.model_copy(update=changes), PLAIN) if t.startswith("Training")]
+    assert f"; {expected}" in training
+
+
+def test_what_is_not_recorded_is_not_made_up():
+    (training,) = [text for text in trained(None, PLAIN) if text.startswith("Training")]
+    assert "arm a epochs and outliers not recorded" in training
+    assert "arm b 18 epochs" in training
+    assert training.endswith("whether they are compute matched is not recorded")
+    published = trained(TrainedWith(objective="cross_entropy"), PLAIN)
+    assert any("arm a published weights" in text for text in published)
+
+
+@pytest.mark.parametrize("other", [PLAIN.model_copy(update={"recipe": RECIPE | {"lr": 0.1}}), None])
+def test_an_arm_that_was_not_trained_alike_has_no_verdict(other):
+    files = results(arms(0.02))
+    for file, odd in zip(files, (PLAIN, other), strict=True):  # energy's last seed is the odd one
+        for i, record in enumerate(file.records):
+            training = odd if i == len(file.records) - 1 else PLAIN
+            file.records[i] = record.model_copy(update={"training": training})
+    where = spec()
+    found = select(where, [])
+    measured = {
+        Cell("toy", r.backbone, r.init, r.seed, f.entry): Measured(f, r, r.measurement, auroc_of(r))
+        for f in files
+        for r in f.records
+    }
+    found = Selection(measured, {}, found.notes)
+    (claim,) = decide_claims(register(), where, found)
+    (outcome,) = claim.findings[0].outcomes
+    assert (outcome.reading, outcome.answer.verdict) == ("undecided", "exploratory")
+    assert outcome.detail == "exploratory: arm a not trained alike in all seeds"
+    assert outcome.answer.family_size == 0
+    (shown,) = claims_page(register(), where, found)["shown"]["C-A1"]
+    assert any(text.startswith("The networks of arm a on toy · cnn · scratch") for text in shown.factors)
+    assert verdict(arms(0.02)).overall == "supported"  # nothing recorded is not a difference
+
+
+# Validation curves, and two dimensions
+
+
+def curves(init: str, *accuracies: Sequence[float | None], training: TrainedWith = PLAIN) -> TrainingFile:
+    """Validation accuracies of networks of cross_entropy, one a seed."""
+    common = {"backbone": "cnn", "init": init, "training": training, "seconds": 1.0}
+    return TrainingFile.model_validate(
+        {
+            "track": "toy",
+            "objective": "cross_entropy",
+            "records": [
+                common
+                | {"seed": seed, "key": f"{init}-{seed}", "val_accuracy": list(curve)}
+                | {"loss": [1.0] * len(curve), "val_nll": [None] * len(curve)}
+                for seed, curve in enumerate(accuracies)
+            ],
+        }
+    )
+
+
+def convergence(*files: TrainingFile, training: TrainedWith | None = PLAIN):
+    claims = register({"metric": "epochs", "a": "msp", "b": "msp", "versus_init": "scratch"}, inits=["hub"])
+    where = spec(("msp",), inits=("scratch", "hub"))
+    measured = {
+        Cell("toy", "cnn", init, record.seed, "msp"): Measured(
+            file, record.model_copy(update={"training": training}), record.measurement, {}
         )
-        for record in files[1].records
+        for init in ("scratch", "hub")
+        for file in results({"msp": [BASE] * 8}, init=init)
+        for record in file.records
+    }
+    (found,) = decide_claims(claims, where, Selection(measured, {}, ()), files)
+    return found.findings[0]
+
+
+def test_epochs_are_counted_until_nearly_the_final_accuracy_of_scratch():
+    slow = [0.2, 0.5, 0.7, 0.76, 0.8]  # 95 % of .8 are .76
+    found = convergence(
+        curves("scratch", *[slow] * 8),
+        curves("hub", *[[0.5, 0.77, 0.7, 0.9, 0.9]] * 6, [0.1, 0.2, 0.3, 0.4, 0.5], [0.759, 0.9, 1, 1, 1]),
+    )
+    (outcome,) = found.outcomes
+    assert outcome.b == (4.0,) * 8
+    assert outcome.a == (2.0,) * 6 + (5.0, 2.0)  # the seventh never gets there
+    assert outcome.gains == (2.0,) * 6 + (-1.0, 2.0)
+    assert outcome.reading == "supported"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [],
+        [curves("hub", *[[0.5, 0.9]] * 8)],
+        [curves("scratch", *[[0.5, None]] * 8), curves("hub", *[[0.5, 0.9]] * 8)],
+        [curves("scratch", *[[0.5, 0.9]] * 8, training=TUNED), curves("hub", *[[0.5, 0.9]] * 8)],
+    ],
+)
+def test_curves_that_are_not_those_of_the_records_do_not_count(files):
+    (gap,) = convergence(*files).missing
+    assert "no validation curves" in gap.reason
+    assert gap.commands == ("oodbench run --track toy",)
+
+
+def boundary(seeds: int = 8) -> BoundaryFile:
+    """Near outliers win on band and mid, far ones on far; energy follows the density better."""
+    auroc = {"near": (0.99, 0.98, 0.96), "far": (0.9, 0.9, 0.99), "cross_entropy": (0.3, 0.2, 0.1)}
+    confident = {"near": (0.0, 0.0, 0.2), "far": (0.6, 0.3, 0.0), "cross_entropy": (0.9, 0.9, 0.9)}
+    found = []
+    for seed in range(seeds):
+        for arm in auroc:
+            regions = {
+                name: {"auroc": a + NOISE[seed] / 10, "confident": abs(c - abs(NOISE[seed])), "n": 9}
+                for name, a, c in zip(("band", "mid", "far"), auroc[arm], confident[arm], strict=True)
+            }
+            density = {"energy": 0.8 + NOISE[seed], "msp": 0.3} if arm == "cross_entropy" else None
+            one = {"arm": arm, "seed": seed, "steps": 6000, "accuracy": 0.975, "id_confident": 0.9}
+            found.append(one | {"regions": regions, "density": density})
+    return BoundaryFile.model_validate({"results": found, "maps": []})
+
+
+def in_two_dimensions(*ids: str) -> Register:
+    """Those claims of the own register, only with their tests in two dimensions."""
+    own = load_register()
+    claims = [
+        claim.model_copy(update={"trials": [t for t in claim.trials if t.settings == ["plane"]]})
+        for claim in own.claims
+        if claim.id in ids
     ]
-    files[1] = files[1].model_copy(update={"objective": "tuned", "records": records})
-    (shown,) = claims_page(register(), where, select(where, files))["shown"]["C-A1"]
-    assert "Outliers in training on toy, arm a: strokes" in shown.factors
-    (training,) = [factor for factor in shown.factors if factor.startswith("Training on toy")]
-    assert matched in training
-    assert ("arm a 60 epochs" in training) == (epochs == 60)
+    return own.model_copy(update={"claims": claims, "untested": []})
+
+
+def test_two_dimensions_decide_the_claims_that_are_about_them():
+    claims = in_two_dimensions("C-A6", "C-A13", "C-B6")
+    found = decide_claims(claims, spec(), select(spec(), []), boundary=boundary())
+    assert {v.claim.id: v.overall for v in found} == dict.fromkeys(("C-A6", "C-A13", "C-B6"), "supported")
+    gains = {f.trial.id: f.outcomes[0].answer.gain.mean for v in found for f in v.findings}
+    assert gains == pytest.approx(
+        {
+            "band_auroc": 0.09,
+            "band_confident": 0.6 - 0.0025 - 0.0025,  # the noise's mean size is a quarter of a point
+            "mid_auroc": 0.08,
+            "mid_confident": 0.3 - 0.0025 - 0.0025,
+            "confident": 0.2 - 0.0025 - 0.05,
+            "far_at_least_as_good": 0.03,
+            "spearman": 0.5,
+        }
+    )
+    turned = [
+        r.model_copy(update={"arm": {"near": "far", "far": "near"}.get(r.arm, r.arm)})
+        for r in boundary().results
+    ]
+    other = BoundaryFile(results=turned, maps=[])
+    found = decide_claims(claims, spec(), select(spec(), []), boundary=other)
+    assert {v.claim.id: v.overall for v in found} == {
+        "C-A6": "refuted",
+        "C-A13": "refuted",
+        "C-B6": "supported",
+    }
+
+
+def test_two_dimensions_are_not_run_without_their_file():
+    claims = in_two_dimensions("C-A6", "C-A13", "C-B6")
+    for v in decide_claims(claims, spec(), select(spec(), [])):
+        assert v.overall == "not run"
+        for finding in v.findings:
+            (gap,) = finding.missing
+            assert gap.commands == ("oodbench run --full",)
+            assert [str(s) for s in gap.settings] == ["two dimensions · mlp_2_500_500 · he_normal"]
+
+
+def test_two_dimensions_are_on_the_page(tmp_path):
+    where = spec()
+    claims = in_two_dimensions("C-A6", "C-B6")
+    files = results(arms(0.02))
+    build_site(where, files, tmp_path, generated=synthetic.NOW, register=claims, boundary=boundary())
+    for text in (Page((tmp_path / "claims.html").read_text()).text, (tmp_path / "claims.md").read_text()):
+        plain = text.replace("\\", "")
+        assert "two dimensions · mlp_2_500_500 · he_normal" in plain
+        assert "AUROC of the region band: near_outliers is higher than far_outliers, by 1.00 points" in plain
+        assert "6000 steps for each classifier" in plain
+        assert "near_outliers: ID test accuracy 97.50" in plain
+
+
+@pytest.mark.parametrize(
+    ("a", "metric", "expected"),
+    [("msp", "auroc", "no arm 'msp' in two dimensions"), ("near_outliers", "auroc", "has no 'both.auroc'")],
+)
+def test_arms_and_metrics_in_two_dimensions_are_checked(tmp_path, a, metric, expected):
+    path = tmp_path / "claims.yaml"
+    changed = GOOD.replace("track: toy", "track: boundary").replace("a: energy", f"a: {a}")
+    path.write_text(changed.replace("b: msp", "b: far_outliers"))
+    with pytest.raises(SpecError, match=re.escape(expected)):
+        load_register(path)
 
 
 def test_pretraining_is_said_to_be_conditional_on_its_checkpoint():
@@ -528,7 +763,7 @@ def test_the_register_names_what_the_leaderboard_has():
     absent = set()
     for claim in own.claims:
         for trial in claim.trials:
-            for place in (own.settings[name] for name in trial.settings):
+            for place in (own.settings[name] for name in trial.settings if name != "plane"):
                 track = board.tracks[place.track]
                 entries = {trial.a, trial.b, trial.relative_to} - {None}
                 absent |= {(place.track, entry) for entry in entries - set(track.all_entries)}
@@ -537,12 +772,15 @@ def test_the_register_names_what_the_leaderboard_has():
                     absent |= {
                         (entry, name) for name in set(place.backbones) - set(track.backbones_of(entry))
                     }
-    assert absent == {("digits", "mtc_unfiltered+domain"), ("digits", "hub"), ("cifar10", "hub")}
+    assert absent == {("digits", "hub"), ("cifar10", "hub")}
+    assert board.boundary is not None
 
 
 def test_deltas_are_those_of_the_spec():
     own = load_register()
     expected = {"auroc": 0.5, "far_auroc": 0.5, "fpr95": 2.0, "aupr_out_b": 1.0, "accuracy": 0.5, "rms": 0.5}
+    expected |= {"band_auroc": 1.0, "mid_auroc": 1.0, "band_confident": 5.0, "mid_confident": 5.0}
+    expected |= {"plane_far_auroc": 1.0, "plane_far_confidence": 0.0, "density": 0.05, "epochs": 0.0}
     assert {name: own.metrics[name].delta for name in expected} == expected
     margins = {
         (claim.id, trial.id): own.metric(trial).delta

@@ -84,6 +84,10 @@ def test_before_the_first_epoch_has_ended_there_is_no_accuracy():
     )
 
 
+def test_an_accuracy_of_nothing_is_an_accuracy():
+    assert ", validation accuracy 0.0%, " in describe_training(SAID | {"val_accuracy": 0.0})
+
+
 @pytest.mark.parametrize(("seconds", "clock"), [(0, "0:00"), (59.6, "1:00"), (3600, "1:00:00")])
 def test_time_left_is_a_clock(seconds, clock):
     assert describe_training(SAID | {"seconds_left": seconds}).endswith(f"about {clock} left")

@@ -31,14 +31,15 @@ def record(backbone="tiny_cnn", init="scratch", seed=0, **changed):
         "val_accuracy": [0.2, 0.5, 0.8 + seed / 100],
         "val_nll": [1.0, 0.9, 0.8],
         "seconds": 3.0,
+        "training": {"objective": "cross_entropy"},
     }
     return TrainingRecord.model_validate(made | changed)
 
 
-def file_of(objective="cross_entropy", records=None, track="toy", outliers=()):
+def file_of(objective="cross_entropy", records=None, track="toy"):
     if records is None:
         records = [record(b, i, s) for b in synthetic.BACKBONES for i in synthetic.INITS for s in (0, 2)]
-    return TrainingFile(track=track, objective=objective, outliers=list(outliers), records=records)
+    return TrainingFile(track=track, objective=objective, records=records)
 
 
 def draw(*files, name="toy"):
@@ -226,7 +227,7 @@ def started(**changed):
 def test_a_sentence_says_what_was_loaded_and_from_where():
     assert first_weights([file_of(records=[record(), started()])]) == [
         "toy, tiny_cnn, fractaldb: 86 parameters loaded (images 40, fingerprint 0123456789abcdef); "
-        "fresh: fc.weight, fc.bias."
+        "fresh: fc.weight, fc.bias, 2 of the source unused."
     ]
 
 
@@ -240,7 +241,8 @@ def test_seeds_and_objectives_that_say_the_same_are_said_once():
 def test_overlap_names_the_test_sets():
     [sentence] = first_weights([file_of(records=[started(overlap=["test", "digits_6_to_9"])])])
     assert sentence.endswith(
-        "fresh: fc.weight, fc.bias. Overlap: the dataset of test, digits_6_to_9 was seen in pre-training."
+        "fresh: fc.weight, fc.bias, 2 of the source unused. "
+        "Overlap: the dataset of test, digits_6_to_9 was seen in pre-training."
     )
 
 
