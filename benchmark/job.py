@@ -51,10 +51,10 @@ class Job:
     inputs: Mapping[str, str] = field(default_factory=dict)  # role → key of the job that makes it
     modules: tuple[str, ...] = ()  # methods whose source counts, besides that of the job itself
     label: str = ""  # for people; not part of the key
+    group: str = ""  # jobs of one group that are ready together are done together; not part of the key
     local: Mapping[str, Any] = field(
         default_factory=dict
     )  # more config, of this machine; not part of the key
-    group: str = ""  # jobs of one group that are ready together are done together; not part of the key
 
     @cached_property
     def code(self) -> str:
