@@ -72,7 +72,7 @@ def room(module):
 
 def test_the_files_are_found():
     assert FILES.keys() >= {"oodbench", "benchmark.spec", "methods.base", "methods.detectors.msp", "reports"}
-    assert "benchmark.errors" in imports("benchmark.spec")
+    assert "benchmark.yaml_file" in imports("benchmark.spec")
     assert "benchmark.spec" in imports("oodbench")
     assert "benchmark.spec" not in imports("oodbench", only_at_import=True)
 

@@ -338,10 +338,10 @@ def test_a_second_run_computes_nothing_and_changes_no_record(ran, command):
     folder = command.folder
     shutil.copytree(ran.folder / "cache", folder / "cache")
     shutil.copytree(ran.folder / "results", folder / "results")
-    before = {p: p.read_bytes() for p in folder.glob("results/*/*")}
+    before = {p: p.read_bytes() for p in folder.glob("results/**/*.json")}
     code, _, err = command("run", "--all", "--jobs", "1")
     assert (code, err) == (0, "")
-    assert {p: p.read_bytes() for p in folder.glob("results/*/*")} == before
+    assert {p: p.read_bytes() for p in folder.glob("results/**/*.json")} == before
     _, out, _ = command("plan")
     assert re.search(r"│ all\s+│\s+24 │\s+24 │\s+0 │", out)
 
