@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.special import expit
 from scipy.stats import spearmanr
 
-from benchmark.errors import DataError
-from benchmark.files import write_atomically
+from benchmark.files import read_model, write_atomically
 from benchmark.metrics.detection import detection_metrics
 from benchmark.results import BOUNDARY, Number
 from benchmark.seeds import derive_seed
@@ -214,14 +213,7 @@ def read_boundary(path: Path) -> BoundaryFile:
     DataError
         If it cannot be read, is not JSON or not of this schema: names the file, the place and what is wrong.
     """
-    try:
-        return BoundaryFile.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataError(f"{path}: {place}: {first['msg']}; expected a boundary of schema {SCHEMA}") from error
+    return read_model(path, BoundaryFile, f"a boundary of schema {SCHEMA}")
 
 
 def write_boundary(path: Path, file: BoundaryFile) -> bool:

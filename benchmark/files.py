@@ -8,8 +8,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from benchmark.errors import StorageError
+from pydantic import BaseModel, ValidationError
+
+from benchmark.errors import DataError, StorageError
+
+M = TypeVar("M", bound=BaseModel)
 
 _ADVICE = {
     errno.ENOSPC: "free some space and run again; finished work is kept",
@@ -18,6 +23,24 @@ _ADVICE = {
     errno.ENOTDIR: "a part of the path is a file, expected folders",
     errno.EEXIST: "there is a file of that name, expected a folder",
 }
+
+
+def read_model(path: Path, model: type[M], expected: str) -> M:
+    """Read a JSON file into a model.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, is not JSON or not of the model: names the file, the place and what is wrong.
+    """
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise DataError(f"{path}: {place}: {first['msg']}; expected {expected}") from error
 
 
 @contextmanager

@@ -11,11 +11,11 @@ import io
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from benchmark.artifacts import Artifact, Store
-from benchmark.errors import DamagedArtifact, DataError
-from benchmark.files import write_atomically
+from benchmark.errors import DamagedArtifact
+from benchmark.files import read_model, write_atomically
 from benchmark.job import Kind
 from benchmark.plan import Plan, PlannedCell
 from benchmark.results import SCHEMA, Drawn, StrictModel, TrainedWith, compact_json, record_path
@@ -83,14 +83,7 @@ def read_training(path: Path) -> TrainingFile:
     DataError
         If it is not JSON or not of this schema: names the file, the place and what was expected.
     """
-    try:
-        return TrainingFile.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataError(f"{path}: {place}: {first['msg']}; expected trainings of schema {SCHEMA}") from error
+    return read_model(path, TrainingFile, f"trainings of schema {SCHEMA}")
 
 
 def read_trainings(results: Path) -> list[TrainingFile]:
