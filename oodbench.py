@@ -120,6 +120,12 @@ Backbones = Annotated[
 ]
 Inits = Annotated[list[str] | None, typer.Option("--init", help="Only this init; repeat for more.")]
 Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Only this seed; repeat for more.")]
+Study = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--study", help="Only this study: adversarial, corruptions, label_noise, imbalance; repeat for more."
+    ),
+]
 Cache = Annotated[
     Path | None, typer.Option("--cache", help="Cache folder; else $OODBENCH_CACHE, else the platform's.")
 ]
@@ -128,7 +134,7 @@ Mirror = Annotated[
     typer.Option("--mirror", help="Folder of the datasets; else $OODBENCH_MIRROR, else the platform's."),
 ]
 Full = Annotated[
-    bool, typer.Option("--full", help="Also the entries that take long: every training objective.")
+    bool, typer.Option("--full", help="Also what takes long: every training objective, more of each study.")
 ]
 Results = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
 Site = Annotated[Path, typer.Option("--site", help="Folder of the pages.")]
@@ -145,6 +151,7 @@ def run(
     backbone: Backbones = None,
     init: Inits = None,
     seed: Seeds = None,
+    study: Study = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Jobs at a time; else one for each core.")
     ] = None,
@@ -164,12 +171,13 @@ def run(
     from benchmark.files import require_writable
     from benchmark.job import Kind
     from benchmark.run import missing_jobs, run_plan
-    from reports.console import Progress, plan_table, summaries
+    from reports.console import Progress, plan_table, study_summaries, summaries
 
-    chosen = (track, entry, backbone, init, seed)
+    chosen = (track, entry, backbone, init, seed, study)
     if not everything and not full and not any(chosen):
         raise UsageError(
-            "nothing to run: give --all, --full, or choose with --track, --entry, --backbone, --init, --seed"
+            "nothing to run: give --all, --full, or choose with --track, --entry, --backbone, --init, "
+            "--seed, --study"
         )
     if everything and any(chosen):
         raise UsageError("--all means everything; leave it out to choose a part")
@@ -189,10 +197,11 @@ def run(
     with Progress(_console(stderr=True), missing, workers, Store(folder).progress) as progress:
         where = {"cache": folder, "results": results}
         done = run_plan(plan, **where, workers=workers, on_event=progress.on_event, fresh=fresh)
-    _console().print(*summaries(done.records))
+    _console().print(*summaries(done.records), *study_summaries(done.studies))
     _build(spec, results, site)
     if done.failed:
-        said = f"{done.failed} of {len(done.records)} cells failed; the others are finished"
+        total = len(done.records) + len(done.studies)
+        said = f"{done.failed} of {total} cells failed; the others are finished"
         _console(stderr=True).print(said, style="red")
         raise typer.Exit(1)
 
@@ -205,6 +214,7 @@ def plan(
     backbone: Backbones = None,
     init: Inits = None,
     seed: Seeds = None,
+    study: Study = None,
     cache: Cache = None,
     mirror: Mirror = None,
     leaderboard: Leaderboard = None,
@@ -215,7 +225,7 @@ def plan(
     from reports.console import plan_table
 
     _use_mirror(mirror)
-    made = _plan(_spec(leaderboard), track, entry, backbone, init, seed, full=full)
+    made = _plan(_spec(leaderboard), track, entry, backbone, init, seed, study, full=full)
     _console().print(plan_table(made, missing_jobs(made, cache or default_cache())))
 
 
@@ -365,8 +375,8 @@ def _spec(named: Path | None) -> Spec:
 def _plan(spec: Spec, *chosen: Iterable[Any] | None, full: bool) -> Plan:
     from benchmark.plan import Selection, make_plan
 
-    tracks, entries, backbones, inits, seeds = (tuple(part or ()) for part in chosen)
-    made = make_plan(spec, Selection(tracks, entries, backbones, inits, seeds, full))
+    tracks, entries, backbones, inits, seeds, studies = (tuple(part or ()) for part in chosen)
+    made = make_plan(spec, Selection(tracks, entries, backbones, inits, seeds, studies, full))
     for track, why in made.left_out.items():
         said = f"left out: track {track}: {why} (all of the track: oodbench data get {track})"
         _console(stderr=True).print(said, soft_wrap=True, highlight=False, markup=False)

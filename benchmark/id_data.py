@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmark.artifacts import Artifact
-from benchmark.backbones.train import LabelledImages
+from benchmark.backbones.batches import LabelledImages
 from benchmark.datasets.splits import balanced_split
 
 

@@ -5,46 +5,52 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from benchmark.artifacts import Artifact
-from benchmark.backbones.network import Network, create_network
+from benchmark.backbones.network import Network, create_network, to_pixels
 from benchmark.id_data import id_images
 from methods.features import Features
 from methods.head import Head
 from methods.registry import objective
 
+BATCH = 256
 
-def image_parts(name: str, stored: Artifact, split: Mapping[str, Any] | None) -> dict[str, Tensor]:
-    """The parts of one image set of a track, uint8 (N, 3, S, S) each.
+
+def image_parts(
+    name: str, stored: Artifact, split: Mapping[str, Any] | None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The parts of one image set of a track, uint8 (N, 3, S, S) each, and the labels (N,) of ID parts.
 
     ``id`` has the parts ``train``, ``val`` and perhaps ``test``; ``id_test`` is ``test``; ``shifts`` has
     ``shift.<kind>.<severity>``; any other set is one part of its own name. `split` is for ``id``.
     """
     if name == "id" and split is not None:
-        return {part: data.images for part, data in id_images(split, stored).items()}
+        parts = id_images(split, stored)
+        return {n: part.images for n, part in parts.items()}, {n: part.labels for n, part in parts.items()}
     tensors = stored.tensors("images")
     if name == "shifts":
-        return {f"shift.{part}": images for part, images in tensors.items() if part != "rows"}
-    return {"test" if name == "id_test" else name: tensors["images"]}
-
-
-def label_parts(name: str, stored: Artifact, split: Mapping[str, Any] | None) -> dict[str, Tensor]:
-    """The labels (N,) of the parts of an ID set; none of other sets."""
-    if name == "id" and split is not None:
-        return {part: data.labels for part, data in id_images(split, stored).items()}
-    return {"test": stored.tensors("images")["labels"]} if name == "id_test" else {}
+        return {f"shift.{part}": images for part, images in tensors.items() if part != "rows"}, {}
+    if name == "id_test":
+        return {"test": tensors["images"]}, {"test": tensors["labels"]}
+    return {name: tensors["images"]}, {}
 
 
 def trained_network(config: Mapping[str, Any], trained: Artifact) -> Network:
     """The network of a train job, in eval mode."""
     about = trained.json("about")
     network = create_network(config["architecture"], about["classes"], config["image_size"], config["stem"])
-    head = objective(about["objective"], **about["hyperparameters"]).head(network.dimension, about["classes"])
-    if head is not None:
-        network.replace_head(head)
+    network.adapt(objective(about["objective"], **about["hyperparameters"]), about["classes"])
     network.model.load_state_dict(trained.tensors("model"))
     return network
+
+
+@torch.inference_mode()
+def predictions(network: Network, images: Tensor) -> Tensor:
+    """(N, K) float64 probabilities of uint8 images (N, 3, S, S)."""
+    logits = torch.cat([network(to_pixels(part)) for part in torch.split(images, BATCH)])
+    return logits.double().softmax(dim=1)
 
 
 def read_features(stored: Mapping[str, Tensor], part: str) -> Features:
@@ -70,3 +76,12 @@ def read_head(stored: Mapping[str, Tensor], about: Mapping[str, Any]) -> Head:
     if not about["linear_head"]:
         return Head.not_linear(about["reason"])
     return Head(stored["head.weight"], stored["head.bias"])
+
+
+def evenly(labels: Tensor, limit: int, rng: torch.Generator) -> Tensor:
+    """Rows of `limit` images drawn from `labels` (N,), ascending: dealt out class by class."""
+    shuffled = torch.randperm(len(labels), generator=rng)
+    dealt = shuffled[torch.argsort(labels[shuffled], stable=True)]
+    sizes = torch.bincount(labels)
+    turn = torch.cat([torch.arange(int(size)) for size in sizes])
+    return dealt[torch.argsort(turn, stable=True)][:limit].sort().values

@@ -18,6 +18,7 @@ class Kind(StrEnum):
 
     DATA = "data"
     SHIFT = "shift"
+    TRAINING_SET = "training_set"
     PRETRAIN = "pretrain"
     TRAIN = "train"
     EXTRACT = "extract"
@@ -26,11 +27,15 @@ class Kind(StrEnum):
     TUNE = "tune"
     MEASURE = "measure"
     BOUNDARY = "boundary"
+    ATTACK = "attack"
+    CORRUPT = "corrupt"
+    ASSESS = "assess"
 
 
 _LIBRARIES = {  # whose versions may change the result of a job
     Kind.DATA: ("numpy", "scikit-learn", "scipy", "pillow", "matplotlib"),
     Kind.SHIFT: ("numpy", "scipy"),
+    Kind.TRAINING_SET: ("numpy", "torch"),
     Kind.PRETRAIN: ("numpy", "torch", "timm"),
     Kind.TRAIN: ("numpy", "torch", "timm"),
     Kind.EXTRACT: ("numpy", "torch", "timm"),
@@ -39,6 +44,9 @@ _LIBRARIES = {  # whose versions may change the result of a job
     Kind.TUNE: ("numpy", "scipy", "torch", "timm"),
     Kind.MEASURE: ("numpy", "scipy"),
     Kind.BOUNDARY: ("numpy", "scipy", "torch"),
+    Kind.ATTACK: ("numpy", "scipy", "torch", "timm"),
+    Kind.CORRUPT: ("numpy", "scipy", "torch", "timm", "pillow"),
+    Kind.ASSESS: ("numpy", "scipy", "torch", "timm"),
 }
 
 

@@ -74,26 +74,40 @@ def shift(config: Config, inputs: Inputs, draft: Draft) -> None:
     draft.json("card", {"fingerprint": ImageSet.unlabelled(shown).fingerprint(), "n": len(shown)})
 
 
+def training_set(config: Config, inputs: Inputs, draft: Draft) -> None:
+    """Give the training split of a track other labels, or a long tail; the images are not copied."""
+    from benchmark.training_sets import transformed
+
+    tensors, card = transformed(config, inputs["id"].tensors("images")["labels"])
+    draft.tensors("training_set", tensors)
+    draft.json("card", card)
+
+
 def pretrain(config: Config, inputs: Inputs, draft: Draft) -> None:
     """Make, fetch or read a network's first weights; ``images`` is the set of the source ``dataset``."""
     from benchmark.backbones.checkpoint import Checkpoint
-    from benchmark.backbones.pretrain import fractals, pretrain_on, weights_from_file, weights_from_hub
-    from benchmark.backbones.train import LabelledImages
+    from benchmark.backbones.pretrain import (
+        fractals,
+        labelled,
+        pretrain_on,
+        weights_from_file,
+        weights_from_hub,
+    )
 
     init = config["init"]
     history: list[dict[str, Any]] = []
-    if init["source"] in ("fractaldb", "dataset"):
-        if init["source"] == "fractaldb":
-            data, source = fractals(config["image_size"], init["preset"], config["seeds"]["images"])
+    of = init.get("of", init)  # adversarial pre-training is on another source's images
+    if of["source"] in ("fractaldb", "dataset"):
+        if of["source"] == "fractaldb":
+            data, source = fractals(config["image_size"], of["preset"], config["seeds"]["images"])
         else:
-            stored = inputs["images"].tensors("images")
-            data, source = LabelledImages(stored["images"], stored["labels"]), inputs["images"].json("card")
+            data, source = labelled(inputs["images"], of["exclude_classes"] or [])
         how = {
             "device": config["device"],
             "checkpoint": Checkpoint(draft.partial),
             "report": draft.report,
         }
-        network, history = pretrain_on(data, config, init["training"], **how)
+        network, history = pretrain_on(data, config, of["training"], **how)
         weights = network.weights()
     else:
         weights, source = weights_from_hub(config) if init["source"] == "hub" else weights_from_file(config)
@@ -106,29 +120,37 @@ def train(config: Config, inputs: Inputs, draft: Draft) -> None:
     """Train one network on the ID training images; validation metrics of each epoch are kept with it.
 
     It starts from fresh weights, from those of ``pretrained``, or from the network of ``start``, which
-    another objective trained. Without a recipe it takes published weights as they are.
+    another objective trained. Without a recipe it takes published weights as they are. ``training_set`` takes
+    the place of the track's own; the network of ``first`` is asked for its predictions of it.
     """
     import torch
 
+    from benchmark.backbones.batches import LabelledImages
     from benchmark.backbones.checkpoint import Checkpoint
     from benchmark.backbones.network import create_network, load_weights
     from benchmark.backbones.train import Trained, train
     from benchmark.id_data import id_images, outlier_images
-    from methods.registry import objective
+    from benchmark.inputs import predictions, trained_network
+    from methods.registry import objective, sampler
 
     recipe, seeds = config["training"], config["seeds"]
     sets = id_images(config["split"], inputs["id"])
     classes = int(sets["train"].labels.max()) + 1
+    if "training_set" in inputs:
+        images = inputs["id"].tensors("images")["images"]
+        chosen_rows = inputs["training_set"].tensors("training_set")
+        sets["train"] = LabelledImages(
+            images[chosen_rows["rows"]], chosen_rows["labels"], chosen_rows.get("trusted")
+        )
     torch.manual_seed(seeds["weights"])
     network = create_network(config["architecture"], classes, config["image_size"], config["stem"])
     chosen = objective(config["objective"], **config["hyperparameters"])
-    head = chosen.head(network.dimension, classes)
-    if head is not None:
-        network.replace_head(head)
+    network.adapt(chosen, classes)
     loaded = None
     if "start" in inputs:
         weights, source = inputs["start"].tensors("model"), "the network to start from"
-        loaded = load_weights(network, weights, source=source, with_classifier=head is None)
+        has_own_head = chosen.head(network.dimension, classes) is not None
+        loaded = load_weights(network, weights, source=source, with_classifier=not has_own_head)
     elif "pretrained" in inputs:
         loaded = load_weights(
             network,
@@ -139,7 +161,13 @@ def train(config: Config, inputs: Inputs, draft: Draft) -> None:
         )
     trained = Trained([])
     if recipe is not None:
-        outliers = outlier_images(config["blend"], inputs, sets["val"].images, seeds["order"])
+        first = None
+        if "first" in inputs:
+            first = predictions(trained_network(config, inputs["first"]), sets["train"].images)
+        watched = None
+        if config["watched"]:
+            stored = inputs["id_test"].tensors("images") if "id_test" in inputs else None
+            watched = sets["test"] if stored is None else LabelledImages(stored["images"], stored["labels"])
         trained = train(
             network,
             chosen,
@@ -147,7 +175,10 @@ def train(config: Config, inputs: Inputs, draft: Draft) -> None:
             sets["val"],
             recipe,
             seeds["order"],
-            outliers=outliers,
+            outliers=outlier_images(config["blend"], inputs, sets["val"].images, seeds["order"]),
+            first=first,
+            sampler=None if config["sampler"] is None else sampler(**config["sampler"]),
+            watched=watched,
             device=config["device"],
             checkpoint=Checkpoint(draft.partial),
             report=draft.report,
@@ -179,7 +210,7 @@ def extract(tasks: Sequence[Task]) -> None:
     """Run one network once over every image of several image sets; the tasks share the network."""
     from benchmark.backbones.extract import Tap, extract
     from benchmark.backbones.network import to_pixels
-    from benchmark.inputs import image_parts, label_parts, trained_network
+    from benchmark.inputs import image_parts, trained_network
 
     network = trained_network(tasks[0].config, tasks[0].inputs["network"])
     tap = None
@@ -187,7 +218,7 @@ def extract(tasks: Sequence[Task]) -> None:
         of_set = {task.config["what"]: task for task in tasks if task.config["set"] == name}
         task = next(iter(of_set.values()))
         stored, split = task.inputs["images"], task.config.get("split")
-        parts, labels = image_parts(name, stored, split), label_parts(name, stored, split)
+        parts, labels = image_parts(name, stored, split)
         tap = tap or Tap(network, to_pixels(next(iter(parts.values()))[:16]))
         extract(tap, parts, labels, {what: task.draft for what, task in of_set.items()})
         head = tap.head
@@ -241,3 +272,25 @@ def measure(config: Config, inputs: Inputs, draft: Draft) -> None:
         network = inputs["classification"].json("classification")
         about["measurement"] = detection(scores, network, config["groups"], config["seed"])
     draft.json("cell", about)
+
+
+def attack(config: Config, inputs: Inputs, draft: Draft) -> None:
+    """Measure one network, and detectors on it, under adversarial attacks."""
+    from benchmark.studies.measure import adversarial
+
+    draft.json("measured", adversarial(config, inputs))
+
+
+def corrupt(config: Config, inputs: Inputs, draft: Draft) -> None:
+    """Measure one network on corrupted test images."""
+    from benchmark.studies.measure import corruptions
+
+    draft.json("measured", corruptions(config, inputs))
+
+
+def assess(config: Config, inputs: Inputs, draft: Draft) -> None:
+    """Measure one network that was trained on a transformed training set."""
+    from benchmark.studies import measure
+
+    study = {"label_noise": measure.label_noise, "imbalance": measure.imbalance}[config["study"]]
+    draft.json("measured", study(config, inputs))

@@ -15,11 +15,13 @@ from benchmark.checks import check_datasets
 from benchmark.datasets import DataMissing
 from benchmark.errors import UsageError
 from benchmark.job import Job, Kind
+from benchmark.plan_studies import PlannedStudy
 from benchmark.plan_track import PlannedCell, Selection, TrackPlanner
 from benchmark.spec import Spec
+from benchmark.spec_studies import inits_of
 from methods.names import did_you_mean
 
-__all__ = ["Plan", "PlannedCell", "Selection", "make_plan"]
+__all__ = ["Plan", "PlannedCell", "PlannedStudy", "Selection", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Plan:
     jobs: Mapping[str, Job]
     left_out: Mapping[str, str] = field(default_factory=dict)  # track → why: its data are not at hand
     boundary: tuple[str, ...] = ()  # keys of the arms of the experiment in two dimensions
+    studies: tuple[PlannedStudy, ...] = ()
 
 
 def make_plan(spec: Spec, selection: Selection) -> Plan:
@@ -49,25 +52,29 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
     _check_selection(spec, selection)
     jobs: dict[str, Job] = {}
     cells: list[PlannedCell] = []
+    studies: list[PlannedStudy] = []
     left_out: dict[str, DataMissing] = {}
     for name in spec.tracks:
         if selection.tracks and name not in selection.tracks:
             continue
         check_datasets(spec, name)
         try:
-            cells.extend(TrackPlanner(spec, name, selection, jobs).cells())
+            planner = TrackPlanner(spec, name, selection, jobs)
+            cells.extend(planner.cells())
+            studies.extend(planner.studies())
         except DataMissing as error:
             if name in selection.tracks:
                 raise
             left_out[name] = error
-    if not cells:
+    if not cells and not studies:
         if left_out:
             raise next(iter(left_out.values()))
         raise UsageError(
-            "nothing is selected: no track has all of the given backbones, inits, seeds and entries"
+            "nothing is selected: no track has all of the given backbones, inits, seeds, entries and studies"
         )
     boundary = _plan_boundary(spec, jobs) if selection == Selection(full=True) else ()
-    return Plan(tuple(cells), jobs, {name: str(error) for name, error in left_out.items()}, boundary)
+    absent = {name: str(error) for name, error in left_out.items()}
+    return Plan(tuple(cells), jobs, absent, boundary, tuple(studies))
 
 
 def _plan_boundary(spec: Spec, jobs: dict[str, Job]) -> tuple[str, ...]:
@@ -87,17 +94,16 @@ def _plan_boundary(spec: Spec, jobs: dict[str, Job]) -> tuple[str, ...]:
 
 
 def _check_selection(spec: Spec, selection: Selection) -> None:
-    tracks = {n: t for n, t in spec.tracks.items() if not selection.tracks or n in selection.tracks}
-    listed = {"entries": "all_entries"}
+    tracks = [t for n, t in spec.tracks.items() if not selection.tracks or n in selection.tracks]
+    studies = [(n, s) for t in tracks for n, s in t.studies.chosen(full=True).items()]
+    of_studies = [init for _, study in studies for init in inits_of(study)]
     known: dict[str, tuple[str, Iterable[Any]]] = {
         "tracks": ("track", spec.tracks),
-        **{
-            kind: (
-                kind.removesuffix("s").replace("entrie", "entry"),
-                [x for t in tracks.values() for x in getattr(t, listed.get(kind, kind))],
-            )
-            for kind in ("entries", "backbones", "inits", "seeds")
-        },
+        "entries": ("entry", [entry for t in tracks for entry in t.all_entries]),
+        "backbones": ("backbone", [backbone for t in tracks for backbone in t.backbones]),
+        "inits": ("init", [init for t in tracks for init in t.inits] + of_studies),
+        "seeds": ("seed", [seed for t in tracks for seed in t.seeds]),
+        "studies": ("study", [name for name, _ in studies]),
     }
     for kind, (word, choices) in known.items():
         names = list(dict.fromkeys(str(choice) for choice in choices))

@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from benchmark.datasets import FRACTAL_PRESETS, HubDataset, dataset
+from benchmark.datasets import dataset
 from benchmark.environment import training_device
-from benchmark.errors import DataError, SpecError
+from benchmark.errors import SpecError
 from benchmark.job import Job, Kind
+from benchmark.plan_objectives import TrainingPlan, resolve_objective
+from benchmark.plan_sources import image_config, pretraining_job, source_images
 from benchmark.results import TrainedWith
 from benchmark.seeds import derive_seed
-from benchmark.spec import (
-    CheckpointFile,
-    FractalDB,
-    Hub,
-    ImageSource,
-    ObjectiveUse,
-    Pretrained,
-    Scratch,
-    Spec,
-    SupervisedSource,
-    Track,
-)
-from methods.names import did_you_mean
+from benchmark.spec import Hub, ImageSource, Scratch, Spec
+from methods.registry import method_class
 
 BASE, GRAM, RANK_ONE = "base", "gram", "rank_one"  # what is extracted into artifacts of their own
 
 
 @dataclass(frozen=True)
-class TrainingPlan:
-    """An objective as the leaderboard uses it, resolved."""
+class Given:
+    """What a network is trained on, where that is not the training split as it is."""
 
-    name: str  # in the leaderboard
-    objective: str  # in the registry
-    module: str
-    hyperparameters: dict[str, Any]  # complete
-    outliers: tuple[str, ...]  # of the track's
-    epochs: int | None  # None: those of the track's recipe
-    start: TrainingPlan | None  # whose network it fine-tunes
+    noise: Mapping[str, Any] | None = None  # method, hyper-parameters, strength
+    profile: Mapping[str, Any] | None = None  # method, hyper-parameters
+    trusted: float = 0.0  # share of the labels that stay right
+    untrusted_only: bool = False
+    sampler: Mapping[str, Any] | None = None  # name, and hyper-parameters
+    watched: bool = False  # whether its test error is kept after each epoch
+
+    @property
+    def transformation(self) -> dict[str, Any]:
+        """What is done to the training split, perhaps nothing."""
+        return {name: getattr(self, name) for name in ("noise", "profile", "trusted", "untrusted_only")}
+
+    @property
+    def training_set(self) -> dict[str, Any] | None:
+        """What is done to the training split; None: nothing."""
+        whole = self.noise is None and self.profile is None and not self.trusted
+        return None if whole else self.transformation
+
+
+PLAIN = Given()
 
 
 @dataclass
@@ -54,28 +58,6 @@ class Network:
     starts: tuple[str, ...]  # keys of the networks that it goes on from, the nearest first
     features: dict[tuple[str, str], str]  # (BASE or a statistic, image set) → key
     place: str  # for people
-
-
-def image_config(track: Track, name: str, item: str, source: ImageSource) -> dict[str, Any]:
-    """Configuration of the job that builds one image set of the track called `name`.
-
-    Raises
-    ------
-    DataMissing
-        If it is a dataset of the Hub that the mirror does not hold.
-    """
-    config: dict[str, Any] = {
-        "dataset": source.dataset,
-        "classes": source.classes,
-        "n": source.n,
-        "image_size": track.image_size,
-        "seed": derive_seed(name, item, "images"),
-    }
-    known = dataset(source.dataset)
-    if isinstance(known, HubDataset):
-        split = source.split or next(iter(known.splits))
-        config |= {"split": split, "crop": track.crop, "sha256": known.digest(split)}
-    return config
 
 
 class NetworkPlanner:
@@ -93,7 +75,7 @@ class NetworkPlanner:
         }
         self.data: dict[str, str] = {}  # image set → key
         self._plans: dict[str, TrainingPlan] = {}
-        self._networks: dict[tuple[str, str, int, str], Network] = {}
+        self._networks: dict[str, Network] = {}
 
     def plan_images(self) -> None:
         """Plan the image sets that networks are trained, validated and tested on; raises `DataMissing`."""
@@ -102,14 +84,13 @@ class NetworkPlanner:
         for item, source in {**id_sets, **track.near, **track.far, **track.validation}.items():
             self.data[item] = self._images(item, source)
         if track.shifts is not None:
-            config = {
-                **track.shifts.model_dump(),
-                "split": self.split,
-                "seed": derive_seed(self.name, "shifts"),
-            }
-            unshifted = {item: self.data[item] for item in id_sets}
-            label = f"{self.name}: shifted test images"
-            self.data["shifts"] = self.add(Job(Kind.SHIFT, config, unshifted, label=label))
+            self.data["shifts"] = self.shifted(track.shifts.model_dump())
+
+    def shifted(self, shifts: Mapping[str, Any]) -> str:
+        """Key of shifted ID test images; `shifts` as in `benchmark.spec.Shifts`."""
+        config = {**shifts, "split": self.split, "seed": derive_seed(self.name, "shifts")}
+        unshifted: dict[str, str] = {i: self.data[i] for i in ("id", "id_test") if i in self.data}
+        return self.add(Job(Kind.SHIFT, config, unshifted, label=f"{self.name}: shifted test images"))
 
     def outliers(self, plan: TrainingPlan) -> dict[str, str]:
         """Keys of the outlier sets that an objective is shown."""
@@ -124,22 +105,14 @@ class NetworkPlanner:
             If there is none, or it lacks what it needs; names file, line and key.
         """
         if name not in self._plans:
-            self._plans[name] = self._resolve(name, where)
+            self._plans[name] = resolve_objective(self.spec, self.name, name, where)
         return self._plans[name]
 
     def network(self, backbone: str, init: str, seed: int, plan: TrainingPlan) -> Network:
         """One trained network, and the jobs that measure it whatever detector scores it."""
-        key = backbone, init, seed, plan.name
-        if key in self._networks:
-            return self._networks[key]
-        seeds = self.seeds(backbone, seed)
-        config: dict[str, Any] = {**self._architecture(backbone), "image_size": self.track.image_size}
-        config["architecture"] += self._tag(init)
-        split = {**self.split, "seed": seeds["split"]}
-        place = f"{self.name} {backbone} {init} seed {seed}"
-        if plan.name != "cross_entropy":
-            place += f" {plan.name}"
-        network = self._train(config, split, key[:3], plan, place)
+        network = self.trained(backbone, init, seed, plan)
+        if Kind.CLASSIFY in network.chain:
+            return network
         features: dict[str, str] = {
             item: self.extract(network, BASE, item)
             for item in ("id", "id_test", "shifts")
@@ -147,9 +120,39 @@ class NetworkPlanner:
         }
         network.chain[Kind.EXTRACT] = features["id"]
         inputs = {**features, **self.shift_images()}
-        network.chain[Kind.CLASSIFY] = self.add(Job(Kind.CLASSIFY, {}, inputs, label=f"{place}: calibration"))
-        self._networks[key] = network
+        job = Job(Kind.CLASSIFY, {}, inputs, label=f"{network.place}: calibration")
+        network.chain[Kind.CLASSIFY] = self.add(job)
         return network
+
+    def trained(
+        self, backbone: str, init: str, seed: int, plan: TrainingPlan, given: Given = PLAIN
+    ) -> Network:
+        """One trained network, and no more."""
+        key = json.dumps([backbone, init, seed, plan.name, asdict(given)])
+        if key not in self._networks:
+            seeds = self.seeds(backbone, seed)
+            config: dict[str, Any] = {**self._architecture(backbone), "image_size": self.track.image_size}
+            config["architecture"] += self._tag(init)
+            split = {**self.split, "seed": seeds["split"]}
+            place = f"{self.name} {backbone} {init} seed {seed}"
+            if plan.name != "cross_entropy":
+                place += f" {plan.name}"
+            self._networks[key] = self._train(config, split, (backbone, init, seed), plan, given, place)
+        return self._networks[key]
+
+    def training_set(self, backbone: str, seed: int, given: Given) -> str:
+        """Key of a transformed training split: methods and inits of a seed share it."""
+        config = {
+            **given.transformation,
+            "split": {**self.split, "seed": self.seeds(backbone, seed)["split"]},
+            "seed": derive_seed(self.name, backbone, seed, "training set"),
+        }
+        modules = []
+        for family, use in (("noise_models", given.noise), ("profiles", given.profile)):
+            if use is not None:
+                modules.append(method_class(family, use["method"]).__module__)
+        label = f"{self.name} {backbone} seed {seed}: training set"
+        return self.add(Job(Kind.TRAINING_SET, config, {"id": self.data["id"]}, tuple(modules), label))
 
     def extract(self, network: Network, what: str, item: str) -> str:
         """Key of the features of one image set; all of a network are extracted together, in one pass."""
@@ -193,6 +196,7 @@ class NetworkPlanner:
         split: Mapping[str, Any],
         cell: tuple[str, str, int],
         plan: TrainingPlan,
+        given: Given,
         place: str,
     ) -> Network:
         """The network of a backbone, an init and a seed, with the jobs that end in its training."""
@@ -204,20 +208,31 @@ class NetworkPlanner:
         recipe = track.training
         before = None
         if plan.start is not None:
-            before = self.network(backbone, init, seed, plan.start)
+            before = self.trained(backbone, init, seed, plan.start, given)
             inputs["start"] = before.chain[Kind.TRAIN]
             chain |= {kind: key for kind, key in before.chain.items() if kind == Kind.PRETRAIN}
             recipe = track.finetuning or track.training
         else:
-            pretrained = self._pretraining(backbone, init)
-            if pretrained is not None:
-                inputs["pretrained"] = chain[Kind.PRETRAIN] = pretrained
+            if not isinstance(source, Scratch):
+                of = source_images(source)
+                images = None if of is None else self._images(f"pre-training on {of.dataset}", of)
+                job = pretraining_job(self.spec, track, backbone, init, images)
+                inputs["pretrained"] = chain[Kind.PRETRAIN] = self.add(job)
         if recipe is None and not (isinstance(source, Hub) and plan.objective == "cross_entropy"):
             raise SpecError(
                 f"{self.spec.where('tracks', self.name, 'training')}: got null, which takes published "
                 f"weights as they are, but the init {init!r} has none for this task or the objective "
                 f"{plan.name!r} must train them; expected a recipe"
             )
+        first = None
+        if plan.first is not None:
+            asked = replace(given, untrusted_only=plan.trusted, sampler=None, watched=False)
+            first = self.trained(backbone, init, seed, plan.first, asked)
+            inputs["first"] = first.chain[Kind.TRAIN]
+        if given.training_set is not None:
+            inputs["training_set"] = self.training_set(backbone, seed, given)
+        if given.watched and "id_test" in self.data:
+            inputs["id_test"] = self.data["id_test"]
         inputs |= {f"outliers.{item}": key for item, key in self.outliers(plan).items()}
         tune = "all" if isinstance(source, Scratch) else source.tune
         if recipe is not None and plan.epochs is not None:
@@ -238,8 +253,13 @@ class NetworkPlanner:
             "blend": {item: track.outliers[item].blend for item in plan.outliers},
             "init": {"source": source.source},
             "device": training_device(),
+            "sampler": given.sampler,
+            "watched": given.watched,
         }
-        job = Job(Kind.TRAIN, job_config, inputs, (plan.module,), f"{place}: train")
+        modules = [plan.module]
+        if given.sampler is not None:
+            modules.append(method_class("samplers", given.sampler["name"]).__module__)
+        job = Job(Kind.TRAIN, job_config, inputs, tuple(modules), f"{place}: train")
         chain[Kind.TRAIN] = self.add(job)
         trained = TrainedWith(
             objective=plan.objective,
@@ -247,51 +267,14 @@ class NetworkPlanner:
             outliers=job_config["blend"],
             recipe=recipe_config,
             starts_from=None if before is None else before.training,
+            first_phase=None if first is None else first.training,
+            training_set=given.training_set,
+            sampler=None if given.sampler is None else dict(given.sampler),
         )
-        starts = () if before is None else (before.chain[Kind.TRAIN], *before.starts)
+        starts = tuple(
+            key for one in (before, first) if one is not None for key in (one.chain[Kind.TRAIN], *one.starts)
+        )
         return Network(dict(config), dict(split), chain, trained, starts, {}, place)
-
-    def _pretraining(self, backbone: str, init: str) -> str | None:
-        """The job that makes the first weights, if they are not drawn; one checkpoint serves all seeds."""
-        source = self.spec.inits[init]
-        if isinstance(source, Scratch):
-            return None
-        inputs = {}
-        if isinstance(source, SupervisedSource):
-            inputs["images"] = self._images(f"pre-training on {source.images.dataset}", source.images)
-        config = {
-            **self._architecture(backbone),
-            "image_size": self.track.image_size,
-            "init": self._pretraining_recipe(init, source),
-            # Of the source, not of the init's name: inits that differ in what is tuned share the weights.
-            "seeds": {p: derive_seed(backbone, source.source, p) for p in ("images", "weights", "order")},
-            "device": training_device(),
-        }
-        local = {}
-        if isinstance(source, CheckpointFile):
-            local["file"] = str(self.spec.beside(source.file).resolve())
-        label = f"pre-train {backbone} on {init}"
-        return self.add(Job(Kind.PRETRAIN, config, inputs, label=label, local=local))
-
-    def _pretraining_recipe(self, init: str, source: Pretrained) -> dict[str, Any]:
-        spec = self.spec
-        if isinstance(source, FractalDB) and source.preset not in FRACTAL_PRESETS:
-            hint = did_you_mean(source.preset, FRACTAL_PRESETS)
-            raise SpecError(f"{spec.where('inits', init, 'preset')}: no preset {source.preset!r}; {hint}")
-        recipe = source.model_dump(exclude={"tune", "images", "file"})
-        if isinstance(source, FractalDB) and self.track.pretraining is not None:
-            recipe["training"] = self.track.pretraining.model_dump()
-        if isinstance(source, CheckpointFile):
-            path = spec.beside(source.file)
-            try:
-                with path.open("rb") as file:
-                    recipe["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                where = spec.where("inits", init, "file")
-                raise DataError(
-                    f"{where}: {path} cannot be read ({error.strerror}); expected a safetensors file"
-                ) from error
-        return recipe
 
     def _architecture(self, backbone: str) -> dict[str, str]:
         return self.spec.backbones[backbone].model_dump()
@@ -300,52 +283,3 @@ class NetworkPlanner:
         """A tag of published weights names the input normalisation too."""
         weights = self.spec.inits[init]
         return f".{weights.tag}" if isinstance(weights, Hub) and weights.tag else ""
-
-    def _resolve(self, name: str, where: tuple[str | int, ...]) -> TrainingPlan:
-        from methods.base import HyperparameterError
-        from methods.registry import UnknownMethod, objective_class
-
-        spec = self.spec
-        use = spec.objectives.get(name)
-        place: tuple[str | int, ...] = where if use is None else ("objectives", name, "objective")
-        use = use or ObjectiveUse(objective=name, outliers=None, epochs=None)
-        try:
-            found = objective_class(use.objective)
-        except UnknownMethod as error:
-            raise SpecError(f"{spec.where(*place)}: {error}") from error
-        try:
-            configured = found.configure(use.hyperparameters)
-        except HyperparameterError as error:
-            raise SpecError(f"{spec.where('objectives', name, 'hyperparameters')}: {error}") from error
-        outliers = tuple(use.outliers or ())
-        at = ("objectives", name, "outliers")
-        if found.needs and not outliers:
-            known = ", ".join(self.track.outliers) or "none"
-            raise SpecError(
-                f"{spec.where(*(at[:2] if name in spec.objectives else where))}: the objective "
-                f"{use.objective!r} needs {' and '.join(sorted(found.needs))}; expected "
-                f"`objectives.{name}` with `outliers`, of those of the track: {known}"
-            )
-        for i, item in enumerate(outliers):
-            if not found.needs:
-                raise SpecError(f"{spec.where(*at)}: the objective {use.objective!r} takes none")
-            if item not in self.track.outliers:
-                hint = did_you_mean(item, self.track.outliers)
-                raise SpecError(
-                    f"{spec.where(*at, i)}: {item!r} is no outlier set of track {self.name!r}; {hint}"
-                )
-        start = found.starts_from
-        if start is not None and start in spec.objectives:
-            raise SpecError(
-                f"{spec.where('objectives', start)}: {use.objective!r} starts from the objective of this "
-                "name as it is; expected another name"
-            )
-        return TrainingPlan(
-            name=name,
-            objective=use.objective,
-            module=found.__module__,
-            hyperparameters=configured.hyperparameters(),
-            outliers=outliers,
-            epochs=use.epochs,
-            start=None if start is None else self.objective(start, "objectives", name, "objective"),
-        )

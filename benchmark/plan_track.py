@@ -9,7 +9,9 @@ from typing import Any
 
 from benchmark.errors import SpecError
 from benchmark.job import Job, Kind
-from benchmark.plan_networks import BASE, GRAM, RANK_ONE, Network, NetworkPlanner, TrainingPlan
+from benchmark.plan_networks import BASE, GRAM, RANK_ONE, Network, NetworkPlanner
+from benchmark.plan_objectives import TrainingPlan
+from benchmark.plan_studies import PlannedStudy, StudyPlanner
 from benchmark.results import Cell, HpMode, TrainedWith
 from benchmark.seeds import derive_seed
 from benchmark.spec import Entry, Spec, SupervisedSource
@@ -24,7 +26,23 @@ class Selection:
     backbones: tuple[str, ...] = ()
     inits: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
-    full: bool = False  # with the entries that only a full run measures
+    studies: tuple[str, ...] = ()
+    full: bool = False  # with what only a full run measures
+
+    @property
+    def with_cells(self) -> bool:
+        """Whether cells are wanted: not where only studies are named."""
+        return bool(self.entries) or not self.studies
+
+    @property
+    def with_studies(self) -> bool:
+        """Whether studies are wanted: not where only entries are named."""
+        return bool(self.studies) or not self.entries
+
+    def of(self, kind: str, available: list[Any]) -> list[Any]:
+        """Those of `available` backbones, inits or seeds that are selected."""
+        wanted = getattr(self, kind)
+        return [item for item in available if not wanted or item in wanted]
 
 
 @dataclass(frozen=True)
@@ -88,17 +106,25 @@ class TrackPlanner:
     def cells(self) -> Iterator[PlannedCell]:
         """Every selected cell, in the order of the leaderboard; errors as for `make_plan`."""
         track, selection = self.track, self.selection
+        self.networks.plan_images()
+        if not selection.with_cells:
+            return
         listed = track.all_entries if selection.full or selection.entries else track.entries
         entries = [e for e in listed if not selection.entries or e in selection.entries]
         methods = {entry: self._resolve(entry) for entry in entries}
-        self.networks.plan_images()
-        for backbone in _chosen(track.backbones, selection.backbones):
-            for init in _chosen(track.inits, selection.inits):
-                for seed in _chosen(track.seeds, selection.seeds):
+        for backbone in selection.of("backbones", track.backbones):
+            for init in selection.of("inits", track.inits):
+                for seed in selection.of("seeds", track.seeds):
                     for entry, method in methods.items():
                         members = _members(track.seeds, seed, method.members)
                         if members and backbone in track.backbones_of(entry):
                             yield self._cell(Cell(self.name, backbone, init, seed, entry), method, members)
+
+    def studies(self) -> Iterator[PlannedStudy]:
+        """Every selected measurement of a study, after `cells`; errors as for `make_plan`."""
+        if self.selection.with_studies:
+            planner = StudyPlanner(self.spec, self.name, self.networks, self.selection.of)
+            yield from planner.planned(self.selection.studies, full=self.selection.full)
 
     def _cell(self, cell: Cell, method: _Method, members: tuple[int, ...]) -> PlannedCell:
         planner = self.networks
@@ -222,7 +248,3 @@ def _members(seeds: list[int], seed: int, count: int) -> tuple[int, ...]:
 
 def _place(cell: Cell) -> str:
     return f"{cell.track} {cell.backbone} {cell.init} seed {cell.seed}"
-
-
-def _chosen(available: list[Any], wanted: tuple[Any, ...]) -> list[Any]:
-    return [item for item in available if not wanted or item in wanted]

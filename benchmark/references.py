@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from benchmark.results import BOUNDARY
+from benchmark.spec_studies import LabelNoise, inits_of, rows_of
 from methods.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
             if item not in track.all_entries:
                 hint = did_you_mean(item, track.all_entries)
                 yield ("tracks", name, "drawn", i), f"{item!r} is none of the track's entries; {hint}"
+        yield from _dangling_studies(spec, name, track)
         groups: dict[str, str] = {}
         for group in ("near", "far", "outliers", "validation"):
             for item in getattr(track, group):
@@ -75,13 +77,40 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
                 f"unknown track {board.track!r}; {did_you_mean(board.track, list(spec.tracks))}",
             )
             continue
+        track = spec.tracks[board.track]
+        study = None if board.study is None else track.studies.chosen(full=True).get(board.study)
+        if board.study is not None and study is None:
+            yield ("boards", name, "study"), f"the track {board.track!r} has no study {board.study!r}"
+            continue
         for kind in defined:
             for i, item in enumerate(getattr(board, kind) or []):
-                track = spec.tracks[board.track]
                 known = track.all_entries if kind == "entries" else getattr(track, kind)
+                if study is not None:
+                    of_study = {"entries": rows_of(study), "inits": inits_of(study)}
+                    known = of_study.get(kind, track.backbones)
                 if item not in known:
                     problem = f"{item!r} is not on track {board.track!r}; {did_you_mean(item, known)}"
                     yield ("boards", name, kind, i), problem
+
+
+def _dangling_studies(spec: Spec, name: str, track: Track) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Backbones and inits of studies that nothing defines."""
+    for study_name, study in track.studies.chosen(full=True).items():
+        place = ("tracks", name, "studies", study_name)
+        for i, item in enumerate(study.backbones or []):
+            if item not in track.backbones:
+                problem = f"{item!r} is not on track {name!r}; {did_you_mean(item, track.backbones)}"
+                yield (*place, "backbones", i), problem
+        for item in inits_of(study):
+            if item not in spec.inits:
+                yield place, f"unknown init {item!r}; {did_you_mean(item, list(spec.inits))}"
+        if isinstance(study, LabelNoise):
+            for item, strengths in study.watched.items():
+                if item not in study.methods:
+                    problem = f"{item!r} is no method; {did_you_mean(item, list(study.methods))}"
+                    yield (*place, "watched", item), problem
+                if lost := [p for p in strengths if p not in study.strengths]:
+                    yield (*place, "watched", item), f"{lost[0]} is none of the strengths"
 
 
 def _tested_by(track: Track, images: ImageSource) -> bool:

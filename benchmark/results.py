@@ -12,10 +12,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, model_validator
 
-from benchmark.errors import DataError
-from benchmark.files import write_atomically
+from benchmark.files import read_model, write_atomically
 
 SCHEMA: Literal[1] = 1
 LINE = 240  # characters up to which a dict of scalars stays on one line of a record file
@@ -198,12 +197,15 @@ class TrainedWith(StrictModel):
     outliers: dict[str, float | None] = {}  # sets; with the share of their images in a mix with ID images
     recipe: dict[str, Any] | None = None  # epochs, learning rate, …; None: published weights as they are
     starts_from: TrainedWith | None = None  # the network that it fine-tunes
+    first_phase: TrainedWith | None = None  # the network whose predictions it was given
+    training_set: dict[str, Any] | None = None  # what was done to the training split; None: nothing
+    sampler: dict[str, Any] | None = None  # name and hyper-parameters; None: each image once an epoch
 
     @property
     def epochs(self) -> int:
         """Of all stages together."""
         own = 0 if self.recipe is None else int(self.recipe["epochs"])
-        return own + (0 if self.starts_from is None else self.starts_from.epochs)
+        return own + sum(stage.epochs for stage in (self.starts_from, self.first_phase) if stage is not None)
 
 
 class Record(StrictModel):
@@ -290,14 +292,7 @@ def read_records(path: Path) -> RecordFile:
     DataError
         If it is not JSON or not of this schema: names the file, the place and what was expected.
     """
-    try:
-        return RecordFile.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataError(f"{path}: {place}: {first['msg']}; expected records of schema {SCHEMA}") from error
+    return read_model(path, RecordFile, f"records of schema {SCHEMA}")
 
 
 def read_all(results: Path) -> list[RecordFile]:

@@ -15,7 +15,7 @@ from benchmark.environment import environment, environment_id
 from benchmark.errors import DamagedArtifact, StorageError
 from benchmark.files import require_writable
 from benchmark.job import Job, Kind
-from benchmark.plan import Plan, PlannedCell
+from benchmark.plan import Plan, PlannedCell, PlannedStudy
 from benchmark.results import (
     Cell,
     Cost,
@@ -28,6 +28,8 @@ from benchmark.results import (
     record_path,
     write_records,
 )
+from benchmark.studies.collect import collect_studies, study_paths, write_studies
+from benchmark.studies.records import StudyRecord, read_study
 from benchmark.trainings import read_training, training_path, write_trainings
 
 
@@ -36,6 +38,7 @@ class Summary:
     """What a run came to."""
 
     records: Mapping[Cell, Record]
+    studies: Mapping[PlannedStudy, StudyRecord]
     written: list[Path]  # record files that changed
     failed: int  # cells, and jobs that belong to none
 
@@ -60,6 +63,7 @@ def run_plan(
     for c in plan.cells:
         readers[record_path(results, c.cell.track, c.cell.entry)] = read_records
         readers[training_path(results, c.cell.track, c.objective)] = read_training
+    readers |= dict.fromkeys(study_paths(plan, results), read_study)
     if plan.boundary:
         readers[results / FILE] = read_boundary
     for path, read in readers.items():
@@ -70,8 +74,9 @@ def run_plan(
     try:
         for _ in range(ATTEMPTS):
             failures = engine.run(plan.jobs, wanted_keys(plan), on_event, fresh=fresh)
-            records, environments = _collect(plan, store, failures)
-            if len(records) == len(plan.cells) and all(k in failures or store.has(k) for k in plan.boundary):
+            found = _collect(plan, store, failures)
+            whole = len(found.records) == len(plan.cells) and len(found.studies) == len(plan.studies)
+            if whole and all(k in failures or store.has(k) for k in plan.boundary):
                 break
             fresh = False  # only what turned out to be damaged is computed again
         else:
@@ -79,17 +84,19 @@ def run_plan(
                 f"{cache}: what is written is damaged when it is read, {ATTEMPTS} times over; check the disk"
             )
     except (KeyboardInterrupt, StorageError):
-        _write(plan, store, results, *_collect(plan, store, {}))
+        _write(plan, store, results, _collect(plan, store, {}))
         raise
-    failed = sum(record.status == "failed" for record in records.values())
+    failed = sum(record.status == "failed" for record in found.records.values())
+    failed += sum(record.status == "failed" for record in found.studies.values())
     failed += sum(key in failures for key in plan.boundary)
-    return Summary(records, _write(plan, store, results, records, environments), failed)
+    return Summary(found.records, found.studies, _write(plan, store, results, found), failed)
 
 
 def wanted_keys(plan: Plan) -> list[str]:
-    """Every artifact that the records of the plan's cells draw on."""
+    """Every artifact that the records of the plan draw on."""
     keys = (key for cell in plan.cells for key in cell.keys)
-    return list(dict.fromkeys([*keys, *plan.boundary]))
+    of_studies = (key for planned in plan.studies for key in planned.keys)
+    return list(dict.fromkeys([*keys, *of_studies, *plan.boundary]))
 
 
 def missing_jobs(plan: Plan, cache: Path, *, fresh: bool = False) -> list[Job]:
@@ -97,10 +104,16 @@ def missing_jobs(plan: Plan, cache: Path, *, fresh: bool = False) -> list[Job]:
     return LocalEngine(Store(cache), 1, {}).missing(plan.jobs, wanted_keys(plan), fresh=fresh)
 
 
-def _collect(
-    plan: Plan, store: Store, failures: Mapping[str, str]
-) -> tuple[dict[Cell, Record], dict[str, Environment]]:
-    """The records of all finished and failed cells, and where they were made."""
+@dataclass(frozen=True)
+class _Found:
+    """The records of all finished and failed cells and studies, and where they were made."""
+
+    records: dict[Cell, Record]
+    studies: dict[PlannedStudy, StudyRecord]
+    environments: dict[str, Environment]
+
+
+def _collect(plan: Plan, store: Store, failures: Mapping[str, str]) -> _Found:
     records: dict[Cell, Record] = {}
     environments: dict[str, Environment] = {}
     for planned in plan.cells:
@@ -112,7 +125,8 @@ def _collect(
                 continue  # not finished; what is damaged has been set aside
         else:
             records[planned.cell] = _record(planned, status="failed", reason=reason)
-    return records, environments
+    studies, more = collect_studies(plan, store, failures)
+    return _Found(records, studies, environments | more)
 
 
 def _measured(planned: PlannedCell, plan: Plan, store: Store, environments: dict[str, Environment]) -> Record:
@@ -169,14 +183,9 @@ def _record(planned: PlannedCell, **fields: Any) -> Record:
     )
 
 
-def _write(
-    plan: Plan,
-    store: Store,
-    results: Path,
-    records: Mapping[Cell, Record],
-    environments: dict[str, Environment],
-) -> list[Path]:
+def _write(plan: Plan, store: Store, results: Path, found: _Found) -> list[Path]:
     """Merge records into their files; return those that changed."""
+    records = found.records
     files: dict[tuple[str, str], RecordFile] = {}
     for planned in plan.cells:
         cell = planned.cell
@@ -188,7 +197,7 @@ def _write(
                     entry=cell.entry,
                     objective=planned.entry.objective,
                     detector=planned.entry.detector,
-                    environments=environments,
+                    environments=found.environments,
                     records=[],
                 ),
             )
@@ -201,6 +210,7 @@ def _write(
             old = read_records(path) if path.exists() else None
             if write_records(path, merge(old, new)):
                 written.append(path)
+    written += write_studies(found.studies, found.environments, store, results)
     return [*written, *write_trainings(plan, store, results), *_write_boundary(plan, store, results)]
 
 

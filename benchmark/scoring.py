@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmark.artifacts import Artifact, Draft
 from benchmark.backbones.extract import BATCH, Tap
 from benchmark.backbones.network import to_pixels
-from benchmark.inputs import image_parts, read_features, read_head, trained_network
+from benchmark.inputs import evenly, image_parts, read_features, read_head, trained_network
 from methods.base import (
     AnyDetector,
     EnsembleDetector,
@@ -151,7 +151,7 @@ class Scoring:
         features = read_features(self.stored[0], part)
         rows = torch.arange(len(features))
         if scorer.fit_limit is not None and len(features) > scorer.fit_limit:
-            rows = _evenly(features.labels, scorer.fit_limit, rng)
+            rows = evenly(features.labels, scorer.fit_limit, rng)
             features = features[rows]
         if Signal.MAPS not in scorer.needs:
             return features
@@ -210,7 +210,7 @@ class Scoring:
         """uint8 images (N, 3, S, S) by part."""
         split = self.config["network"]["split"]
         roles = {r.removeprefix("images."): a for r, a in self.inputs.items() if r.startswith("images.")}
-        return {p: i for name, a in roles.items() for p, i in image_parts(name, a, split).items()}
+        return {p: i for name, a in roles.items() for p, i in image_parts(name, a, split)[0].items()}
 
 
 def _head_tensors(artifact: Artifact) -> dict[str, Tensor]:
@@ -223,12 +223,3 @@ def _score(scorer: AnyDetector, members: list[Features]) -> Tensor:
 
 def _slices(length: int, rows: int) -> list[slice]:
     return [slice(start, start + rows) for start in range(0, max(length, 1), rows)]
-
-
-def _evenly(labels: Tensor, limit: int, rng: torch.Generator) -> Tensor:
-    """Rows of `limit` images drawn from `labels` (N,), ascending: dealt out class by class."""
-    shuffled = torch.randperm(len(labels), generator=rng)
-    dealt = shuffled[torch.argsort(labels[shuffled], stable=True)]
-    sizes = torch.bincount(labels)
-    turn = torch.cat([torch.arange(int(size)) for size in sizes])
-    return dealt[torch.argsort(turn, stable=True)][:limit].sort().values

@@ -7,73 +7,19 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    StringConstraints,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from ruamel.yaml.comments import CommentedMap
 
 from benchmark.references import dangling
+from benchmark.spec_base import Count, Distinct, Name, Positive, Seed, SetName, SpecModel
+from benchmark.spec_studies import Studies, StudyName
 from benchmark.yaml_file import place, read_tree, refuse, validated
 from methods.names import did_you_mean
 
-# Image sets share the names of tensors with these, as in "test.logits" and "shift.contrast.5".
-RESERVED = frozenset({"id", "train", "val", "test", "shift", "shifts", "head"})
 
-T = TypeVar("T")
-
-
-def _no_twins(items: list[T]) -> list[T]:
-    for i, item in enumerate(items):
-        if item in items[:i]:
-            raise ValueError(f"{item!r} is listed twice")
-    return items
-
-
-def _not_reserved(name: str) -> str:
-    if name in RESERVED:
-        raise ValueError(f"the name {name!r} is reserved; expected another")
-    return name
-
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_+.-]*$", max_length=100)]
-SetName = Annotated[
-    str,
-    StringConstraints(pattern=r"^[a-z0-9][a-z0-9_+-]*$", max_length=100),
-    AfterValidator(_not_reserved),
-]
-Distinct = Annotated[list[T], Field(min_length=1), AfterValidator(_no_twins)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, data: Any) -> Any:
-        for key in data if isinstance(data, dict) else ():
-            if key not in cls.model_fields:
-                hint = did_you_mean(str(key), cls.model_fields)
-                raise PydanticCustomError(
-                    "unknown_key", "unknown key '{key}'; {hint}", {"key": key, "hint": hint}
-                )
-        return data
-
-
-class ImageSource(_Model):
+class ImageSource(SpecModel):
     """Which images a set is made of."""
 
     dataset: Name = Field(description="a dataset of the catalog: `oodbench list datasets`")
@@ -91,14 +37,14 @@ class OutlierSource(ImageSource):
     )
 
 
-class SplitSizes(_Model):
+class SplitSizes(SpecModel):
     """How many ID images of each class train and validate; the rest test."""
 
     train_per_class: Count
     val_per_class: Count
 
 
-class Shifts(_Model):
+class Shifts(SpecModel):
     """Shifted copies of the ID test images, at severities 1 to 5."""
 
     kinds: Distinct[Literal["gaussian_noise", "defocus_blur", "contrast"]]
@@ -106,7 +52,7 @@ class Shifts(_Model):
     images_per_class: Count = Field(description="how many test images of each class are shifted")
 
 
-class Training(_Model):
+class Training(SpecModel):
     """How a network is trained."""
 
     epochs: Count
@@ -127,14 +73,14 @@ class Training(_Model):
         return value
 
 
-class Full(_Model):
+class Full(SpecModel):
     """What only `oodbench run --full` measures."""
 
     entries: Distinct[Name]
     backbones: Distinct[Name] | None = Field(None, description="only on these; all of the track's if absent")
 
 
-class Track(_Model):
+class Track(SpecModel):
     """One ID dataset with its fixed OOD datasets, and what is run on it."""
 
     title: str
@@ -166,6 +112,7 @@ class Track(_Model):
     seeds: Distinct[Seed]
     entries: Distinct[Name]
     full: Full | None = None
+    studies: Studies = Field(Studies(), description="what is measured of networks besides OOD detection")
     drawn: Distinct[Name] | None = Field(None, description="entries that the plots show; all if absent")
 
     @property
@@ -180,7 +127,7 @@ class Track(_Model):
         return [backbone for backbone in self.backbones if backbone in self.full.backbones]
 
 
-class Backbone(_Model):
+class Backbone(SpecModel):
     """A timm architecture."""
 
     architecture: str = Field(description="a timm model name without its weight tag")
@@ -189,13 +136,13 @@ class Backbone(_Model):
     )
 
 
-class Scratch(_Model):
+class Scratch(SpecModel):
     """timm's default initialisation."""
 
     source: Literal["scratch"]
 
 
-class _Pretrained(_Model):
+class _Pretrained(SpecModel):
     tune: Literal["all", "head"] = Field(
         "all", description="`head`: a linear probe, only the new last layer is trained"
     )
@@ -222,6 +169,9 @@ class SupervisedSource(_Pretrained):
 
     source: Literal["dataset"]
     images: ImageSource
+    exclude_classes: Distinct[Annotated[int, Field(ge=0)]] | None = Field(
+        None, description="classes of the source that are left out, such as those that the track has too"
+    )
     training: Training
 
 
@@ -234,24 +184,35 @@ class CheckpointFile(_Pretrained):
     licence: str
 
 
-Pretrained = FractalDB | Hub | SupervisedSource | CheckpointFile
+class AdversarialSource(_Pretrained):
+    """Adversarial pre-training on another source's images (Hendrycks, Lee & Mazeika 2019)."""
+
+    source: Literal["adversarial"]
+    of: Annotated[FractalDB | SupervisedSource, Field(discriminator="source")] = Field(
+        description="whose images and recipe"
+    )
+    objective: Name = Field("pgd_at", description="an objective that needs neither outliers nor modules")
+    hyperparameters: dict[str, Any] = Field({})
+
+
+Pretrained = FractalDB | Hub | SupervisedSource | CheckpointFile | AdversarialSource
 Init = Annotated[Scratch | Pretrained, Field(discriminator="source")]
 
 
-class ObjectiveUse(_Model):
+class ObjectiveUse(SpecModel):
     """A training objective with what it is given."""
 
     objective: Name = Field(description="`oodbench list objectives`")
-    hyperparameters: dict[str, Any] = {}
+    hyperparameters: dict[str, Any] = Field({})
     outliers: Distinct[SetName] | None = Field(None, description="of the track's `outliers`")
     epochs: Count | None = Field(None, description="of its training; those of the track's recipe if absent")
 
 
-class Entry(_Model):
+class Entry(SpecModel):
     """One row of a leaderboard: a training objective and a detector."""
 
     detector: Name
-    hyperparameters: dict[str, Any] = {}
+    hyperparameters: dict[str, Any] = Field({})
     tune: dict[Name, Annotated[list[Any], Field(min_length=1)]] | None = Field(
         None,
         description="a grid of hyper-parameters, simplest first, chosen from on `validation` (proxy_ood)",
@@ -264,7 +225,7 @@ class Entry(_Model):
 Level = Literal["entry", "backbone", "init"]
 
 
-class Column(_Model):
+class Column(SpecModel):
     """One number of a board."""
 
     metric: str = Field(description="path into a record's measurement, such as `near.auroc`")
@@ -273,11 +234,12 @@ class Column(_Model):
     percent: bool = True
 
 
-class Board(_Model):
+class Board(SpecModel):
     """One table of the site."""
 
     title: str
     track: Name
+    study: StudyName | None = Field(None, description="of these networks; of OOD detection if absent")
     about: str = ""
     rows: Distinct[Level] = Field(description="a row for each combination; the rest is averaged")
     entries: Distinct[Name] | None = Field(None, description="only these; all of the track's if absent")
@@ -295,23 +257,23 @@ class Board(_Model):
         return value
 
 
-class BoundaryStudy(_Model):
+class BoundaryStudy(SpecModel):
     """Near against far outliers in two dimensions (Lee et al. 2018; `benchmark.boundary`); with --full."""
 
     seeds: Distinct[Seed]
     steps: Count = 6000
 
 
-class Spec(_Model):
+class Spec(SpecModel):
     """The whole of leaderboard.yaml."""
 
     version: Literal[1]
     tracks: dict[Name, Track] = Field(min_length=1)
     backbones: dict[Name, Backbone]
     inits: dict[Name, Init]
-    objectives: dict[Name, ObjectiveUse] = {}
+    objectives: dict[Name, ObjectiveUse] = Field({})
     entries: dict[Name, Entry]
-    boards: dict[Name, Board] = {}
+    boards: dict[Name, Board] = Field({})
     boundary: BoundaryStudy | None = None
     _origin: tuple[Path, CommentedMap] | None = PrivateAttr(default=None)
 

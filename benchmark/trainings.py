@@ -9,7 +9,7 @@ import base64
 import hashlib
 import io
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -17,8 +17,10 @@ from benchmark.artifacts import Artifact, Store
 from benchmark.errors import DamagedArtifact
 from benchmark.files import read_model, write_atomically
 from benchmark.job import Kind
-from benchmark.plan import Plan, PlannedCell
 from benchmark.results import SCHEMA, Drawn, StrictModel, TrainedWith, compact_json, record_path
+
+if TYPE_CHECKING:
+    from benchmark.plan import Plan, PlannedCell
 
 FOLDER = "trainings"
 SAMPLES_BESIDE = 4  # of a generator's samples, in a row of the picture that is kept

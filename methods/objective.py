@@ -31,6 +31,16 @@ class TrainableNetwork(Protocol):
     def __call__(self, images: Tensor) -> Tensor:
         """Logits (N, K) of images (N, 3, H, W) with pixels in [0, 1]; normalisation happens inside."""
 
+    def maps(self, images: Tensor) -> Tensor:
+        """(N, C, H', W') last feature maps, of a transformer its grid of tokens; before the neck."""
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Logits (N, K) of maps (N, C, H', W') that have passed the neck: pooled, then the head."""
+
+    @property
+    def neck(self) -> ObjectiveNeck | None:
+        """What the last feature maps pass before they are pooled, if an objective put something there."""
+
     def penultimate(self, images: Tensor) -> Tensor:
         """(N, D): what the head is given."""
 
@@ -40,6 +50,9 @@ class TrainableNetwork(Protocol):
 
     def modules(self) -> Iterator[nn.Module]:
         """Every module, as `torch.nn.Module.modules` gives them."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Set train or eval mode, as `torch.nn.Module.train` does."""
 
 
 class ObjectiveHead(nn.Module):
@@ -59,6 +72,13 @@ class ObjectiveHead(nn.Module):
         return set()
 
 
+class ObjectiveNeck(nn.Module):
+    """A module between the last feature maps and the pooling: ``forward`` keeps the shape (N, C, H, W).
+
+    It is part of the network, in use as in training. In eval mode it draws no random numbers.
+    """
+
+
 @dataclass(frozen=True)
 class Batch:
     """One training step's data. Images are (B, 3, H, W) floats in [0, 1]."""
@@ -68,6 +88,7 @@ class Batch:
     outliers: Tensor | None = None  # (B · outlier_ratio, 3, H, W)
     unlabelled: Tensor | None = None  # (B, 3, H, W)
     rows: Tensor | None = None  # (B,) which of all unlabelled images those are
+    trusted: Tensor | None = None  # (B,) bool: labels that are known to be right, where some are
     progress: float = 0.0  # epochs done, a fraction within one
     epochs: int = 1  # in all
     rng: torch.Generator = field(default_factory=torch.Generator)  # on the CPU
@@ -90,6 +111,9 @@ class Setting:
     val: Tensor  # ID validation images
     outliers: Tensor | None = None
     unlabelled: int = 0  # how many unlabelled images there are
+    labels: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))  # (N,) of training
+    trusted: Tensor | None = None  # (N,) bool: training labels that are known to be right, where some are
+    first: Tensor | None = None  # (N, K) probabilities of the training images by the first phase's network
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits (N, K) of uint8 images by the network in eval mode, without gradient."""
@@ -125,12 +149,17 @@ class Objective(Method):
     needs: ClassVar[frozenset[Data]] = frozenset()
     outlier_ratio: ClassVar[float] = 1.0  # outliers in a batch for each ID image
     starts_from: ClassVar[str | None] = None  # the objective whose network this one fine-tunes
+    first_phase: ClassVar[str | None] = None  # the objective whose network is asked first: `Setting.first`
     detectors: ClassVar[tuple[str, ...]]  # that the paper scores it with, the first its own choice
     cost: ClassVar[float] = 1.0  # of an epoch, in forward and backward passes of cross_entropy's
     clip_norm: ClassVar[float | None] = None  # of the network's gradient
 
     def head(self, dimension: int, classes: int) -> ObjectiveHead | None:
         """Make a head for D features and K classes, freshly initialised; None keeps the linear layer."""
+        return None
+
+    def neck(self, channels: int, *, tokens: bool) -> ObjectiveNeck | None:
+        """Make a neck for last feature maps of C channels, of a transformer where `tokens`; None: none."""
         return None
 
     def modules(self, setting: Setting) -> Mapping[str, nn.Module]:
@@ -160,4 +189,14 @@ class Objective(Method):
 
     def finish(self, network: TrainableNetwork, modules: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """Leave the network as it is to be used; return what to keep, such as ``samples`` (uint8 images)."""
+        return {}
+
+    def examine(
+        self, network: TrainableNetwork, images: Tensor, labels: Tensor, kept: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """What is worth knowing of the trained network under attack: scalars, and series (M,).
+
+        `images` (N, 3, H, W) are adversarial, `labels` (N,) their classes; `kept` is what `finish` returned.
+        The network is in eval mode.
+        """
         return {}

@@ -13,14 +13,22 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from methods.attack import Attack
 from methods.base import AnyDetector, Detector, EnsembleDetector, Method, MethodError, Objective
+from methods.imbalance import Profile, Sampler
+from methods.label_noise import Correction, NoiseModel
 from methods.names import did_you_mean
 
 GROUP = "oodbench.methods"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_FAMILIES: dict[str, tuple[type[Method], ...]] = {
+_FAMILIES: dict[str, tuple[type[Method], ...]] = {  # a folder each
     "detectors": (Detector, EnsembleDetector),
-    "objectives": (Objective,),
+    "corrections": (Correction,),
+    "objectives": (Objective,),  # a correction is one too: `objective_class` finds both
+    "attacks": (Attack,),
+    "noise_models": (NoiseModel,),
+    "profiles": (Profile,),
+    "samplers": (Sampler,),
 }
 _found: dict[str, dict[str, type[Method]]] = {family: {} for family in _FAMILIES}
 _broken: dict[str, str] = {}
@@ -40,24 +48,25 @@ def register(name: str) -> Callable[[M], M]:
     ValueError
         If the name is not lower_snake_case or is taken by another class of the same family.
     TypeError
-        If the class is neither a detector nor an objective.
+        If the class belongs to no family.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"method name {name!r}: expected lower_snake_case, such as 'max_logit'")
 
     def decorate(cls: M) -> M:
-        for family, bases in _FAMILIES.items():
+        for folder, bases in _FAMILIES.items():
             if issubclass(cls, bases):
-                other = _found[family].get(name, cls)
+                other = _found[folder].get(name, cls)
                 if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
                     raise ValueError(
-                        f"{family}: {name!r} is {other.__module__}.{other.__qualname__} already; "
+                        f"{folder}: {name!r} is {other.__module__}.{other.__qualname__} already; "
                         f"choose another name for {cls.__module__}.{cls.__qualname__}"
                     )
                 cls.name = name
-                _found[family][name] = cls
+                _found[folder][name] = cls
                 return cls
-        raise TypeError(f"{cls.__name__} is neither a Detector, an EnsembleDetector nor an Objective")
+        known = ", ".join(base.__name__ for kinds in _FAMILIES.values() for base in kinds)
+        raise TypeError(f"{cls.__name__} is none of: {known}")
 
     return decorate
 
@@ -80,26 +89,53 @@ def objective(name: str, **hyperparameters: Any) -> Objective:
     return objective_class(name).configure(hyperparameters)
 
 
+def attack(name: str, **hyperparameters: Any) -> Attack:
+    """Make the attack `name`; errors as for `detector`."""
+    return method_class("attacks", name).configure(hyperparameters)  # type: ignore[return-value]
+
+
+def noise_model(name: str, **hyperparameters: Any) -> NoiseModel:
+    """Make the model of label noise `name`; errors as for `detector`."""
+    return method_class("noise_models", name).configure(hyperparameters)  # type: ignore[return-value]
+
+
+def profile(name: str, **hyperparameters: Any) -> Profile:
+    """Make the long-tail profile `name`; errors as for `detector`."""
+    return method_class("profiles", name).configure(hyperparameters)  # type: ignore[return-value]
+
+
+def sampler(name: str, **hyperparameters: Any) -> Sampler:
+    """Make the sampler `name`; errors as for `detector`."""
+    return method_class("samplers", name).configure(hyperparameters)  # type: ignore[return-value]
+
+
 def detector_class(name: str) -> type[AnyDetector]:
     """Find the class of the detector `name` without loading the others."""
-    return _find("detectors", name)  # type: ignore[return-value]
+    return method_class("detectors", name)  # type: ignore[return-value]
 
 
 def objective_class(name: str) -> type[Objective]:
-    """Find the class of the objective `name` without loading the others."""
-    return _find("objectives", name)  # type: ignore[return-value]
+    """Find the class of the objective or correction `name` without loading the others."""
+    if name not in _files("objectives") and name not in _files("corrections"):
+        _load_all()
+    is_correction = name in _files("corrections") or name in _found["corrections"]
+    return method_class("corrections" if is_correction else "objectives", name)  # type: ignore[return-value]
 
 
 def detectors() -> dict[str, type[AnyDetector]]:
     """Every detector that could be loaded, by name, sorted."""
-    _load_all()
-    return dict(sorted(_found["detectors"].items()))  # type: ignore[arg-type]
+    return family("detectors")  # type: ignore[return-value]
 
 
 def objectives() -> dict[str, type[Objective]]:
-    """Every objective that could be loaded, by name, sorted."""
+    """Every objective that could be loaded, by name, sorted; corrections are a family of their own."""
+    return family("objectives")  # type: ignore[return-value]
+
+
+def family(name: str) -> dict[str, type[Method]]:
+    """Every method of a family (``attacks``, ``samplers``, …) that could be loaded, by name, sorted."""
     _load_all()
-    return dict(sorted(_found["objectives"].items()))  # type: ignore[arg-type]
+    return dict(sorted(_found[name].items()))
 
 
 def broken() -> dict[str, str]:
@@ -108,7 +144,8 @@ def broken() -> dict[str, str]:
     return dict(_broken)
 
 
-def _find(family: str, name: str) -> type[Method]:
+def method_class(family: str, name: str) -> type[Method]:
+    """Find the class of a method without loading the others; errors as for `detector`."""
     if name not in _found[family]:
         if name in _files(family):
             _load(f"methods.{family}.{name}")
@@ -118,7 +155,8 @@ def _find(family: str, name: str) -> type[Method]:
         module = f"methods.{family}.{name}"
         if module in _broken:
             raise UnknownMethod(f"{family[:-1]} {name!r} could not be loaded: {_broken[module]}")
-        raise UnknownMethod(f"no {family[:-1]} {name!r}; {did_you_mean(name, sorted(_found[family]))}")
+        known = sorted(_found[family])
+        raise UnknownMethod(f"no {family[:-1].replace('_', ' ')} {name!r}; {did_you_mean(name, known)}")
     return _found[family][name]
 
 

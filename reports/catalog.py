@@ -16,7 +16,7 @@ from benchmark.checks import check_datasets
 from benchmark.datasets import DataMissing, DatasetCard, HubDataset, dataset, dataset_names
 from benchmark.datasets.sets import build_set
 from benchmark.errors import UsageError
-from benchmark.plan_networks import image_config
+from benchmark.plan_sources import image_config
 from benchmark.spec import ImageSource, Spec, Track
 from methods.base import Method, Objective
 from methods.names import did_you_mean

@@ -18,13 +18,16 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.job import Job, Kind
-from benchmark.plan import Plan
+from benchmark.plan import Plan, PlannedStudy
 from benchmark.results import Cell, Record
+from benchmark.spec_studies import StudyName
+from benchmark.studies.records import StudyRecord
 
 # Seconds of each kind of job until this run has measured its own.
 _TYPICAL = {
     Kind.DATA: 0.5,
     Kind.SHIFT: 1.0,
+    Kind.TRAINING_SET: 0.1,
     Kind.PRETRAIN: 40.0,
     Kind.TRAIN: 4.0,
     Kind.EXTRACT: 1.5,
@@ -33,6 +36,15 @@ _TYPICAL = {
     Kind.TUNE: 1.5,
     Kind.MEASURE: 0.1,
     Kind.BOUNDARY: 40.0,
+    Kind.ATTACK: 10.0,
+    Kind.CORRUPT: 3.0,
+    Kind.ASSESS: 0.3,
+}
+_HEADLINES: Mapping[StudyName, Mapping[str, str]] = {  # column title → number of a study's records
+    "adversarial": {"Clean\nacc.": "clean.accuracy", "Robust\nacc.": "worst.accuracy"},
+    "corruptions": {"Clean\nacc.": "clean.accuracy", "Corrupted\nacc.": "mean.accuracy"},
+    "label_noise": {"Test\nerror": "test.error"},
+    "imbalance": {"Total\nerror": "total.error", "Minority\nerror": "minority.error"},
 }
 PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
 SILENT_AT_MOST = 30.0  # seconds without a line there, while something runs
@@ -171,12 +183,36 @@ def _summary(track: str, rows: Mapping[tuple[str, str], list[Record]]) -> Table:
     return table
 
 
+def study_summaries(records: Mapping[PlannedStudy, StudyRecord]) -> list[Table]:
+    """A table for each track and study: a row a method and init, mean over all else."""
+    groups: dict[tuple[str, StudyName], dict[tuple[str, str], list[StudyRecord]]] = {}
+    for planned, record in records.items():
+        rows = groups.setdefault((planned.track, planned.study), {})
+        rows.setdefault((planned.row, planned.init), []).append(record)
+    tables = []
+    for (track, study), rows in groups.items():
+        title = f"{escape(track)}, {study}: mean over backbones, seeds and conditions, ×100"
+        table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        for name in ("Row", "Init"):
+            table.add_column(name, overflow="fold")
+        for name in (*_HEADLINES[study], "Measured"):
+            table.add_column(name, justify="right")
+        for key, members in rows.items():
+            measured = [record.numbers for record in members if record.status == "measured"]
+            columns = [[m[number] for m in measured] for number in _HEADLINES[study].values()]
+            means = [f"{100 * statistics.fmean(values):.1f}" if values else "–" for values in columns]
+            table.add_row(*map(escape, key), *means, f"{len(measured)}/{len(members)}")
+        tables.append(table)
+    return tables
+
+
 def plan_table(plan: Plan, missing: Iterable[Job]) -> Table:
     """One row a kind of job: how many the plan needs, and how many of them must be run."""
     to_run = Counter(job.kind for job in missing)
     kinds = Counter(job.kind for job in plan.jobs.values())
-    tracks = ", ".join(dict.fromkeys(planned.cell.track for planned in plan.cells))
-    table = Table(title=f"{len(plan.cells)} cells on {escape(tracks)}")
+    named = [*(planned.cell.track for planned in plan.cells), *(planned.track for planned in plan.studies)]
+    studies = f" and {len(plan.studies)} measurements of studies" if plan.studies else ""
+    table = Table(title=f"{len(plan.cells)} cells{studies} on {escape(', '.join(dict.fromkeys(named)))}")
     table.add_column("Job")
     for name in ("Needed", "In the cache", "To run"):
         table.add_column(name, justify="right")

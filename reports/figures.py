@@ -7,15 +7,18 @@ readers with colour blindness; line styles say the same once more. This module m
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.errors import DataError
+from benchmark.metrics.statistics import mean_interval
 from benchmark.results import NAME
 
 WIDTH = 7.4  # inches
@@ -77,10 +80,38 @@ def panel_grid(panels: int, columns: int, height: float) -> tuple[Figure, list[A
     return figure, list(axes[:panels])
 
 
-def legend_above(figure: Figure, axis: Axes, columns: int) -> None:
-    """One legend for all panels, made from the lines of one."""
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+def legend_above(figure: Figure, axis: Axes | Sequence[Axes], columns: int) -> None:
+    """One legend for all panels, made from the lines of one, or of several: each label once."""
+    axes = [axis] if isinstance(axis, Axes) else axis
+    found: dict[str, Artist] = {}
+    for one in axes:
+        for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    figure.legend(list(found.values()), [*found], loc="outside upper center", ncols=columns)
+
+
+def draw_mean(
+    axis: Axes, x: Sequence[float], by_seed: Sequence[Sequence[float]], label: str, style: Mapping[str, Any]
+) -> list[float]:
+    """A line of the means over seeds, with 95 % t intervals as a band where there are several; the means."""
+    intervals = [mean_interval(level) for level in zip(*by_seed, strict=True)]
+    means = [interval.mean for interval in intervals]
+    axis.plot(x, means, label=label, marker="o", markersize=2.5, **style)
+    if len(by_seed) > 1:
+        low, high = [i.low for i in intervals], [i.high for i in intervals]
+        axis.fill_between(x, low, high, color=style["color"], alpha=0.12, linewidth=0)
+    return means
+
+
+def draw_interval(
+    axis: Axes, y: float, values: Sequence[float], label: str, style: Mapping[str, Any]
+) -> float:
+    """A dot at the mean over seeds at height `y`, with its 95 % t interval as a line; the mean."""
+    interval = mean_interval(values)
+    if interval.n > 1:
+        axis.plot((interval.low, interval.high), (y, y), color=style["color"], linewidth=1.2)
+    axis.plot([interval.mean], [y], label=label, linestyle="none", **{"marker": "o", **style})
+    return interval.mean
 
 
 def file_name(*parts: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmark.metrics.statistics import PairedDifference, paired_difference
 from benchmark.spec import Column, Scratch, Spec
-from reports.selection import Measured, Selection
+from reports.selection import Found, Selection
 
 CONDITIONAL = (
     "One pre-trained checkpoint is common to all seeds: the seeds vary only the fine-tuning, and every "
@@ -101,8 +101,8 @@ def compare_inits(spec: Spec, selection: Selection) -> list[Comparison]:
     comparisons = []
     for name, track in spec.tracks.items():
         cells = selection.of_track(name)
-        by_entry: dict[tuple[str, str, str], dict[int, Measured]] = {}
-        by_network: dict[tuple[str, str, str], dict[int, Measured]] = {}
+        by_entry: dict[tuple[str, str, str], dict[int, Found]] = {}
+        by_network: dict[tuple[str, str, str], dict[int, Found]] = {}
         for cell, found in cells.items():
             if found.record.networks > 1:
                 continue  # an ensemble takes the seeds of several networks: it pairs with none of them
@@ -113,20 +113,27 @@ def compare_inits(spec: Spec, selection: Selection) -> list[Comparison]:
         for init in track.inits:
             if scratch is None or isinstance(spec.inits[init], Scratch):
                 continue
-            detection = _contrasts(by_entry, init, scratch, DETECTION)
-            network_contrasts = _contrasts(by_network, init, scratch, NETWORK)
+            detection = contrasts(by_entry, init, scratch, DETECTION)
+            network_contrasts = contrasts(by_network, init, scratch, NETWORK)
             if detection:
                 comparisons.append(Comparison(name, init, scratch, detection, network_contrasts))
     return comparisons
 
 
-def _contrasts(
-    groups: Mapping[tuple[str, str, str], Mapping[int, Measured]],
+def contrasts(
+    groups: Mapping[tuple[str, str, str], Mapping[int, Found]],
     init: str,
     scratch: str,
     metrics: tuple[Column, ...],
 ) -> tuple[Contrast, ...]:
-    contrasts = []
+    """Compare an init with scratch in each metric, wherever groups of both share a seed.
+
+    Raises
+    ------
+    DataError
+        If something measured lacks one of the metrics.
+    """
+    found = []
     for metric in metrics:
         for (group_init, backbone, subject), arm in groups.items():
             base = groups.get((scratch, backbone, subject), {})
@@ -138,8 +145,8 @@ def _contrasts(
             control = [base[seed].number(metric.metric, where) for seed in seeds]
             arms = (pretrained, control) if metric.better == "higher" else (control, pretrained)
             gain = paired_difference(*arms, rng=np.random.default_rng(0))
-            contrasts.append(Contrast(backbone, subject, metric, fmean(control), fmean(pretrained), gain))
-    return tuple(contrasts)
+            found.append(Contrast(backbone, subject, metric, fmean(control), fmean(pretrained), gain))
+    return tuple(found)
 
 
 def _phrase(verdicts: Counter[Verdict], scratch: str) -> str:

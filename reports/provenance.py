@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from benchmark.errors import DataError
 from benchmark.results import Environment
+from benchmark.studies.records import STUDIES
 from reports.selection import Measured, Selection
 
 
@@ -43,8 +44,11 @@ def facts(selection: Selection) -> list[Fact]:
     environments = _environments(measured)
     days = sorted(found.record.provenance.date[:10] for found in measured if found.record.provenance)
     libraries = sorted({library for environment in environments for library in environment.libraries})
+    there = (found for study in STUDIES for found in selection.studies.measured.get(study, {}).values())
+    studied = sum(len(found.records) for found in there)
     rows = [
         ("Measured records", [str(len(measured))]),
+        *([("Measured records of studies", [str(studied)])] if studied else []),
         ("Seeds", [ranges({cell.seed for cell in selection.measured}) or "none"]),
         ("Measured on", [" to ".join(dict.fromkeys((days[0], days[-1])))] if days else []),
         ("oodbench", [e.oodbench for e in environments]),

@@ -18,7 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from benchmark.boundary import ARMS, REGIONS, Arm
 from benchmark.metrics.verdicts import Kind
 from benchmark.results import BOUNDARY
-from benchmark.spec import Column, Distinct, Name
+from benchmark.spec import Column
+from benchmark.spec_base import Distinct, Name
+from benchmark.studies.records import STUDIES
 from benchmark.yaml_file import read_tree, refuse, validated
 
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -32,6 +34,9 @@ TRAINED: dict[Arm, str] = {arm: arm if arm == "cross_entropy" else f"{arm}_outli
 SCORED = {"energy": "cross_entropy+energy", "msp": "cross_entropy+msp"}
 """Further arms there: two scores of the classifier without outliers."""
 DENSITY = "density.spearman"
+SUMMARY = "summary"
+"""What pre-training gives over several studies, as if it were a study: the only arm is `PRETRAINING`."""
+PRETRAINING = "pretraining"
 _OF_REGION = tuple(f"regions.{name}.{metric}" for name in REGIONS for metric in ("auroc", "confident"))
 _IN_PLANE = dict.fromkeys(TRAINED.values(), _OF_REGION) | dict.fromkeys(SCORED.values(), (DENSITY,))
 EVIDENCE = {
@@ -52,6 +57,7 @@ class Metric(Column):
     ``both.X`` is the mean of ``near.X`` and ``far.X``; ``worst.X`` the worst over the OOD sets. On the track
     ``boundary``, the experiment in two dimensions, ``regions.R.X`` is of a training and ``density.spearman``
     of a score. ``curve.epochs`` counts epochs until the validation accuracy is 95 % of arm b's final one.
+    ``adversarial.X`` is number X of the study ``adversarial``, whose rows the arms are; so for the others.
     """
 
     delta: Points = Field(description="in points (×100) where `percent`, else in the metric's own unit")
@@ -60,6 +66,17 @@ class Metric(Column):
     def least(self) -> float:
         """The least effect that counts, in the metric's own unit."""
         return self.delta / 100 if self.percent else self.delta
+
+    @property
+    def study(self) -> str | None:
+        """The study whose number it is; None for a record of OOD detection, or of two dimensions."""
+        study, _, _ = self.metric.partition(".")
+        return study if study in (*STUDIES, SUMMARY) else None
+
+    @property
+    def number(self) -> str:
+        """The path within the study."""
+        return self.metric.partition(".")[2] if self.study else self.metric
 
 
 class Setting(NamedTuple):

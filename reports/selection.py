@@ -7,17 +7,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
 from benchmark.errors import DataError
 from benchmark.results import Cell, Measurement, Record, RecordFile, TrainedWith
-from benchmark.spec import Scratch, Spec, Track
+from benchmark.spec import Spec, Track
+from benchmark.studies.records import StudyFile, StudyRecord
 from methods.names import did_you_mean
+from reports.gains import relative_gains
+from reports.register import SUMMARY
+from reports.studies import Studied, StudySelection, select_studies
+from reports.trained import trained_so
 
 SEVERITIES = range(6)  # 0 is unshifted
 SHIFTED = ("accuracy", "ece", "auroc_near")
+NO_STUDIES = StudySelection({}, {}, {}, ())
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,45 @@ class Measured:
                 f"{where}: {metric!r} was not measured (record {cell}); {did_you_mean(metric, self.numbers)}"
             )
         return self.numbers[metric]
+
+    @property
+    def init(self) -> str:
+        """Where its network's first weights come from."""
+        return self.record.init
+
+    @property
+    def networks(self) -> int:
+        """Of which the scores come: more than one for ensembles."""
+        return self.record.networks
+
+    @property
+    def trained(self) -> Mapping[str, TrainedWith | None]:
+        """How its network was trained, where that is recorded; under the one condition that there is."""
+        return {"": self.record.training}
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The weights of its network, where they are recorded."""
+        return (self.record.provenance.checkpoint if self.record.provenance else "",)
+
+    @property
+    def train_seconds(self) -> list[float]:
+        """What its network took, where that is recorded."""
+        return [self.record.cost.train_seconds] if self.record.cost else []
+
+    @property
+    def pretrain_seconds(self) -> list[float]:
+        """What its first weights took, where that is recorded."""
+        cost = self.record.cost
+        return [] if cost is None or cost.pretrain_seconds is None else [cost.pretrain_seconds]
+
+    @property
+    def hp_modes(self) -> list[str]:
+        """How the detector's hyper-parameters were chosen."""
+        return [self.record.hp_mode]
+
+
+Found = Measured | Studied
 
 
 @dataclass(frozen=True)
@@ -82,13 +127,18 @@ class Selection:
     measured: Mapping[Cell, Measured]
     unmeasured: Mapping[Cell, Record]
     notes: tuple[str, ...]
+    studies: StudySelection = field(default=NO_STUDIES)
+
+    def of_study(self, study: str | None) -> Mapping[Cell, Found]:
+        """The measured cells of a study, with its rows in place of entries; of OOD detection if None."""
+        return self.measured if study is None else self.studies.measured.get(study, {})
 
     def of_track(self, track: str) -> dict[Cell, Measured]:
         """The measured cells of a track."""
         return {cell: found for cell, found in self.measured.items() if cell.track == track}
 
 
-def select(spec: Spec, results: Sequence[RecordFile]) -> Selection:
+def select(spec: Spec, results: Sequence[RecordFile], studies: Sequence[StudyFile] = ()) -> Selection:
     """Choose the records that belong to `spec`.
 
     Raises
@@ -117,15 +167,24 @@ def select(spec: Spec, results: Sequence[RecordFile]) -> Selection:
         else:
             unmeasured[cell] = record
     notes = tuple(f"{_records(n)} left out: {problem}" for problem, n in sorted(left_out.items()))
-    return Selection(measured, unmeasured, notes)
+    of_studies = select_studies(spec, studies)
+    if summed := relative_gains(spec, measured, of_studies.measured):
+        of_studies = replace(of_studies, measured={**of_studies.measured, SUMMARY: summed})
+    return Selection(measured, unmeasured, (*notes, *of_studies.notes), of_studies)
 
 
 def unmeasured_groups(selection: Selection) -> list[Unmeasured]:
-    """Failed and not applicable cells, one group for each entry, status and reason."""
+    """Failed and not applicable cells, one group for each entry, status and reason, of studies as well."""
     groups: dict[tuple[str, str, str, str], list[Cell]] = {}
-    for cell, record in selection.unmeasured.items():
+    unmeasured: list[tuple[str, Cell, Record | StudyRecord]] = [
+        (cell.track, cell, record) for cell, record in selection.unmeasured.items()
+    ]
+    for study, failed in selection.studies.failed.items():
+        for (cell, condition), bad in failed.items():
+            unmeasured.append((f"{cell.track}, {study} {condition}".rstrip(), cell, bad))
+    for track, cell, record in unmeasured:
         reason = record.reason or "no reason recorded"
-        groups.setdefault((record.status, cell.track, cell.entry, reason), []).append(cell)
+        groups.setdefault((record.status, track, cell.entry, reason), []).append(cell)
     return [
         Unmeasured(
             track=track,
@@ -142,7 +201,7 @@ def unmeasured_groups(selection: Selection) -> list[Unmeasured]:
 
 
 def coverage(spec: Spec, selection: Selection) -> list[Coverage]:
-    """How complete each track is."""
+    """How complete each track is, and each of its studies, whose cells are conditions."""
     found = []
     for name, track in spec.tracks.items():
         status = Counter(r.status for cell, r in selection.unmeasured.items() if cell.track == name)
@@ -153,6 +212,12 @@ def coverage(spec: Spec, selection: Selection) -> list[Coverage]:
         )
         measured = len(selection.of_track(name))
         found.append(Coverage(name, planned, measured, status["failed"], status["not_applicable"]))
+        for study in track.studies.chosen(full=True):
+            rows = selection.studies.measured.get(study, {}).items()
+            there = sum(len(item.records) for cell, item in rows if cell.track == name)
+            failed = sum(cell.track == name for cell, _ in selection.studies.failed.get(study, {}))
+            planned = selection.studies.planned[name, study]
+            found.append(Coverage(f"{name}, {study.replace('_', ' ')}", planned, there, failed, 0))
     return found
 
 
@@ -173,7 +238,9 @@ def _problem(spec: Spec, cell: Cell, file: RecordFile, record: Record) -> str | 
     entry = spec.entries[cell.entry]
     if (file.objective, file.detector) != (entry.objective, entry.detector):
         return f"entry {cell.entry!r} has another objective or detector than in leaderboard.yaml"
-    if record.training is not None and not _trained_so(spec, cell, record.training):
+    if record.training is not None and not trained_so(
+        spec, track, cell.init, spec.entries[cell.entry].objective, record.training
+    ):
         return f"entry {cell.entry!r}: its networks were trained otherwise than leaderboard.yaml has now"
     if record.status == "measured" and (entry.tune is None) != (record.hp_mode != "proxy_ood"):
         return (
@@ -182,26 +249,6 @@ def _problem(spec: Spec, cell: Cell, file: RecordFile, record: Record) -> str | 
     if record.measurement is not None and not _same_sets(track, record.measurement):
         return f"measured on other OOD sets or shifts than track {cell.track!r} has now"
     return None
-
-
-def _trained_so(spec: Spec, cell: Cell, training: TrainedWith) -> bool:
-    """Whether leaderboard.yaml would train a record's network as it was trained, the code apart."""
-    track, init, name = spec.tracks[cell.track], spec.inits[cell.init], spec.entries[cell.entry].objective
-    use = spec.objectives.get(name)
-    given = {} if use is None else use.hyperparameters
-    outliers = () if use is None else use.outliers or ()
-    recipe = (track.finetuning or track.training) if training.starts_from else track.training
-    if recipe is not None and use is not None and use.epochs is not None:
-        recipe = recipe.model_copy(update={"epochs": use.epochs})
-    tune = "all" if isinstance(init, Scratch) else init.tune
-    expected = None if recipe is None else {**recipe.model_dump(), "tune": tune}
-    return (
-        training.objective == (name if use is None else use.objective)
-        and all(training.hyperparameters.get(key) == value for key, value in given.items())
-        and training.outliers
-        == {item: track.outliers[item].blend for item in outliers if item in track.outliers}
-        and training.recipe == expected
-    )
 
 
 def _same_sets(track: Track, measurement: Measurement) -> bool:

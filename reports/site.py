@@ -25,6 +25,7 @@ from benchmark.files import write_atomically
 from benchmark.fingerprints import code_fingerprint, library_versions
 from benchmark.results import RecordFile, read_all
 from benchmark.spec import Column, Spec
+from benchmark.studies.records import StudyFile, read_studies
 from benchmark.trainings import TrainingFile, read_trainings
 from reports.boundary import boundary_plots, boundary_table
 from reports.claims_page import claims_page
@@ -33,10 +34,13 @@ from reports.plots import SECTIONS
 from reports.pretraining import CONDITIONAL, CONFIRMATORY, compare_inits
 from reports.provenance import entry_settings, facts, ranges
 from reports.register import Register, load_register
+from reports.robustness import STUDY_SECTIONS, remarks
 from reports.selection import Selection, coverage, select, unmeasured_groups
+from reports.summary import Gains, gain_plots, gains
 from reports.tables import Value, board_tables
 from reports.training import first_weights, training_plots
 
+ALL_SECTIONS = SECTIONS | STUDY_SECTIONS
 MANIFEST = "site.json"  # what the pages were made of
 RUN = "oodbench run --all"  # what an empty page tells the reader to do
 _MARKDOWN = re.compile(r"[\\`*\[\]|~<>&!$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -68,6 +72,7 @@ def publish(spec: Spec, results: Path, site: Path) -> None:
         generated=datetime.now(UTC),
         trainings=read_trainings(results),
         boundary=read_boundary(results / FILE) if (results / FILE).exists() else None,
+        studies=read_studies(results),
     )
 
 
@@ -80,6 +85,7 @@ def build_site(
     register: Register | None = None,
     trainings: Sequence[TrainingFile] = (),
     boundary: BoundaryFile | None = None,
+    studies: Sequence[StudyFile] = (),
 ) -> list[Path]:
     """Write the pages and `plots/*.svg` below `out`; equal input gives equal bytes.
 
@@ -93,6 +99,7 @@ def build_site(
     register : the claims; those that come with oodbench if absent.
     trainings : how the networks were trained.
     boundary : the experiment in two dimensions.
+    studies : what is measured of networks besides OOD detection.
 
     Returns
     -------
@@ -106,11 +113,14 @@ def build_site(
         If `out` cannot be written.
     """
     claims = load_register() if register is None else register
-    made_of = _fingerprint(spec, results, claims, trainings, boundary)
+    made_of = _fingerprint(spec, results, claims, trainings, boundary, studies)
     if _up_to_date(out, made_of):
         return []
-    selection = select(spec, results)
+    selection = select(spec, results, studies)
+    gained = gains(spec, selection)
     sections = [_section(name, spec, selection) for name in SECTIONS] if selection.measured else []
+    sections += [_section(name, spec, selection) for name in STUDY_SECTIONS]
+    sections.append(_summary_section(spec, gained))
     sections.append(_training_section(spec, trainings))
     if boundary is not None:
         sections.append(
@@ -122,13 +132,15 @@ def build_site(
         "boundary": boundary_table(boundary) if boundary else None,
         "first_weights": first_weights(trainings),
         "comparisons": compare_inits(spec, selection),
+        "gains": gained,
+        "remarks": remarks(spec, selection),
         "sections": {section.name: section.tracks for section in sections},
         "unmeasured": unmeasured_groups(selection),
         "coverage": coverage(spec, selection),
         "facts": facts(selection),
         "settings": entry_settings(selection),
         "notes": selection.notes,
-        "empty": not (selection.measured or selection.unmeasured),
+        "empty": not (selection.measured or selection.unmeasured or selection.studies.measured),
         "run": RUN,
         "conditional": CONDITIONAL,
         "confirmatory": CONFIRMATORY,
@@ -159,6 +171,7 @@ def _fingerprint(
     claims: Register,
     trainings: Sequence[TrainingFile],
     boundary: BoundaryFile | None,
+    studies: Sequence[StudyFile],
 ) -> str:
     """Hash of all that the pages are made of, besides the date."""
     here = Path(__file__).parent
@@ -169,7 +182,7 @@ def _fingerprint(
         [path.read_text(encoding="utf-8") for path in shared],
         spec.model_dump_json(),
         claims.model_dump_json(),
-        [file.model_dump_json() for file in (*results, *trainings)],
+        [file.model_dump_json() for file in (*results, *trainings, *studies)],
         boundary.model_dump_json() if boundary else None,
     ]
     return _sha256(json.dumps(parts).encode())
@@ -205,9 +218,14 @@ def _section(name: str, spec: Spec, selection: Selection) -> Section:
     for key, track in spec.tracks.items():
         shown = track.model_copy(update={"entries": track.drawn or track.entries})
         measured = {c: m for c, m in selection.measured.items() if c.track != key or c.entry in shown.entries}
-        plots = SECTIONS[name](key, shown, replace(selection, measured=measured))
+        plots = ALL_SECTIONS[name](key, shown, replace(selection, measured=measured))
         found.append((track.title, tuple(plots)))
     return Section(name, tuple((title, plots) for title, plots in found if plots))
+
+
+def _summary_section(spec: Spec, gained: list[Gains]) -> Section:
+    plots = ((track.title, tuple(gain_plots(name, gained))) for name, track in spec.tracks.items())
+    return Section("summary", tuple((title, found) for title, found in plots if found))
 
 
 def _training_section(spec: Spec, trainings: Sequence[TrainingFile]) -> Section:

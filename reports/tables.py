@@ -6,14 +6,15 @@ and ranks are over seeds. This module must not know how a table is printed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from benchmark.metrics.statistics import Interval, mean_interval, significance_ranks
 from benchmark.results import Cell
 from benchmark.spec import Board, Column, Level, Spec
-from reports.selection import Measured, Selection
+from reports.selection import Found, Selection
+from reports.studies import Studied
 
 LEVELS: tuple[Level, ...] = ("entry", "backbone", "init")
 
@@ -73,6 +74,8 @@ class _Samples:
 def board_tables(name: str, spec: Spec, selection: Selection) -> list[Table]:
     """Compute the tables of board `name`: published values, and tuned ones in a ranking of their own."""
     board, track = spec.boards[name], spec.tracks[spec.boards[name].track]
+    if board.study is not None:
+        return [board_table(name, spec, selection)]
     entries = board.entries or track.entries
     protocols = {spec.entries[entry].tune is not None for entry in entries}
     return [board_table(name, spec, selection, tuned=tuned) for tuned in sorted(protocols)]
@@ -91,9 +94,10 @@ def board_table(name: str, spec: Spec, selection: Selection, *, tuned: bool = Fa
         If a column names a metric that a record does not have.
     """
     board = spec.boards[name]
-    cells = _cells_of(board, spec, selection, tuned=tuned)
+    cells, lacking = _cells_of(board, spec, selection, tuned=tuned)
     seeds = tuple(sorted({cell.seed for cell in cells}))
     samples, notes = _samples(name, board, cells)
+    notes += lacking
     rows = [_row(sample, len(board.columns), seeds) for sample in samples]
     comparable = [i for i, sample in enumerate(samples) if sample.comparable]
     common = sorted(set.intersection(*(set(samples[i].by_seed) for i in comparable))) if comparable else []
@@ -126,22 +130,51 @@ def board_table(name: str, spec: Spec, selection: Selection, *, tuned: bool = Fa
     )
 
 
-def _cells_of(board: Board, spec: Spec, selection: Selection, *, tuned: bool) -> dict[Cell, Measured]:
+def _cells_of(
+    board: Board, spec: Spec, selection: Selection, *, tuned: bool
+) -> tuple[Mapping[Cell, Found], list[str]]:
+    """The cells of a table, and notes on those of a study that lack a number."""
     track = spec.tracks[board.track]
+    cells = {
+        cell: found
+        for cell, found in selection.of_study(board.study).items()
+        if cell.track == board.track
+        and (board.entries is None or cell.entry in board.entries)
+        and (board.backbones is None or cell.backbone in board.backbones)
+        and (board.inits is None or cell.init in board.inits)
+    }
+    if board.study is not None:
+        return _complete(board, cells)
     entries = board.entries or track.entries
-    backbones = board.backbones or track.backbones
-    inits = board.inits or track.inits
     return {
         cell: found
-        for cell, found in selection.of_track(board.track).items()
-        if cell.entry in entries
-        and cell.backbone in backbones
-        and cell.init in inits
-        and (spec.entries[cell.entry].tune is not None) == tuned
-    }
+        for cell, found in cells.items()
+        if cell.entry in entries and (spec.entries[cell.entry].tune is not None) == tuned
+    }, []
 
 
-def _samples(name: str, board: Board, cells: dict[Cell, Measured]) -> tuple[list[_Samples], list[str]]:
+def _complete(board: Board, cells: Mapping[Cell, Found]) -> tuple[Mapping[Cell, Found], list[str]]:
+    """Cells with all numbers of a board, but for numbers that no cell could have; they are errors."""
+    studied = {cell: found for cell, found in cells.items() if isinstance(found, Studied)}
+    known = {name for found in studied.values() for name in (*found.numbers, *found.absent)}
+    wanted = [column.metric for column in board.columns if column.metric in known]
+    kept: dict[Cell, Found] = {}
+    lacking: dict[tuple[str, str], list[int]] = {}
+    for cell, found in studied.items():
+        absent = [name for name in wanted if name not in found.numbers]
+        if absent:
+            row = " · ".join((cell.entry, cell.backbone, cell.init))
+            reason = found.absent.get(absent[0], "not measured")
+            lacking.setdefault((row, f"no {absent[0]} ({reason})"), []).append(cell.seed)
+        else:
+            kept[cell] = found
+    return kept, [
+        f"{row} is left out in seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}: {reason}."
+        for (row, reason), seeds in lacking.items()
+    ]
+
+
+def _samples(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[list[_Samples], list[str]]:
     """Average within each seed over what is not a row; a seed counts where all of that was measured."""
     varying = [level for level in LEVELS if len({getattr(cell, level) for cell in cells}) > 1]
     averaged = [level for level in varying if level not in board.rows]
@@ -154,7 +187,7 @@ def _samples(name: str, board: Board, cells: dict[Cell, Measured]) -> tuple[list
             found.number(column.metric, f"board {name!r}, column {column.title!r}")
             for column in board.columns
         ]
-        networks[labels] = max(found.record.networks, networks.get(labels, 1))
+        networks[labels] = max(found.networks, networks.get(labels, 1))
         groups.setdefault(labels, {}).setdefault(cell.seed, {})[rest] = numbers
     everything = {rest for group in groups.values() for parts in group.values() for rest in parts}
     samples, notes = [], []

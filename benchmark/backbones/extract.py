@@ -56,6 +56,7 @@ class Tap:
             last, found = model.forward_intermediates(x, indices=self.stages)
         else:
             last = model.forward_features(x)
+        last = self.network.necked(last)
         classifier = self.network.head
         penultimate: Tensor | None = None
         outputs: Tensor | None = None
@@ -79,7 +80,7 @@ class Tap:
         if not self.head.is_linear:
             return self.head.reason
         model = self.network.model
-        last = model.forward_features(self.network.normalised(probe))
+        last = self.network.necked(model.forward_features(self.network.normalised(probe)))
         if last.ndim != 4:
             return "the network ends in tokens and not in a feature map"
         averaged, penultimate = pooled(last), model.forward_head(last, pre_logits=True)

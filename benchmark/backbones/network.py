@@ -14,8 +14,9 @@ from torch.nn import functional
 from benchmark.errors import DataError, UsageError
 from methods.head import Head
 from methods.names import did_you_mean
-from methods.objective import ObjectiveHead
+from methods.objective import Objective, ObjectiveHead, ObjectiveNeck
 
+NECK = "neck"  # of the model, so that its parameters are among the weights
 HEAD_TOLERANCE = 1e-3  # spec §0.3: max |z - (h W' + b)|, relative to max(1, max |z|)
 
 
@@ -37,15 +38,59 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K)."""
-        logits: Tensor = self.model(self.normalised(images))
+        x = self.normalised(images)
+        # The same but for models whose forward does more than these two.
+        logits: Tensor = (
+            self.model(x)
+            if self.neck is None
+            else self.model.forward_head(self.necked(self.model.forward_features(x)))
+        )
         return logits
 
     def penultimate(self, images: Tensor) -> Tensor:
         """(N, D) what the head is given."""
         features: Tensor = self.model.forward_head(
-            self.model.forward_features(self.normalised(images)), pre_logits=True
+            self.necked(self.model.forward_features(self.normalised(images))), pre_logits=True
         )
         return features
+
+    def maps(self, images: Tensor) -> Tensor:
+        """(N, C, H', W') last feature maps before the neck, of a transformer its grid of tokens."""
+        return self._grid(self.model.forward_features(self.normalised(images)))
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Logits (N, K) of maps (N, C, H', W') that have passed the neck."""
+        logits: Tensor = self.model.forward_head(self._as_the_model_has_them(maps))
+        return logits
+
+    def necked(self, last: Tensor) -> Tensor:
+        """What the model's `forward_features` gave, after the neck."""
+        return last if self.neck is None else self._as_the_model_has_them(self.neck(self._grid(last)))
+
+    @property
+    def neck(self) -> ObjectiveNeck | None:
+        """What the last feature maps pass before they are pooled."""
+        return getattr(self.model, NECK, None)
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether the last features are tokens (N, T, C)."""
+        return hasattr(self.model, "num_prefix_tokens")
+
+    def _grid(self, last: Tensor) -> Tensor:
+        if self.has_tokens:
+            tokens = last[:, self.model.num_prefix_tokens :].transpose(1, 2)  # (N, C, T)
+            return tokens.reshape(*tokens.shape[:2], *self.model.patch_embed.grid_size)
+        return last.permute(0, 3, 1, 2) if self._channels_come_last else last
+
+    def _as_the_model_has_them(self, maps: Tensor) -> Tensor:
+        if self.has_tokens:  # prefix tokens are not pooled
+            return functional.pad(maps.flatten(2).transpose(1, 2), (0, 0, self.model.num_prefix_tokens, 0))
+        return maps.permute(0, 2, 3, 1) if self._channels_come_last else maps
+
+    @property
+    def _channels_come_last(self) -> bool:
+        return getattr(self.model, "output_fmt", "NCHW") == "NHWC"
 
     @property
     def head(self) -> nn.Module:
@@ -57,6 +102,26 @@ class Network(nn.Module):
     def dimension(self) -> int:
         """D, the number of penultimate features."""
         return int(self.model.head_hidden_size or self.model.num_features)
+
+    def adapt(self, objective: Objective, classes: int) -> None:
+        """Give the network the head and the neck that an objective wants, freshly initialised.
+
+        Raises
+        ------
+        DataError
+            If the network cannot have them.
+        """
+        head = objective.head(self.dimension, classes)
+        if head is not None:
+            self.replace_head(head)
+        neck = objective.neck(self.model.num_features, tokens=self.has_tokens)
+        if neck is None:
+            return
+        if self.has_tokens:
+            if not hasattr(self.model, "patch_embed") or not hasattr(self.model, "global_pool"):
+                raise DataError("an objective's neck needs a grid of tokens, which this network lacks")
+            self.model.global_pool = "avg"  # of the grid: a class token would pass the neck by
+        self.model.add_module(NECK, neck)
 
     def replace_head(self, head: ObjectiveHead) -> None:
         """Put an objective's head in the place of the linear one.
@@ -85,7 +150,7 @@ class Network(nn.Module):
             classifier = classifier.linear
         if not isinstance(classifier, nn.Linear):
             return Head.not_linear(f"the final layer is {type(classifier).__name__}, not one linear layer")
-        maps = self.model.forward_features(self.normalised(images))
+        maps = self.necked(self.model.forward_features(self.normalised(images)))
         logits = self.model.forward_head(maps)
         penultimate = self.model.forward_head(maps, pre_logits=True)
         if penultimate.ndim != 2 or penultimate.shape[1] != classifier.in_features:
@@ -174,20 +239,20 @@ def load_weights(
     with_classifier: bool = False,
     partly: bool = False,
 ) -> dict[str, list[str]]:
-    """Load the parameters of another network of the same architecture; the classifier stays fresh.
+    """Load the parameters of another network of the same architecture; classifier and neck stay fresh.
 
-    With `with_classifier` it is loaded too; with `partly` other parameters may be missing. Returns the names
-    of what was ``loaded``, what stays ``fresh`` and what was ``unused``.
+    With `with_classifier` they are loaded too; with `partly` other parameters may be missing. Returns the
+    names of what was ``loaded``, what stays ``fresh`` and what was ``unused``.
 
     Raises
     ------
     DataError
-        If anything but the classifier is missing or does not fit; with `partly`, if no parameter fits.
+        If anything but classifier and neck is missing or does not fit; with `partly`, if no parameter fits.
     """
     own = network.model.state_dict()
     classifier = network.model.pretrained_cfg["classifier"]
     names = [classifier] if isinstance(classifier, str) else classifier
-    prefixes = () if with_classifier else tuple(f"{name}." for name in names)
+    prefixes = () if with_classifier else tuple(f"{name}." for name in (*names, NECK))
     fits = {
         name: weights[name]
         for name, value in own.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from benchmark.artifacts import Artifact
+from benchmark.backbones.batches import LabelledImages
 from benchmark.backbones.network import Network, create_network
-from benchmark.backbones.train import LabelledImages, train
+from benchmark.backbones.train import train
 from benchmark.datasets.fractals import FRACTAL_PRESETS, fractal_images
 from benchmark.errors import DataError
-from methods.objectives.cross_entropy import CrossEntropy
+from methods.registry import objective
 
 WEIGHTS_FILE = "model.safetensors"  # the only form that is read: nothing is unpickled
 
@@ -30,6 +32,24 @@ def fractals(image_size: int, preset: str, seed: int) -> tuple[LabelledImages, d
     return images, {"images": len(source), "fingerprint": source.fingerprint()}
 
 
+def labelled(stored: Artifact, without: Sequence[int]) -> tuple[LabelledImages, dict[str, Any]]:
+    """The images of a dataset without some of its classes, which are counted anew, and its card.
+
+    Raises
+    ------
+    DataError
+        If fewer than two classes are left.
+    """
+    tensors, card = stored.tensors("images"), stored.json("card")
+    kept = torch.tensor([c for c in range(len(card["classes"])) if c not in without])
+    if len(kept) < 2:
+        of = len(card["classes"])
+        raise DataError(f"exclude_classes: leaves {len(kept)} of {of} classes; expected two or more")
+    rows = torch.isin(tensors["labels"], kept)
+    images = LabelledImages(tensors["images"][rows], torch.searchsorted(kept, tensors["labels"][rows]))
+    return images, {**card, "excluded": [card["classes"][c] for c in without], "n": int(rows.sum())}
+
+
 def pretrain_on(
     data: LabelledImages,
     config: Mapping[str, Any],
@@ -38,13 +58,15 @@ def pretrain_on(
 ) -> tuple[Network, list[dict[str, Any]]]:
     """Train a fresh network to tell the classes of `data` apart; returns it and its history.
 
-    `config` has ``architecture``, ``stem``, ``image_size`` and ``seeds``; `how` are options of `train`.
+    `config` has ``architecture``, ``stem``, ``image_size``, ``objective``, ``hyperparameters`` and ``seeds``;
+    `how` are options of `train`.
     """
     torch.manual_seed(config["seeds"]["weights"])
     classes = int(data.labels.max()) + 1
     network = create_network(config["architecture"], classes, config["image_size"], config["stem"])
     recipe = {**recipe, "tune": "all"}
-    trained = train(network, CrossEntropy(), data, None, recipe, config["seeds"]["order"], **how)
+    chosen = objective(config["objective"], **config["hyperparameters"])
+    trained = train(network, chosen, data, None, recipe, config["seeds"]["order"], **how)
     return network, trained.history
 
 

@@ -20,27 +20,19 @@ from timm.scheduler.scheduler_factory import create_scheduler_v2
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmark.backbones.batches import Batches, LabelledImages
 from benchmark.backbones.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
 from benchmark.backbones.network import Network, to_pixels
+from benchmark.backbones.speed import Report, Speed
 from benchmark.seeds import derive_seed
-from methods.objective import NETWORK, Batch, Data, Objective, Optimizer, Setting
+from methods.imbalance import Sampler
+from methods.objective import NETWORK, Batch, Objective, Optimizer, Setting
 
-REPORT_EVERY = 1.0  # seconds between two reports, and between two checkpoints
-STREAMS = ("outliers", "unlabelled", "objective")  # of random numbers, besides the order of the images
-
-Report = Callable[[dict[str, Any]], None]
+CHECKPOINT_EVERY = 1.0  # seconds between two checkpoints
 
 
 class TrainingDiverged(ArithmeticError):  # noqa: N818
     """The loss became NaN or infinite."""
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """uint8 images (N, 3, H, W) and class indices (N,)."""
-
-    images: Tensor
-    labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -60,6 +52,9 @@ def train(
     order_seed: int,
     *,
     outliers: Tensor | None = None,
+    first: Tensor | None = None,
+    sampler: Sampler | None = None,
+    watched: LabelledImages | None = None,
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     report: Report | None = None,
@@ -77,6 +72,12 @@ def train(
         own, so that two objectives see the same images in the same order.
     outliers
         uint8 images (M, 3, H, W), for objectives that need them.
+    first
+        (N, K) probabilities of the training images by the first phase's network, for such objectives.
+    sampler
+        Which images an epoch shows; each once if absent.
+    watched
+        Images whose accuracy the history shows after each epoch; nothing is selected by it.
     device
         A type of torch's: ``cpu``, ``cuda``.
     checkpoint
@@ -90,15 +91,17 @@ def train(
     TrainingDiverged
         If a training or validation loss is not finite; names the epoch.
     """
-    trainer = _Trainer(network, objective, data, val, recipe, order_seed, outliers, torch.device(device))
+    place = torch.device(device)
+    batches = Batches(data, objective, recipe, order_seed, outliers=outliers, sampler=sampler, device=place)
+    trainer = _Trainer(network, objective, batches, val, watched, first, order_seed)
     if checkpoint is not None:
         trainer.restore(checkpoint)
-    speed = _Speed(recipe["epochs"], len(data.labels), report)
+    speed = Speed(recipe["epochs"], batches.size, report)
     saved = -math.inf
     for epoch in range(len(trainer.history), recipe["epochs"]):
         trainer.epoch(epoch, partial(speed, epoch, trainer.history))
         now = time.monotonic()
-        if checkpoint is not None and (now - saved >= REPORT_EVERY) and epoch + 1 < recipe["epochs"]:
+        if checkpoint is not None and (now - saved >= CHECKPOINT_EVERY) and epoch + 1 < recipe["epochs"]:
             trainer.save(checkpoint)
             saved = now
     return trainer.finish()
@@ -111,48 +114,44 @@ class _Trainer:
         self,
         network: Network,
         objective: Objective,
-        data: LabelledImages,
+        batches: Batches,
         val: LabelledImages | None,
-        recipe: Mapping[str, Any],
+        watched: LabelledImages | None,
+        first: Tensor | None,
         order_seed: int,
-        outliers: Tensor | None,
-        device: torch.device,
     ) -> None:
-        self.objective, self.data, self.val, self.recipe = objective, data, val, recipe
-        self.device = device
+        self.objective, self.batches, self.val, self.watched = objective, batches, val, watched
+        self.recipe, self.device = batches.recipe, batches.device
         self.network = network.to(self.device)
-        self.outliers = _wanted(objective, Data.OUTLIERS, outliers)
-        self.unlabelled = None
-        if Data.UNLABELLED in objective.needs:
-            self.unlabelled = torch.cat([data.images, _wanted(objective, Data.UNLABELLED, outliers)])
-        torch.manual_seed(derive_seed(order_seed, "modules"))  # these, and dropout
+        data = batches.data
+        torch.manual_seed(derive_seed(order_seed, "modules"))  # these, dropout, and noise of necks
         setting = Setting(
             network=network,
             dimension=network.dimension,
-            classes=int(data.labels.max()) + 1,
+            classes=1 + max(int(part.labels.max()) for part in (data, val) if part is not None),
             image_size=data.images.shape[-1],
-            epochs=recipe["epochs"],
+            epochs=self.recipe["epochs"],
             val=data.images if val is None else val.images,
-            outliers=self.outliers,
-            unlabelled=0 if self.unlabelled is None else len(self.unlabelled),
+            outliers=batches.outliers,
+            unlabelled=0 if batches.unlabelled is None else len(batches.unlabelled),
+            labels=data.labels,
+            trusted=data.trusted,
+            first=first,
         )
         self.modules = dict(objective.modules(setting))
         self.beside = nn.ModuleDict(self.modules).to(self.device)
-        # Equal parts of at least two images: batch normalisation cannot take one.
-        self.steps = max(1, min(round(len(data.labels) / recipe["batch_size"]), len(data.labels) // 2))
         self.optimizers = self._optimizers()
         self.schedulers = [self._scheduler(o) for o in self.optimizers.values()]
-        self.order = torch.Generator().manual_seed(order_seed)
-        self.streams = {s: torch.Generator().manual_seed(derive_seed(order_seed, s)) for s in STREAMS}
         self.history: list[dict[str, Any]] = []
 
     def epoch(self, epoch: int, on_step: Callable[[int, float], None]) -> None:
         """Visit every image once."""
         losses, seen, notes = 0.0, 0, dict[str, list[float]]()
-        for step, batch in enumerate(self._batches(epoch, notes)):
+        self._training_mode()
+        for step, batch in enumerate(self.batches.epoch(epoch, notes)):
             for scheduler in self.schedulers:
                 if scheduler is not None:
-                    scheduler.step_update(epoch * self.steps + step)
+                    scheduler.step_update(epoch * self.batches.steps + step)
             loss = self._step(batch)
             losses += loss * len(batch.labels)
             seen += len(batch.labels)
@@ -173,6 +172,8 @@ class _Trainer:
                 "notes": {name: fmean(values) for name, values in notes.items()},
             }
         )
+        if self.watched is not None:
+            self.history[-1]["watched_accuracy"] = validate(self.network, self.watched)[0]
 
     def finish(self) -> Trained:
         """Leave the network in eval mode on the CPU; the last validation is of it as it is left."""
@@ -182,35 +183,6 @@ class _Trainer:
             self.history[-1] |= {"val_accuracy": accuracy, "val_nll": nll}
         self.network.requires_grad_(requires_grad=True).eval().cpu()
         return Trained(self.history, kept)
-
-    def _batches(self, epoch: int, notes: dict[str, list[float]]) -> Iterator[Batch]:
-        data, recipe, ratio = self.data, self.recipe, self.objective.outlier_ratio
-        self._training_mode()
-        parts = torch.randperm(len(data.labels), generator=self.order).tensor_split(self.steps)
-        counts = [max(1, round(len(part) * ratio)) for part in parts]
-        outliers = _dealt(self.outliers, counts, self.streams["outliers"])
-        size = 0 if self.unlabelled is None else len(self.unlabelled)
-        unlabelled = torch.randperm(size, generator=self.streams["unlabelled"]).tensor_split(self.steps)
-        for step, part in enumerate(parts):
-            # The order's own stream: with and without outliers the ID images are varied alike.
-            images = augmented(data.images[part], recipe["augment"], self.order)
-            more = partial(augmented, how=recipe["augment"], rng=self.streams["outliers"])
-            yield Batch(
-                images=self._pixels(images),
-                labels=data.labels[part].to(self.device),
-                outliers=None if self.outliers is None else self._pixels(more(self.outliers[outliers[step]])),
-                unlabelled=None
-                if self.unlabelled is None
-                else self._pixels(self.unlabelled[unlabelled[step]]),
-                rows=None if self.unlabelled is None else unlabelled[step].to(self.device),
-                progress=epoch + step / self.steps,
-                epochs=recipe["epochs"],
-                rng=self.streams["objective"],
-                notes=notes,
-            )
-
-    def _pixels(self, images: Tensor) -> Tensor:
-        return to_pixels(images.to(self.device))
 
     def _step(self, batch: Batch) -> float:
         """Lower the losses of one batch; returns the network's."""
@@ -267,7 +239,7 @@ class _Trainer:
             warmup_prefix=True,
             min_lr=0.0,
             step_on_epochs=False,
-            updates_per_epoch=self.steps,
+            updates_per_epoch=self.batches.steps,
         )
         return scheduler
 
@@ -275,7 +247,7 @@ class _Trainer:
         """Keep the state after an epoch."""
         tensors = {f"network.{n}": t for n, t in self.network.model.state_dict().items()}
         tensors |= {f"modules.{n}": t for n, t in self.beside.state_dict().items()}
-        tensors |= {f"rng.{n}": g.get_state() for n, g in self._generators().items()}
+        tensors |= {f"rng.{n}": g.get_state() for n, g in self.batches.generators.items()}
         tensors["rng"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -295,7 +267,7 @@ class _Trainer:
         tensors, state = found
         self.network.model.load_state_dict(_below("network", tensors))
         self.beside.load_state_dict(_below("modules", tensors))
-        for name, generator in self._generators().items():
+        for name, generator in self.batches.generators.items():
             generator.set_state(tensors[f"rng.{name}"])
         torch.set_rng_state(tensors["rng"])
         if self.device.type == "cuda":
@@ -303,9 +275,6 @@ class _Trainer:
         for name, optimizer in self.optimizers.items():
             restore_optimizer(f"optimizer.{name}", optimizer, tensors, state["numbers"])
         self.history = state["history"]
-
-    def _generators(self) -> dict[str, torch.Generator]:
-        return {"order": self.order, **self.streams}
 
 
 class _Together(nn.ModuleDict):
@@ -321,59 +290,11 @@ class _Together(nn.ModuleDict):
         }
 
 
-class _Speed:
-    """Tells now and then how far a training is."""
-
-    def __init__(self, epochs: int, images: int, report: Report | None) -> None:
-        self.epochs, self.images, self.report = epochs, images, report
-        self.started = self.last = time.monotonic()
-        self.first: int | None = None
-
-    def __call__(self, epoch: int, history: list[dict[str, Any]], seen: int, loss: float) -> None:
-        now = time.monotonic()
-        self.first = epoch if self.first is None else self.first
-        if self.report is None or now - self.last < REPORT_EVERY:
-            return
-        self.last = now
-        speed = ((epoch - self.first) * self.images + seen) / (now - self.started)
-        self.report(
-            {
-                "epoch": epoch + 1,
-                "epochs": self.epochs,
-                "loss": loss,
-                "val_accuracy": history[-1]["val_accuracy"] if history else None,
-                "images_per_second": speed,
-                "seconds_left": ((self.epochs - epoch) * self.images - seen) / speed,
-            }
-        )
-
-
 @contextmanager
 def autocast(device: torch.device) -> Iterator[None]:
     """Compute in bfloat16 where that is safe, on an accelerator."""
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
         yield
-
-
-def augmented(images: Tensor, how: str, rng: torch.Generator) -> Tensor:
-    """Return images (B, 3, H, W) as they are trained on.
-
-    ``none`` leaves them; ``flip_crop`` mirrors each with probability 1/2 and moves it by up to an eighth of
-    its side in both directions, black pixels coming in (a crop of the padded image, as is usual on CIFAR).
-    """
-    if how == "none":
-        return images
-    count, _, height, width = images.shape
-    reach = width // 8
-    mirrored = torch.rand(count, generator=rng) < 0.5
-    down, right = torch.randint(0, 2 * reach + 1, (2, count), generator=rng)
-    across = torch.arange(width)
-    columns = torch.where(mirrored[:, None], across.flip(0), across) + right[:, None]  # (B, W)
-    rows = torch.arange(height) + down[:, None]  # (B, H)
-    padded = functional.pad(images, (reach, reach, reach, reach))
-    return padded[torch.arange(count)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(
-        0, 3, 1, 2
-    )
 
 
 @torch.inference_mode()
@@ -391,24 +312,6 @@ def _optimizer(module: nn.Module, wanted: Optimizer) -> torch.optim.Optimizer:
         module, opt=wanted.name, lr=wanted.lr, weight_decay=wanted.weight_decay, **wanted.options
     )
     return made
-
-
-def _wanted(objective: Objective, what: Data, outliers: Tensor | None) -> Any:
-    """The outliers, if the objective needs `what`."""
-    if what not in objective.needs:
-        return None
-    if outliers is None or not len(outliers):
-        raise ValueError(f"{objective.name}: needs {what}, of which outlier images are a part, and got none")
-    return outliers
-
-
-def _dealt(images: Tensor | None, counts: list[int], rng: torch.Generator) -> tuple[Tensor, ...]:
-    """Rows of `images`, as many as each of `counts` says, each image as often as every other."""
-    if images is None:
-        return ()
-    rounds = math.ceil(sum(counts) / len(images))
-    rows = torch.cat([torch.randperm(len(images), generator=rng) for _ in range(rounds)])
-    return torch.split(rows[: sum(counts)], counts)
 
 
 def _below(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -19,8 +19,12 @@ from benchmark.job import Job, Kind
 _ORDER = (
     Kind.DATA,
     Kind.SHIFT,
+    Kind.TRAINING_SET,
     Kind.PRETRAIN,
     Kind.MEASURE,
+    Kind.ASSESS,
+    Kind.CORRUPT,
+    Kind.ATTACK,
     Kind.TUNE,
     Kind.SCORE,
     Kind.CLASSIFY,

@@ -20,9 +20,10 @@ from threadpoolctl import threadpool_limits
 from timm.optim._optim_factory import create_optimizer_v2
 from torch.nn import functional
 
+from benchmark.backbones.batches import LabelledImages, augmented
 from benchmark.backbones.checkpoint import Checkpoint
 from benchmark.backbones.network import Network, create_network
-from benchmark.backbones.train import LabelledImages, augmented, train
+from benchmark.backbones.train import train
 from methods.registry import objective
 
 SIDE, CLASSES, GOAL = 32, 10, 0.90

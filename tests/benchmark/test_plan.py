@@ -56,20 +56,29 @@ def by_kind(plan):
 
 @pytest.mark.skipif(not SHIPPED.is_file(), reason=f"no checkout: {SHIPPED} is not there")
 def test_the_jobs_of_the_shipped_leaderboard():
-    """2 backbones × 2 inits × 8 seeds are 32 networks; 47 detectors on each, and 2 × 2 × 2 ensembles of 3."""
+    """2 backbones × 2 inits × 8 seeds are 32 networks; 47 detectors on each, and 2 × 2 × 2 ensembles of 3.
+
+    The studies take one backbone, so 16 networks, and train further ones: on 5 strengths of noise above 0,
+    and on a long tail.
+    """
     plan = plan_of(SHIPPED, tracks=("digits",))
     assert len(plan.cells) == 32 * 47 + 8
+    assert len(plan.studies) == 16 * (1 + 1 + 6 + 1)
     assert by_kind(plan) == {
         Kind.DATA: 8,  # ID, one near, four far and two validation sets
-        Kind.SHIFT: 1,
+        Kind.SHIFT: 2,  # those of the cells, and those of the study of corruptions
+        Kind.TRAINING_SET: 8 * (6 + 1),
         Kind.PRETRAIN: 2,  # fractaldb for each backbone
-        Kind.TRAIN: 32,
+        Kind.TRAIN: 32 + 16 * (5 + 1),
         Kind.EXTRACT: 32
         * (9 + 7),  # ID, shifted, near, far, validation; Gram statistics of all but validation
         Kind.CLASSIFY: 32,
         Kind.SCORE: 32 * 41 + 8,
         Kind.TUNE: 32 * 6,
         Kind.MEASURE: 32 * 47 + 8,
+        Kind.ATTACK: 16,
+        Kind.CORRUPT: 16,
+        Kind.ASSESS: 16 * (6 + 1),
     }
 
 
@@ -173,7 +182,8 @@ def test_planning_does_not_load_timm(small):
     assert (done.stdout, done.stderr) == ("4\n", "")
 
 
-ALL = frozenset(Kind) - {Kind.PRETRAIN, Kind.TUNE, Kind.BOUNDARY}
+OF_STUDIES = {Kind.TRAINING_SET, Kind.ATTACK, Kind.CORRUPT, Kind.ASSESS}
+ALL = frozenset(Kind) - {Kind.PRETRAIN, Kind.TUNE, Kind.BOUNDARY} - OF_STUDIES
 NETWORK = frozenset({Kind.TRAIN, Kind.EXTRACT, Kind.CLASSIFY, Kind.SCORE, Kind.MEASURE})
 SCORED = frozenset({Kind.SCORE, Kind.MEASURE})
 

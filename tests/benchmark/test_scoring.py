@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmark import scoring
 from benchmark.artifacts import Store
+from benchmark.inputs import evenly
 from benchmark.job import Kind
 from benchmark.metrics import detection_metrics
 from benchmark.plan import Selection, make_plan
@@ -195,12 +196,12 @@ def test_scores_do_not_depend_on_how_many_rows_are_read_at_a_time(job, monkeypat
 def test_a_fit_limit_draws_evenly_by_class():
     labels = torch.arange(90) % 3
     labels[:30] = 0
-    rows = scoring._evenly(labels, 30, torch.Generator().manual_seed(0))
+    rows = evenly(labels, 30, torch.Generator().manual_seed(0))
     assert torch.bincount(labels[rows]).tolist() == [10, 10, 10]
     assert rows.tolist() == sorted(set(rows.tolist()))
-    other = scoring._evenly(labels, 30, torch.Generator().manual_seed(1))
+    other = evenly(labels, 30, torch.Generator().manual_seed(1))
     assert not torch.equal(rows, other)
-    assert len(scoring._evenly(labels, 200, torch.Generator())) == 90
+    assert len(evenly(labels, 200, torch.Generator())) == 90
 
 
 def test_a_tuned_entry_needs_validation_sets(tmp_path):

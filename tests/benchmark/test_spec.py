@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SpecError
-from benchmark.spec import RESERVED, Spec, json_schema, load_spec
+from benchmark.spec import Spec, json_schema, load_spec
+from benchmark.spec_base import RESERVED
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "leaderboard.yaml"
@@ -81,7 +82,7 @@ def test_a_place_is_named_by_key_where_no_file_was_read(small):
                 "tracks.small.imagesize",
                 "unknown key 'imagesize'; did you mean 'image_size'? there are: title, image_size, "
                 "crop, id, id_test, split, near, far, outliers, validation, shifts, training, pretraining, "
-                "finetuning, backbones, inits, seeds, entries, full, drawn",
+                "finetuning, backbones, inits, seeds, entries, full, studies, drawn",
             ),
             (
                 "unknown top key", "boards:", "bords:", 25, "bords",
@@ -166,7 +167,8 @@ def test_a_place_is_named_by_key_where_no_file_was_read(small):
             ),
             (
                 "not a source", SCRATCH, "  scratch: {source: scrach}", 21, "inits.scratch.source",
-                "Input should be one of 'scratch', 'fractaldb', 'hub', 'dataset', 'checkpoint'; got 'scrach'",
+                "Input should be one of 'scratch', 'fractaldb', 'hub', 'dataset', 'checkpoint', "
+                "'adversarial'; got 'scrach'",
             ),
             ("no source", SCRATCH, "  scratch: {}", 21, "inits.scratch.source", "Field required"),
             (

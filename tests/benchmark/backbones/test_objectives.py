@@ -8,9 +8,10 @@ import pytest
 import torch
 
 import benchmark.backbones.train as training
+from benchmark.backbones.batches import LabelledImages
 from benchmark.backbones.checkpoint import Checkpoint
 from benchmark.backbones.network import create_network
-from benchmark.backbones.train import LabelledImages, train
+from benchmark.backbones.train import train
 from benchmark.engines.worker import single_threaded
 from methods.objective import NETWORK, Data, Objective
 from methods.registry import broken, detectors, objectives
@@ -24,6 +25,7 @@ OBJECTIVES = objectives()
 SMALLER = {  # for speed; and a weight of 75 on the unlabelled images is for a thousand epochs
     "joint_confidence_gan": {"width": 8},
     "mtc": {"weight": 1.0},
+    **{name: {"attack_steps": 2} for name in ("pgd_at", "trades", "mart", "fsr")},
 }
 FAMILIES = ("test_resnet", "test_vit")  # a convolutional network and a transformer
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)
@@ -31,7 +33,7 @@ every_objective = pytest.mark.parametrize("name", OBJECTIVES)
 
 @pytest.fixture(autouse=True)
 def _as_in_a_job(monkeypatch):
-    monkeypatch.setattr(training, "REPORT_EVERY", 0.0)  # a checkpoint after every epoch, however short
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 0.0)  # a checkpoint after every epoch, however short
     with single_threaded():
         yield
 
@@ -56,9 +58,7 @@ OUTLIERS = torch.randint(
 def fresh(objective, family):
     torch.manual_seed(3)
     network = create_network(family, CLASSES, SIZE)
-    head = objective.head(network.dimension, CLASSES)
-    if head is not None:
-        network.replace_head(head)
+    network.adapt(objective, CLASSES)
     return network
 
 

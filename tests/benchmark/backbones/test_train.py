@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 import benchmark.backbones.train as training
+from benchmark.backbones.batches import LabelledImages, augmented
 from benchmark.backbones.network import Network, create_network
-from benchmark.backbones.train import LabelledImages, TrainingDiverged, augmented, train, validate
+from benchmark.backbones.train import TrainingDiverged, train, validate
 from benchmark.engines.worker import single_threaded
 from methods.objectives.cross_entropy import CrossEntropy
 

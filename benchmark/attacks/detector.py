@@ -1,0 +1,160 @@
+"""The attack on the detector: images are moved so that in- and out-of-distribution change places.
+
+OOD images climb the detector's score, ID images descend it, by the same signed steps within the same ball. A
+detector is gradient-friendly if its score can be differentiated in the image. For others the attack does not
+apply, and that is no strength of theirs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmark.attacks.checks import check_finite, check_points, no_gradient
+from benchmark.seeds import derive_seed
+from methods.attack import NoGradient, ascend, check_images, gradient, uniform_start
+from methods.base import AnyDetector, EnsembleDetector, FeatureNetwork, GradientDetector, NotApplicable
+
+BATCH = 256
+NAME = "detector_pgd"
+
+Score = Callable[[Tensor], Tensor]  # (N,) of images (N, 3, H, W) in [0, 1]: higher = more in-distribution
+
+
+@dataclass(frozen=True)
+class AttackedScores:
+    """Scores (N,) and (M,) float64 on the CPU, before and after; higher = more in-distribution."""
+
+    id_clean: Tensor
+    id_attacked: Tensor
+    ood_clean: Tensor
+    ood_attacked: Tensor
+    without_gradient: float  # share of the clean images without one: a weak attack is no strong detector
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """A fitted detector as a differentiable score of images: (N, 3, H, W) in [0, 1] to (N,).
+
+    The step that a `GradientDetector` makes on its input is made too, and treated as a constant: its
+    direction is a sign, whose derivative is zero almost everywhere.
+
+    Parameters
+    ----------
+    detector
+        Fitted.
+    network
+        From images to features, with all that the detector needs, differentiable, in eval mode: such as
+        ``lambda images: tap(images, "rank_one")``.
+
+    Raises
+    ------
+    NotApplicable
+        If the detector scores by several networks.
+    """
+
+    detector: AnyDetector
+    network: FeatureNetwork
+
+    def __post_init__(self) -> None:
+        if isinstance(self.detector, EnsembleDetector):
+            raise NotApplicable(f"{self.detector.name} scores by several networks; the attack is on one")
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Scores (N,), higher = more in-distribution."""
+        detector = self.detector
+        assert not isinstance(detector, EnsembleDetector)
+        if isinstance(detector, GradientDetector) and detector.step > 0:
+            images = images - detector.step * detector.direction(self.network, images)
+        return detector.score(self.network(images))
+
+
+def attack_detector(
+    score: Score,
+    id_images: Tensor,
+    ood_images: Tensor,
+    seed: int,
+    *,
+    epsilon: float = 8 / 255,
+    step_size: float = 2 / 255,
+    steps: int = 10,
+    random_start: bool = True,
+) -> AttackedScores:
+    r"""Score ID and OOD images before and after a PGD on the score itself.
+
+    .. math:: x^{t+1} = \Pi\big(x^t \pm \eta \, \mathrm{sign} \nabla_x s(x^t)\big)
+
+    with + for OOD images and - for ID images, both with the same ε, η and steps, and a random start each.
+    Cost: for each image `steps` + 1 forward and backward passes and one forward pass.
+
+    Parameters
+    ----------
+    score
+        Differentiable: such as an `ImageScore`.
+    id_images, ood_images
+        Floats (N, 3, H, W) and (M, 3, H, W) in [0, 1].
+    seed
+        Of the random starts; ID and OOD images have generators of their own.
+    epsilon, step_size, steps, random_start
+        ε in [0, 1], η in (0, 1], steps at least 1.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range, or there are no images.
+    NotApplicable
+        If the score cannot be differentiated in the image, or its gradient is zero or not finite
+        for all images.
+    BrokenAttack
+        If a score is not finite.
+    """
+    if not 0 <= epsilon <= 1 or math.isnan(epsilon):
+        raise ValueError(f"epsilon: expected a number in [0, 1], got {epsilon}")
+    if not 0 < step_size <= 1:
+        raise ValueError(f"step_size: expected a number above 0, at most 1, got {step_size}")
+    if steps < 1:
+        raise ValueError(f"steps: expected at least 1, got {steps}")
+    for what, images in (("id_images", id_images), ("ood_images", ood_images)):
+        if not len(images):
+            raise ValueError(f"{what}: expected at least one")
+        check_images(images, what)
+
+    def moved(images: Tensor, sign: int, part: str) -> tuple[Tensor, Tensor, int]:
+        """Scores before and after, and how many images have no gradient."""
+        rng = torch.Generator().manual_seed(derive_seed(seed, NAME, part))
+        clean, attacked, without = [], [], 0
+        for batch in torch.split(images.detach(), BATCH):
+            slope, before = _slope(score, batch)
+            without += int(no_gradient(slope).sum())
+            start = uniform_start(batch, epsilon, rng) if random_start else batch
+            point = start
+            for point in ascend(lambda x: sign * score(x), start, batch, epsilon, step_size, steps):  # noqa: B007
+                pass
+            check_points(NAME, point, batch, epsilon)
+            with torch.no_grad():
+                after = score(point)
+            clean.append(before.double().cpu())
+            attacked.append(after.double().cpu())
+        found = torch.cat(clean), torch.cat(attacked)
+        for scores in found:
+            check_finite(f"attack {NAME}", scores, f"scores of {part} images")
+        return *found, without
+
+    id_clean, id_attacked, of_id = moved(id_images, -1, "id")
+    ood_clean, ood_attacked, of_ood = moved(ood_images, 1, "ood")
+    without = (of_id + of_ood) / (len(id_images) + len(ood_images))
+    if without == 1:
+        raise NotApplicable("the gradient of the score is zero or not finite for every image")
+    return AttackedScores(id_clean, id_attacked, ood_clean, ood_attacked, without)
+
+
+def _slope(score: Score, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient of the score in the images, and the scores."""
+    try:
+        return gradient(score, images)
+    except NoGradient as error:
+        raise NotApplicable("the score does not depend differentiably on the image") from error

@@ -1,0 +1,108 @@
+"""Planning what networks are trained with: an objective of leaderboard.yaml, resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.errors import SpecError
+from benchmark.spec import AdversarialSource, ObjectiveUse, Pretrained, Spec
+from methods.base import HyperparameterError, Objective
+from methods.names import did_you_mean
+from methods.registry import UnknownMethod, objective, objective_class
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """An objective as the leaderboard uses it, resolved."""
+
+    name: str  # in the leaderboard
+    objective: str  # in the registry
+    module: str
+    hyperparameters: dict[str, Any]  # complete
+    outliers: tuple[str, ...]  # of the track's
+    epochs: int | None  # None: those of the track's recipe
+    start: TrainingPlan | None  # whose network it fine-tunes
+    first: TrainingPlan | None  # whose network it asks for its predictions of the training images
+    trusted: bool  # whether some labels must be known to be right
+
+
+def resolve_objective(spec: Spec, track_name: str, name: str, where: tuple[str | int, ...]) -> TrainingPlan:
+    """Resolve an objective that the leaderboard names at `where`.
+
+    Raises
+    ------
+    SpecError
+        If there is none, or it lacks what it needs; names file, line and key.
+    """
+    track = spec.tracks[track_name]
+
+    def further(other: str) -> TrainingPlan:
+        """The objective of another network that this one builds on: as it is, never a use of that name."""
+        if other in spec.objectives:
+            raise SpecError(
+                f"{spec.where('objectives', other)}: {use.objective!r} builds on the objective of this name "
+                "as it is; expected another name"
+            )
+        return resolve_objective(spec, track_name, other, ("objectives", name, "objective"))
+
+    listed = spec.objectives.get(name)
+    place: tuple[str | int, ...] = where if listed is None else ("objectives", name, "objective")
+    use = listed or ObjectiveUse(objective=name, hyperparameters={}, outliers=None, epochs=None)
+    try:
+        found = objective_class(use.objective)
+    except UnknownMethod as error:
+        raise SpecError(f"{spec.where(*place)}: {error}") from error
+    try:
+        configured = found.configure(use.hyperparameters)
+    except HyperparameterError as error:
+        raise SpecError(f"{spec.where('objectives', name, 'hyperparameters')}: {error}") from error
+    outliers = tuple(use.outliers or ())
+    at = ("objectives", name, "outliers")
+    if found.needs and not outliers:
+        known = ", ".join(track.outliers) or "none"
+        raise SpecError(
+            f"{spec.where(*(at[:2] if name in spec.objectives else where))}: the objective "
+            f"{use.objective!r} needs {' and '.join(sorted(found.needs))}; expected "
+            f"`objectives.{name}` with `outliers`, of those of the track: {known}"
+        )
+    for i, item in enumerate(outliers):
+        if not found.needs:
+            raise SpecError(f"{spec.where(*at)}: the objective {use.objective!r} takes none")
+        if item not in track.outliers:
+            hint = did_you_mean(item, track.outliers)
+            raise SpecError(
+                f"{spec.where(*at, i)}: {item!r} is no outlier set of track {track_name!r}; {hint}"
+            )
+    start, asked = found.starts_from, found.first_phase
+    return TrainingPlan(
+        name=name,
+        objective=use.objective,
+        module=found.__module__,
+        hyperparameters=configured.hyperparameters(),
+        outliers=outliers,
+        epochs=use.epochs,
+        start=None if start is None else further(start),
+        first=None if asked is None else further(asked),
+        trusted=getattr(found, "trusted", False),
+    )
+
+
+def pretraining_objective(spec: Spec, init: str, source: Pretrained) -> Objective:
+    """What is learnt in pre-training: cross-entropy, unless it is adversarial; errors as above."""
+    if not isinstance(source, AdversarialSource):
+        return objective("cross_entropy")
+    where = ("inits", init, "objective")
+    try:
+        found = objective_class(source.objective).configure(source.hyperparameters)
+    except UnknownMethod as error:
+        raise SpecError(f"{spec.where(*where)}: {error}") from error
+    except HyperparameterError as error:
+        place = spec.where("inits", init, "hyperparameters")
+        raise SpecError(f"{place}: {error}") from error
+    if found.needs or found.starts_from or found.first_phase:
+        raise SpecError(
+            f"{spec.where(*where)}: {source.objective!r} needs more than labelled images; expected "
+            "an objective that trains from them alone, such as pgd_at"
+        )
+    return found

@@ -1,0 +1,244 @@
+"""Planning the studies of one track: which networks, under which conditions, measured how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from benchmark.errors import SpecError
+from benchmark.job import Job, Kind
+from benchmark.plan_networks import PLAIN, Given, Network, NetworkPlanner
+from benchmark.results import TrainedWith
+from benchmark.seeds import derive_seed
+from benchmark.spec import Spec
+from benchmark.spec_studies import (
+    Adversarial,
+    Corruptions,
+    Imbalance,
+    LabelNoise,
+    MethodUse,
+    NoiseMethod,
+    Study,
+    StudyName,
+)
+from methods.base import HyperparameterError, Method
+from methods.registry import UnknownMethod, method_class
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedStudy:
+    """One network under one condition, and the jobs that measure it."""
+
+    track: str
+    study: StudyName
+    row: str
+    backbone: str
+    init: str
+    seed: int
+    condition: str
+    chain: Mapping[Kind, str]  # keys; PRETRAIN where anything is pre-trained, TRAIN
+    starts: tuple[str, ...]  # keys of the networks that its own builds on
+    inputs: tuple[str, ...]  # keys of what else it is measured with
+    key: str  # of the measurement
+    training: TrainedWith
+
+    def __str__(self) -> str:
+        place = f"{self.track} {self.backbone} {self.init} seed {self.seed} {self.study} {self.row}"
+        return f"{place} {self.condition}".rstrip()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Of everything that the record draws on, in the order in which it is made."""
+        return (*self.chain.values(), *self.starts, *self.inputs, self.key)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a measurement is asked for, besides the network: kind of job, configuration, inputs, modules."""
+
+    kind: Kind
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    modules: tuple[str, ...]
+
+
+class StudyPlanner:
+    """Plans the studies of one track; `chosen` says which backbones, inits and seeds."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        name: str,
+        networks: NetworkPlanner,
+        chosen: Callable[[str, list[Any]], list[Any]],
+    ) -> None:
+        self.spec, self.name, self.track = spec, name, spec.tracks[name]
+        self.networks, self.chosen = networks, chosen
+
+    def planned(self, wanted: tuple[str, ...], *, full: bool) -> Iterator[PlannedStudy]:
+        """Every selected measurement; errors as for `benchmark.plan.make_plan`."""
+        for name, study in self.track.studies.chosen(full=full).items():
+            if wanted and name not in wanted:
+                continue
+            where = ("tracks", self.name, "studies", name)
+            backbones = self.chosen("backbones", study.backbones or self.track.backbones)
+            for backbone in backbones:
+                for seed in self.chosen("seeds", self.track.seeds):
+                    yield from self._of(name, study, backbone, seed, where)
+
+    def _of(
+        self, name: StudyName, study: Study, backbone: str, seed: int, where: Place
+    ) -> Iterator[PlannedStudy]:
+        networks = self.networks
+        if isinstance(study, Adversarial | Corruptions):
+            for row, inits in study.networks.items():
+                plan = networks.objective(row, *where, "networks", row)
+                for init in self.chosen("inits", inits):
+                    network = networks.trained(backbone, init, seed, plan)
+                    asked = self._network_asked(study, row, where, (backbone, init, seed))
+                    yield self._measured((name, row, backbone, init, seed, ""), network, asked)
+            return
+        for row, condition, objective, given in self._conditions(study, where):
+            plan = networks.objective(objective, *where, "methods", row, "objective")
+            if plan.trusted and not given.trusted:
+                raise SpecError(
+                    f"{self.spec.where(*where, 'methods', row)}: {objective!r} needs labels that are known "
+                    "to be right; expected `trusted` above 0"
+                )
+            for init in self.chosen("inits", study.inits):
+                network = networks.trained(backbone, init, seed, plan, given)
+                asked = self._condition_asked(
+                    name, study, where, networks.training_set(backbone, seed, given)
+                )
+                yield self._measured((name, row, backbone, init, seed, condition), network, asked)
+
+    def _measured(
+        self, cell: tuple[StudyName, str, str, str, int, str], network: Network, asked: _Asked
+    ) -> PlannedStudy:
+        study, row, backbone, init, seed, condition = cell
+        config = {
+            **asked.config,
+            "network": network.config,
+            "split": network.split,
+            "groups": {"near": list(self.track.near), "far": list(self.track.far)},
+            "seed": derive_seed(self.name, study),
+        }
+        sets = ("id", "id_test", *self.track.near, *self.track.far)
+        data = self.networks.data
+        inputs = {item: data[item] for item in sets if item in data}
+        inputs |= {"network": network.chain[Kind.TRAIN], **asked.inputs}
+        label = f"{network.place}: {study} {condition}".rstrip()
+        return PlannedStudy(
+            track=self.name,
+            study=study,
+            row=row,
+            backbone=backbone,
+            init=init,
+            seed=seed,
+            condition=condition,
+            chain=dict(network.chain),
+            starts=network.starts,
+            inputs=tuple(inputs.values()),
+            key=self.networks.add(Job(asked.kind, config, inputs, asked.modules, label)),
+            training=network.training,
+        )
+
+    def _network_asked(
+        self, study: Adversarial | Corruptions, row: str, where: Place, cell: tuple[str, str, int]
+    ) -> _Asked:
+        config: dict[str, Any] = {"detectors": study.detectors}
+        inputs: dict[str, str] = {}
+        modules = self._modules("detectors", study.detectors, (*where, "detectors"))
+        if isinstance(study, Corruptions):
+            shifts = {"kinds": study.kinds, "scale": study.scale, "images_per_class": study.images_per_class}
+            inputs["shifts"] = self.networks.shifted(shifts)
+            return _Asked(Kind.CORRUPT, config, inputs, modules)
+        config |= {
+            "images_per_class": study.images_per_class,
+            "attacks": {
+                name: self._configured("attacks", use, (*where, "attacks", name))
+                for name, use in study.attacks.items()
+            },
+            "curves": study.curves,
+            "epsilons": study.epsilons,
+            "steps": study.steps,
+            "detector_attack": study.detector_attack.model_dump(),
+        }
+        lacks = {"epsilon", "steps"} - config["attacks"][study.curves]["hyperparameters"].keys()
+        if lacks:
+            raise SpecError(
+                f"{self.spec.where(*where, 'curves')}: {study.curves!r} has no "
+                f"{' and no '.join(sorted(lacks))}; expected an attack of several steps, such as pgd"
+            )
+        used = sorted({use.method for use in study.attacks.values()})
+        if study.transfer is not None and row in study.transfer.to:
+            backbone, init, seed = cell
+            plan = self.networks.objective(study.transfer.source, *where, "transfer", "source")
+            seeds = self.track.seeds
+            another = seeds[(seeds.index(seed) + 1) % len(seeds)]
+            network = self.networks.trained(backbone, init, another, plan)
+            inputs["transfer"] = network.chain[Kind.TRAIN]
+        modules += tuple(method_class("attacks", name).__module__ for name in used)
+        return _Asked(Kind.ATTACK, config, inputs, modules)
+
+    def _condition_asked(
+        self, name: StudyName, study: LabelNoise | Imbalance, where: Place, training_set: str
+    ) -> _Asked:
+        inputs = {"training_set": training_set}
+        if isinstance(study, LabelNoise):
+            return _Asked(Kind.ASSESS, {"study": name}, inputs, ())
+        modules = self._modules("detectors", study.detectors, (*where, "detectors"))
+        return _Asked(Kind.ASSESS, {"study": name, "detectors": study.detectors}, inputs, modules)
+
+    def _conditions(
+        self, study: LabelNoise | Imbalance, where: Place
+    ) -> Iterator[tuple[str, str, str, Given]]:
+        """Row, condition, objective and training data of each network of a backbone, an init and a seed."""
+        if isinstance(study, Imbalance):
+            for condition, profile in study.profiles.items():
+                given = replace(
+                    PLAIN, profile=self._configured("profiles", profile, (*where, "profiles", condition))
+                )
+                for row, imbalance_method in study.methods.items():
+                    sampler = None
+                    if (use := imbalance_method.sampler) is not None:
+                        found = self._configured("samplers", use, (*where, "methods", row, "sampler"))
+                        sampler = {"name": use.method, **found["hyperparameters"]}
+                    yield row, condition, imbalance_method.objective, replace(given, sampler=sampler)
+            return
+        for row, method in study.methods.items():
+            self._check_trusted(method, (*where, "methods", row, "trusted"))
+            for noise_name, noise in study.noises.items():
+                configured = self._configured("noise_models", noise, (*where, "noises", noise_name))
+                for strength in study.strengths:
+                    given = Given(  # networks without noise are the same whatever the noise is called
+                        noise={**configured, "strength": strength} if strength else None,
+                        trusted=method.trusted,
+                        watched=strength in study.watched.get(row, ()),
+                    )
+                    yield row, f"{noise_name}@{strength:g}", method.objective, given
+
+    def _check_trusted(self, method: NoiseMethod, where: Place) -> None:
+        per_class = self.track.split.train_per_class
+        if method.trusted and round(method.trusted * per_class) < 1:
+            raise SpecError(
+                f"{self.spec.where(*where)}: a share of {method.trusted:g} of the {per_class} training "
+                f"images of a class is none; expected at least {1 / per_class:g}"
+            )
+
+    def _configured(self, family: str, use: MethodUse, where: Place) -> dict[str, Any]:
+        """A method with its hyper-parameters, complete."""
+        made = self._method(family, use.method, use.hyperparameters, where)
+        return {"method": use.method, "hyperparameters": made.hyperparameters()}
+
+    def _modules(self, family: str, names: list[str], where: Place) -> tuple[str, ...]:
+        return tuple(type(self._method(family, name, {}, where)).__module__ for name in names)
+
+    def _method(self, family: str, name: str, hyperparameters: Mapping[str, Any], where: Place) -> Method:
+        try:
+            return method_class(family, name).configure(hyperparameters)
+        except (UnknownMethod, HyperparameterError) as error:
+            raise SpecError(f"{self.spec.where(*where)}: {error}") from error

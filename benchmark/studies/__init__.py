@@ -1,0 +1,1 @@
+"""The studies: what is measured of networks besides OOD detection."""

@@ -1,0 +1,112 @@
+"""From the artifacts of a plan's studies to their record files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.artifacts import Store
+from benchmark.environment import environment_id
+from benchmark.errors import DamagedArtifact
+from benchmark.job import Kind
+from benchmark.results import Environment
+from benchmark.studies.records import (
+    StudyFile,
+    StudyRecord,
+    merge_study,
+    read_study,
+    study_path,
+    write_study,
+)
+
+if TYPE_CHECKING:
+    from benchmark.plan import Plan, PlannedStudy
+
+
+def study_paths(plan: Plan, results: Path) -> set[Path]:
+    """The files that a plan's studies belong to."""
+    return {study_path(results, p.track, p.study, p.row) for p in plan.studies}
+
+
+def collect_studies(
+    plan: Plan, store: Store, failures: Mapping[str, str]
+) -> tuple[dict[PlannedStudy, StudyRecord], dict[str, Environment]]:
+    """The records of all finished and failed measurements, and where they were made."""
+    records: dict[PlannedStudy, StudyRecord] = {}
+    environments: dict[str, Environment] = {}
+    for planned in plan.studies:
+        reason = next((failures[key] for key in planned.keys if key in failures), None)
+        if reason is not None:
+            records[planned] = _record(planned, status="failed", reason=reason)
+        elif store.has(planned.key):
+            try:
+                records[planned] = _measured(planned, store, environments)
+            except DamagedArtifact:
+                continue  # set aside: it is made again
+    return records, environments
+
+
+def write_studies(
+    found: Mapping[PlannedStudy, StudyRecord],
+    environments: Mapping[str, Environment],
+    store: Store,
+    results: Path,
+) -> list[Path]:
+    """Merge records into their files; return those that changed.
+
+    Raises
+    ------
+    StorageError
+        If a file cannot be written.
+    """
+    files: dict[Path, StudyFile] = {}
+    for planned, record in found.items():
+        path = study_path(results, planned.track, planned.study, planned.row)
+        if path not in files:
+            files[path] = StudyFile(
+                track=planned.track,
+                study=planned.study,
+                row=planned.row,
+                environments=dict(environments),
+                records=[],
+            )
+        files[path].records.append(record)
+    written = []
+    for path, new in files.items():
+        with store.lock(f"records-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}"):
+            old = read_study(path) if path.exists() else None
+            if write_study(path, merge_study(old, new)):
+                written.append(path)
+    return written
+
+
+def _measured(planned: PlannedStudy, store: Store, environments: dict[str, Environment]) -> StudyRecord:
+    artifact = store.open(planned.key)
+    place = Environment.model_validate(artifact.manifest["made"]["environment"])
+    made_in = environment_id(place)
+    environments[made_in] = place
+    networks = [planned.chain[Kind.TRAIN], *planned.starts]
+    return _record(
+        planned,
+        **artifact.json("measured"),
+        train_seconds=sum(store.manifest(key)["made"]["seconds"] for key in networks),
+        seconds=artifact.manifest["made"]["seconds"],
+        checkpoint=store.manifest(planned.chain[Kind.TRAIN])["files"]["model.safetensors"]["sha256"],
+        made_in=made_in,
+    )
+
+
+def _record(planned: PlannedStudy, **fields: object) -> StudyRecord:
+    return StudyRecord.model_validate(
+        {
+            "backbone": planned.backbone,
+            "init": planned.init,
+            "seed": planned.seed,
+            "condition": planned.condition,
+            "key": planned.key,
+            "training": planned.training,
+            **fields,
+        }
+    )

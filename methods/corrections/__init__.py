@@ -1,0 +1,1 @@
+"""Corrections for noisy labels, one file each."""

@@ -1,0 +1,1 @@
+"""Label-noise models, one file each."""

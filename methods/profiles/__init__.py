@@ -1,0 +1,1 @@
+"""Long-tail protocols, one file each."""

@@ -1,0 +1,1 @@
+"""Samplers for imbalanced classes, one file each."""

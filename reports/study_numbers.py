@@ -1,0 +1,134 @@
+"""What the conditions of a study come to, as numbers by path: areas, means, gains, what longer training does.
+
+Functions return the numbers, and for each number that more records would give what is lacking. This module
+must not know which records count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from statistics import fmean
+
+from benchmark.metrics.curves import error_curve_area, error_curve_mean
+from benchmark.spec_studies import Adversarial
+from benchmark.studies.records import StudyRecord
+
+Numbers = tuple[dict[str, float], dict[str, str]]
+BLIND = ("square",)  # methods that see no gradient of the network
+
+
+def parse_noise(condition: str) -> tuple[str, float] | None:
+    """Noise and strength of a condition such as ``uniform@0.4``; None if it is none."""
+    noise, at, strength = condition.partition("@")
+    try:
+        return (noise, float(strength)) if at else None
+    except ValueError:
+        return None
+
+
+def adversarial_numbers(record: StudyRecord, study: Adversarial) -> Numbers:
+    """The record's own, and what claims ask of several of them at once.
+
+    ``fsr.gain`` is what recalibration adds to the accuracy of the non-robust part. ``half.excess`` is the
+    worst case less half of the accuracy under `study.curves`: its difference between two networks is
+    positive where the gain of the worst case is more than half of the other. ``black_box.excess`` is the
+    lowest accuracy of the attacks without gradients less the lowest of the others, and ``loss.least_rise``
+    the smallest rise of the loss from one number of steps to the next.
+    """
+    numbers = {name: float(value) for name, value in record.numbers.items()}
+    if {"fsr.recalibrated.accuracy", "fsr.negative.accuracy"} <= numbers.keys():
+        numbers["fsr.gain"] = numbers["fsr.recalibrated.accuracy"] - numbers["fsr.negative.accuracy"]
+    if "worst.accuracy" in numbers:
+        numbers["half.excess"] = numbers["worst.accuracy"] - numbers[f"{study.curves}.accuracy"] / 2
+    blind = [numbers[f"{name}.accuracy"] for name, use in study.attacks.items() if use.method in BLIND]
+    blind += [numbers["transfer.accuracy"]] if "transfer.accuracy" in numbers else []
+    seeing = [numbers[f"{name}.accuracy"] for name, use in study.attacks.items() if use.method not in BLIND]
+    if blind and seeing:
+        numbers["black_box.excess"] = min(blind) - min(seeing)
+    losses = record.series.get("loss_by_steps", [])
+    if len(losses) > 1:
+        numbers["loss.least_rise"] = min(b - a for a, b in pairwise(losses))
+    return numbers, {}
+
+
+def corruption_numbers(record: StudyRecord) -> Numbers:
+    """The record's own."""
+    return {name: float(value) for name, value in record.numbers.items()}, {}
+
+
+def relative_corruption(
+    own: Mapping[str, float], base: Mapping[str, float] | None, kinds: Sequence[str]
+) -> Numbers:
+    """``mce_rel_scratch``: mean over the types of the error relative to another network's; 1 is equal."""
+    if base is None:
+        return {}, {"mce_rel_scratch": "no record of the plain network from scratch of that seed"}
+    errorless = [kind for kind in kinds if base[f"{kind}.error"] == 0]
+    if errorless:
+        lack = f"the plain network from scratch makes no error under {', '.join(errorless)}"
+        return {}, {"mce_rel_scratch": lack}
+    return {"mce_rel_scratch": fmean(own[f"{kind}.error"] / base[f"{kind}.error"] for kind in kinds)}, {}
+
+
+def noise_numbers(
+    records: Mapping[str, StudyRecord], noises: Sequence[str], strengths: Sequence[float]
+) -> Numbers:
+    """Each condition's numbers as ``uniform@0.4.error``, and the area and mean of each noise's error curve.
+
+    ``uniform@0.4.overtraining`` is the error after the last epoch less the least one on the way,
+    ``uniform@0.4.late`` less the one after a third of the epochs. ``mean.area`` is over the noises.
+    """
+    numbers: dict[str, float] = {}
+    absent: dict[str, str] = {}
+    errors: dict[str, dict[float, float]] = {}
+    for condition, record in records.items():
+        parsed = parse_noise(condition)
+        if parsed is None:
+            continue
+        label = f"{parsed[0]}@{parsed[1]:g}"
+        numbers |= {f"{label}.{k.removeprefix('test.')}": float(v) for k, v in record.numbers.items()}
+        errors.setdefault(parsed[0], {})[parsed[1]] = record.numbers["test.error"]
+        if curve := record.series.get("test_error"):
+            numbers[f"{label}.overtraining"] = curve[-1] - min(curve)
+            numbers[f"{label}.late"] = curve[-1] - curve[math.ceil(len(curve) / 3) - 1]
+    ways = {"area": error_curve_area, "mean": error_curve_mean}
+    for noise in noises:
+        there = errors.get(noise, {})
+        lacking = [f"{noise}@{p:g}" for p in strengths if p not in there]
+        for name, of in ways.items():
+            if lacking:
+                absent[f"{noise}.{name}"] = f"without {', '.join(lacking)}"
+            else:
+                numbers[f"{noise}.{name}"] = of(strengths, [there[p] for p in strengths])
+    return _with_means(numbers, absent, {f"mean.{name}": [f"{n}.{name}" for n in noises] for name in ways})
+
+
+def imbalance_numbers(records: Mapping[str, StudyRecord], profiles: Sequence[str]) -> Numbers:
+    """Each profile's numbers as ``exp.total.error``, and means over `profiles` as ``mean.total.error``."""
+    numbers = {
+        f"{profile}.{name}": float(value)
+        for profile, record in records.items()
+        for name, value in record.numbers.items()
+    }
+    names = dict.fromkeys(name for record in records.values() for name in record.numbers)
+    absent = {
+        f"{profile}.{name}": f"without {profile}"
+        for profile in profiles
+        for name in names
+        if profile not in records
+    }
+    return _with_means(numbers, absent, {f"mean.{name}": [f"{p}.{name}" for p in profiles] for name in names})
+
+
+def _with_means(
+    numbers: dict[str, float], absent: dict[str, str], means: Mapping[str, Iterable[str]]
+) -> Numbers:
+    """Add means of numbers; a mean of which a part is absent is absent."""
+    for name, parts in means.items():
+        lacking = [absent.get(part, f"without {part}") for part in parts if part not in numbers]
+        if lacking:
+            absent[name] = "; ".join(dict.fromkeys(lacking))
+        else:
+            numbers[name] = fmean(numbers[part] for part in parts)
+    return numbers, absent

@@ -1,0 +1,410 @@
+"""The studies from leaderboard.yaml to their records: what is planned, measured, kept and refused."""
+
+import json
+import math
+import shutil
+
+import pytest
+
+from benchmark.artifacts import Store
+from benchmark.errors import DataError, SpecError, UsageError
+from benchmark.job import Kind
+from benchmark.plan import Selection, make_plan
+from benchmark.run import run_plan
+from benchmark.spec import load_spec
+from benchmark.studies.records import (
+    StudyFile,
+    StudyRecord,
+    merge_study,
+    read_studies,
+    read_study,
+    study_path,
+)
+
+LEADERBOARD = """\
+version: 1
+tracks:
+  small:
+    title: A few digits
+    image_size: 16
+    id: {dataset: digits, classes: [0, 1, 2, 3]}
+    split: {train_per_class: 10, val_per_class: 4}
+    near:
+      nines: {dataset: digits, classes: [9]}
+    far:
+      noise: {dataset: uniform_noise, n: 12}
+    training: {epochs: 2, batch_size: 10, lr: 0.003, weight_decay: 0.01}
+    backbones: [tiny]
+    inits: [scratch]
+    seeds: [0, 1]
+    entries: [msp]
+    studies:
+      adversarial:
+        networks: {cross_entropy: [scratch], robust: [scratch], fsr: [scratch]}
+        full: {networks: {robust: [moved, moved_head]}}
+        images_per_class: 3
+        attacks:
+          pgd: {method: pgd, hyperparameters: {steps: 2}}
+          square: {method: square, hyperparameters: {queries: 3}}
+        curves: pgd
+        epsilons: [0.01, 0.1]
+        steps: [1, 3]
+        transfer: {source: cross_entropy, to: [robust]}
+        detectors: [msp, knn]
+        detector_attack: {steps: 2}
+      corruptions:
+        networks: {cross_entropy: [scratch]}
+        kinds: [gaussian_noise, pixelate]
+        scale: cifar_c
+        images_per_class: 3
+        detectors: [msp]
+      label_noise:
+        inits: [scratch]
+        strengths: [0.0, 0.5, 1.0]
+        noises: {uniform: {method: uniform}}
+        methods:
+          none: {objective: cross_entropy}
+          glc: {objective: glc, trusted: 0.1}
+        watched: {none: [0.5]}
+        full:
+          strengths: [0.0, 0.25, 0.5, 0.75, 1.0]
+          noises: {flip: {method: flip}}
+          methods: {forward: {objective: forward_correction}}
+      imbalance:
+        inits: [scratch]
+        profiles: {exp: {method: exp, hyperparameters: {mu: 0.2}}}
+        methods:
+          none: {objective: cross_entropy}
+          smote: {sampler: {method: smote}}
+          costly: {objective: class_balanced}
+        detectors: [msp]
+backbones:
+  tiny: {architecture: test_resnet}
+inits:
+  scratch: {source: scratch}
+  moved: &moved
+    source: adversarial
+    of:
+      source: fractaldb
+      preset: fractaldb_tiny
+      training: {epochs: 1, batch_size: 60, lr: 0.003, weight_decay: 0.01}
+    hyperparameters: {attack_steps: 1}
+  moved_head: {<<: *moved, tune: head}
+objectives:
+  robust: {objective: pgd_at, hyperparameters: {attack_steps: 1}}
+entries:
+  msp: {detector: msp}
+"""
+
+
+def written(folder, text=LEADERBOARD):
+    path = folder / "leaderboard.yaml"
+    path.write_text(text)
+    return path
+
+
+def planned(folder, text=LEADERBOARD, **selection):
+    return make_plan(load_spec(written(folder, text)), Selection(**selection))
+
+
+def run(folder, text=LEADERBOARD, **selection):
+    plan = planned(folder, text, **selection)
+    events = []
+    places = {"cache": folder / "cache", "results": folder / "results"}
+    done = run_plan(
+        plan, **places, workers=1, on_event=lambda event, job, _: events.append((event, job.kind))
+    )
+    return plan, done, events
+
+
+ALL = ("adversarial", "corruptions", "label_noise", "imbalance")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studies")
+    return folder, *run(folder, studies=ALL)
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    shutil.copytree(made[0], tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def of(made, study, row):
+    return read_study(study_path(made[0] / "results", "small", study, row)).records
+
+
+def test_everything_that_was_planned_was_measured(made):
+    _, plan, done, _ = made
+    assert len(done.studies) == len(plan.studies) == 2 * (3 + 1 + 2 * 3 + 3)  # 2 seeds
+    assert done.failed == 0
+    assert {record.status for record in done.studies.values()} == {"measured"}
+    assert not plan.cells  # only studies were asked for
+
+
+def test_numbers_are_finite_and_shares(made):
+    for file in read_studies(made[0] / "results"):
+        for record in file.records:
+            assert record.numbers
+            for path, value in record.numbers.items():
+                assert math.isfinite(value), path
+                assert path == "types" or 0 <= value <= 1, path
+            for values in record.series.values():
+                assert values
+                assert all(map(math.isfinite, values))
+
+
+def test_adversarial_records_say_what_the_boards_need(made):
+    (record, _) = of(made, "adversarial", "robust")
+    numbers, series = record.numbers, record.series
+    assert {
+        "clean.accuracy",
+        "pgd.accuracy",
+        "square.accuracy",
+        "worst.accuracy",
+        "transfer.accuracy",
+    } <= set(numbers)
+    assert numbers["worst.accuracy"] <= min(numbers["pgd.accuracy"], numbers["square.accuracy"])
+    assert numbers["pgd.accuracy"] <= numbers["clean.accuracy"]
+    assert series["epsilon"] == pytest.approx([0.0, 0.01, 0.1])
+    assert series["steps"] == [0.0, 1.0, 3.0]
+    assert series["accuracy_by_epsilon"][0] == series["accuracy_by_steps"][0]
+    assert {len(series[name]) for name in ("accuracy_by_steps", "loss_by_steps")} == {3}
+    for group in ("near", "far"):
+        before, after = (numbers[f"detector.msp.{group}.{k}"] for k in ("auroc", "auroc_attacked"))
+        assert after <= before
+    assert record.training.objective == "pgd_at"
+
+
+def test_fsr_is_looked_into(made):
+    (record, _) = of(made, "adversarial", "fsr")
+    assert {"fsr.negative.accuracy", "fsr.recalibrated.accuracy"} <= record.numbers.keys()
+    channels, height, width = map(int, record.series["fsr.mask_shape"])
+    assert len(record.series["fsr.mask"]) == channels * height * width
+    assert not any(name.startswith("fsr") for name in of(made, "adversarial", "robust")[0].numbers)
+
+
+def test_every_network_is_tested_on_the_same_corrupted_images(made):
+    _, plan, _, _ = made
+    shifts = {plan.jobs[s.key].inputs["shifts"] for s in plan.studies if s.study == "corruptions"}
+    assert len(shifts) == 1
+    (record, _) = of(made, "corruptions", "cross_entropy")
+    assert record.numbers["types"] == 2
+    assert len(record.series["pixelate.accuracy"]) == 6
+    clean = record.series["pixelate.accuracy"][0]
+    assert record.numbers["pixelate.error"] == pytest.approx(
+        1 - sum(record.series["pixelate.accuracy"][1:]) / 5, abs=1e-3
+    )
+    assert clean == record.series["gaussian_noise.accuracy"][0]
+    assert record.numbers["mean.error"] == pytest.approx(1 - record.numbers["mean.accuracy"])
+
+
+def test_noise_is_paired_over_methods_and_kept_over_strengths(made):
+    none, glc = (of(made, "label_noise", row) for row in ("none", "glc"))
+    assert [r.condition for r in none] == ["uniform@0", "uniform@0.5", "uniform@1"] * 2
+    by = {(r.seed, r.condition): r.numbers["flipped"] for r in none}
+    for seed in (0, 1):
+        assert by[seed, "uniform@0"] == 0 < by[seed, "uniform@0.5"] < by[seed, "uniform@1"]
+    assert by[0, "uniform@1"] != by[1, "uniform@1"] or by[0, "uniform@0.5"] != by[1, "uniform@0.5"]
+    told = {(r.seed, r.condition): r.numbers["flipped"] for r in glc}
+    assert all(told[cell] <= by[cell] for cell in by)
+    assert all("estimate.error" in r.numbers for r in glc if r.condition != "uniform@0")
+
+
+def test_the_test_error_is_kept_where_it_is_watched(made):
+    watched = {r.condition: r.series for r in of(made, "label_noise", "none") if r.seed == 0}
+    assert len(watched["uniform@0.5"]["test_error"]) == 2  # epochs
+    assert watched["uniform@0"] == watched["uniform@1"] == {}
+    last = next(r for r in of(made, "label_noise", "none") if (r.seed, r.condition) == (0, "uniform@0.5"))
+    assert last.series["test_error"][-1] == pytest.approx(last.numbers["test.error"], abs=1e-3)
+
+
+def test_networks_without_noise_are_trained_once(made):
+    """Strength 0 is the plain network, that of the adversarial board too."""
+    _, plan, _, _ = made
+    plain = {
+        s.chain[Kind.TRAIN]
+        for s in plan.studies
+        if (s.row, s.condition, s.seed) in {("none", "uniform@0", 0), ("cross_entropy", "", 0)}
+    }
+    assert len(plain) == 1
+
+
+def test_imbalance_records(made):
+    for row in ("none", "smote", "costly"):
+        for record in of(made, "imbalance", row):
+            assert {"total.error", "minority.error", "macro_f1", "msp.near.auroc"} <= record.numbers.keys()
+    assert of(made, "imbalance", "smote")[0].training.sampler["name"] == "smote"
+    assert of(made, "imbalance", "none")[0].training.training_set["profile"]["method"] == "exp"
+
+
+def test_a_second_run_computes_nothing_and_changes_no_file(copy):
+    before = {path: path.read_bytes() for path in (copy / "results").rglob("*.json")}
+    _, done, events = run(copy, studies=ALL)
+    assert not events
+    assert done.written == []
+    assert {path: path.read_bytes() for path in (copy / "results").rglob("*.json")} == before
+
+
+def test_lost_records_are_written_again_from_the_cache(copy):
+    path = study_path(copy / "results", "small", "imbalance", "none")
+    before = path.read_bytes()
+    path.unlink()
+    _, done, events = run(copy, studies=ALL)
+    assert (events, done.written) == ([], [path])
+    assert path.read_bytes() == before
+
+
+def test_only_what_is_lost_is_measured_again(copy):
+    plan = planned(copy, studies=ALL)
+    lost = next(s for s in plan.studies if s.study == "corruptions")
+    shutil.rmtree(Store(copy / "cache").open(lost.key).folder)
+    _, done, events = run(copy, studies=ALL)
+    assert [kind for event, kind in events if event == "done"] == [Kind.CORRUPT]
+    assert done.written == []
+
+
+def test_a_failed_measurement_is_recorded_and_the_others_go_on(copy, monkeypatch):
+    from benchmark.studies import measure
+
+    def broken(*_):
+        raise ValueError("no imbalance today")
+
+    monkeypatch.setattr(measure, "imbalance", broken)
+    plan = planned(copy, studies=("imbalance",))
+    for study in plan.studies:
+        shutil.rmtree(Store(copy / "cache").open(study.key).folder)
+    shutil.rmtree(copy / "results")
+    _, done, _ = run(copy, studies=("imbalance",))
+    assert done.failed == len(plan.studies)
+    record = of((copy,), "imbalance", "none")[0]
+    assert record.status == "failed"
+    assert "no imbalance today" in record.reason
+
+
+def test_full_adds_what_it_names(tmp_path):
+    ordinary, full = planned(tmp_path, studies=ALL), planned(tmp_path, studies=ALL, full=True)
+    rows = {(s.study, s.row, s.init, s.condition) for s in full.studies}
+    assert {(s.study, s.row, s.init, s.condition) for s in ordinary.studies} < rows
+    assert ("adversarial", "robust", "moved_head", "") in rows
+    assert ("label_noise", "forward", "scratch", "flip@0.75") in rows
+
+
+def test_a_cell_selection_has_no_studies_and_the_other_way_round(tmp_path):
+    assert not planned(tmp_path, entries=("msp",)).studies
+    assert not planned(tmp_path, studies=("imbalance",)).cells
+    both = planned(tmp_path)
+    assert both.cells
+    assert {s.study for s in both.studies} == set(ALL)
+
+
+def test_adversarial_pretraining_is_shared_by_both_ways_of_tuning(tmp_path):
+    plan = planned(tmp_path, full=True, studies=("adversarial",))
+    moved = {s.init: s.chain for s in plan.studies if s.init.startswith("moved")}
+    assert moved["moved"][Kind.PRETRAIN] == moved["moved_head"][Kind.PRETRAIN]
+    assert moved["moved"][Kind.TRAIN] != moved["moved_head"][Kind.TRAIN]
+    job = plan.jobs[moved["moved"][Kind.PRETRAIN]]
+    assert (job.config["objective"], job.config["hyperparameters"]["attack_steps"]) == ("pgd_at", 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("method: pgd,", "method: pgdd,", r"studies.adversarial.attacks.pgd: no attack 'pgdd'.*pgd"),
+        ("{steps: 2}}", "{steps: 0}}", r"attacks.pgd: .*steps: expected at least 1, got 0"),
+        ("{steps: 2}}", "{epsilon: 1.5}}", r"attacks.pgd: .*epsilon: expected a number in \[0, 1\], got 1.5"),
+        ("curves: pgd", "curves: fgsm", "curves: 'fgsm' is none of the attacks"),
+        ("curves: pgd", "curves: square", "'square' has no steps"),
+        ("epsilons: [0.01", "epsilons: [1.01", "epsilons.0.*less than or equal to 1"),
+        ("detectors: [msp, knn]", "detectors: [msp, knnn]", "no detector 'knnn'"),
+        ("kinds: [gaussian", "kinds: [frost, gaussian", "kinds.0"),
+        ("strengths: [0.0, 0.5, 1.0]", "strengths: [0.0, 0.5, 1.2]", "strengths"),
+        ("strengths: [0.0, 0.5, 1.0]", "strengths: [0.0, 0.5]", "from 0.0 to 1.0"),
+        ("trusted: 0.1", "trusted: 0.01", "a share of 0.01 of the 10 training images of a class is none"),
+        ("glc: {objective: glc, trusted: 0.1}", "glc: {objective: glc}", "expected `trusted` above 0"),
+        ("method: uniform}", "method: gaussian}", "no noise model 'gaussian'"),
+        ("mu: 0.2", "mu: 2.0", "profiles.exp.*mu"),
+        ("method: smote", "method: smite", "no sampler 'smite'.*smote"),
+        ("inits: [scratch]\n        prof", "inits: [nowhere]\n        prof", "unknown init 'nowhere'"),
+        ("watched: {none: [0.5]}", "watched: {none: [0.3]}", "0.3 is none of the strengths"),
+        ("watched: {none: [0.5]}", "watched: {nome: [0.5]}", "'nome' is no method"),
+        ("networks: {cross_entropy: [scratch], robust", "networks: {crossentropy: [scratch], robust",
+         "no objective 'crossentropy'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_with_file_line_and_key(tmp_path, old, new, complaint):
+    assert old in LEADERBOARD
+    with pytest.raises(SpecError, match=complaint) as caught:
+        planned(tmp_path, LEADERBOARD.replace(old, new, 1))
+    assert "leaderboard.yaml" in str(caught.value)
+
+
+def test_a_study_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"no study 'imbalanced'.*imbalance"):
+        planned(tmp_path, studies=("imbalanced",))
+
+
+def record(**changes):
+    return StudyRecord.model_validate(
+        {
+            "backbone": "tiny", "init": "scratch", "seed": 0, "condition": "exp", "key": "a" * 32,
+            "training": {"objective": "cross_entropy"}, "numbers": {"total.error": 0.25}, "made_in": "here",
+            **changes,
+        }
+    )  # fmt: skip
+
+
+HERE = {
+    "oodbench": "1", "python": "3", "platform": "p", "processor": "c", "cores": 2, "libraries": {},
+}  # fmt: skip
+
+
+def file(*records):
+    return StudyFile(
+        track="small", study="imbalance", row="none", environments={"here": HERE}, records=list(records)
+    )
+
+
+def test_a_new_result_replaces_the_old_one_of_its_cell_and_no_other():
+    other = record(seed=1)
+    merged = merge_study(file(record(), other), file(record(numbers={"total.error": 0.5}, key="b" * 32)))
+    assert [r.numbers["total.error"] for r in merged.records] == [0.5, 0.25]
+
+
+def test_the_same_result_keeps_the_record_that_is_there():
+    merged = merge_study(file(record(seconds=1.0)), file(record(seconds=2.0)))
+    assert merged.records[0].seconds == 1.0
+
+
+def test_a_failure_never_replaces_a_result_of_the_same_key():
+    failed = record(status="failed", reason="disk", numbers={}, made_in=None)
+    assert merge_study(file(record()), file(failed)).records == [record()]
+    assert merge_study(file(record(key="b" * 32)), file(failed)).records == [failed]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"status": "measurd"}, "records.0.status"),
+        ({"surprise": 1}, "surprise"),
+        ({"numbers": {"total.error": None}}, "total.error"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_place(tmp_path, change, complaint):
+    path = tmp_path / "none.json"
+    content = json.loads(file(record()).model_dump_json(exclude_none=True))
+    content["records"][0] |= change
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=complaint) as caught:
+        read_study(path)
+    assert str(path) in str(caught.value)
+
+
+def test_an_environment_that_is_not_described_is_refused(tmp_path):
+    path = tmp_path / "none.json"
+    content = json.loads(file(record()).model_dump_json(exclude_none=True)) | {"environments": {}}
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="made in an environment that the file does not describe"):
+        read_study(path)

@@ -1,0 +1,297 @@
+"""Plots of the studies and of what pre-training gives, and the site that shows them."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import synthetic_records as synthetic
+import synthetic_studies as made
+from markdown_it import MarkdownIt
+
+from benchmark.spec_studies import CORRUPTIONS
+from reports.adversarial import warnings
+from reports.corruptions import FIFTEEN, types_sentence
+from reports.figures import Plot
+from reports.robustness import STUDY_SECTIONS, remarks
+from reports.selection import Selection, select
+from reports.site import build_site
+from reports.summary import gain_plots, gains
+
+SPEC = made.make_spec()
+SCRIPT = "<script>alert(1)</script>"
+FEW = (0, 1, 2)
+
+
+def draw(seeds=FEW) -> dict[str, list[Plot]]:
+    selection = select(SPEC, synthetic.make_results(SPEC, seeds=seeds), made.make_studies(seeds))
+    track = SPEC.tracks["toy"]
+    plots = {name: section("toy", track, selection) for name, section in STUDY_SECTIONS.items()}
+    return plots | {"summary": gain_plots("toy", gains(SPEC, selection))}
+
+
+@pytest.fixture(scope="module")
+def plots() -> Mapping[str, list[Plot]]:
+    return draw()
+
+
+@pytest.fixture(scope="module")
+def selection() -> Selection:
+    return select(SPEC, [], made.make_studies(FEW))
+
+
+def plot(plots: Mapping[str, list[Plot]], kind: str, last: str) -> Plot:
+    (found,) = [p for p in plots[kind] if p.file.endswith(f"~{last}.svg")]
+    return found
+
+
+def texts(plot: Plot) -> list[str]:
+    """The words of a plot: matplotlib writes each, drawn as paths, into a comment."""
+    return [text.strip() for text in re.findall(r"<!--(.*?)-->", plot.svg, re.DOTALL)]
+
+
+def test_each_study_has_its_plots(plots):
+    parts = {
+        kind: [p.file.removesuffix(".svg").split("~")[3:] for p in found] for kind, found in plots.items()
+    }
+    assert parts == {
+        "adversarial": [["epsilon"], ["steps"], ["detectors"], ["masks"]],
+        "corruptions": [["mean"], ["accuracy"], ["ece"], ["msp_near_auroc"]],
+        "label_noise": [["strength"], ["epochs"]],
+        "imbalance": [[]],
+        "summary": [[]],
+    }
+    files = [p.file for found in plots.values() for p in found]
+    assert len(set(files)) == len(files)
+    assert all(f"~toy~{made.BACKBONE}" in file for file in files)
+
+
+def test_svg_is_xml_without_outside_references(plots):
+    for one in (p for found in plots.values() for p in found):
+        root = ET.fromstring(one.svg)
+        links = [v for node in root.iter() for k, v in node.attrib.items() if k.endswith("href")]
+        assert all(link.startswith(("#", "data:image/png;base64,")) for link in links)
+        assert "<text" not in one.svg
+
+
+@pytest.mark.parametrize(
+    ("kind", "last", "words"),
+    [
+        ("adversarial", "epsilon", ["ε × 255", "accuracy (%)", "scratch", "adversarial", "pgd at fsr"]),
+        ("adversarial", "steps", ["steps", "loss", "accuracy (%)", "fractaldb"]),
+        ("adversarial", "detectors", ["unmoved", "OOD moved", "energy, far OOD", "pgd at, adversarial"]),
+        ("adversarial", "masks", ["channel", "mean mask", "pgd at fsr, scratch, seed 0"]),
+        ("corruptions", "mean", ["ECE (%)", "near AUROC of msp (%)", "severity", "cross entropy, fractaldb"]),
+        ("corruptions", "accuracy", [kind.replace("_", " ") for kind in made.KINDS]),
+        ("label_noise", "strength", ["uniform, scratch", "flip, fractaldb", "glc 5", "error (%)"]),
+        ("label_noise", "epochs", ["uniform noise, strength 0.5", "epoch", "none, fractaldb"]),
+        ("imbalance", made.BACKBONE, ["exp: total error", "step: minority error", "oversample", "fractaldb"]),
+        ("summary", made.BACKBONE, ["n = 3", "adversarial", "Near AUROC", "pgd_at"]),
+    ],
+)  # fmt: skip
+def test_labels_are_drawn(plots, kind, last, words):
+    drawn = " | ".join(texts(plot(plots, kind, last)))
+    assert [word for word in words if word not in drawn] == []
+
+
+def cells(selection: Selection, study: str, row: str, init: str = "scratch") -> list:
+    return [f for c, f in selection.of_study(study).items() if (c.entry, c.init) == (row, init)]
+
+
+def test_alternative_texts_give_the_numbers(plots, selection):
+    def mean(found, of):
+        return 100 * np.mean([of(item) for item in found])
+
+    pgd = cells(selection, "adversarial", "pgd_at")
+    ends = (
+        mean(pgd, lambda f: f.numbers["clean.accuracy"]),
+        mean(pgd, lambda f: f.records[""].series["accuracy_by_epsilon"][-1]),
+    )
+    alt = plot(plots, "adversarial", "epsilon").alt
+    assert f"accuracy (%) of pgd_at from scratch (3): {ends[0]:.3g} to {ends[1]:.3g}" in alt
+    assert "loss of pgd_at from adversarial (3): 1 to 1.36" in plot(plots, "adversarial", "steps").alt
+    moved = mean(pgd, lambda f: f.numbers["detector.msp.near.auroc_ood_attacked"])
+    both = mean(pgd, lambda f: f.numbers["detector.msp.near.auroc_attacked"])
+    alt = plot(plots, "adversarial", "detectors").alt
+    (line,) = [part for part in alt.split("; ") if "msp, near, pgd_at from scratch" in part]
+    assert f"{moved:.1f} OOD moved" in line
+    assert f"{both:.1f} both moved" in line
+    plain = cells(selection, "corruptions", "cross_entropy")
+    worst = mean(plain, lambda f: np.mean([f.records[""].series[f"{k}.accuracy"][5] for k in made.KINDS]))
+    assert re.search(
+        rf"accuracy \(%\): cross_entropy from scratch 9\d\.\d to {worst:.1f},",
+        plot(plots, "corruptions", "mean").alt,
+    )
+    noisy = cells(selection, "label_noise", "none", "fractaldb")
+    at = mean(noisy, lambda f: f.numbers["flip@0.75.error"])
+    (part,) = [
+        p for p in plot(plots, "label_noise", "strength").alt.split("; ") if "flip, none from fractaldb" in p
+    ]
+    assert f"{at:.1f} at 0.75" in part
+    least = mean(noisy, lambda f: f.records["uniform@0.5"].series["test_error"][2])
+    assert (
+        f"uniform@0.5, none from fractaldb: at least {least:.1f}" in plot(plots, "label_noise", "epochs").alt
+    )
+    total = mean(cells(selection, "imbalance", "oversample"), lambda f: f.numbers["step.total.error"])
+    assert f"step, total, oversample from scratch: {total:.1f}" in plots["imbalance"][0].alt
+
+
+def test_the_summary_says_gains_in_points_with_their_n(plots):
+    selection = select(SPEC, synthetic.make_results(SPEC, seeds=FEW), made.make_studies(FEW))
+    (fractal, _) = gains(SPEC, selection)
+    row = next(row for row in fractal.rows if row.metric.title == "Corruption error")
+    low, high = 100 * row.gain.low, 100 * row.gain.high
+    said = f"Corruption error, fractaldb: {100 * row.gain.mean:+.2f} ({low:+.2f} to {high:+.2f}), 3 seeds"
+    assert row.gain.mean > 0  # a lower error is a gain
+    assert said in plots["summary"][0].alt
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_seed_is_drawn_without_bands(plots):
+    alone = draw((0,))
+    assert [len(found) for found in alone.values()] == [len(found) for found in plots.values()]
+    for kind in ("adversarial", "corruptions", "label_noise"):
+        assert all("FillBetween" not in one.svg for one in alone[kind])
+        assert "FillBetween" in plots[kind][0].svg
+    assert "1 seeds" in alone["summary"][0].alt
+
+
+def test_the_same_records_give_the_same_bytes(plots, selection):
+    assert STUDY_SECTIONS["label_noise"]("toy", SPEC.tracks["toy"], selection) == plots["label_noise"]
+
+
+def test_masks_with_height_and_width_are_tiled():
+    (file,) = [f for f in made.make_studies([0]) if f.row == "pgd_at_fsr"]
+    (record,) = file.records
+    mask = np.zeros((30, 2, 3))
+    mask[:6] = 1  # a fifth of the channels
+    series = record.series | {"fsr.mask": mask.ravel().tolist(), "fsr.mask_shape": [30, 2, 3]}
+    files = [file.model_copy(update={"records": [record.model_copy(update={"series": series})]})]
+    chosen = select(SPEC, [], files)
+    found = STUDY_SECTIONS["adversarial"]("toy", SPEC.tracks["toy"], chosen)
+    (shown,) = [p for p in found if p.file.endswith("~masks.svg")]
+    assert "mean 0.20, 20% of the elements above one half" in shown.alt
+    assert "channels side by side" in shown.alt
+
+
+def test_warnings_are_said_once_with_their_networks(selection):
+    (said,) = warnings("toy", selection)
+    assert said == (
+        "square leaves 0.5%, apgd_t2 7%: the gradient may be masked, and the like with other numbers "
+        "(cross_entropy on tiny_cnn from scratch, seeds 0, 1; cross_entropy on tiny_cnn from fractaldb, "
+        "seeds 0, 1)"
+    )
+
+
+def test_warnings_of_other_attacks_are_others():
+    (file, *_) = made.make_studies((0, 1))
+    texts = ["pgd: loss falls to 1.5", "pgd2: loss falls to 1.5"]
+    records = [
+        record.model_copy(update={"warnings": [text]})
+        for record, text in zip(file.records[:2], texts, strict=True)
+    ]
+    chosen = select(SPEC, [], [file.model_copy(update={"records": records})])
+    network = "cross_entropy on tiny_cnn from scratch"
+    assert warnings("toy", chosen) == [f"{t} ({network}, seed {s})" for s, t in enumerate(texts)]
+
+
+def test_corruption_types_are_counted(selection):
+    assert len(FIFTEEN) == 15
+    track = SPEC.tracks["toy"]
+    assert remarks(SPEC, selection)["corruptions"] == [f"{track.title}: {types_sentence(track)}."]
+    assert remarks(SPEC, select(SPEC, []))["corruptions"] == []
+    studies = made.STUDIES | {"corruptions": made.STUDIES["corruptions"] | {"kinds": list(CORRUPTIONS)}}
+    said = types_sentence(made.make_spec(studies).tracks["toy"])
+    assert said == "14 of the 15 types of Hendrycks & Dietterich 2019; without frost"
+    assert types_sentence(synthetic.make_spec().tracks["toy"]) == ""
+
+
+# The site
+
+
+class Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    out = tmp_path_factory.mktemp("site")
+    studies = made.make_studies((0, 1))
+    first = studies[0].records[0].model_copy(update={"warnings": [SCRIPT]})
+    studies[0] = studies[0].model_copy(update={"records": [first, *studies[0].records[1:]]})
+    spec = made.make_spec()
+    build_site(
+        spec, synthetic.make_results(spec, seeds=(0, 1)), out, generated=synthetic.NOW, studies=studies
+    )
+    return out
+
+
+def test_boards_gains_and_plots_are_on_the_page(site):
+    page = Page((site / "index.html").read_text())
+    for name in ("adversarial", "corruptions", "label_noise", "imbalance", "summary"):
+        assert ("a", {"href": f"#{name}"}) in page.elements
+        assert any(a.get("id") == name for _, a in page.elements)
+    for text in ("Adversarial robustness", "What pre-training gives", "3 of the 15 types", "mCE"):
+        assert text in page.text
+    sources = {a["src"] for tag, a in page.elements if tag == "img"}
+    assert sources == {f"plots/{path.name}" for path in (site / "plots").iterdir()}
+    assert all(a["alt"] for tag, a in page.elements if tag == "img")
+    ids = [a["id"] for _, a in page.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    references = {a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a}
+    assert references <= set(ids)
+
+
+def test_markdown_has_the_same_tables(site):
+    rendered = MarkdownIt("commonmark").enable("table").render((site / "leaderboard.md").read_text())
+    html = Page((site / "index.html").read_text())
+    markdown = Page(rendered)
+    for text in ("Class imbalance: total error", "Exploratory:", "Adversarial accuracy (pgd)"):
+        assert text in html.text
+        assert text in markdown.text
+    gained = re.search(
+        r"Class imbalance: total error ↓ \| tiny\\?_cnn \| none \|[^\n]*",
+        (site / "leaderboard.md").read_text(),
+    )
+    assert gained is not None
+    for number in re.findall(r"[+−]?\d+\.\d+", gained[0]):
+        assert number in html.text
+
+
+def test_warnings_stay_text(site):
+    for name in ("index.html", "leaderboard.md"):
+        text = (site / name).read_text()
+        assert SCRIPT not in text
+        assert "&lt;script&gt;" in text
+
+
+def test_without_studies_the_site_is_as_it_was(tmp_path):
+    spec = synthetic.make_spec(["msp"], backbones=[made.BACKBONE])
+    build_site(spec, synthetic.make_results(spec, seeds=(0, 1)), tmp_path, generated=synthetic.NOW)
+    text = (tmp_path / "index.html").read_text() + (tmp_path / "leaderboard.md").read_text()
+    for word in ("What pre-training gives", "Adversarial", "Corruption", "Label noise", "imbalance"):
+        assert word not in text
+    names = {path.name.split("~")[0] for path in (tmp_path / "plots").iterdir()}
+    assert names == {"reliability", "histograms", "roc", "robustness", "robustness_detection"}
+
+
+def test_other_studies_rebuild_the_site(tmp_path):
+    spec = made.make_spec(boards={})
+    noise = [file for file in made.make_studies((0,)) if file.study == "imbalance"]
+    assert build_site(spec, [], tmp_path, generated=synthetic.NOW, studies=noise)
+    assert build_site(spec, [], tmp_path, generated=synthetic.NOW, studies=noise) == []
+    assert build_site(spec, [], tmp_path, generated=synthetic.NOW, studies=noise[:1])
