@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from benchmark.plan import Plan
     from benchmark.results import read_all
     from benchmark.spec import Spec, load_spec
+    from methods.attack import Attack
     from methods.base import (
         Detector,
         Features,
@@ -36,9 +37,10 @@ if TYPE_CHECKING:
         Paper,
         Signal,
     )
-    from methods.registry import detector, detectors, objective, objectives, register
+    from methods.registry import attack, detector, detectors, objective, objectives, register
 
 __all__ = [
+    "Attack",
     "Detector",
     "Features",
     "GradientDetector",
@@ -47,6 +49,7 @@ __all__ = [
     "Objective",
     "Paper",
     "Signal",
+    "attack",
     "detection_metrics",
     "detector",
     "detectors",
@@ -57,6 +60,8 @@ __all__ = [
     "register",
 ]
 _HOME = {  # of what is not in methods.base
+    "Attack": "methods.attack",
+    "attack": "methods.registry",
     "detection_metrics": "benchmark.metrics",
     "detector": "methods.registry",
     "detectors": "methods.registry",
@@ -240,11 +245,11 @@ def report(
 @app.command("list")
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="methods, detectors, objectives, tracks, datasets or backbones")
+        str | None, typer.Argument(help="methods or a family of them, tracks, datasets or backbones")
     ] = None,
     leaderboard: Leaderboard = None,
 ) -> None:
-    """List methods, tracks, datasets and backbones."""
+    """List methods (detectors, objectives, attacks, …), tracks, datasets and backbones."""
     from reports.catalog import listings
 
     _console().print(*listings(what, _spec(leaderboard)))
@@ -252,9 +257,7 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[
-        str, typer.Argument(help="A detector, objective, track, dataset, backbone, init or entry.")
-    ],
+    name: Annotated[str, typer.Argument(help="A method, track, dataset, backbone, init or entry.")],
     mirror: Mirror = None,
     leaderboard: Leaderboard = None,
 ) -> None:

@@ -30,6 +30,7 @@ _FAMILIES: dict[str, tuple[type[Method], ...]] = {  # a folder each
     "profiles": (Profile,),
     "samplers": (Sampler,),
 }
+FAMILIES = ("detectors", "objectives", "corrections", "attacks", "noise_models", "profiles", "samplers")
 _found: dict[str, dict[str, type[Method]]] = {family: {} for family in _FAMILIES}
 _broken: dict[str, str] = {}
 

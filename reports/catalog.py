@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -18,28 +19,29 @@ from benchmark.datasets.sets import build_set
 from benchmark.errors import UsageError
 from benchmark.plan_sources import image_config
 from benchmark.spec import ImageSource, Spec, Track
-from methods.base import Method, Objective
+from methods.base import Detector, EnsembleDetector, Method, Objective
 from methods.names import did_you_mean
 
 
 def listings(what: str | None, spec: Spec) -> list[Table]:
-    """Tables of detectors, objectives, tracks, datasets and backbones, of ``methods``, or of one kind.
+    """Tables of every family of methods, of tracks, datasets and backbones; of ``methods``, or of one kind.
 
     Raises
     ------
     UsageError
         If there is no such kind.
     """
+    from methods.registry import FAMILIES
+
     tables: dict[str, Callable[[], Table]] = {
-        "detectors": lambda: _methods("detectors"),
-        "objectives": lambda: _methods("objectives"),
+        **{family: partial(_methods, family) for family in FAMILIES},
         "tracks": lambda: _tracks(spec),
         "datasets": _datasets,
         "backbones": lambda: _backbones(spec),
     }
     if what is not None and what not in ("methods", *tables):
         raise UsageError(f"no list of {what!r}; {did_you_mean(what, ('methods', *tables))}")
-    kinds = list(tables) if what is None else ["detectors", "objectives"] if what == "methods" else [what]
+    kinds = list(tables) if what is None else list(FAMILIES) if what == "methods" else [what]
     return [tables[kind]() for kind in kinds]
 
 
@@ -53,33 +55,31 @@ def cards(name: str, spec: Spec) -> list[RenderableType]:
     """
     from methods import registry
 
-    detectors, objectives = registry.detectors(), registry.objectives()
+    methods = ((kind, registry.family(kind), _method_card) for kind in registry.FAMILIES)
     families: list[tuple[str, Any, Callable[[Any], RenderableType]]] = [
-        ("Detector", detectors, _method_card),
-        ("Objective", objectives, _method_card),
+        *((kind.capitalize()[:-1].replace("_", " "), found, card) for kind, found, card in methods),
         ("Track", spec.tracks, lambda _: _track_card(name, spec)),
         ("Dataset", dataset_names(), lambda _: _dataset_card(dataset(name).card)),
         ("Entry", spec.entries, _settings),
         ("Backbone", spec.backbones, _settings),
         ("Init", spec.inits, _settings),
     ]
-    found: list[RenderableType] = []
+    panels: list[RenderableType] = []
     for title, members, card in families:
         if name in members:
             member = members[name] if isinstance(members, dict) else name
-            found.append(Panel(card(member), title=f"{title} {escape(name)}", title_align="left"))
-    if not found:
+            panels.append(Panel(card(member), title=f"{title} {escape(name)}", title_align="left"))
+    if not panels:
         known = dict.fromkeys(key for _, members, _ in families for key in members)
         raise UsageError(f"nothing is called {name!r}; {did_you_mean(name, known)}")
-    return found
+    return panels
 
 
 def _methods(family: str) -> Table:
     from methods import registry
 
-    table = _table(family.capitalize(), "Name", "Summary", "Published")
-    classes: dict[str, type[Method]] = dict(getattr(registry, family)())
-    for name, cls in classes.items():
+    table = _table(family.capitalize().replace("_", " "), "Name", "Summary", "Published")
+    for name, cls in registry.family(family).items():
         paper = cls.paper
         table.add_row(name, _summary(cls), f"{paper.venue} {paper.year}")
     for module, error in registry.broken().items():
@@ -130,9 +130,8 @@ def _method_card(cls: type[Method]) -> RenderableType:
             f"Scored with: {', '.join(cls.detectors)}",
             f"Cost of an epoch: about {cls.cost:g} × cross_entropy",
         ]
-    else:
-        needs: frozenset[str] = getattr(cls, "needs", frozenset())
-        lines.append(f"Needs: {', '.join(sorted(needs)) or 'images and gradients'}")
+    elif issubclass(cls, Detector | EnsembleDetector):
+        lines.append(f"Needs: {', '.join(sorted(cls.needs)) or 'images and gradients'}")
     defaults = ", ".join(f"{k} = {v!r}" for k, v in cls.configure({}).hyperparameters().items())
     lines += [f"Hyper-parameters: {defaults or 'none'}", f"Source: {inspect.getsourcefile(cls)}"]
     return Text("\n".join(lines))

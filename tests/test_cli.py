@@ -233,8 +233,9 @@ def test_list_shows_one_kind(command, kind, shown):
 def test_list_without_a_kind_shows_all(command):
     code, out, _ = command("list")
     assert code == 0
-    titles = [line.strip() for line in out.splitlines() if re.fullmatch(r"[A-Z][a-z]+ *", line)]
-    assert titles == ["Detectors", "Objectives", "Tracks", "Datasets", "Backbones"]
+    titles = [line.strip() for line in out.splitlines() if re.fullmatch(r"[A-Z][a-z ]+", line)]
+    methods = ["Detectors", "Objectives", "Corrections", "Attacks", "Noise models", "Profiles", "Samplers"]
+    assert titles == [*methods, "Tracks", "Datasets", "Backbones"]
 
 
 def test_show_a_track_with_its_sets_and_their_fingerprints(command):
