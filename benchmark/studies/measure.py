@@ -24,6 +24,7 @@ from benchmark.studies.subject import GROUPS, Subject
 from methods.attack import Attack
 from methods.errors import NotApplicable
 from methods.features import Features
+from methods.objective import Objective
 from methods.registry import attack, objective
 
 Config = Mapping[str, Any]
@@ -48,18 +49,17 @@ def adversarial(config: Config, inputs: Inputs) -> Measured:
     found = attack_accuracy(network, images, labels, attacks, seed)
     numbers = {f"{name}.accuracy": value for name, value in found.robust.items()}
     numbers |= {"clean.accuracy": found.clean, "worst.accuracy": found.worst}
-    chosen = attacks[config["curves"]]
-    by_epsilon = accuracy_by_epsilon(network, images, labels, chosen, config["epsilons"], seed, "curve")
-    hyperparameters = {
-        **config["attacks"][config["curves"]]["hyperparameters"],
-        "steps": max(config["steps"]),
-    }
-    longest = attack(chosen.name, **hyperparameters)
-    by_steps = accuracy_by_steps(network, images, labels, longest, seed, "curve")
+    curves = config["curves"]  # the attack's seed: on the curves it is the same attack
+    chosen = attacks[curves]
+    others = [epsilon for epsilon in config["epsilons"] if epsilon != chosen.epsilon]
+    by_epsilon = accuracy_by_epsilon(network, images, labels, chosen, others, seed, curves)
+    by_epsilon |= {0.0: found.clean, chosen.epsilon: found.robust[curves]}
+    longest = attack(chosen.name, **{**chosen.hyperparameters(), "steps": max(config["steps"])})
+    by_steps = accuracy_by_steps(network, images, labels, longest, seed, curves)
     shown = [0, *sorted(config["steps"])]
     series: dict[str, list[float]] = {
-        "epsilon": [0.0, *by_epsilon],
-        "accuracy_by_epsilon": [found.clean, *by_epsilon.values()],
+        "epsilon": sorted(by_epsilon),
+        "accuracy_by_epsilon": [by_epsilon[epsilon] for epsilon in sorted(by_epsilon)],
         "steps": [float(step) for step in shown],
         "accuracy_by_steps": [by_steps.accuracy[step] for step in shown],
         "loss_by_steps": [by_steps.loss[step] for step in shown],
@@ -87,6 +87,8 @@ def _examined(
     trained = subject.inputs["network"]
     about = trained.json("about")
     judge = objective(about["objective"], **about["hyperparameters"])
+    if type(judge).examine is Objective.examine:
+        return {}
     rng = torch.Generator().manual_seed(derive_seed(seed, "examined"))
     moved = chosen.perturb(subject.network, images, labels, rng)
     with torch.no_grad():

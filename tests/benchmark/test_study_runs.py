@@ -168,7 +168,8 @@ def test_adversarial_records_say_what_the_boards_need(made):
     } <= set(numbers)
     assert numbers["worst.accuracy"] <= min(numbers["pgd.accuracy"], numbers["square.accuracy"])
     assert numbers["pgd.accuracy"] <= numbers["clean.accuracy"]
-    assert series["epsilon"] == pytest.approx([0.0, 0.01, 0.1])
+    assert series["epsilon"] == pytest.approx([0.0, 0.01, 8 / 255, 0.1], abs=1e-4)
+    assert series["accuracy_by_epsilon"][2] == pytest.approx(numbers["pgd.accuracy"], abs=1e-4)
     assert series["steps"] == [0.0, 1.0, 3.0]
     assert series["accuracy_by_epsilon"][0] == series["accuracy_by_steps"][0]
     assert {len(series[name]) for name in ("accuracy_by_steps", "loss_by_steps")} == {3}
