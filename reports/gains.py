@@ -56,9 +56,13 @@ def measures(spec: Spec, name: str) -> Iterator[Measure]:
         yield _measure("accuracy", "classification.accuracy", "Accuracy", "higher", None, softmax)
     if studies.adversarial is not None:
         found = studies.adversarial.on_full()
-        row = next((row for row in found.networks if row != PLAIN), PLAIN)
+        trained = next((row for row in found.networks if row != PLAIN), None)
         title = f"Adversarial accuracy ({found.curves})"
-        yield _measure("adversarial", f"{found.curves}.accuracy", title, "higher", "adversarial", row)
+        for row in (PLAIN, trained):
+            if row in found.networks:
+                yield _measure(
+                    f"adversarial {row}", f"{found.curves}.accuracy", title, "higher", "adversarial", row
+                )
     for study, metric, title in (
         (studies.corruptions, "mean.error", "Corruption error"),
         (studies.label_noise, "mean.area", "Label noise: area under the error curve"),

@@ -266,7 +266,8 @@ def _measured(known: Study, records: Mapping[str, StudyRecord], grid: Grid) -> N
     if isinstance(known, Corruptions):
         return corruption_numbers(records[""])
     if isinstance(known, LabelNoise):
-        return noise_numbers(records, *grid)
+        listed = [f"{noise}@{p:g}" for noise in known.noises for p in known.strengths]
+        return noise_numbers(records, *grid, listed)
     return imbalance_numbers(records, grid[0])
 
 

@@ -16,6 +16,7 @@ from benchmark.spec_studies import Adversarial
 from benchmark.studies.records import StudyRecord
 
 Numbers = tuple[dict[str, float], dict[str, str]]
+OF_NOISE = ("error", "ece", "rms_calibration", "flipped")  # of a network trained on noisy labels
 BLIND = ("square",)  # methods that see no gradient of the network
 
 
@@ -72,15 +73,23 @@ def relative_corruption(
 
 
 def noise_numbers(
-    records: Mapping[str, StudyRecord], noises: Sequence[str], strengths: Sequence[float]
+    records: Mapping[str, StudyRecord],
+    noises: Sequence[str],
+    strengths: Sequence[float],
+    listed: Iterable[str] = (),
 ) -> Numbers:
     """Each condition's numbers as ``uniform@0.4.error``, and the area and mean of each noise's error curve.
 
     ``uniform@0.4.overtraining`` is the error after the last epoch less the least one on the way,
-    ``uniform@0.4.late`` less the one after a third of the epochs. ``mean.area`` is over the noises.
+    ``uniform@0.4.late`` less the one after a third of the epochs. ``mean.area`` is over the noises. `listed`
+    are all conditions that there may be.
     """
     numbers: dict[str, float] = {}
     absent: dict[str, str] = {}
+    for condition in listed:
+        noise, label = condition.partition("@")[0], condition
+        absent |= {f"{noise}.{name}": f"without {noise}" for name in ("area", "mean")}
+        absent |= {f"{label}.{name}": f"without {label}" for name in OF_NOISE}
     errors: dict[str, dict[float, float]] = {}
     for condition, record in records.items():
         parsed = parse_noise(condition)
@@ -101,7 +110,9 @@ def noise_numbers(
                 absent[f"{noise}.{name}"] = f"without {', '.join(lacking)}"
             else:
                 numbers[f"{noise}.{name}"] = of(strengths, [there[p] for p in strengths])
-    return _with_means(numbers, absent, {f"mean.{name}": [f"{n}.{name}" for n in noises] for name in ways})
+    means = {f"mean.{name}": [f"{n}.{name}" for n in noises] for name in ways}
+    numbers, absent = _with_means(numbers, absent, means)
+    return numbers, {name: lack for name, lack in absent.items() if name not in numbers}
 
 
 def imbalance_numbers(records: Mapping[str, StudyRecord], profiles: Sequence[str]) -> Numbers:
