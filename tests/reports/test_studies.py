@@ -328,8 +328,9 @@ def test_gains_are_of_plain_networks_and_paired_by_seed():
         "RMS calibration error",
     ]
     subjects = [row.subject for row in fractal.rows]
-    assert subjects == ["msp", "pgd_at", "cross_entropy", "none", "none", "msp", "msp", "msp"]
-    assert [row.gain.n for row in fractal.rows] == [8, 8, 8, 8, 6, 8, 8, 8]
+    both = ["cross_entropy", "pgd_at"]  # under attack: without a defence and with one
+    assert subjects == ["msp", *both, "cross_entropy", "none", "none", "msp", "msp", "msp"]
+    assert [row.gain.n for row in fractal.rows] == [8, 8, 8, 8, 8, 6, 8, 8, 8]
     assert [row.subject for row in adversarial.rows] == ["pgd_at"]
     cells = selection.studies.measured["imbalance"]
     by_hand = [
