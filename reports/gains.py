@@ -1,7 +1,7 @@
 """The measures in which pre-training is compared with scratch over all studies, and its relative gains.
 
-One number a measure, of networks that nothing else was done to; under attack also of defended ones. This module must not know which records count
-or how anything is shown. Source: spec/claims.md C-F16.
+One number a measure, of networks that nothing else was done to; under attack also of defended ones. This
+module must not know which records count or how anything is shown. Source: spec/claims.md C-F16.
 """
 
 from __future__ import annotations
