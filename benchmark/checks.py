@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 from benchmark.datasets import UnknownDatasetError, dataset
 from benchmark.errors import SpecError, UsageError
-from benchmark.spec import FractalDB, ImageSource, Spec, SupervisedSource
+from benchmark.spec import (
+    AdversarialSource,
+    FractalDB,
+    ImageSource,
+    Spec,
+    SupervisedSource,
+    supervised_source,
+)
 from methods.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -32,10 +39,16 @@ def check_datasets(spec: Spec, name: str) -> None:
     for group in ("near", "far", *OUTLIER_GROUPS):
         for item, source in getattr(track, group).items():
             _check_dataset(spec, source, ("tracks", name, group, item))
-    for init in track.inits:
-        weights = spec.inits[init]
-        if isinstance(weights, SupervisedSource):
-            _check_dataset(spec, weights.images, ("inits", init, "images"))
+    for init in track.all_inits:
+        source = supervised_source(spec.inits[init])
+        if source is not None:
+            where = ("inits", init, *(() if source is spec.inits[init] else ("of",)))
+            _check_dataset(spec, source.images, (*where, "images"))
+            known = len(dataset(source.images.dataset).card.class_names)
+            for label in source.exclude_classes or []:
+                if label >= known:
+                    place = spec.where(*where, "exclude_classes")
+                    raise SpecError(f"{place}: {source.images.dataset} has no class {label}; it has {known}")
 
 
 def check_timm_names(spec: Spec, plan: Plan) -> None:
@@ -50,20 +63,23 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
 
     from benchmark.backbones.network import check_architecture
 
-    for name in {planned.cell.backbone for planned in plan.cells}:
+    measured = [planned.cell for planned in plan.cells] + list(plan.studies)
+    for name in {item.backbone for item in measured}:
         try:
             check_architecture(spec.backbones[name].architecture)
         except UsageError as error:
             raise SpecError(f"{spec.where('backbones', name, 'architecture')}: {error}") from error
     places: dict[tuple[str, ...], str] = {}
-    for track, init in {(planned.cell.track, planned.cell.init) for planned in plan.cells}:
+    for track, init in {(item.track, item.init) for item in measured}:
         source = spec.inits[init]
+        source = source.of if isinstance(source, AdversarialSource) else source
         for recipe in ("training", "finetuning", "pretraining"):
             found = getattr(spec.tracks[track], recipe)
             if found is not None:
                 places["tracks", track, recipe, "optimizer"] = found.optimizer
         if isinstance(source, FractalDB | SupervisedSource):
-            places["inits", init, "training", "optimizer"] = source.training.optimizer
+            of = ("of",) if source is not spec.inits[init] else ()
+            places["inits", init, *of, "training", "optimizer"] = source.training.optimizer
     known = [str(name) for name in list_optimizers()]
     for place, optimizer in places.items():
         if optimizer.lower() not in known:

@@ -12,10 +12,10 @@ from benchmark.environment import training_device
 from benchmark.errors import SpecError
 from benchmark.job import Job, Kind
 from benchmark.plan_objectives import TrainingPlan, resolve_objective
-from benchmark.plan_sources import image_config, pretraining_job, source_images
+from benchmark.plan_sources import image_config, pretraining_job
 from benchmark.results import TrainedWith
 from benchmark.seeds import derive_seed
-from benchmark.spec import Hub, ImageSource, Scratch, Spec
+from benchmark.spec import Hub, ImageSource, Scratch, Spec, supervised_source
 from methods.registry import method_class
 
 BASE, GRAM, RANK_ONE = "base", "gram", "rank_one"  # what is extracted into artifacts of their own
@@ -214,8 +214,9 @@ class NetworkPlanner:
             recipe = track.finetuning or track.training
         else:
             if not isinstance(source, Scratch):
-                of = source_images(source)
-                images = None if of is None else self._images(f"pre-training on {of.dataset}", of)
+                of, images = supervised_source(source), None
+                if of is not None:
+                    images = self._images(f"pre-training on {of.images.dataset}", of.images)
                 job = pretraining_job(self.spec, track, backbone, init, images)
                 inputs["pretrained"] = chain[Kind.PRETRAIN] = self.add(job)
         if recipe is None and not (isinstance(source, Hub) and plan.objective == "cross_entropy"):

@@ -19,7 +19,6 @@ from benchmark.spec import (
     Pretrained,
     Scratch,
     Spec,
-    SupervisedSource,
     Track,
 )
 from methods.names import did_you_mean
@@ -47,16 +46,10 @@ def image_config(track: Track, name: str, item: str, source: ImageSource) -> dic
     return config
 
 
-def source_images(source: Scratch | Pretrained) -> ImageSource | None:
-    """The images that an init is pre-trained on, where they are a dataset of the catalog."""
-    of = source.of if isinstance(source, AdversarialSource) else source
-    return of.images if isinstance(of, SupervisedSource) else None
-
-
 def pretraining_job(spec: Spec, track: Track, backbone: str, init: str, images: str | None) -> Job:
     """The job that makes the first weights of an init that does not draw them; it serves all seeds.
 
-    `images` is the key of its `source_images`.
+    `images` is the key of those of its `supervised_source`, if it has one.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from benchmark.plan_objectives import TrainingPlan
 from benchmark.plan_studies import PlannedStudy, StudyPlanner
 from benchmark.results import Cell, HpMode, TrainedWith
 from benchmark.seeds import derive_seed
-from benchmark.spec import Entry, Spec, SupervisedSource
+from benchmark.spec import Entry, Spec, supervised_source
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,8 @@ class TrackPlanner:
         )
 
     def _overlap(self, init: str) -> tuple[str, ...]:
-        source = self.spec.inits[init]
-        if not isinstance(source, SupervisedSource):
+        source = supervised_source(self.spec.inits[init])
+        if source is None:
             return ()
         tested = {"test": self.track.id, **self.track.near, **self.track.far}
         return tuple(item for item, images in tested.items() if images.dataset == source.images.dataset)

@@ -58,8 +58,10 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
         tested = {source.dataset for sets in (track.near, track.far) for source in sets.values()}
         if track.id_test is not None:
             tested.add(track.id_test.dataset)
-        for init in track.inits:
-            images = getattr(spec.inits.get(init), "images", None)  # of the source `dataset`
+        for init in track.all_inits:
+            # The source `dataset`, or what an adversarial one is of.
+            source = getattr(spec.inits.get(init), "of", spec.inits.get(init))
+            images = getattr(source, "images", None)
             if images is not None and _tested_by(track, images):
                 problem = f"these are ID test images of track {name!r}; expected others"
                 yield ("inits", init, "images"), problem

@@ -14,7 +14,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from benchmark.references import dangling
 from benchmark.spec_base import Count, Distinct, Name, Positive, Seed, SetName, SpecModel
-from benchmark.spec_studies import Studies, StudyName
+from benchmark.spec_studies import Studies, StudyName, inits_of
 from benchmark.yaml_file import place, read_tree, refuse, validated
 from methods.names import did_you_mean
 
@@ -120,6 +120,12 @@ class Track(SpecModel):
         """Those of every run, and those of a full one."""
         return [*self.entries, *(self.full.entries if self.full else [])]
 
+    @property
+    def all_inits(self) -> list[str]:
+        """Those of the entries, and those of the studies."""
+        studies = self.studies.chosen(full=True).values()
+        return list(dict.fromkeys([*self.inits, *(init for study in studies for init in inits_of(study))]))
+
     def backbones_of(self, entry: str) -> list[str]:
         """The backbones on which an entry is measured."""
         if entry in self.entries or self.full is None or self.full.backbones is None:
@@ -193,6 +199,12 @@ class AdversarialSource(_Pretrained):
     )
     objective: Name = Field("pgd_at", description="an objective that needs neither outliers nor modules")
     hyperparameters: dict[str, Any] = Field({})
+
+
+def supervised_source(init: Any) -> SupervisedSource | None:
+    """The dataset of the catalog that an init is pre-trained on, plainly or adversarially."""
+    of = init.of if isinstance(init, AdversarialSource) else init
+    return of if isinstance(of, SupervisedSource) else None
 
 
 Pretrained = FractalDB | Hub | SupervisedSource | CheckpointFile | AdversarialSource

@@ -409,3 +409,20 @@ def test_an_environment_that_is_not_described_is_refused(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match="made in an environment that the file does not describe"):
         read_study(path)
+
+
+def test_an_optimizer_that_timm_has_not_is_refused_for_a_study_too(tmp_path):
+    from benchmark.checks import check_timm_names
+
+    text = LEADERBOARD.replace("batch_size: 60, lr", "batch_size: 60, optimizer: adamq, lr")
+    spec = load_spec(written(tmp_path, text))
+    plan = make_plan(spec, Selection(full=True, studies=("adversarial",)))
+    with pytest.raises(SpecError, match=r"inits.moved\w*.of.training.optimizer: timm has no .* 'adamq'"):
+        check_timm_names(spec, plan)
+
+
+def test_classes_that_a_source_has_not_cannot_be_left_out(tmp_path):
+    old = "      source: fractaldb\n      preset: fractaldb_tiny\n"
+    new = "      source: dataset\n      images: {dataset: digits, classes: [5, 6, 7]}\n      exclude_classes: [999]\n"
+    with pytest.raises(SpecError, match=r"of.exclude_classes: digits has no class 999; it has 10"):
+        planned(tmp_path, LEADERBOARD.replace(old, new, 1))

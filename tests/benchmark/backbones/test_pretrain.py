@@ -1,5 +1,6 @@
 """Pre-training: fractals made here, and timm's weights from a Hub cache, laid out as the Hub lays it out."""
 
+import json
 import math
 import pickle
 import shutil
@@ -13,9 +14,10 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 import oodbench
+from benchmark.artifacts import Artifact
 from benchmark.backbones import pretrain
 from benchmark.backbones.network import create_network, load_weights
-from benchmark.backbones.pretrain import fetch_from_hub, fractals, pretrain_on
+from benchmark.backbones.pretrain import fetch_from_hub, fractals, labelled, pretrain_on
 from benchmark.datasets.fractals import FractalConfig, fractal_images
 from benchmark.engines.worker import single_threaded
 from benchmark.errors import DataError
@@ -40,7 +42,8 @@ def pretrained(**seeds):
     with single_threaded():
         seeds = SEEDS | seeds
         images, source = fractals(SIZE, "few", seeds["images"])
-        config = {"architecture": "test_resnet", "stem": "timm", "image_size": SIZE, "seeds": seeds}
+        learnt = {"objective": "cross_entropy", "hyperparameters": {}}
+        config = {"architecture": "test_resnet", "stem": "timm", "image_size": SIZE, "seeds": seeds, **learnt}
         network, history = pretrain_on(images, config, RECIPE)
         return network, history, source
 
@@ -317,3 +320,24 @@ def test_a_run_from_the_hub_through_the_command_line(hub, leaderboard, tmp_path,
 
     shutil.rmtree(hub)  # the artifacts are enough
     assert command(monkeypatch, *run) == 0
+
+
+def labelled_artifact(folder):
+    images = torch.arange(6 * 3 * 4 * 4, dtype=torch.uint8).reshape(6, 3, 4, 4)
+    save_file({"images": images, "labels": torch.tensor([0, 1, 2, 2, 1, 0])}, folder / "images.safetensors")
+    (folder / "card.json").write_text(json.dumps({"classes": ["a", "b", "c"], "n": 6}))
+    return Artifact("k", folder, {"files": {}}), images
+
+
+def test_excluded_classes_are_left_out_and_the_others_counted_anew(tmp_path):
+    stored, images = labelled_artifact(tmp_path)
+    found, card = labelled(stored, [1])
+    assert found.labels.tolist() == [0, 1, 1, 0]
+    assert torch.equal(found.images, images[[0, 2, 3, 5]])
+    assert (card["excluded"], card["n"]) == (["b"], 4)
+
+
+def test_a_source_must_keep_two_classes(tmp_path):
+    stored, _ = labelled_artifact(tmp_path)
+    with pytest.raises(DataError, match="exclude_classes: leaves 1 of 3 classes"):
+        labelled(stored, [0, 2])
