@@ -423,6 +423,10 @@ def test_an_optimizer_that_timm_has_not_is_refused_for_a_study_too(tmp_path):
 
 def test_classes_that_a_source_has_not_cannot_be_left_out(tmp_path):
     old = "      source: fractaldb\n      preset: fractaldb_tiny\n"
-    new = "      source: dataset\n      images: {dataset: digits, classes: [5, 6, 7]}\n      exclude_classes: [999]\n"
+    new = (
+        "      source: dataset\n"
+        "      images: {dataset: digits, classes: [5, 6, 7]}\n"
+        "      exclude_classes: [999]\n"
+    )
     with pytest.raises(SpecError, match=r"of.exclude_classes: digits has no class 999; it has 10"):
         planned(tmp_path, LEADERBOARD.replace(old, new, 1))
