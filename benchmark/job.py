@@ -32,6 +32,8 @@ class Kind(StrEnum):
     ASSESS = "assess"
 
 
+GROUPED = frozenset({Kind.EXTRACT, Kind.SCORE, Kind.TUNE})  # their functions take the tasks of a group
+
 _LIBRARIES = {  # whose versions may change the result of a job
     Kind.DATA: ("numpy", "scikit-learn", "scipy", "pillow", "matplotlib"),
     Kind.SHIFT: ("numpy", "scipy"),

@@ -172,7 +172,7 @@ def train(config: Config, inputs: Inputs, draft: Draft) -> None:
             network,
             chosen,
             sets["train"],
-            sets["val"],
+            None if "training_set" in inputs else sets["val"],  # of those nobody reads it epoch by epoch
             recipe,
             seeds["order"],
             outliers=outlier_images(config["blend"], inputs, sets["val"].images, seeds["order"]),
@@ -244,22 +244,30 @@ def classify(config: Config, inputs: Inputs, draft: Draft) -> None:
     draft.json("classification", classification({name: t.numpy() for name, t in tensors.items()}))
 
 
-def score(config: Config, inputs: Inputs, draft: Draft) -> None:
-    """Fit one detector on the ID training and validation features, and score every test image."""
+def score(tasks: Sequence[Task]) -> None:
+    """Fit detectors on the ID training and validation features, and score every test image."""
     from benchmark.scoring import Scoring, score_into
 
-    score_into(draft, Scoring(config, inputs))
+    score_into([(task.draft, Scoring(task.config, task.inputs)) for task in tasks])
 
 
-def tune(config: Config, inputs: Inputs, draft: Draft) -> None:
-    """Like `score`, with the hyper-parameters that tell the validation sets apart best, by AUROC."""
+def tune(tasks: Sequence[Task]) -> None:
+    """Like `score`, with the hyper-parameters that tell the validation sets apart best, by AUROC.
+
+    Tasks without validation sets are those of `score`, which share the network's passes with the others.
+    """
     from benchmark.metrics.detection import detection_metrics
     from benchmark.scoring import Scoring, score_into
 
     def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
         return detection_metrics(inside, outside).auroc
 
-    score_into(draft, Scoring(config, inputs, auroc))
+    score_into(
+        [
+            (task.draft, Scoring(task.config, task.inputs, auroc if task.config["validation"] else None))
+            for task in tasks
+        ]
+    )
 
 
 def measure(config: Config, inputs: Inputs, draft: Draft) -> None:
@@ -276,21 +284,21 @@ def measure(config: Config, inputs: Inputs, draft: Draft) -> None:
 
 def attack(config: Config, inputs: Inputs, draft: Draft) -> None:
     """Measure one network, and detectors on it, under adversarial attacks."""
-    from benchmark.studies.measure import adversarial
+    from benchmark.studies import adversarial
 
-    draft.json("measured", adversarial(config, inputs))
+    draft.json("measured", adversarial.measure(config, inputs))
 
 
 def corrupt(config: Config, inputs: Inputs, draft: Draft) -> None:
     """Measure one network on corrupted test images."""
-    from benchmark.studies.measure import corruptions
+    from benchmark.studies import corruptions
 
-    draft.json("measured", corruptions(config, inputs))
+    draft.json("measured", corruptions.measure(config, inputs))
 
 
 def assess(config: Config, inputs: Inputs, draft: Draft) -> None:
     """Measure one network that was trained on a transformed training set."""
-    from benchmark.studies import measure
+    from benchmark.studies import imbalance, label_noise
 
-    study = {"label_noise": measure.label_noise, "imbalance": measure.imbalance}[config["study"]]
-    draft.json("measured", study(config, inputs))
+    study = {"label_noise": label_noise, "imbalance": imbalance}[config["study"]]
+    draft.json("measured", study.measure(config, inputs))

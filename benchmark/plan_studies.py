@@ -66,14 +66,14 @@ class _Asked:
 
 
 class StudyPlanner:
-    """Plans the studies of one track; `chosen` says which backbones, inits and seeds."""
+    """Plans the studies of one track; `chosen` says which backbones, inits and seeds: `Selection.of`."""
 
     def __init__(
         self,
         spec: Spec,
         name: str,
         networks: NetworkPlanner,
-        chosen: Callable[[str, list[Any]], list[Any]],
+        chosen: Callable[..., list[Any]],
     ) -> None:
         self.spec, self.name, self.track = spec, name, spec.tracks[name]
         self.networks, self.chosen = networks, chosen
@@ -85,8 +85,9 @@ class StudyPlanner:
                 continue
             where = ("tracks", self.name, "studies", name)
             backbones = self.chosen("backbones", study.backbones or self.track.backbones)
+            seeds = self.chosen("seeds", self.track.seeds, None if full else study.seeds)
             for backbone in backbones:
-                for seed in self.chosen("seeds", self.track.seeds):
+                for seed in seeds:
                     yield from self._of(name, study, backbone, seed, where)
 
     def _of(
@@ -172,6 +173,12 @@ class StudyPlanner:
             raise SpecError(
                 f"{self.spec.where(*where, 'curves')}: {study.curves!r} has no "
                 f"{' and no '.join(sorted(lacks))}; expected an attack of several steps, such as pgd"
+            )
+        last = config["attacks"][study.curves]["hyperparameters"]["steps"]
+        if max(study.steps) > last:
+            raise SpecError(
+                f"{self.spec.where(*where, 'steps')}: got {max(study.steps)}; expected at most {last}, the "
+                f"steps of {study.curves!r}"
             )
         used = sorted({use.method for use in study.attacks.values()})
         if study.transfer is not None and row in study.transfer.to:

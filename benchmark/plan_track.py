@@ -39,10 +39,13 @@ class Selection:
         """Whether studies are wanted: not where only entries are named."""
         return bool(self.studies) or not self.entries
 
-    def of(self, kind: str, available: list[Any]) -> list[Any]:
-        """Those of `available` backbones, inits or seeds that are selected."""
+    def of(self, kind: str, available: list[Any], unasked: list[Any] | None = None) -> list[Any]:
+        """Those of `available` backbones, inits or seeds that are selected.
+
+        Where none is named that is `unasked`, or all.
+        """
         wanted = getattr(self, kind)
-        return [item for item in available if not wanted or item in wanted]
+        return [item for item in available if item in wanted] if wanted else unasked or available
 
 
 @dataclass(frozen=True)
@@ -193,9 +196,14 @@ class TrackPlanner:
             config["network"] = {**networks[0].config, "split": networks[0].split}
             inputs["network"] = networks[0].chain[Kind.TRAIN]
             inputs |= {f"images.{item}": self.networks.data[item] for item in self._sets(method)}
-        label = f"{_place(cell)}: scores of {cell.entry}"
-        kind = Kind.TUNE if method.tuned else Kind.SCORE
-        return Job(kind, config, inputs, (method.detector_module,), label)
+        return Job(
+            Kind.TUNE if method.tuned else Kind.SCORE,
+            config,
+            inputs,
+            (method.detector_module,),
+            label=f"{_place(cell)}: scores of {cell.entry}",
+            group=f"passes {networks[0].chain[Kind.TRAIN]}" if method.runs_network else "",
+        )
 
     def _resolve(self, name: str) -> _Method:
         from methods.base import EnsembleDetector, GradientDetector, HyperparameterError, Signal

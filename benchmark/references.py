@@ -99,10 +99,11 @@ def _dangling_studies(spec: Spec, name: str, track: Track) -> Iterator[tuple[tup
     """Backbones and inits of studies that nothing defines."""
     for study_name, study in track.studies.chosen(full=True).items():
         place = ("tracks", name, "studies", study_name)
-        for i, item in enumerate(study.backbones or []):
-            if item not in track.backbones:
-                problem = f"{item!r} is not on track {name!r}; {did_you_mean(item, track.backbones)}"
-                yield (*place, "backbones", i), problem
+        for kind, known in (("backbones", track.backbones), ("seeds", track.seeds)):
+            for i, item in enumerate(getattr(study, kind) or []):
+                if item not in known:
+                    hint = did_you_mean(str(item), list(map(str, known)))
+                    yield (*place, kind, i), f"{str(item)!r} is not on track {name!r}; {hint}"
         for item in inits_of(study):
             if item not in spec.inits:
                 yield place, f"unknown init {item!r}; {did_you_mean(item, list(spec.inits))}"

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, model_validator
 
@@ -232,6 +233,11 @@ class Record(StrictModel):
         """What tells this record from the others of its file."""
         return self.backbone, self.init, self.seed
 
+    @property
+    def environments(self) -> set[str]:
+        """Keys into `RecordFile.environments`."""
+        return self.provenance.environments if self.provenance else set()
+
     def same_result(self, other: Record) -> bool:
         """Whether both say the same about the cell, leaving out cost and provenance."""
         volatile = {"cost", "provenance"}
@@ -300,7 +306,30 @@ def read_all(results: Path) -> list[RecordFile]:
     return [read_records(path) for path in sorted(results.glob("*/*.json")) if path.parent.name != BOUNDARY]
 
 
-def merge(old: RecordFile | None, new: RecordFile) -> RecordFile:
+class _Record(Protocol):
+    @property
+    def cell(self) -> tuple[Any, ...]: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def environments(self) -> set[str]: ...
+    def same_result(self, other: Any) -> bool: ...
+
+
+class _File(Protocol):
+    @property
+    def records(self) -> Sequence[_Record]: ...
+    @property
+    def environments(self) -> Mapping[str, Environment]: ...
+    def model_copy(self, *, update: Mapping[str, Any]) -> Self: ...
+
+
+F = TypeVar("F", bound=_File)
+
+
+def merge(old: F | None, new: F) -> F:
     """Put new records into a file: each replaces that of its cell.
 
     A record that says the same as the old one leaves the old one as it is, with its provenance, so that a
@@ -315,10 +344,8 @@ def merge(old: RecordFile | None, new: RecordFile) -> RecordFile:
             records[record.cell] = record
     ordered = [records[cell] for cell in sorted(records)]
     environments = {**(old.environments if old else {}), **new.environments}
-    used = {e for r in ordered if r.provenance for e in r.provenance.environments}
-    return new.model_copy(
-        update={"records": ordered, "environments": {k: environments[k] for k in sorted(used)}}
-    )
+    used = sorted({name for record in ordered for name in record.environments})
+    return new.model_copy(update={"records": ordered, "environments": {k: environments[k] for k in used}})
 
 
 def write_records(path: Path, file: RecordFile) -> bool:

@@ -7,7 +7,7 @@ itself (an input gradient, or feature maps) gets batches of images. Memory does 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -36,15 +36,45 @@ ROWS = 4096  # of cached features that are scored at a time
 AUROC = Callable[[np.ndarray, np.ndarray], float]  # of ID and OOD scores
 
 
-def score_into(draft: Draft, scoring: Scoring) -> None:
-    """Keep the scores, or the reason why the detector does not apply to the network."""
-    try:
-        scores, about = scoring.run()
-    except NotApplicable as error:
-        draft.json("about", {"status": "not_applicable", "reason": str(error)})
-        return
-    draft.tensors("scores", scores)
-    draft.json("about", {"status": "measured", **about})
+def score_into(tasks: Sequence[tuple[Draft, Scoring]]) -> None:
+    """Keep the scores of each, or the reason why its detector does not apply to the network.
+
+    Several must be of detectors that need the network itself, and of one network: they share its passes.
+    """
+    chosen: list[tuple[Draft, Scoring, AnyDetector, dict[str, Any]]] = []
+    for draft, scoring in tasks:
+        try:
+            chosen.append((draft, scoring, *scoring.choose()))
+        except NotApplicable as error:
+            draft.json("about", {"status": "not_applicable", "reason": str(error)})
+    found = score_together([(scoring, scorer) for _, scoring, scorer, _ in chosen])
+    for (draft, _, _, about), scores in zip(chosen, found, strict=True):
+        draft.tensors("scores", scores)
+        draft.json("about", {"status": "measured", **about})
+
+
+def score_together(chosen: Sequence[tuple[Scoring, AnyDetector]]) -> list[dict[str, Tensor]]:
+    """Score every tested part by each fitted detector.
+
+    Returns
+    -------
+    For each detector (N,) float64 by part: ``test``, every OOD set, ``shift.<kind>.<severity>``; besides
+    ``test.correct`` (N,) bool and ``shift.rows``.
+
+    Raises
+    ------
+    ScoreError
+        If scores are of the wrong shape or not finite; names the part.
+    """
+    scores: list[dict[str, Tensor]] = [{} for _ in chosen]
+    for part in dict.fromkeys(part for scoring, _ in chosen for part in scoring.tested):
+        of = [i for i, (scoring, _) in enumerate(chosen) if part in scoring.tested]
+        found = chosen[of[0]][0].scores([chosen[i][1] for i in of], part)
+        for i, values in zip(of, found, strict=True):
+            scores[i][part] = values
+    for (scoring, _), by_part in zip(chosen, scores, strict=True):
+        by_part |= scoring.beside
+    return scores
 
 
 class Scoring:
@@ -79,13 +109,13 @@ class Scoring:
         self.about = inputs["0.base.id"].json("about")
         self.sets = sorted(n.removesuffix(".logits") for n in self.stored[0] if n.endswith(".logits"))
 
-    def run(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Score ``test``, every OOD set and every ``shift.<kind>.<severity>``.
+    def choose(self) -> tuple[AnyDetector, dict[str, Any]]:
+        """The fitted detector, where there is a choice the one that tells the validation sets apart best.
 
         Returns
         -------
-        scores
-            (N,) float64 for each part; besides ``test.correct`` (N,) bool and ``shift.rows``.
+        detector
+            Fitted.
         about
             The ``hyperparameters`` that were used and, where they were chosen, the ``tuning``.
 
@@ -94,7 +124,7 @@ class Scoring:
         NotApplicable
             With the reason.
         ScoreError
-            If scores are of the wrong shape or not finite; names the part.
+            If scores of validation images are of the wrong shape or not finite; names the part.
         """
         points = [detector(self.config["detector"], **point) for point in self.config["points"]]
         if Signal.RANK_ONE in points[0].needs and self.about["rank_one"]:
@@ -110,14 +140,22 @@ class Scoring:
                 for point, value in zip(points, aurocs, strict=True)
             ]
         scorer = self._with_step(scorer)
-        about["hyperparameters"] = scorer.hyperparameters()
+        return scorer, about | {"hyperparameters": scorer.hyperparameters()}
+
+    @property
+    def tested(self) -> list[str]:
+        """The parts that are scored: all that neither fitting nor choosing sees."""
         unseen = {"train", "val", *self.config["validation"]}
-        scores = {part: self._scores([scorer], part)[0] for part in self.sets if part not in unseen}
+        return [part for part in self.sets if part not in unseen]
+
+    @property
+    def beside(self) -> dict[str, Tensor]:
+        """What is kept with the scores: which test images the network is right on, and which were shifted."""
         test = self.stored[0]
-        scores["test.correct"] = test["test.logits"].argmax(dim=1) == test["test.labels"]
+        kept = {"test.correct": test["test.logits"].argmax(dim=1) == test["test.labels"]}
         if "shift_images" in self.inputs:
-            scores["shift.rows"] = self.inputs["shift_images"].tensors("images")["rows"]
-        return scores, about
+            kept["shift.rows"] = self.inputs["shift_images"].tensors("images")["rows"]
+        return kept
 
     def _fit(self, scorer: AnyDetector) -> AnyDetector:
         rng = torch.Generator().manual_seed(self.config["seed"])
@@ -134,13 +172,13 @@ class Scoring:
             twin = copy.copy(scorer)  # fitted already: the step plays no part in that
             object.__setattr__(twin, scorer.step_name, step)
             candidates.append(twin)
-        means = [float(scores.mean()) for scores in self._scores(candidates, "val")]
+        means = [float(scores.mean()) for scores in self.scores(candidates, "val")]
         return candidates[int(np.argmax(means))]
 
     def _validate(self, fitted: list[AnyDetector], auroc: AUROC) -> list[float]:
         """Mean AUROC of ID validation images against each validation OOD set, for every candidate."""
-        inside = self._scores(fitted, "val")
-        outside = [self._scores(fitted, name) for name in self.config["validation"]]
+        inside = self.scores(fitted, "val")
+        outside = [self.scores(fitted, name) for name in self.config["validation"]]
         return [
             float(np.mean([auroc(inside[i].numpy(), scores[i].numpy()) for scores in outside]))
             for i in range(len(fitted))
@@ -163,8 +201,12 @@ class Scoring:
         maps = [torch.cat(stage) for stage in zip(*found, strict=True)]
         return features.including(maps=maps)
 
-    def _scores(self, candidates: list[AnyDetector], part: str) -> list[Tensor]:
-        """Scores (N,) of one part by each of several candidates of the same detector."""
+    def scores(self, candidates: list[AnyDetector], part: str) -> list[Tensor]:
+        """Scores (N,) of one part by each of several candidates.
+
+        Candidates are of one detector, or of several that need the network itself, all fitted on the same
+        images with the same seed.
+        """
         length = len(self.stored[0][f"{part}.logits"])
         if self.config["network"] is not None:
             rows = _slices(length, BATCH)
@@ -184,19 +226,22 @@ class Scoring:
 
     def _of_images(self, candidates: list[AnyDetector], batch: Tensor) -> list[Tensor]:
         images, tap = to_pixels(batch), self.tap  # made outside of inference mode, to be differentiable
-        with torch.inference_mode():
-            features = tap(images, maps=Signal.MAPS in candidates[0].needs)
         directions: dict[str, Tensor] = {}  # candidates that differ in the step alone share the gradient
-        found = []
+        found: dict[str, Tensor] = {}
+        stay = [c for c in candidates if not isinstance(c, GradientDetector) or c.step == 0]
+        if stay:
+            with torch.inference_mode():
+                features = tap(images, maps=any(Signal.MAPS in candidate.needs for candidate in stay))
+            found = {_called(candidate): _score(candidate, [features]) for candidate in stay}
         for candidate in candidates:
-            if not isinstance(candidate, GradientDetector) or candidate.step == 0:
-                found.append(_score(candidate, [features]))
+            if _called(candidate) in found or not isinstance(candidate, GradientDetector):
                 continue
-            others = str({k: v for k, v in candidate.hyperparameters().items() if k != candidate.step_name})
-            if others not in directions:
-                directions[others] = candidate.direction(tap, images)
-            found.append(candidate.score_images(tap, images, directions[others]))
-        return found
+            others = {k: v for k, v in candidate.hyperparameters().items() if k != candidate.step_name}
+            loss = f"{candidate.name} {others}"
+            if loss not in directions:
+                directions[loss] = candidate.direction(tap, images)
+            found[_called(candidate)] = candidate.score_images(tap, images, directions[loss])
+        return [found[_called(candidate)] for candidate in candidates]
 
     @cached_property
     def tap(self) -> Tap:
@@ -211,6 +256,11 @@ class Scoring:
         split = self.config["network"]["split"]
         roles = {r.removeprefix("images."): a for r, a in self.inputs.items() if r.startswith("images.")}
         return {p: i for name, a in roles.items() for p, i in image_parts(name, a, split)[0].items()}
+
+
+def _called(scorer: AnyDetector) -> str:
+    """The same for detectors that score alike, given the same images to be fitted on."""
+    return f"{scorer.name} {scorer.hyperparameters()}"
 
 
 def _head_tensors(artifact: Artifact) -> dict[str, Tensor]:

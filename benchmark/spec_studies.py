@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
-from benchmark.spec_base import Count, Distinct, Name, SpecModel
+from benchmark.spec_base import Count, Distinct, Name, Seed, SpecModel
 
 StudyName = Literal["adversarial", "corruptions", "label_noise", "imbalance"]
 CORRUPTIONS = (  # of the paper's fifteen those that need no photographs: frost is left out
@@ -49,6 +49,9 @@ class MethodUse(SpecModel):
 
 class _Study(SpecModel):
     backbones: Distinct[Name] | None = Field(None, description="only these; all of the track's if absent")
+    seeds: Distinct[Seed] | None = Field(
+        None, description="of a run that asks for no others, and not for --full; all of the track's if absent"
+    )
 
 
 class _MoreNetworks(SpecModel):
@@ -70,6 +73,7 @@ class DetectorAttack(SpecModel):
     epsilon: Share = 8 / 255
     steps: Count = 10
     step_size: Annotated[float, Field(gt=0, le=1)] = 2 / 255
+    ood_images: Annotated[Count, Field(description="how many of each OOD set are attacked")] = 100
 
 
 class Transfer(SpecModel):

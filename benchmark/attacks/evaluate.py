@@ -8,7 +8,7 @@ own; what an attack does to an image depends on the seed, the attack's name and 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +29,14 @@ BATCH = 256
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Accuracy and mean cross-entropy after 0, 1, 2, … points of an attack's search; 0 is clean."""
+
+    accuracy: tuple[float, ...]
+    loss: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Robustness:
     """Accuracy of N images, clean and under attacks; accuracies are shares in [0, 1]."""
 
@@ -37,15 +45,8 @@ class Robustness:
     worst: float  # under every attack at once, image by image
     right: Mapping[str, Tensor]  # by attack, (N,) bool on the CPU
     losses: Mapping[str, tuple[float, ...]]  # by attack: mean cross-entropy, clean, where it was seen, last
+    steps: Mapping[str, Steps]  # of the attacks that were followed step by step
     warnings: tuple[str, ...]  # signs that the numbers flatter
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Accuracy and mean cross-entropy after 0, 1, 2, … points of an attack's search; 0 is clean."""
-
-    accuracy: tuple[float, ...]
-    loss: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,13 @@ class _Recorder:
 
 
 def attack_accuracy(
-    network: Classifier, images: Tensor, labels: Tensor, attacks: Mapping[str, Attack], seed: int
+    network: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    attacks: Mapping[str, Attack],
+    seed: int,
+    *,
+    every: Collection[str] = (),
 ) -> Robustness:
     """Measure accuracy on clean images, under each attack, and under the worst of them for each image.
 
@@ -94,6 +101,9 @@ def attack_accuracy(
         By the names that seeds are derived from.
     seed
         Of the evaluation.
+    every
+        Names of attacks that are judged after each step of their search. Where an attack asks the network
+        for its own points, as PGD does, that costs nothing more.
 
     Raises
     ------
@@ -113,11 +123,19 @@ def attack_accuracy(
     without = [b.no_gradient[b.right] for b in clean if b.no_gradient is not None and b.right.any()]
     right: dict[str, Tensor] = {}
     losses: dict[str, tuple[float, ...]] = {}
+    steps: dict[str, Steps] = {}
     for name, attack in attacks.items():
         with unchanged(name, network):
-            walks = [_walk(network, name, attack, b, rng) for b, rng in _with_rng(clean, seed, name)]
+            walks = [
+                _walk(network, name, attack, b, rng, every=name in every)
+                for b, rng in _with_rng(clean, seed, name)
+            ]
         right[name] = torch.cat([walk[-1].right for walk in walks]).cpu()
         losses[name] = _mean_losses(clean, walks)
+        if name in every:
+            columns = zip(*walks, strict=True)
+            accuracy = [_share(torch.cat([seen.right for seen in column])) for column in columns]
+            steps[name] = Steps((_share(right_clean), *accuracy), losses[name])
     worst = torch.stack(list(right.values())).all(dim=0)
     robust = {name: _share(flags) for name, flags in right.items()}
     signs = [
@@ -129,27 +147,9 @@ def attack_accuracy(
         worst=_share(worst),
         right=right,
         losses=losses,
+        steps=steps,
         warnings=(*signs, *masking_warnings(attacks, robust, _share(torch.cat(without)) if without else 0.0)),
     )
-
-
-def accuracy_by_steps(
-    network: Classifier, images: Tensor, labels: Tensor, attack: Attack, seed: int, name: str | None = None
-) -> Steps:
-    """Measure accuracy and mean loss after every step of one search; arguments and errors as above.
-
-    The last point is the one that `attack_accuracy` measures under the same name, the attack's own if none
-    is given.
-    """
-    _check_arguments(network, images, labels)
-    name = name or attack.name
-    clean = _clean(network, images, labels, ask_gradient=False)
-    with unchanged(name, network):
-        walks = [_walk(network, name, attack, b, rng, every=True) for b, rng in _with_rng(clean, seed, name)]
-    right = torch.cat([batch.right for batch in clean])
-    columns = zip(*walks, strict=True)
-    accuracy = [_share(torch.cat([seen.right for seen in column])) for column in columns]
-    return Steps((_share(right), *accuracy), _mean_losses(clean, walks))
 
 
 def accuracy_by_epsilon(
@@ -189,7 +189,7 @@ def _walk(
     clean: _Clean,
     rng: torch.Generator,
     *,
-    every: bool = False,
+    every: bool,
 ) -> list[_Seen]:
     """Follow an attack's search over a batch: every point, or those that cost nothing, and the last."""
     recorder = _Recorder(network)

@@ -92,6 +92,7 @@ class LocalEngine:
         ready: list[tuple[int, int, str]] = []
         running: dict[Future[Outcome], list[str]] = {}
         offered: set[str] = set()  # ready or running
+        alone: set[str] = set()  # their group failed: each is tried by itself
         dependants: defaultdict[str, list[str]] = defaultdict(list)
         for key, job in jobs.items():
             for needed in job.inputs.values():
@@ -131,14 +132,17 @@ class LocalEngine:
                     offer(job.key)
             offer(key)
 
+        def joins(key: str, name: str) -> bool:
+            return key in todo and key not in alone and todo[key].group == name
+
         def take() -> list[str]:
             """The next ready job, and all ready jobs of its group."""
             key = heapq.heappop(ready)[2]
             if key not in todo or waits(key):  # an input turned out to be damaged since
                 offered.discard(key)
                 return []
-            name = todo[key].group
-            others = [item for item in ready if name and item[2] in todo and todo[item[2]].group == name]
+            name = "" if key in alone else todo[key].group
+            others = [item for item in ready if name and joins(item[2], name)]
             for item in others:
                 ready.remove(item)
             heapq.heapify(ready)
@@ -175,6 +179,11 @@ class LocalEngine:
                     offered.difference_update(group)
                     if outcome.status == "storage":
                         raise StorageError(outcome.message)
+                    if outcome.status == "failed" and len(group) > 1:
+                        alone.update(group)
+                        for key in group:
+                            offer(key)
+                        continue
                     for key in group:
                         if key in todo:  # else it failed meanwhile, with an input
                             settle(key, outcome)

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 from benchmark import jobs
 from benchmark.artifacts import Store
 from benchmark.errors import DamagedArtifact, OodbenchError, StorageError
-from benchmark.job import Job
+from benchmark.job import GROUPED, Job
 
 THREADS = 1  # for every job, however many run at once: sums must not depend on how they were shared out
 
@@ -103,7 +103,7 @@ def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> Non
         ]
         function = getattr(jobs, todo[0].kind)
         with single_threaded():
-            if todo[0].group:
+            if todo[0].kind in GROUPED:
                 function(tasks)
             else:
                 function(*tasks[0])

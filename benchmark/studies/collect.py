@@ -11,11 +11,10 @@ from benchmark.artifacts import Store
 from benchmark.environment import environment_id
 from benchmark.errors import DamagedArtifact
 from benchmark.job import Kind
-from benchmark.results import Environment
+from benchmark.results import Environment, merge
 from benchmark.studies.records import (
     StudyFile,
     StudyRecord,
-    merge_study,
     read_study,
     study_path,
     write_study,
@@ -77,7 +76,7 @@ def write_studies(
     for path, new in files.items():
         with store.lock(f"records-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}"):
             old = read_study(path) if path.exists() else None
-            if write_study(path, merge_study(old, new)):
+            if write_study(path, merge(old, new)):
                 written.append(path)
     return written
 

@@ -1,7 +1,7 @@
 """Records of the studies: one file a row, ``results/<track>/<study>/<row>.json``.
 
 A record is of one network under one condition, such as one strength of label noise. What was measured is
-numbers by path and series by name; `benchmark.studies.measure` says which there are. This module must not
+numbers by path and series by name; the modules beside this one say which there are. This module must not
 import torch.
 """
 
@@ -52,6 +52,11 @@ class StudyRecord(StrictModel):
         """What tells this record from the others of its file."""
         return self.backbone, self.init, self.seed, self.condition
 
+    @property
+    def environments(self) -> set[str]:
+        """Keys into `StudyFile.environments`."""
+        return set() if self.made_in is None else {self.made_in}
+
     def same_result(self, other: StudyRecord) -> bool:
         """Whether both say the same, leaving out what it took and where."""
         volatile = {"train_seconds", "seconds", "made_in", "checkpoint"}
@@ -97,24 +102,6 @@ def read_study(path: Path) -> StudyFile:
 def read_studies(results: Path) -> list[StudyFile]:
     """Read every file below `results`, sorted by path."""
     return [read_study(path) for study in STUDIES for path in sorted(results.glob(f"*/{study}/*.json"))]
-
-
-def merge_study(old: StudyFile | None, new: StudyFile) -> StudyFile:
-    """Put new records into a file: each replaces that of its cell, unless both say the same.
-
-    A failed attempt never replaces what the same content key came to before.
-    """
-    records = {} if old is None else {r.cell: r for r in old.records}
-    for record in new.records:
-        before = records.get(record.cell)
-        if before is not None and before.key == record.key and before.status != "failed" == record.status:
-            continue
-        if before is None or not before.same_result(record):
-            records[record.cell] = record
-    ordered = [records[cell] for cell in sorted(records)]
-    environments = {**(old.environments if old else {}), **new.environments}
-    used = sorted({r.made_in for r in ordered if r.made_in is not None})
-    return new.model_copy(update={"records": ordered, "environments": {k: environments[k] for k in used}})
 
 
 def write_study(path: Path, file: StudyFile) -> bool:

@@ -23,6 +23,7 @@ from methods.base import Detector, Features, MethodError, check_scores
 from methods.registry import detector
 
 GROUPS = ("near", "far")
+Measured = dict[str, Any]  # ``numbers`` by path, ``series`` by name, ``warnings``; JSON
 
 
 class Subject:
@@ -51,6 +52,12 @@ class Subject:
             stored = self.inputs["id_test"].tensors("images")
             found["test"] = LabelledImages(stored["images"], stored["labels"])
         return found
+
+    @cached_property
+    def kept(self) -> dict[str, Tensor]:
+        """What the objective kept of the training."""
+        trained = self.inputs["network"]
+        return trained.tensors("kept") if "kept.safetensors" in trained.manifest["files"] else {}
 
     def test_part(self, per_class: int) -> LabelledImages:
         """So many test images of each class, drawn by the track's seed: the same for every network."""

@@ -47,8 +47,9 @@ class Fakes:
         return {job.key: job for job in self.jobs.values()}
 
     def __call__(self, config, inputs=None, draft=None):
-        if inputs is None:  # tasks of a group
-            self.groups.append([task.config["name"] for task in config])
+        if inputs is None:  # tasks of a group, or one alone
+            if self.jobs[config[0].config["name"]].group:
+                self.groups.append([task.config["name"] for task in config])
             for task in config:
                 self(*task)
             return
@@ -171,19 +172,20 @@ def test_what_is_stored_of_a_group_is_not_done_again(fakes, run):
 
 
 def test_a_job_of_a_group_waits_for_its_own_inputs_alone(fakes, run):
-    fakes.add("slow", kind=Kind.MEASURE)
-    fakes.add("a", group="g", kind=Kind.DATA)
-    fakes.add("b", "slow", group="g", kind=Kind.DATA)
+    fakes.add("slow", kind=Kind.TRAIN)
+    fakes.add("a", group="g")
+    fakes.add("b", "slow", group="g")
     assert run("a", "b") == {}
     assert fakes.groups == [["a"], ["b"]]
 
 
-def test_a_failure_is_that_of_the_whole_group(fakes, run, store):
+def test_a_failure_in_a_group_is_of_the_one_that_fails_by_itself(fakes, run, store):
     for name in "abc":
         fakes.add(name, group="g")
     fakes.behaviour["b"] = fails(OodbenchError("no such image"))
-    assert run("a", "b", "c") == dict.fromkeys("abc", "no such image")
-    assert store.usage()[0] == 0
+    assert run("a", "b", "c") == {"b": "no such image"}
+    assert fakes.groups == [["a", "b", "c"], ["a"], ["b"], ["c"]]
+    assert [store.has(fakes.key(name)) for name in "abc"] == [True, False, True]
 
 
 def test_a_damaged_input_of_one_job_of_a_group_is_made_again_for_all(fakes, run, store):

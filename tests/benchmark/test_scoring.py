@@ -16,7 +16,7 @@ from benchmark.metrics import detection_metrics
 from benchmark.plan import Selection, make_plan
 from benchmark.results import read_all
 from benchmark.run import run_plan
-from benchmark.scoring import Scoring
+from benchmark.scoring import Scoring, score_together
 from benchmark.spec import load_spec
 from methods.detectors.odin import ODIN
 
@@ -92,6 +92,14 @@ def auroc(inside, outside):
     return detection_metrics(inside, outside).auroc
 
 
+def scored(*tasks):
+    """Scores and what is said of them of one score job, or those of several that are done together."""
+    chosen = [(task, *task.choose()) for task in tasks]
+    scores = score_together([(task, scorer) for task, scorer, _ in chosen])
+    made = [(found, about) for found, (_, _, about) in zip(scores, chosen, strict=True)]
+    return made if len(tasks) > 1 else made[0]
+
+
 def test_every_entry_is_measured_or_says_why_not(made):
     _, _, records = made
     status = {cell: record.status for cell, record in records.items()}
@@ -113,7 +121,7 @@ def test_an_ensemble_takes_disjoint_groups_of_seeds(made, job):
     by_hand = (
         torch.stack([m["noise.logits"].double().softmax(dim=1) for m in members]).mean(dim=0).amax(dim=1)
     )
-    scores, _ = Scoring(config, inputs).run()
+    scores, _ = scored(Scoring(config, inputs))
     torch.testing.assert_close(scores["noise"], by_hand)
     assert not torch.equal(members[0]["noise.logits"], members[1]["noise.logits"])
 
@@ -137,7 +145,7 @@ def test_the_validation_auroc_is_the_mean_over_the_sets(made, job):
     assert found.hyperparameters["percentile"] == 40.0
     point = Scoring({**config, "points": [found.hyperparameters]}, inputs)
     fitted = point._fit(scoring.detector("react", **found.hyperparameters))
-    inside, *outside = (point._scores([fitted], part)[0] for part in ("val", "strokes_val", "leaves_val"))
+    inside, *outside = (point.scores([fitted], part)[0] for part in ("val", "strokes_val", "leaves_val"))
     aurocs = [roc_auc_score([1] * len(inside) + [0] * len(o), torch.cat([inside, o])) for o in outside]
     assert found.auroc == pytest.approx(np.mean(aurocs), abs=1e-9)
 
@@ -146,8 +154,8 @@ def test_a_tuned_cell_scores_as_its_point_alone_would(job, made):
     _, _, records = made
     config, inputs = job("odin_tuned")
     chosen = records["odin_tuned", 0].hyperparameters
-    alone, about = Scoring({**config, "points": [chosen]}, inputs).run()
-    tuned, _ = Scoring(config, inputs, auroc).run()
+    alone, about = scored(Scoring({**config, "points": [chosen]}, inputs))
+    tuned, _ = scored(Scoring(config, inputs, auroc))
     assert about == {"hyperparameters": chosen}
     assert alone.keys() == tuned.keys()
     assert all(torch.equal(alone[part], tuned[part]) for part in alone)
@@ -156,7 +164,7 @@ def test_a_tuned_cell_scores_as_its_point_alone_would(job, made):
 def test_the_first_of_equal_points_is_taken(job):
     config, inputs = job("react_tuned")
     points = [{**config["points"][0], "percentile": p} for p in (100.0, 100, 99.999999)]
-    _, about = Scoring({**config, "points": points}, inputs, auroc).run()
+    _, about = scored(Scoring({**config, "points": points}, inputs, auroc))
     assert about["tuning"][0]["auroc"] == about["tuning"][1]["auroc"]
     assert about["hyperparameters"]["percentile"] == 100.0
 
@@ -173,13 +181,47 @@ def test_points_that_differ_in_the_step_alone_share_the_gradient(job, monkeypatc
     monkeypatch.setattr(ODIN, "direction", counted)
     scorer = Scoring(config, inputs)
     fitted = [scorer._fit(scoring.detector("odin", **point)) for point in config["points"]]
-    scorer._scores(fitted, "val")
+    scorer.scores(fitted, "val")
     assert sorted(calls) == [1.0, 1000.0]  # one batch, two temperatures; epsilon 0 needs none
+
+
+def test_entries_of_one_network_share_the_passes_of_the_test_images(made, job, monkeypatch):
+    """A job for each, one group; together they score as each would alone, with one gradient for both."""
+    plan, _, _ = made
+    jobs = [
+        plan.jobs[planned.chain[Kind.SCORE]]
+        for planned in plan.cells
+        if planned.cell.entry in ("odin", "odin_tuned") and planned.cell.seed == 0
+    ]
+    assert len(jobs) == 2
+    assert len({job.group for job in jobs}) == 1
+    assert jobs[0].group
+    tasks = [Scoring(*job("odin")), Scoring(*job("odin_tuned"), auroc)]
+    alone = [scored(task) for task in tasks]
+    calls = []
+    direction = ODIN.direction
+
+    def counted(self, network, images):
+        calls.append(len(images))
+        return direction(self, network, images)
+
+    monkeypatch.setattr(ODIN, "direction", counted)
+    chosen = ODIN(epsilon=0.05)  # another step than the published one, which both might have chosen
+    pairs = [(tasks[0], tasks[0].choose()[0]), (tasks[1], tasks[1]._fit(chosen))]
+    together = score_together(pairs)
+    images = sum(len(scores) for part, scores in together[0].items() if part != "test.correct")
+    assert sum(calls) == images  # each once, not once for each entry
+    expected, _ = alone[0]
+    assert together[0].keys() == expected.keys()
+    assert all(torch.equal(together[0][part], expected[part]) for part in expected)
+    by_itself = score_together(pairs[1:])[0]
+    assert all(torch.equal(together[1][part], by_itself[part]) for part in by_itself)
+    assert not torch.equal(together[0]["noise"], together[1]["noise"])
 
 
 def test_test_sets_are_not_seen_by_tuning_nor_validation_sets_measured(made, job):
     config, inputs = job("react_tuned")
-    scores, _ = Scoring(config, inputs).run()
+    scores, _ = scored(Scoring(config, inputs))
     assert scores.keys() == {"test", "threes", "noise", "test.correct"}
     config, inputs = job("energy")
     assert not [role for role in inputs if role.endswith("_val")]
@@ -187,9 +229,9 @@ def test_test_sets_are_not_seen_by_tuning_nor_validation_sets_measured(made, job
 
 def test_scores_do_not_depend_on_how_many_rows_are_read_at_a_time(job, monkeypatch):
     config, inputs = job("gram")
-    whole, _ = Scoring(config, inputs).run()
+    whole, _ = scored(Scoring(config, inputs))
     monkeypatch.setattr(scoring, "ROWS", 7)
-    parts, _ = Scoring(config, inputs).run()
+    parts, _ = scored(Scoring(config, inputs))
     assert all(torch.allclose(whole[part], parts[part], rtol=1e-9) for part in whole)
 
 

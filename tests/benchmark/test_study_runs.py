@@ -10,12 +10,12 @@ from benchmark.artifacts import Store
 from benchmark.errors import DataError, SpecError, UsageError
 from benchmark.job import Kind
 from benchmark.plan import Selection, make_plan
+from benchmark.results import merge
 from benchmark.run import run_plan
 from benchmark.spec import load_spec
 from benchmark.studies.records import (
     StudyFile,
     StudyRecord,
-    merge_study,
     read_studies,
     read_study,
     study_path,
@@ -48,7 +48,7 @@ tracks:
           square: {method: square, hyperparameters: {queries: 3}}
         curves: pgd
         epsilons: [0.01, 0.1]
-        steps: [1, 3]
+        steps: [1, 2]
         transfer: {source: cross_entropy, to: [robust]}
         detectors: [msp, knn]
         detector_attack: {steps: 2}
@@ -170,7 +170,8 @@ def test_adversarial_records_say_what_the_boards_need(made):
     assert numbers["pgd.accuracy"] <= numbers["clean.accuracy"]
     assert series["epsilon"] == pytest.approx([0.0, 0.01, 8 / 255, 0.1], abs=1e-4)
     assert series["accuracy_by_epsilon"][2] == pytest.approx(numbers["pgd.accuracy"], abs=1e-4)
-    assert series["steps"] == [0.0, 1.0, 3.0]
+    assert series["steps"] == [0.0, 1.0, 2.0]
+    assert series["accuracy_by_steps"][-1] == pytest.approx(numbers["pgd.accuracy"], abs=1e-4)
     assert series["accuracy_by_epsilon"][0] == series["accuracy_by_steps"][0]
     assert {len(series[name]) for name in ("accuracy_by_steps", "loss_by_steps")} == {3}
     for group in ("near", "far"):
@@ -268,12 +269,12 @@ def test_only_what_is_lost_is_measured_again(copy):
 
 
 def test_a_failed_measurement_is_recorded_and_the_others_go_on(copy, monkeypatch):
-    from benchmark.studies import measure
+    from benchmark.studies import imbalance
 
     def broken(*_):
         raise ValueError("no imbalance today")
 
-    monkeypatch.setattr(measure, "imbalance", broken)
+    monkeypatch.setattr(imbalance, "measure", broken)
     plan = planned(copy, studies=("imbalance",))
     for study in plan.studies:
         shutil.rmtree(Store(copy / "cache").open(study.key).folder)
@@ -291,6 +292,17 @@ def test_full_adds_what_it_names(tmp_path):
     assert {(s.study, s.row, s.init, s.condition) for s in ordinary.studies} < rows
     assert ("adversarial", "robust", "moved_head", "") in rows
     assert ("label_noise", "forward", "scratch", "flip@0.75") in rows
+
+
+def test_an_ordinary_run_may_have_fewer_seeds(tmp_path):
+    text = LEADERBOARD.replace("      imbalance:\n", "      imbalance:\n        seeds: [1]\n")
+
+    def seeds(**selection):
+        return {s.seed for s in planned(tmp_path, text, studies=("imbalance",), **selection).studies}
+
+    assert seeds() == {1}
+    assert seeds(full=True) == {0, 1}
+    assert seeds(seeds=(0,)) == {0}
 
 
 def test_a_cell_selection_has_no_studies_and_the_other_way_round(tmp_path):
@@ -318,6 +330,8 @@ def test_adversarial_pretraining_is_shared_by_both_ways_of_tuning(tmp_path):
         ("{steps: 2}}", "{epsilon: 1.5}}", r"attacks.pgd: .*epsilon: expected a number in \[0, 1\], got 1.5"),
         ("curves: pgd", "curves: fgsm", "curves: 'fgsm' is none of the attacks"),
         ("curves: pgd", "curves: square", "'square' has no steps"),
+        ("steps: [1, 2]", "steps: [1, 3]", "got 3; expected at most 2, the steps of 'pgd'"),
+        ("adversarial:\n", "adversarial:\n        seeds: [0, 5]\n", "'5' is not on track 'small'"),
         ("epsilons: [0.01", "epsilons: [1.01", "epsilons.0.*less than or equal to 1"),
         ("detectors: [msp, knn]", "detectors: [msp, knnn]", "no detector 'knnn'"),
         ("kinds: [gaussian", "kinds: [frost, gaussian", "kinds.0"),
@@ -370,19 +384,19 @@ def file(*records):
 
 def test_a_new_result_replaces_the_old_one_of_its_cell_and_no_other():
     other = record(seed=1)
-    merged = merge_study(file(record(), other), file(record(numbers={"total.error": 0.5}, key="b" * 32)))
+    merged = merge(file(record(), other), file(record(numbers={"total.error": 0.5}, key="b" * 32)))
     assert [r.numbers["total.error"] for r in merged.records] == [0.5, 0.25]
 
 
 def test_the_same_result_keeps_the_record_that_is_there():
-    merged = merge_study(file(record(seconds=1.0)), file(record(seconds=2.0)))
+    merged = merge(file(record(seconds=1.0)), file(record(seconds=2.0)))
     assert merged.records[0].seconds == 1.0
 
 
 def test_a_failure_never_replaces_a_result_of_the_same_key():
     failed = record(status="failed", reason="disk", numbers={}, made_in=None)
-    assert merge_study(file(record()), file(failed)).records == [record()]
-    assert merge_study(file(record(key="b" * 32)), file(failed)).records == [failed]
+    assert merge(file(record()), file(failed)).records == [record()]
+    assert merge(file(record(key="b" * 32)), file(failed)).records == [failed]
 
 
 @pytest.mark.parametrize(

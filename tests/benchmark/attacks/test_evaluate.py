@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from benchmark.attacks import BrokenAttack, accuracy_by_epsilon, accuracy_by_steps, attack_accuracy
+from benchmark.attacks import BrokenAttack, accuracy_by_epsilon, attack_accuracy
 from benchmark.attacks import evaluate as module
 from benchmark.attacks.checks import loss_warnings, masking_warnings, unchanged
 from benchmark.seeds import derive_seed
@@ -136,11 +136,19 @@ def test_the_losses_by_steps_are_those_of_the_points(network):
     assert network.forwards == 1 + 6 + 1
 
 
+def by_steps(network, made, seed, name=None):
+    name = name or made.name
+    found = attack_accuracy(network, IMAGES, LABELS, {name: made}, seed=seed, every=[name])
+    assert found.steps[name].accuracy[-1] == found.robust[name]
+    assert found.steps[name].loss == found.losses[name]
+    return found.steps[name]
+
+
 def test_accuracy_by_steps_is_one_search(network):
     network.forwards = 0
     # From the clean images by .019 a step: after the k-th those within .019 k of .5 are lost.
     chosen = pgd(random_start=False, steps=6, step_size=0.019)
-    found = accuracy_by_steps(network, IMAGES, LABELS, chosen, seed=0)
+    found = by_steps(network, chosen, seed=0)
     assert network.forwards == 1 + 6 + 1
     assert found.accuracy == (0.9, 0.9, 0.7, 0.6, 0.5, 0.4, 0.4)
     assert len(found.loss) == 7
@@ -149,12 +157,12 @@ def test_accuracy_by_steps_is_one_search(network):
 
 def test_the_last_step_is_what_the_accuracy_is(network):
     for chosen in (pgd(), attack("apgd_ce", epsilon=EPSILON, steps=6), attack("fgsm", epsilon=0.03)):
-        steps = accuracy_by_steps(network, IMAGES, LABELS, chosen, seed=1)
+        steps = by_steps(network, chosen, seed=1)
         found = attack_accuracy(network, IMAGES, LABELS, {chosen.name: chosen}, seed=1)
         assert len(steps.accuracy) == 1 + chosen.hyperparameters().get("steps", 1)
         assert steps.accuracy[-1] == found.robust[chosen.name]
         assert_close(steps.loss[-1], found.losses[chosen.name][-1])
-    named = accuracy_by_steps(network, IMAGES, LABELS, pgd(steps=1), seed=1, name="other")
+    named = by_steps(network, pgd(steps=1), seed=1, name="other")
     other = attack_accuracy(network, IMAGES, LABELS, {"other": pgd(steps=1)}, seed=1)
     assert_close(named.loss[-1], other.losses["other"][-1])
 
@@ -213,7 +221,7 @@ def test_arguments_that_do_not_fit_are_refused(network):
 def broken(network, made, match):
     for evaluation in (
         lambda: attack_accuracy(network, IMAGES, LABELS, {"fine": pgd(steps=1), "odd": made}, seed=0),
-        lambda: accuracy_by_steps(network, IMAGES, LABELS, made, seed=0, name="odd"),
+        lambda: by_steps(network, made, seed=0, name="odd"),
     ):
         with pytest.raises(BrokenAttack, match=match):
             evaluation()
@@ -259,7 +267,7 @@ def test_logits_that_are_not_finite_are_an_error():
     with pytest.raises(BrokenAttack, match="attack odd: 20 of 20 logits are NaN or infinite"):
         attack_accuracy(network, IMAGES, LABELS, odd, seed=0)
     with pytest.raises(BrokenAttack, match="attack odd: 20 of 20 logits are NaN or infinite"):
-        accuracy_by_steps(network, IMAGES, LABELS, odd["odd"], seed=0, name="odd")
+        by_steps(network, odd["odd"], seed=0, name="odd")
 
 
 def changes(what):

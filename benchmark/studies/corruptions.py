@@ -1,0 +1,51 @@
+"""What is measured of a network on corrupted images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmark.artifacts import Artifact
+from benchmark.backbones.batches import LabelledImages
+from benchmark.datasets.shifts import SEVERITIES
+from benchmark.metrics.calibration import ece, softmax
+from benchmark.studies.subject import Measured, Subject
+from methods.features import Features
+
+
+def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measured:
+    """Accuracy, calibration and near-OOD detection on corrupted test images.
+
+    `config` has ``detectors`` besides what `Subject` takes, and the inputs ``shifts``: every network of a
+    track sees the same corrupted images.
+    """
+    subject = Subject(config, inputs)
+    images = inputs["shifts"].tensors("images")
+    rows, test = images.pop("rows"), subject.parts["test"]
+    part = LabelledImages(test.images[rows], test.labels[rows])
+    chosen = subject.detectors(config["detectors"])
+    labels = part.labels.numpy()
+
+    def of(features: Features) -> dict[str, float]:
+        probabilities = softmax(features.logits.numpy())
+        correct = probabilities.argmax(axis=1) == labels
+        found = {"accuracy": float(correct.mean()), "ece": ece(probabilities.max(axis=1), correct)}
+        aurocs = {f"{name}.near_auroc": subject.auroc(d, features, "near") for name, d in chosen.items()}
+        return found | aurocs
+
+    clean = of(subject.features(part.images))
+    kinds = list(dict.fromkeys(name.partition(".")[0] for name in images))
+    series: dict[str, list[float]] = {}
+    for kind in kinds:
+        levels = [clean, *(of(subject.features(images[f"{kind}.{severity}"])) for severity in SEVERITIES)]
+        series |= {f"{kind}.{name}": [level[name] for level in levels] for name in clean}
+    corrupted = {
+        name: {kind: float(np.mean(series[f"{kind}.{name}"][1:])) for kind in kinds} for name in clean
+    }
+    numbers = {f"clean.{name}": value for name, value in clean.items()}
+    numbers |= {f"mean.{name}": float(np.mean(list(values.values()))) for name, values in corrupted.items()}
+    numbers |= {f"{kind}.error": 1 - value for kind, value in corrupted["accuracy"].items()}
+    numbers |= {"mean.error": 1 - numbers["mean.accuracy"], "types": len(kinds)}
+    return {"numbers": numbers, "series": series, "warnings": []}

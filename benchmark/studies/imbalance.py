@@ -1,0 +1,33 @@
+"""What is measured of a network that was trained on a long tail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmark.artifacts import Artifact
+from benchmark.metrics.imbalance import macro_f1, minority_error, total_error
+from benchmark.studies.subject import GROUPS, Measured, Subject
+
+
+def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measured:
+    """Errors on the balanced test images, and OOD detection, of a network that was trained on a long tail.
+
+    `config` has ``detectors`` besides what `Subject` takes.
+    """
+    subject = Subject(config, inputs)
+    test = subject.parts["test"]
+    inside = subject.features(test.images)
+    predicted, labels = inside.logits.argmax(dim=1).numpy(), test.labels.numpy()
+    counts = np.array(inputs["training_set"].json("card")["counts"])
+    numbers = {
+        "total.error": total_error(predicted, labels),
+        "minority.error": minority_error(predicted, labels, counts),
+        "macro_f1": macro_f1(predicted, labels),
+    }
+    for name, chosen in subject.detectors(config["detectors"]).items():
+        for group in GROUPS:
+            numbers[f"{name}.{group}.auroc"] = subject.auroc(chosen, inside, group)
+    return {"numbers": numbers, "series": {}, "warnings": []}

@@ -1,0 +1,34 @@
+"""What is measured of a network that was trained on noisy labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmark.artifacts import Artifact
+from benchmark.metrics.calibration import calibration_metrics
+from benchmark.studies.subject import Measured, Subject
+
+
+def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measured:
+    """Error and calibration on the clean test images of a network that was trained on noisy labels."""
+    subject = Subject(config, inputs)
+    test = subject.parts["test"]
+    found = calibration_metrics(subject.features(test.images).logits.numpy(), test.labels.numpy(), 1.0)
+    card = inputs["training_set"].json("card")
+    numbers = {
+        "test.error": 1 - found.accuracy,
+        "test.ece": found.ece,
+        "test.rms_calibration": found.rms_calibration,
+        "flipped": card["flipped"],
+    }
+    if "matrix" in subject.kept and card["matrix"] is not None:
+        numbers["estimate.error"] = float(
+            np.abs(subject.kept["matrix"].numpy() - np.array(card["matrix"])).mean()
+        )
+    history = inputs["network"].json("history")
+    watched = [epoch["watched_accuracy"] for epoch in history if "watched_accuracy" in epoch]
+    series = {"test_error": [1 - accuracy for accuracy in watched]} if watched else {}
+    return {"numbers": numbers, "series": series, "warnings": []}
