@@ -56,10 +56,11 @@ def measures(spec: Spec, name: str) -> Iterator[Measure]:
         yield _measure("accuracy", "classification.accuracy", "Accuracy", "higher", None, softmax)
     if studies.adversarial is not None:
         found = studies.adversarial.on_full()
-        trained = next((row for row in found.networks if row != PLAIN), None)
+        plain = plain_row(spec, found)
+        trained = next((row for row in found.networks if row != plain), None)
         title = f"Adversarial accuracy ({found.curves})"
-        for row in (PLAIN, trained):
-            if row in found.networks:
+        for row in (plain, trained):
+            if row is not None:
                 yield _measure(
                     f"adversarial {row}", f"{found.curves}.accuracy", title, "higher", "adversarial", row
                 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from benchmark.errors import DataError
 from benchmark.results import Cell, TrainedWith
-from benchmark.spec import Spec, Track
+from benchmark.spec import ObjectiveUse, Spec, Track
 from benchmark.spec_studies import Adversarial, Corruptions, Imbalance, LabelNoise, Study, inits_of, rows_of
 from benchmark.studies.records import STUDIES, StudyFile, StudyRecord
 from methods.names import did_you_mean
@@ -158,14 +158,14 @@ def inits_of_row(study: Study, row: str) -> list[str]:
 
 def plain_row(spec: Spec, study: Study) -> str | None:
     """The row whose networks nothing was done to, where there is one."""
-    if isinstance(study, Adversarial | Corruptions):
-        return PLAIN if PLAIN in study.networks else None
-    for name, method in study.methods.items():
+    methods = {} if isinstance(study, Adversarial | Corruptions) else study.methods
+    for row in rows_of(study):
+        method = methods.get(row)
+        name = row if method is None else method.objective
         more = getattr(method, "trusted", 0) or getattr(method, "sampler", None)
-        use = spec.objectives.get(method.objective)
-        objective = method.objective if use is None else use.objective
-        if objective == PLAIN and not more and (use is None or not (use.hyperparameters or use.outliers)):
-            return name
+        use = spec.objectives.get(name, ObjectiveUse(objective=name))
+        if use.objective == PLAIN and not (more or use.hyperparameters or use.outliers):
+            return row
     return None
 
 
