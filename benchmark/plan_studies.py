@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import SpecError
 from benchmark.job import Job, Kind
@@ -24,6 +24,9 @@ from benchmark.spec_studies import (
 )
 from methods.base import HyperparameterError, Method
 from methods.registry import UnknownMethod, method_class
+
+if TYPE_CHECKING:
+    from benchmark.plan_track import Selection
 
 Place = tuple[str | int, ...]
 
@@ -66,26 +69,27 @@ class _Asked:
 
 
 class StudyPlanner:
-    """Plans the studies of one track; `chosen` says which backbones, inits and seeds: `Selection.of`."""
+    """Plans the studies of one track."""
 
     def __init__(
         self,
         spec: Spec,
         name: str,
         networks: NetworkPlanner,
-        chosen: Callable[..., list[Any]],
+        selection: Selection,
     ) -> None:
         self.spec, self.name, self.track = spec, name, spec.tracks[name]
-        self.networks, self.chosen = networks, chosen
+        self.networks, self.selection = networks, selection
 
-    def planned(self, wanted: tuple[str, ...], *, full: bool) -> Iterator[PlannedStudy]:
+    def planned(self) -> Iterator[PlannedStudy]:
         """Every selected measurement; errors as for `benchmark.plan.make_plan`."""
-        for name, study in self.track.studies.chosen(full=full).items():
-            if wanted and name not in wanted:
+        selection, track = self.selection, self.track
+        for name, study in track.studies.chosen(full=selection.full).items():
+            if selection.studies and name not in selection.studies:
                 continue
             where = ("tracks", self.name, "studies", name)
-            backbones = self.chosen("backbones", study.backbones or self.track.backbones)
-            seeds = self.chosen("seeds", self.track.seeds, None if full else study.seeds)
+            backbones = selection.of("backbones", study.backbones or track.backbones)
+            seeds = selection.of("seeds", track.seeds, None if selection.full else study.seeds)
             for backbone in backbones:
                 for seed in seeds:
                     yield from self._of(name, study, backbone, seed, where)
@@ -97,7 +101,7 @@ class StudyPlanner:
         if isinstance(study, Adversarial | Corruptions):
             for row, inits in study.networks.items():
                 plan = networks.objective(row, *where, "networks", row)
-                for init in self.chosen("inits", inits):
+                for init in self.selection.of("inits", inits):
                     network = networks.trained(backbone, init, seed, plan)
                     asked = self._network_asked(study, row, where, (backbone, init, seed))
                     yield self._measured((name, row, backbone, init, seed, ""), network, asked)
@@ -109,7 +113,7 @@ class StudyPlanner:
                     f"{self.spec.where(*where, 'methods', row)}: {objective!r} needs labels that are known "
                     "to be right; expected `trusted` above 0"
                 )
-            for init in self.chosen("inits", study.inits):
+            for init in self.selection.of("inits", study.inits):
                 network = networks.trained(backbone, init, seed, plan, given)
                 asked = self._condition_asked(
                     name, study, where, networks.training_set(backbone, seed, given)

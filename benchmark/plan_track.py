@@ -126,8 +126,7 @@ class TrackPlanner:
     def studies(self) -> Iterator[PlannedStudy]:
         """Every selected measurement of a study, after `cells`; errors as for `make_plan`."""
         if self.selection.with_studies:
-            planner = StudyPlanner(self.spec, self.name, self.networks, self.selection.of)
-            yield from planner.planned(self.selection.studies, full=self.selection.full)
+            yield from StudyPlanner(self.spec, self.name, self.networks, self.selection).planned()
 
     def _cell(self, cell: Cell, method: _Method, members: tuple[int, ...]) -> PlannedCell:
         planner = self.networks

@@ -181,7 +181,7 @@ class LocalEngine:
                         raise StorageError(outcome.message)
                     if outcome.status == "failed" and len(group) > 1:
                         alone.update(group)
-                        for key in group:
+                        for key in todo.keys() & set(group):
                             offer(key)
                         continue
                     for key in group:
