@@ -28,7 +28,7 @@ def factors(
     measured = selection.of_study(finding.metric.study)
     same = []
     for outcome in finding.outcomes:
-        track, backbone, _ = outcome.setting
+        track, backbone, *_ = outcome.setting
         arms: dict[str, list[Found]] = {}
         for arm, entry, init in trial.series(outcome.setting):
             cells = [Cell(track, backbone, init, seed, entry) for seed in outcome.seeds]

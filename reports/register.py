@@ -85,9 +85,15 @@ class Setting(NamedTuple):
     track: str
     backbone: str
     init: str
+    called: tuple[tuple[str, str], ...] = ()  # entries and inits, and their names there
 
     def __str__(self) -> str:
-        return " · ".join(("two dimensions", *self[1:]) if self.track == BOUNDARY else self)
+        track = "two dimensions" if self.track == BOUNDARY else self.track
+        return f"{track} · {self.backbone} · {self.init}"
+
+    def name(self, usual: str) -> str:
+        """What an entry or an init is called there."""
+        return dict(self.called).get(usual, usual)
 
 
 class Place(_Model):
@@ -96,6 +102,7 @@ class Place(_Model):
     track: Name
     backbones: Distinct[Name]
     inits: Distinct[Name]
+    called: dict[Name, Name] = Field({}, description="entries and inits that have another name there")
 
 
 class Published(_Model):
@@ -150,15 +157,15 @@ class Trial(_Model):
 
     def series(self, setting: Setting) -> Iterator[tuple[str, str, str]]:
         """Arm, entry and init of every series of records that the test draws on."""
-        init_b = self.versus_init or setting.init
-        yield "a", self.a, setting.init
+        init_b = setting.name(self.versus_init) if self.versus_init else setting.init
+        yield "a", setting.name(self.a), setting.init
         if self.b is not None:
-            yield "b", self.b, init_b
+            yield "b", setting.name(self.b), init_b
         if self.relative_to is not None:
-            yield "reference", self.relative_to, setting.init
+            yield "reference", setting.name(self.relative_to), setting.init
         if self.minus is not None:
-            yield "minus a", self.minus.a, setting.init
-            yield "minus b", self.minus.b, init_b
+            yield "minus a", setting.name(self.minus.a), setting.init
+            yield "minus b", setting.name(self.minus.b), init_b
 
 
 class Repeat(_Model):
@@ -213,8 +220,9 @@ class Register(_Model):
     def places(self, trial: Trial) -> Iterator[Setting]:
         """The settings of a test."""
         for place in (self.settings[name] for name in trial.settings):
+            called = tuple(place.called.items())
             for backbone in place.backbones:
-                yield from (Setting(place.track, backbone, init) for init in place.inits)
+                yield from (Setting(place.track, backbone, init, called) for init in place.inits)
 
 
 def load_register(path: Path | None = None) -> Register:

@@ -18,7 +18,7 @@ from benchmark.spec import Full, load_spec
 from benchmark.trainings import TrainingFile
 from reports.claims import decide_claims
 from reports.claims_page import claims_page, rule
-from reports.register import Register, load_register
+from reports.register import Register, Setting, load_register
 from reports.selection import Measured, Selection, select
 from reports.site import build_site
 
@@ -181,7 +181,7 @@ def test_the_init_as_the_factor():
     merged = [plain[0].model_copy(update={"records": [*plain[0].records, *better[0].records]})]
     (found,) = decide_claims(register(trial, inits=["fractaldb"]), where, select(where, merged))
     (outcome,) = found.findings[0].outcomes
-    assert (outcome.setting, outcome.reading) == (("toy", "cnn", "fractaldb"), "supported")
+    assert (outcome.setting, outcome.reading) == (Setting("toy", "cnn", "fractaldb"), "supported")
     assert outcome.answer.gain.mean == pytest.approx(0.03)
 
 
@@ -231,7 +231,7 @@ def test_what_is_missing_is_said_with_the_command_that_runs_it():
     ]
     assert "absent is not on track toy in leaderboard.yaml" in gaps[2].reason
     assert "init hub is not on track toy in leaderboard.yaml" in gaps[3].reason
-    assert gaps[0].settings == (("toy", "cnn", "scratch"),)
+    assert gaps[0].settings == (Setting("toy", "cnn", "scratch"),)
 
 
 def test_every_missing_arm_is_named():

@@ -206,6 +206,18 @@ def test_the_claims_page_shows_claims_of_studies(tmp_path):
     assert "There are no records yet" not in (tmp_path / "index.html").read_text()
 
 
+def test_an_arm_may_have_another_name_in_a_setting():
+    own = load_register()
+    (trial,) = (t for c in own.claims for t in c.trials if (c.id, t.id) == ("C-E1", "pgd"))
+    rows = {s.track: [row for _, row, _ in trial.series(s)] for s in own.places(trial)}
+    assert rows == {"digits": ["pgd_at_fsr", "pgd_at"], "cifar10": ["pgd_at_fsr_short", "pgd_at_short"]}
+    assert {str(s) for s in own.places(trial)} == {
+        "digits · test_resnet · scratch",
+        "digits · test_resnet · fractaldb",
+        "cifar10 · test_resnet · scratch",
+    }
+
+
 def test_the_register_names_what_the_studies_have():
     """A claim that names no row would be `not run` for ever, and nobody would notice."""
     own, board = load_register(), load_spec(Path(__file__).parents[2] / "leaderboard.yaml")
@@ -226,4 +238,8 @@ def test_the_register_names_what_the_studies_have():
                 if isinstance(study, LabelNoise):
                     assert set(inits_of(study)) >= {"scratch", "fractaldb"}
     assert {item for item in absent if item[0] == "digits"} == set()
+    # On CIFAR-10 there is neither TRADES nor MART, nor the ablation, nor a tuned head.
+    assert {row for track, _, row, *_ in absent if track == "cifar10"} == {
+        *("trades", "trades_fsr", "mart", "mart_fsr", "pgd_at_fsr_suppress", "pgd_at_short")
+    }
     assert seen > 0 or not any(track.studies.chosen(full=True) for track in board.tracks.values())
