@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from benchmark.errors import DataError
 from benchmark.results import Cell, TrainedWith
-from benchmark.spec import ObjectiveUse, Spec, Track
+from benchmark.spec import Spec, Track
 from benchmark.spec_studies import Adversarial, Corruptions, Imbalance, LabelNoise, Study, inits_of, rows_of
 from benchmark.studies.records import STUDIES, StudyFile, StudyRecord
 from methods.names import did_you_mean
@@ -163,8 +163,9 @@ def plain_row(spec: Spec, study: Study) -> str | None:
         method = methods.get(row)
         name = row if method is None else method.objective
         more = getattr(method, "trusted", 0) or getattr(method, "sampler", None)
-        use = spec.objectives.get(name, ObjectiveUse(objective=name))
-        if use.objective == PLAIN and not (more or use.hyperparameters or use.outliers):
+        use = spec.objectives.get(name)
+        objective = name if use is None else use.objective
+        if objective == PLAIN and not (more or (use and (use.hyperparameters or use.outliers))):
             return row
     return None
 
