@@ -22,7 +22,7 @@ from benchmark.spec_studies import (
     Study,
     StudyName,
 )
-from methods.base import HyperparameterError, Method
+from methods.base import EnsembleDetector, GradientDetector, HyperparameterError, Method
 from methods.registry import UnknownMethod, method_class
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class PlannedStudy:
     inputs: tuple[str, ...]  # keys of what else it is measured with
     key: str  # of the measurement
     training: TrainedWith
+    settings: Mapping[str, Any]  # of the measurement
 
     def __str__(self) -> str:
         place = f"{self.track} {self.backbone} {self.init} seed {self.seed} {self.study} {self.row}"
@@ -60,12 +61,13 @@ class PlannedStudy:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a measurement is asked for, besides the network: kind of job, configuration, inputs, modules."""
+    """What a measurement is asked for besides the network, and what a record says of that."""
 
     kind: Kind
     config: Mapping[str, Any]
     inputs: Mapping[str, str]
     modules: tuple[str, ...]
+    settings: Mapping[str, Any]  # as records have them
 
 
 class StudyPlanner:
@@ -149,6 +151,7 @@ class StudyPlanner:
             inputs=tuple(inputs.values()),
             key=self.networks.add(Job(asked.kind, config, inputs, asked.modules, label)),
             training=network.training,
+            settings=asked.settings,
         )
 
     def _network_asked(
@@ -156,11 +159,12 @@ class StudyPlanner:
     ) -> _Asked:
         config: dict[str, Any] = {"detectors": study.detectors}
         inputs: dict[str, str] = {}
-        modules = self._modules("detectors", study.detectors, (*where, "detectors"))
+        images = isinstance(study, Adversarial)
+        modules = self._detectors(study.detectors, (*where, "detectors"), images=images)
         if isinstance(study, Corruptions):
             shifts = {"kinds": study.kinds, "scale": study.scale, "images_per_class": study.images_per_class}
             inputs["shifts"] = self.networks.shifted(shifts)
-            return _Asked(Kind.CORRUPT, config, inputs, modules)
+            return _Asked(Kind.CORRUPT, config, inputs, modules, config | shifts)
         config |= {
             "images_per_class": study.images_per_class,
             "attacks": {
@@ -171,6 +175,7 @@ class StudyPlanner:
             "epsilons": study.epsilons,
             "steps": study.steps,
             "detector_attack": study.detector_attack.model_dump(),
+            "ood_images": study.ood_images,
         }
         lacks = {"epsilon", "steps"} - config["attacks"][study.curves]["hyperparameters"].keys()
         if lacks:
@@ -185,6 +190,7 @@ class StudyPlanner:
                 f"steps of {study.curves!r}"
             )
         used = sorted({use.method for use in study.attacks.values()})
+        settings = dict(config)
         if study.transfer is not None and row in study.transfer.to:
             backbone, init, seed = cell
             plan = self.networks.objective(study.transfer.source, *where, "transfer", "source")
@@ -192,17 +198,19 @@ class StudyPlanner:
             another = seeds[(seeds.index(seed) + 1) % len(seeds)]
             network = self.networks.trained(backbone, init, another, plan)
             inputs["transfer"] = network.chain[Kind.TRAIN]
+            settings |= {"transfer": study.transfer.source}
         modules += tuple(method_class("attacks", name).__module__ for name in used)
-        return _Asked(Kind.ATTACK, config, inputs, modules)
+        return _Asked(Kind.ATTACK, config, inputs, modules, settings)
 
     def _condition_asked(
         self, name: StudyName, study: LabelNoise | Imbalance, where: Place, training_set: str
     ) -> _Asked:
         inputs = {"training_set": training_set}
         if isinstance(study, LabelNoise):
-            return _Asked(Kind.ASSESS, {"study": name}, inputs, ())
-        modules = self._modules("detectors", study.detectors, (*where, "detectors"))
-        return _Asked(Kind.ASSESS, {"study": name, "detectors": study.detectors}, inputs, modules)
+            return _Asked(Kind.ASSESS, {"study": name}, inputs, (), {})
+        modules = self._detectors(study.detectors, (*where, "detectors"), images=False)
+        settings = {"detectors": study.detectors}
+        return _Asked(Kind.ASSESS, {"study": name, **settings}, inputs, modules, settings)
 
     def _conditions(
         self, study: LabelNoise | Imbalance, where: Place
@@ -245,8 +253,20 @@ class StudyPlanner:
         made = self._method(family, use.method, use.hyperparameters, where)
         return {"method": use.method, "hyperparameters": made.hyperparameters()}
 
-    def _modules(self, family: str, names: list[str], where: Place) -> tuple[str, ...]:
-        return tuple(type(self._method(family, name, {}, where)).__module__ for name in names)
+    def _detectors(self, names: list[str], where: Place, *, images: bool) -> tuple[str, ...]:
+        """Modules of detectors that a study can score with: of one network, by features unless `images`."""
+        found = [self._method("detectors", name, {}, where) for name in names]
+        for name, made in zip(names, found, strict=True):
+            if isinstance(made, EnsembleDetector):
+                problem = "scores by several networks"
+            elif isinstance(made, GradientDetector) and getattr(made, made.step_name) is None:
+                problem = "has a step that is not chosen yet"
+            elif isinstance(made, GradientDetector) and made.step > 0 and not images:
+                problem = "moves the images first, and this study scores features"
+            else:
+                continue
+            raise SpecError(f"{self.spec.where(*where)}: {name!r} {problem}; expected another detector")
+        return tuple(type(made).__module__ for made in found)
 
     def _method(self, family: str, name: str, hyperparameters: Mapping[str, Any], where: Place) -> Method:
         try:

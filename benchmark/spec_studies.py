@@ -73,7 +73,6 @@ class DetectorAttack(SpecModel):
     epsilon: Share = 8 / 255
     steps: Count = 10
     step_size: Annotated[float, Field(gt=0, le=1)] = 2 / 255
-    ood_images: Annotated[Count, Field(description="how many of each OOD set are attacked")] = 100
 
 
 class Transfer(SpecModel):
@@ -94,11 +93,20 @@ class Adversarial(_OfNetworks):
     transfer: Transfer | None = None
     detectors: Distinct[Name] = Field(description="that are attacked, each on all OOD sets")
     detector_attack: DetectorAttack = DetectorAttack()
+    ood_images: Count = Field(100, description="how many of each OOD set are attacked")
 
     @model_validator(mode="after")
     def _curves_of_an_attack(self) -> Self:
         if self.curves not in self.attacks:
             raise ValueError(f"curves: {self.curves!r} is none of the attacks")
+        return self
+
+    @model_validator(mode="after")
+    def _transfer_to_its_rows(self) -> Self:
+        rows = rows_of(self.on_full())
+        for row in self.transfer.to if self.transfer else ():
+            if row not in rows:
+                raise ValueError(f"transfer: to: {row!r} is none of the networks; expected one of {rows}")
         return self
 
 

@@ -70,6 +70,22 @@ def adversarial_plots(name: str, track: Track, selection: Selection) -> list[Plo
     return plots
 
 
+def attacks_sentence(track: Track) -> str:
+    """The attacks of a track with what leaderboard.yaml gives them, and on how many images."""
+    study = track.studies.adversarial
+    if study is None:
+        return ""
+    named = []
+    for name, use in study.attacks.items():
+        given = ", ".join(f"{key} = {value}" for key, value in use.hyperparameters.items())
+        named.append(f"{name} ({given})" if given else name)
+    return (
+        f"{study.images_per_class} images of each class; {', '.join(named)}; published settings where "
+        "nothing is said. Longer searches, such as AutoAttack's, find more errors: the accuracies are upper "
+        "bounds"
+    )
+
+
 def warnings(track: str, selection: Selection) -> list[str]:
     """What the attacks warn of, with the networks that it is about; the same but for numbers is said once."""
     said: dict[str, list[str]] = {}

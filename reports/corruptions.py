@@ -43,7 +43,11 @@ def types_sentence(track: Track) -> str:
         return ""
     absent = [words(kind) for kind in FIFTEEN if kind not in study.kinds]
     without = f"; without {', '.join(absent)}" if absent else ""
-    return f"{len(study.kinds)} of the {len(FIFTEEN)} types of Hendrycks & Dietterich 2019{without}"
+    constants = {"cifar_c": "32 × 32 (CIFAR-10-C)", "imagenet_c": "224 × 224 (ImageNet-C)"}[study.scale]
+    return (
+        f"{len(study.kinds)} of the {len(FIFTEEN)} types of Hendrycks & Dietterich 2019{without}; severity "
+        f"constants for images of {constants}"
+    )
 
 
 def _means(name: str, backbone: str, study: Corruptions, lines: Lines, measures: dict[str, str]) -> Plot:

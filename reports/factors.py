@@ -11,6 +11,7 @@ from statistics import fmean
 from benchmark.boundary import BoundaryFile
 from benchmark.results import BOUNDARY, Cell, TrainedWith
 from benchmark.spec import AdversarialSource, CheckpointFile, FractalDB, Scratch, Spec, SupervisedSource
+from reports.adversarial import attacks_sentence
 from reports.claims import Finding
 from reports.register import TRAINED, Setting, Trial
 from reports.selection import Found, Selection
@@ -54,7 +55,7 @@ def factors(
         yield "Both arms score the same networks"
     for track in dict.fromkeys(track for track, _ in by_arm):
         if finding.metric.study == "adversarial":
-            yield from _attacks(track, spec)
+            yield f"Attacks on {track}: {attacks_sentence(spec.tracks[track])}"
         shown = {arm: items for (name, arm), items in by_arm.items() if name == track}
         if all(same):
             shown = {"": shown["a"]}
@@ -75,17 +76,6 @@ def _of_plane(trial: Trial, boundary: BoundaryFile | None) -> Iterator[str]:
         found = boundary.of_arm(arm) if boundary and name in named else ()
         if found:
             yield f"{name}: ID test accuracy {100 * fmean(result.accuracy for result in found):.2f}"
-
-
-def _attacks(track: str, spec: Spec) -> Iterator[str]:
-    """The attacks of a track with what leaderboard.yaml gives them."""
-    study = spec.tracks[track].studies.adversarial
-    named = []
-    for name, use in study.attacks.items() if study else ():
-        given = ", ".join(f"{key} = {value}" for key, value in use.hyperparameters.items())
-        named.append(f"{name} ({given})" if given else name)
-    if named:
-        yield f"Attacks on {track}: {', '.join(named)}; published settings where nothing is said"
 
 
 def _training(track: str, arms: Mapping[str, Sequence[Found]]) -> Iterator[str]:

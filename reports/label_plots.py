@@ -32,6 +32,15 @@ from reports.study_plots import PERCENT, Lines, inits_in, line_style_of, of_back
 MARKERS = "osD^v"
 
 
+def means_sentence(names: Sequence[str], strengths: Sequence[float]) -> str:
+    """What areas and means are over: noises and their strengths, or long tails."""
+    if not strengths:
+        return f"means are over the long tails {', '.join(names)}"
+    return (
+        f"areas and means are over {', '.join(names)} at strengths {', '.join(f'{p:g}' for p in strengths)}"
+    )
+
+
 def noise_plots(name: str, track: Track, selection: Selection) -> list[Plot]:
     """Error against the strength of each noise, and test error over epochs, for each backbone."""
     plots: list[Plot] = []

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmark.spec import Spec, Track
-from reports.adversarial import adversarial_plots, warnings
+from reports.adversarial import adversarial_plots, attacks_sentence, warnings
 from reports.corruptions import corruption_plots, types_sentence
 from reports.figures import Plot
-from reports.label_plots import imbalance_plots, noise_plots
+from reports.label_plots import imbalance_plots, means_sentence, noise_plots
 from reports.selection import Selection
 
 STUDY_SECTIONS: dict[str, Callable[[str, Track, Selection], list[Plot]]] = {
@@ -23,10 +23,15 @@ STUDY_SECTIONS: dict[str, Callable[[str, Track, Selection], list[Plot]]] = {
 
 
 def remarks(spec: Spec, selection: Selection) -> dict[str, list[str]]:
-    """Sentences beside the plots of a section: warnings of attacks, and which corruption types there are."""
-    warned, types = [], []
+    """Sentences beside the plots of a section, by study: how it was measured, and warnings."""
+    found: dict[str, list[str]] = {study: [] for study in STUDY_SECTIONS}
     for name, track in spec.tracks.items():
-        warned += [f"{track.title}: {warning}" for warning in warnings(name, selection)]
-        if any(cell.track == name for cell in selection.of_study("corruptions")):
-            types.append(f"{track.title}: {types_sentence(track)}.")
-    return {"adversarial": warned, "corruptions": types}
+        here = {study for study in found if any(cell.track == name for cell in selection.of_study(study))}
+        if "adversarial" in here:
+            found["adversarial"] += [f"{track.title}: {attacks_sentence(track)}."]
+            found["adversarial"] += [f"{track.title}, a warning: {w}" for w in warnings(name, selection)]
+        if "corruptions" in here:
+            found["corruptions"].append(f"{track.title}: {types_sentence(track)}.")
+        for study in here & {"label_noise", "imbalance"}:
+            found[study].append(f"{track.title}: {means_sentence(*selection.studies.grids[name, study])}.")
+    return found

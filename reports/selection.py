@@ -23,7 +23,7 @@ from reports.trained import trained_so
 
 SEVERITIES = range(6)  # 0 is unshifted
 SHIFTED = ("accuracy", "ece", "auroc_near")
-NO_STUDIES = StudySelection({}, {}, {}, ())
+NO_STUDIES = StudySelection({}, {}, {}, {}, ())
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,23 @@ or several. What is left out is said. This module must not know how anything is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import Any
 
 from benchmark.errors import DataError
 from benchmark.results import Cell, TrainedWith
 from benchmark.spec import Spec, Track
-from benchmark.spec_studies import Adversarial, Corruptions, Imbalance, LabelNoise, Study, inits_of, rows_of
+from benchmark.spec_studies import (
+    Adversarial,
+    Corruptions,
+    Imbalance,
+    LabelNoise,
+    Study,
+    StudyName,
+    inits_of,
+    rows_of,
+)
 from benchmark.studies.records import STUDIES, StudyFile, StudyRecord
 from methods.names import did_you_mean
 from reports.study_numbers import (
@@ -25,8 +35,12 @@ from reports.study_numbers import (
     parse_noise,
     relative_corruption,
 )
-from reports.trained import sampled_so, trained_so, transformed_so
+from reports.trained import configured_so, sampled_so, trained_so, transformed_so
 
+_SETTINGS = {  # of a study's measurement; attacks and transfer are compared by themselves
+    "detectors", "images_per_class", "curves", "epsilons", "steps", "detector_attack", "ood_images", "kinds",
+    "scale",
+}  # fmt: skip
 PLAIN = "cross_entropy"  # the objective of networks that nothing was done to
 Grid = tuple[tuple[str, ...], tuple[float, ...]]  # noises and strengths, or profiles and nothing
 
@@ -96,6 +110,7 @@ class StudySelection:
     measured: Mapping[str, Mapping[Cell, Studied]]  # by study
     failed: Mapping[str, Mapping[tuple[Cell, str], StudyRecord]]  # by study; cell and condition
     planned: Mapping[tuple[str, str], int]  # by track and study: records of a full run
+    grids: Mapping[tuple[str, str], Grid]  # by track and study: what its areas and means are over
     notes: tuple[str, ...]
 
 
@@ -126,15 +141,17 @@ def select_studies(spec: Spec, files: Sequence[StudyFile]) -> StudySelection:
                 where[record.condition] = record
             else:
                 bad[cell, record.condition] = record
-    measured: dict[str, Mapping[Cell, Studied]] = {
-        study: {
-            cell: found
-            for name, track in spec.tracks.items()
-            for cell, found in _numbers_of(name, track, study, chosen[study])
-        }
-        for study in STUDIES
-        if study in chosen
-    }
+    measured: dict[str, Mapping[Cell, Studied]] = {}
+    grids: dict[tuple[str, str], Grid] = {}
+    for study in STUDIES:
+        for name, track in spec.tracks.items():
+            there = {
+                cell: found for cell, found in chosen.get(study, {}).items() if cell.track == name and found
+            }
+            if there:
+                grid = _grid(track, study, [records.keys() for records in there.values()])
+                grids[name, study] = grid
+                measured[study] = {**measured.get(study, {}), **_numbers_of(track, study, there, grid)}
     notes = tuple(
         f"{n} study record{'s' * (n > 1)} left out: {problem}" for problem, n in sorted(left_out.items())
     )
@@ -143,7 +160,7 @@ def select_studies(spec: Spec, files: Sequence[StudyFile]) -> StudySelection:
         for name, track in spec.tracks.items()
         for study, found in track.studies.chosen(full=True).items()
     }
-    return StudySelection(measured, failed, planned, notes)
+    return StudySelection(measured, failed, planned, grids, notes)
 
 
 def backbones_of(track: Track, study: Study) -> list[str]:
@@ -193,8 +210,8 @@ def _problem(spec: Spec, file: StudyFile, cell: Cell, record: StudyRecord) -> st
         return f"condition {record.condition!r} is not {where}"
     if not _made_so(spec, track, study, cell, record):
         return f"row {cell.entry!r} {where} was trained otherwise than leaderboard.yaml has now"
-    if record.status == "measured" and (lacking := _lacking(study, record)):
-        return f"row {cell.entry!r} {where} was measured without {lacking}, or with more"
+    if differ := _otherwise(study, cell.entry, record):
+        return f"row {cell.entry!r} {where} was measured with other {differ} than leaderboard.yaml has now"
     return None
 
 
@@ -224,27 +241,27 @@ def _made_so(spec: Spec, track: Track, study: Study, cell: Cell, record: StudyRe
     return trained_so(spec, track, cell.init, objective, training)
 
 
-def _lacking(study: Study, record: StudyRecord) -> str:
-    """Attacks or corruption types that only one of record and leaderboard.yaml has."""
+def _otherwise(study: Study, row: str, record: StudyRecord) -> str:
+    """Settings of the measurement in which record and leaderboard.yaml differ; hyper-parameters as given."""
+    found, expected = record.settings, study.model_dump(include=_SETTINGS)
+    differ = [name for name, value in expected.items() if found.get(name) != value]
     if isinstance(study, Adversarial):
-        return ", ".join(a for a in study.attacks if f"{a}.accuracy" not in record.numbers)
-    if isinstance(study, Corruptions):
-        kinds = {k.removesuffix(".error") for k in record.numbers if k.endswith(".error")} - {"mean"}
-        return ", ".join(sorted(kinds ^ set(study.kinds)))
-    return ""
+        attacks: Mapping[str, Any] = found.get("attacks", {})
+        if attacks.keys() != study.attacks.keys() or not all(
+            configured_so(attacks[name], use) for name, use in study.attacks.items()
+        ):
+            differ.append("attacks")
+        transfer = study.transfer.source if study.transfer and row in study.transfer.to else None
+        if found.get("transfer") != transfer:
+            differ.append("transfer")
+    return ", ".join(differ)
 
 
 def _numbers_of(
-    name: str, track: Track, study: str, chosen: Mapping[Cell, Mapping[str, StudyRecord]]
-) -> Iterator[tuple[Cell, Studied]]:
+    track: Track, study: StudyName, there: Mapping[Cell, Mapping[str, StudyRecord]], grid: Grid
+) -> dict[Cell, Studied]:
     """The cells of one track in the order of leaderboard.yaml, with their numbers."""
-    there = {cell: records for cell, records in chosen.items() if cell.track == name and records}
-    if not there:
-        return
-    every = dict(track.studies.chosen(full=False))
-    known = dict(track.studies.chosen(full=True))[study]  # type: ignore[index]
-    conditions = {condition for records in there.values() for condition in records}
-    grid = _grid(every[study], known, conditions)  # type: ignore[index]
+    known = track.studies.chosen(full=True)[study]
     inits = inits_of(known)
     order = rows_of(known)
 
@@ -252,13 +269,15 @@ def _numbers_of(
         backbones = backbones_of(track, known)
         return order.index(cell.entry), backbones.index(cell.backbone), inits.index(cell.init), cell.seed
 
+    found = {}
     for cell in sorted(there, key=place):
         numbers, absent = _measured(known, there[cell], grid)
         if isinstance(known, Corruptions):
             base = _scratch(there, cell)
             relative, lack = relative_corruption(there[cell][""].numbers, base, known.kinds)
             numbers, absent = {**numbers, **relative}, {**absent, **lack}
-        yield cell, Studied(study, cell, there[cell], numbers, absent)
+        found[cell] = Studied(study, cell, there[cell], numbers, absent)
+    return found
 
 
 def _measured(known: Study, records: Mapping[str, StudyRecord], grid: Grid) -> Numbers:
@@ -267,8 +286,7 @@ def _measured(known: Study, records: Mapping[str, StudyRecord], grid: Grid) -> N
     if isinstance(known, Corruptions):
         return corruption_numbers(records[""])
     if isinstance(known, LabelNoise):
-        listed = [f"{noise}@{p:g}" for noise in known.noises for p in known.strengths]
-        return noise_numbers(records, *grid, listed)
+        return noise_numbers(records, *grid, sorted(_conditions(known)))
     return imbalance_numbers(records, grid[0])
 
 
@@ -278,24 +296,34 @@ def _scratch(there: Mapping[Cell, Mapping[str, StudyRecord]], cell: Cell) -> Map
     return base[""].numbers if base else None
 
 
-def _grid(every: Study, full: Study, conditions: set[str]) -> Grid:
-    """The conditions that means are over: a full run's if any record is of one of those, else every run's."""
-    if isinstance(full, Imbalance) and isinstance(every, Imbalance):
-        return tuple((every if conditions <= every.profiles.keys() else full).profiles), ()
-    if isinstance(full, LabelNoise) and isinstance(every, LabelNoise):
-        found = [parsed for condition in conditions if (parsed := parse_noise(condition))]
-        known = all(noise in every.noises and p in every.strengths for noise, p in found)
-        study = every if known else full
-        return tuple(study.noises), tuple(study.strengths)
-    return (), ()
+def _grid(track: Track, study: StudyName, there: Sequence[Set[str]]) -> Grid:
+    """The conditions that means are over, the same for all cells, so that they can be compared.
+
+    A full run's, once most cells that have every run's conditions have those too; else every run's, so that a
+    full run that has just begun takes nothing from the page.
+    """
+    every, full = (track.studies.chosen(full=full)[study] for full in (False, True))
+    listed = [{_plain(condition) for condition in conditions} for conditions in there]
+    ordinary, whole = (sum(_conditions(known) <= found for found in listed) for known in (every, full))
+    known = full if 2 * whole > ordinary else every
+    if isinstance(known, LabelNoise):
+        return tuple(known.noises), tuple(known.strengths)
+    return (tuple(known.profiles), ()) if isinstance(known, Imbalance) else ((), ())
+
+
+def _plain(condition: str) -> str:
+    """A condition as this version writes it."""
+    parsed = parse_noise(condition)
+    return condition if parsed is None else f"{parsed[0]}@{parsed[1]:g}"
+
+
+def _conditions(study: Study) -> Set[str]:
+    if isinstance(study, LabelNoise):
+        return {f"{noise}@{p:g}" for noise in study.noises for p in study.strengths}
+    return study.profiles.keys() if isinstance(study, Imbalance) else {""}
 
 
 def _planned(track: Track, study: Study) -> int:
     """How many records a full run makes."""
-    conditions = 1
-    if isinstance(study, LabelNoise):
-        conditions = len(study.noises) * len(study.strengths)
-    elif isinstance(study, Imbalance):
-        conditions = len(study.profiles)
     networks = sum(len(inits_of_row(study, row)) for row in rows_of(study))
-    return conditions * networks * len(backbones_of(track, study)) * len(track.seeds)
+    return len(_conditions(study)) * networks * len(backbones_of(track, study)) * len(track.seeds)

@@ -17,7 +17,6 @@ from benchmark.studies.records import StudyRecord
 
 Numbers = tuple[dict[str, float], dict[str, str]]
 OF_NOISE = ("error", "ece", "rms_calibration", "flipped")  # of a network trained on noisy labels
-BLIND = ("square",)  # methods that see no gradient of the network
 
 
 def parse_noise(condition: str) -> tuple[str, float] | None:
@@ -34,8 +33,9 @@ def adversarial_numbers(record: StudyRecord, study: Adversarial) -> Numbers:
 
     ``fsr.gain`` is what recalibration adds to the accuracy of the non-robust part. ``half.excess`` is the
     worst case less half of the accuracy under `study.curves`: its difference between two networks is
-    positive where the gain of the worst case is more than half of the other. ``black_box.excess`` is the
-    lowest accuracy of the attacks without gradients less the lowest of the others, and ``loss.least_rise``
+    positive where the gain of the worst case is more than half of the other; where there is no gain under
+    `study.curves`, that says nothing. ``black_box.excess`` is the lowest accuracy of the attacks without
+    gradients, transfer among them, less the lowest of the others, and ``loss.least_rise``
     the smallest rise of the loss from one number of steps to the next.
     """
     numbers = {name: float(value) for name, value in record.numbers.items()}
@@ -43,11 +43,8 @@ def adversarial_numbers(record: StudyRecord, study: Adversarial) -> Numbers:
         numbers["fsr.gain"] = numbers["fsr.recalibrated.accuracy"] - numbers["fsr.negative.accuracy"]
     if "worst.accuracy" in numbers:
         numbers["half.excess"] = numbers["worst.accuracy"] - numbers[f"{study.curves}.accuracy"] / 2
-    blind = [numbers[f"{name}.accuracy"] for name, use in study.attacks.items() if use.method in BLIND]
-    blind += [numbers["transfer.accuracy"]] if "transfer.accuracy" in numbers else []
-    seeing = [numbers[f"{name}.accuracy"] for name, use in study.attacks.items() if use.method not in BLIND]
-    if blind and seeing:
-        numbers["black_box.excess"] = min(blind) - min(seeing)
+    if {"black_box.accuracy", "white_box.accuracy"} <= numbers.keys():
+        numbers["black_box.excess"] = numbers["black_box.accuracy"] - numbers["white_box.accuracy"]
     losses = record.series.get("loss_by_steps", [])
     if len(losses) > 1:
         numbers["loss.least_rise"] = min(b - a for a, b in pairwise(losses))

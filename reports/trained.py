@@ -38,9 +38,13 @@ def transformed_so(recorded: Mapping[str, Any] | None, key: str, use: MethodUse)
     A transformation that is not recorded is none, such as noise of strength 0: it cannot differ.
     """
     found = (recorded or {}).get(key)
-    return found is None or (
-        found["method"] == use.method and _given(found["hyperparameters"], use.hyperparameters)
-    )
+    return found is None or configured_so(found, use)
+
+
+def configured_so(recorded: Mapping[str, Any], use: MethodUse) -> bool:
+    """Whether a recorded method is this one with the hyper-parameters that are given."""
+    same = recorded["method"] == use.method
+    return same and _given(recorded["hyperparameters"], use.hyperparameters)
 
 
 def sampled_so(recorded: Mapping[str, Any] | None, use: MethodUse | None) -> bool:

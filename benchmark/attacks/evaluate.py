@@ -24,6 +24,7 @@ from benchmark.attacks.checks import (
 )
 from benchmark.seeds import derive_seed
 from methods.attack import Attack, Classifier, check_images, check_labels, cross_entropy, gradient
+from methods.errors import NotApplicable
 
 BATCH = 256
 
@@ -112,7 +113,8 @@ def attack_accuracy(
     BrokenAttack
         If an attack leaves the ball or [0, 1], changes the network, or numbers are not finite.
     NotApplicable
-        If an attack needs what is not there, such as a package.
+        If every attack needs what is not there, such as a package; of several, such ones are left out, with a
+        warning.
     """
     _check_arguments(network, images, labels)
     if not attacks:
@@ -124,12 +126,19 @@ def attack_accuracy(
     right: dict[str, Tensor] = {}
     losses: dict[str, tuple[float, ...]] = {}
     steps: dict[str, Steps] = {}
+    left_out: list[str] = []
     for name, attack in attacks.items():
-        with unchanged(name, network):
-            walks = [
-                _walk(network, name, attack, b, rng, every=name in every)
-                for b, rng in _with_rng(clean, seed, name)
-            ]
+        try:
+            with unchanged(name, network):
+                walks = [
+                    _walk(network, name, attack, b, rng, every=name in every)
+                    for b, rng in _with_rng(clean, seed, name)
+                ]
+        except NotApplicable as error:
+            if len(left_out) + 1 == len(attacks):
+                raise
+            left_out.append(f"{name}: left out: {error}")
+            continue
         right[name] = torch.cat([walk[-1].right for walk in walks]).cpu()
         losses[name] = _mean_losses(clean, walks)
         if name in every:
@@ -138,9 +147,8 @@ def attack_accuracy(
             steps[name] = Steps((_share(right_clean), *accuracy), losses[name])
     worst = torch.stack(list(right.values())).all(dim=0)
     robust = {name: _share(flags) for name, flags in right.items()}
-    signs = [
-        sign for name in attacks if attacks[name].epsilon > 0 for sign in loss_warnings(name, losses[name])
-    ]
+    made = {name: attacks[name] for name in right}
+    signs = [sign for name in made if made[name].epsilon > 0 for sign in loss_warnings(name, losses[name])]
     return Robustness(
         clean=_share(right_clean),
         robust=robust,
@@ -148,7 +156,11 @@ def attack_accuracy(
         right=right,
         losses=losses,
         steps=steps,
-        warnings=(*signs, *masking_warnings(attacks, robust, _share(torch.cat(without)) if without else 0.0)),
+        warnings=(
+            *left_out,
+            *signs,
+            *masking_warnings(made, robust, _share(torch.cat(without)) if without else 0.0),
+        ),
     )
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from benchmark.artifacts import Artifact
-from benchmark.attacks.detector import ImageScore, attack_detector
+from benchmark.attacks.checks import A_POINT, NO_GRADIENT, unchanged
+from benchmark.attacks.detector import AttackedScores, ImageScore, attack_detector
 from benchmark.attacks.evaluate import BATCH, accuracy_by_epsilon, attack_accuracy
 from benchmark.backbones.network import to_pixels
 from benchmark.inputs import trained_network
@@ -18,7 +19,7 @@ from benchmark.metrics.detection import detection_metrics
 from benchmark.seeds import derive_seed
 from benchmark.studies.subject import GROUPS, Measured, Subject
 from methods.attack import Attack
-from methods.errors import NotApplicable
+from methods.errors import MethodError, NotApplicable
 from methods.objective import Objective
 from methods.registry import attack, objective
 
@@ -27,8 +28,15 @@ def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measur
     """Accuracy under attacks, over strength and steps, and OOD detection under attacks on the detectors.
 
     `config` has, besides what `Subject` takes, ``images_per_class``; ``attacks``, by name; ``curves``, the
-    name of the attack that ``epsilons`` and ``steps`` vary; ``detectors`` and ``detector_attack``. The input
-    ``transfer`` is another network, whose adversarial examples are tried as well.
+    name of the attack that ``epsilons`` and ``steps`` vary; ``detectors``, ``detector_attack`` and
+    ``ood_images``, how many of each OOD set are attacked. The input ``transfer`` is another network, whose
+    adversarial examples are tried as well. An attack or a detector that does not apply is left out, with a
+    warning.
+
+    Raises
+    ------
+    MethodError
+        If the attack of the curves does not show a point for each of the steps.
     """
     subject = Subject(config, inputs)
     network, part = subject.network, subject.test_part(config["images_per_class"])
@@ -47,6 +55,12 @@ def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measur
     by_epsilon |= {0.0: found.clean, chosen.epsilon: found.robust[curves]}
     by_steps = found.steps[curves]
     shown = [0, *sorted(config["steps"])]
+    points, asked = len(by_steps.accuracy) - 1, chosen.hyperparameters()["steps"]
+    if points != asked:
+        raise MethodError(
+            f"curves: {curves!r} shows {points} points of its search; expected one for each of {asked} "
+            "steps, as pgd does"
+        )
     series: dict[str, list[float]] = {
         "epsilon": sorted(by_epsilon),
         "accuracy_by_epsilon": [by_epsilon[epsilon] for epsilon in sorted(by_epsilon)],
@@ -54,14 +68,28 @@ def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measur
         "accuracy_by_steps": [by_steps.accuracy[step] for step in shown],
         "loss_by_steps": [by_steps.loss[step] for step in shown],
     }
-    if "transfer" in inputs:
-        numbers["transfer.accuracy"] = _transferred(subject, inputs["transfer"], chosen, images, labels, seed)
     warnings = list(found.warnings)
+    white = [value for name, value in found.robust.items() if attacks[name].needs_gradient]
+    black = [value for name, value in found.robust.items() if not attacks[name].needs_gradient]
+    if "transfer" in inputs:
+        black.append(_transferred(subject, inputs["transfer"], chosen, images, labels, seed))
+        numbers["transfer.accuracy"] = black[-1]
+        if white and min(white) - black[-1] > A_POINT:
+            warnings.append(
+                f"examples made on another network leave {black[-1]:.1%}, the best attack on this one "
+                f"{min(white):.1%}: the gradient may be masked"
+            )
+    numbers |= {
+        f"{kind}.accuracy": min(of) for kind, of in (("white_box", white), ("black_box", black)) if of
+    }
     for name in config["detectors"]:
         try:
-            numbers |= _attacked(subject, name, images, config["detector_attack"])
+            aurocs, signs = _attacked(subject, name, images)
         except NotApplicable as error:
-            warnings.append(f"{name}: not attacked: {error}")
+            signs = [f"not attacked: {error}"]
+        else:
+            numbers |= aurocs
+        warnings += [f"detector {name}: {sign}" for sign in signs]
     for path, value in _examined(subject, chosen, images, labels, seed).items():
         if value.ndim:
             series[path] = value.tolist()
@@ -100,12 +128,9 @@ def _transferred(
     return torch.cat(right).double().mean().item()
 
 
-def _attacked(subject: Subject, name: str, images: Tensor, how: Mapping[str, Any]) -> dict[str, float]:
-    """AUROC with and without an attack on a detector, mean over the OOD sets of each group.
-
-    `how` has ``ood_images``, how many are drawn of each OOD set; the rest goes to the attack.
-    """
-    count, how = how["ood_images"], {name: value for name, value in how.items() if name != "ood_images"}
+def _attacked(subject: Subject, name: str, images: Tensor) -> tuple[dict[str, float], list[str]]:
+    """AUROC with and without an attack on a detector, mean over the OOD sets of each group; warnings."""
+    count = subject.config["ood_images"]
     (chosen,) = subject.detectors([name]).values()
     sets = {item: (group, out) for group in GROUPS for item, out in subject.outside(group).items()}
     drawn = []
@@ -113,7 +138,14 @@ def _attacked(subject: Subject, name: str, images: Tensor, how: Mapping[str, Any
         rng = torch.Generator().manual_seed(derive_seed(subject.config["seed"], "outside", item))
         drawn.append(to_pixels(outside[torch.randperm(len(outside), generator=rng)[:count]]))
     seed = derive_seed(subject.config["seed"], "detector")
-    found = attack_detector(ImageScore(chosen, subject.tap), images, torch.cat(drawn), seed, **how)
+    with unchanged(f"on {name}", subject.network):
+        found = attack_detector(
+            ImageScore(chosen, subject.tap),
+            images,
+            torch.cat(drawn),
+            seed,
+            **subject.config["detector_attack"],
+        )
     sizes = [len(part) for part in drawn]
     aurocs: dict[str, list[float]] = {}
     parts = zip(torch.split(found.ood_clean, sizes), torch.split(found.ood_attacked, sizes), strict=True)
@@ -126,4 +158,14 @@ def _attacked(subject: Subject, name: str, images: Tensor, how: Mapping[str, Any
         ):
             auroc = detection_metrics(inside.numpy(), outside.numpy()).auroc
             aurocs.setdefault(f"detector.{name}.{group}.{kind}", []).append(auroc)
-    return {path: float(np.mean(values)) for path, values in aurocs.items()}
+    return {path: float(np.mean(values)) for path, values in aurocs.items()}, _weak(found)
+
+
+def _weak(found: AttackedScores) -> list[str]:
+    """Say so where an attack on a detector can have found little: that is no strength of the detector."""
+    signs = []
+    if found.without_gradient > NO_GRADIENT:
+        signs.append(f"the score has no gradient for {found.without_gradient:.0%} of the images")
+    if found.ood_attacked.mean() < found.ood_clean.mean() or found.id_attacked.mean() > found.id_clean.mean():
+        signs.append("the attack moves the mean score the wrong way")
+    return signs

@@ -106,6 +106,7 @@ def _record(planned: PlannedStudy, **fields: object) -> StudyRecord:
             "condition": planned.condition,
             "key": planned.key,
             "training": planned.training,
+            "settings": planned.settings,
             **fields,
         }
     )

@@ -8,7 +8,7 @@ import torch.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -39,6 +39,7 @@ class StudyRecord(StrictModel):
     reason: str | None = None  # why, unless measured
     key: str  # content key of the measurement: equal keys, equal measurements
     training: TrainedWith
+    settings: dict[str, Any] = Field(default_factory=dict)  # of the measurement: attacks, detectors, images
     numbers: dict[str, Number] = Field(default_factory=dict)  # by path
     series: dict[str, list[Drawn]] = Field(default_factory=dict)  # of the plots
     warnings: list[str] = Field(default_factory=list)

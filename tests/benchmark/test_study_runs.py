@@ -2,17 +2,21 @@
 
 import json
 import math
+import re
 import shutil
 
 import pytest
+import torch
 
 from benchmark.artifacts import Store
+from benchmark.attacks.detector import AttackedScores
 from benchmark.errors import DataError, SpecError, UsageError
 from benchmark.job import Kind
 from benchmark.plan import Selection, make_plan
 from benchmark.results import merge
 from benchmark.run import run_plan
 from benchmark.spec import load_spec
+from benchmark.studies.adversarial import _weak
 from benchmark.studies.records import (
     StudyFile,
     StudyRecord,
@@ -177,7 +181,60 @@ def test_adversarial_records_say_what_the_boards_need(made):
     for group in ("near", "far"):
         before, after = (numbers[f"detector.msp.{group}.{k}"] for k in ("auroc", "auroc_attacked"))
         assert after <= before
+    assert numbers["white_box.accuracy"] == numbers["pgd.accuracy"]
+    assert numbers["black_box.accuracy"] == min(numbers["square.accuracy"], numbers["transfer.accuracy"])
     assert record.training.objective == "pgd_at"
+
+
+def test_records_say_how_they_were_measured(made):
+    settings = of(made, "adversarial", "robust")[0].settings
+    assert (
+        settings["attacks"]["pgd"]["hyperparameters"] | {"epsilon": 8 / 255, "steps": 2}
+        == (settings["attacks"]["pgd"]["hyperparameters"])
+    )
+    assert settings["transfer"] == "cross_entropy"
+    assert "transfer" not in of(made, "adversarial", "cross_entropy")[0].settings
+    assert of(made, "corruptions", "cross_entropy")[0].settings == {
+        "kinds": ["gaussian_noise", "pixelate"],
+        "scale": "cifar_c",
+        "images_per_class": 3,
+        "detectors": ["msp"],
+    }
+    assert of(made, "imbalance", "smote")[0].settings == {"detectors": ["msp"]}
+
+
+def test_an_attack_that_does_not_apply_is_left_out(copy):
+    text = LEADERBOARD.replace(
+        "          square:", "          autoattack: {method: autoattack}\n          square:"
+    )
+    _, done, _ = run(copy, text, studies=("adversarial",), seeds=(0,))
+    assert done.failed == 0
+    (record,) = [r for r in of((copy,), "adversarial", "robust") if r.seed == 0]
+    assert "autoattack.accuracy" not in record.numbers
+    assert {"pgd.accuracy", "square.accuracy", "worst.accuracy"} <= record.numbers.keys()
+    assert any(w.startswith("autoattack: left out: ") and "not installed" in w for w in record.warnings)
+
+
+def test_curves_need_an_attack_that_shows_its_steps(copy):
+    text = LEADERBOARD.replace(
+        "method: pgd, hyperparameters: {steps: 2}", "method: apgd_t, hyperparameters: {steps: 5}"
+    )
+    _, done, _ = run(copy, text, studies=("adversarial",), seeds=(0,))
+    assert done.failed == 3
+    (record,) = [r for r in of((copy,), "adversarial", "robust") if r.seed == 0]
+    assert re.search(
+        "curves: 'pgd' shows [0-9]+ points of its search; expected one for each of 5 steps", record.reason
+    )
+
+
+@pytest.mark.parametrize(
+    ("without", "drift", "sign"),
+    [(0.05, 0.1, None), (0.9, 0.1, "no gradient for 90%"), (0.0, -0.1, "moves the mean score the wrong way")],
+)
+def test_a_weak_attack_on_a_detector_is_told(without, drift, sign):
+    clean = torch.zeros(4, dtype=torch.float64)
+    found = _weak(AttackedScores(clean, clean - drift, clean, clean + drift, without))
+    assert [sign in text for text in found] == ([] if sign is None else [True])
 
 
 def test_fsr_is_looked_into(made):
@@ -334,6 +391,13 @@ def test_adversarial_pretraining_is_shared_by_both_ways_of_tuning(tmp_path):
         ("adversarial:\n", "adversarial:\n        seeds: [0, 5]\n", "'5' is not on track 'small'"),
         ("epsilons: [0.01", "epsilons: [1.01", "epsilons.0.*less than or equal to 1"),
         ("detectors: [msp, knn]", "detectors: [msp, knnn]", "no detector 'knnn'"),
+        ("detectors: [msp, knn]", "detectors: [msp, ensemble]", "'ensemble' scores by several networks"),
+        ("detectors: [msp, knn]", "detectors: [msp, godin]", "'godin' has a step that is not chosen yet"),
+        ("        detectors: [msp]\n      label", "        detectors: [odin]\n      label",
+         "corruptions.detectors: 'odin' moves the images first"),
+        ("        detectors: [msp]\nbackbones", "        detectors: [odin]\nbackbones",
+         "imbalance.detectors: 'odin' moves the images first"),
+        ("to: [robust]", "to: [rubust]", "'rubust' is none of the networks; expected one of"),
         ("kinds: [gaussian", "kinds: [frost, gaussian", "kinds.0"),
         ("strengths: [0.0, 0.5, 1.0]", "strengths: [0.0, 0.5, 1.2]", "strengths"),
         ("strengths: [0.0, 0.5, 1.0]", "strengths: [0.0, 0.5]", "from 0.0 to 1.0"),

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import synthetic_records as synthetic
 from markdown_it import MarkdownIt
+from page import Page
 
 from benchmark.boundary import BoundaryFile
 from benchmark.errors import DataError, SpecError
@@ -337,20 +337,6 @@ def test_a_repeated_outcome_is_not_counted_twice():
 
 
 # The page
-
-
-class Page(HTMLParser):
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.text += data
 
 
 def page_of(path: Path, values, claims, **rest) -> tuple[Page, str]:

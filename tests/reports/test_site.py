@@ -2,36 +2,17 @@ import re
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
-from html.parser import HTMLParser
 
 import pytest
 import synthetic_records as synthetic
 from markdown_it import MarkdownIt
+from page import Page
 
 from reports.site import build_site, escape_markdown
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'
 TABLE = "a|b `c` **d** [e](http://evil.example) <b>f</b>"
-
-
-class Page(HTMLParser):
-    """The elements of a page with their attributes, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for found, attributes in self.elements if found == tag]
 
 
 def small_spec(**board):

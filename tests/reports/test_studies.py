@@ -124,22 +124,51 @@ def test_what_the_leaderboard_does_not_list_is_left_out_and_said(study, row, cha
     ],
 )
 def test_samplers_and_long_tails_must_be_those_of_the_leaderboard(training, counts):
-    record = made.make_record(condition="exp", numbers={"total.error": 0.2}, training=training)
+    record = made.make_record(
+        condition="exp",
+        numbers={"total.error": 0.2},
+        training=training,
+    )
     assert bool(chosen("imbalance", "oversample", record).measured.get("imbalance")) is counts
 
 
-def test_attacks_and_corruption_types_must_be_those_of_the_leaderboard():
-    (attacked, *_), (corrupted, *_) = (
-        next(f for f in made.make_studies([0]) if f.study == study).records
-        for study in ("adversarial", "corruptions")
+@pytest.mark.parametrize(
+    ("study", "changes", "differ"),
+    [
+        ("adversarial", {"images_per_class": 6}, "images_per_class"),
+        ("adversarial", {"steps": [1, 20]}, "steps"),
+        ("adversarial", {"detector_attack": {"epsilon": 0.5}}, "detector_attack"),
+        ("adversarial", {"attacks": {"pgd": {"method": "pgd", "hyperparameters": {}}}}, "attacks"),
+        ("adversarial", {"transfer": "pgd_at"}, "transfer"),
+        ("corruptions", {"kinds": ["fog"], "scale": "imagenet_c"}, "kinds, scale"),
+        ("imbalance", {"detectors": ["energy"]}, "detectors"),
+    ],
+)
+def test_records_must_be_measured_as_the_leaderboard_has_it(study, changes, differ):
+    file = next(f for f in made.make_studies([0]) if f.study == study)
+    record = file.records[0]
+    assert chosen(study, file.row, record).notes == ()
+    settings = {**record.settings, **changes}
+    found = chosen(study, file.row, record.model_copy(update={"settings": settings}))
+    assert f"was measured with other {differ.split(', ')[0]}" in found.notes[0]
+    assert all(name in found.notes[0] for name in differ.split(", "))
+    assert not found.measured
+    assert (
+        "was measured with other"
+        in chosen(study, file.row, record.model_copy(update={"settings": {"x": 1}})).notes[0]
     )
-    without = {k: v for k, v in attacked.numbers.items() if k != "square.accuracy"}
-    found = chosen("adversarial", "cross_entropy", attacked.model_copy(update={"numbers": without}))
-    assert "measured without square" in found.notes[0]
-    more = corrupted.numbers | {"frost.error": 0.5}
-    found = chosen("corruptions", "cross_entropy", corrupted.model_copy(update={"numbers": more}))
-    assert "measured without frost, or with more" in found.notes[0]
-    assert chosen("corruptions", "cross_entropy", corrupted).notes == ()
+
+
+@pytest.mark.parametrize("hyperparameters", [{}, {"steps": 50}])
+def test_attacks_must_have_the_hyperparameters_that_are_given(hyperparameters):
+    record = next(f for f in made.make_studies([0]) if f.study == "adversarial").records[0]
+    attacks = record.settings["attacks"] | {"pgd": {"method": "pgd", "hyperparameters": hyperparameters}}
+    found = chosen(
+        "adversarial",
+        "cross_entropy",
+        record.model_copy(update={"settings": record.settings | {"attacks": attacks}}),
+    )
+    assert "with other attacks than" in found.notes[0]
 
 
 def test_two_records_of_one_condition_are_an_error():
@@ -195,14 +224,28 @@ def test_conditions_of_label_noise(condition, expected):
     assert parse_noise(condition) == expected
 
 
-def test_the_grid_is_that_of_every_run_until_a_record_of_a_full_one_is_there():
-    every = [noisy(e, condition=f"uniform@{p}") for p, e in ((0.0, 0.1), (0.5, 0.4), (1.0, 0.8))]
-    item = only(chosen("label_noise", "none", *every), "label_noise")
-    assert item.number("mean.area", "test") == pytest.approx(0.425)
-    item = only(chosen("label_noise", "none", *every, noisy(0.2, condition="flip@0.25")), "label_noise")
-    assert item.absent["uniform.area"] == "without uniform@0.25, uniform@0.75"
-    assert "mean.area" not in item.numbers
-    with pytest.raises(DataError, match=r"board: 'mean.area' was not measured .*without uniform@0.25"):
+def test_the_grid_is_that_of_a_full_run_once_most_networks_have_that():
+    every = {0.0: 0.1, 0.5: 0.4, 1.0: 0.8}
+    more = {0.25: 0.2, 0.75: 0.5}
+
+    def curve(noise: str, errors: dict[float, float], seed: int) -> list[Any]:
+        return [noisy(e, condition=f"{noise}@{p:g}", seed=seed) for p, e in errors.items()]
+
+    ordinary = [r for seed in (0, 1) for r in curve("uniform", every, seed)]
+    partial = [*ordinary, *curve("uniform", more, 0), *curve("flip", every | more, 0)]
+    for records in (ordinary, [*ordinary, *curve("flip", {0.25: 0.2}, 0)], partial):
+        found = chosen("label_noise", "none", *records)
+        assert found.grids["toy", "label_noise"] == (("uniform",), (0.0, 0.5, 1.0))
+        for item in found.measured["label_noise"].values():
+            assert item.number("mean.area", "test") == item.numbers["uniform.area"] == pytest.approx(0.425)
+            assert "flip.area" not in item.numbers
+    whole = [*partial, *curve("uniform", more, 1), *curve("flip", every | more, 1)]
+    found = chosen("label_noise", "none", *whole)
+    assert found.grids["toy", "label_noise"] == (("uniform", "flip"), (0.0, 0.25, 0.5, 0.75, 1.0))
+    for item in found.measured["label_noise"].values():  # ((0.1 + 0.8) / 2 + 0.2 + 0.4 + 0.5) / 4
+        assert item.numbers["flip.area"] == item.numbers["mean.area"] == pytest.approx(0.3875)
+    item = only(chosen("label_noise", "none", *curve("uniform", {0.0: 0.1, 1.0: 0.8}, 0)), "label_noise")
+    with pytest.raises(DataError, match=r"board: 'mean.area' was not measured .*without uniform@0.5"):
         item.number("mean.area", "board")
     with pytest.raises(DataError, match=r"did you mean 'mean\.area'"):
         item.number("mean.aera", "board")
@@ -210,7 +253,10 @@ def test_the_grid_is_that_of_every_run_until_a_record_of_a_full_one_is_there():
 
 def test_imbalance_is_averaged_over_profiles():
     records = [
-        made.make_record(condition=p, numbers={"total.error": e, "minority.error": 2 * e})
+        made.make_record(
+            condition=p,
+            numbers={"total.error": e, "minority.error": 2 * e},
+        )
         for p, e in (("exp", 0.2), ("step", 0.3))
     ]
     item = only(chosen("imbalance", "none", *records), "imbalance")
@@ -242,10 +288,16 @@ def test_scratch_is_compared_with_itself_seed_by_seed():
 def test_what_claims_ask_of_attacks_by_hand():
     study = SPEC.tracks["toy"].studies.adversarial
     assert isinstance(study, Adversarial)
-    accuracies = {"clean": 0.9, "fgsm": 0.6, "pgd": 0.5, "apgd_ce": 0.44, "square": 0.55, "transfer": 0.7}
+    accuracies = {"clean": 0.9, "fgsm": 0.6, "pgd": 0.5, "apgd_ce": 0.44, "square": 0.55}
     record = made.make_record(
         numbers={f"{k}.accuracy": v for k, v in accuracies.items()}
-        | {"worst.accuracy": 0.42, "fsr.negative.accuracy": 0.2, "fsr.recalibrated.accuracy": 0.35},
+        | {
+            "white_box.accuracy": 0.44,
+            "black_box.accuracy": 0.55,
+            "worst.accuracy": 0.42,
+            "fsr.negative.accuracy": 0.2,
+            "fsr.recalibrated.accuracy": 0.35,
+        },
         series={"loss_by_steps": [1.0, 1.4, 1.3, 1.5]},
     )
     numbers, absent = adversarial_numbers(record, study)
@@ -381,5 +433,5 @@ def test_without_studies_there_is_nothing():
     spec = synthetic.make_spec(["msp"])
     selection = select(spec, synthetic.make_results(spec, seeds=[0]))
     assert gains(spec, selection) == []
-    assert selection.studies == StudySelection({}, {}, {}, ())
+    assert selection.studies == StudySelection({}, {}, {}, {}, ())
     assert [c.track for c in coverage(spec, selection)] == ["toy"]

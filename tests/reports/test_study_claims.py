@@ -148,7 +148,8 @@ def test_what_is_missing_is_named(trial, inits, reason):
 
 def test_a_missing_strength_and_a_failure_are_named():
     claims = register({"metric": "area", "a": "none", "b": "glc_5"})
-    studies = made.make_studies(keep=lambda s, row, r: (row, r.condition) != ("none", "flip@0.25"))
+    absent = ("none", "scratch", "flip@0.25")
+    studies = made.make_studies(keep=lambda _, row, r: (row, r.init, r.condition) != absent)
     (gap,) = verdict(claims, *studies).findings[0].missing
     assert gap.reason == "no number label_noise.mean.area of none from scratch: without flip@0.25"
     failed = made.make_record(objective="pgd_at_fsr", status="failed", reason="loss is not finite")
@@ -161,9 +162,8 @@ def test_a_missing_strength_and_a_failure_are_named():
 
 def test_an_arm_that_was_not_trained_alike_has_no_verdict():
     a, b = attacked("pgd_at_fsr", 0.6 + NOISE), attacked("pgd_at", 0.5 + 2 * NOISE)
-    other = made.make_record(
-        seed=0, objective="pgd_at", numbers=b.records[0].numbers, training={"hyperparameters": {"steps": 3}}
-    )
+    training = b.records[0].training.model_copy(update={"hyperparameters": {"steps": 3}})
+    other = b.records[0].model_copy(update={"training": training})
     b = b.model_copy(update={"records": [other, *b.records[1:]]})
     (outcome,) = verdict(register(), a, b).findings[0].outcomes
     assert outcome.uneven == ("b",)
@@ -186,7 +186,10 @@ def test_factors_tell_the_attacks_and_the_pre_training():
     page = claims_page(register(trial, inits=["adversarial"]), SPEC, select(SPEC, [], [merged]))
     (shown,) = page["shown"]["C-E1"]
     factors = "\n".join(shown.factors)
-    assert "Attacks on toy: fgsm, pgd (steps = 20), apgd_ce, square; published" in factors
+    assert (
+        "Attacks on toy: 5 images of each class; fgsm, pgd (steps = 20), apgd_ce, square; published"
+        in factors
+    )
     assert "arm a 1 epochs, 5.0 s a network; arm b 1 epochs, 2.0 s a network" in factors
     assert "the same recipe, compute matched but for pre-training" in factors
     assert "Init adversarial: trained adversarially with pgd_at on images drawn by formula" in factors

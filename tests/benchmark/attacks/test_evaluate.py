@@ -14,6 +14,7 @@ from benchmark.attacks import evaluate as module
 from benchmark.attacks.checks import loss_warnings, masking_warnings, unchanged
 from benchmark.seeds import derive_seed
 from methods.attack import Attack, cross_entropy
+from methods.errors import NotApplicable
 from methods.registry import attack
 
 EPSILON = 0.1
@@ -213,6 +214,24 @@ def test_arguments_that_do_not_fit_are_refused(network):
         attack_accuracy(lambda x: network(x) * math.nan, IMAGES, LABELS, {"pgd": pgd()}, seed=0)
     with pytest.raises(ValueError, match=r"call network\.eval"):
         attack_accuracy(network.train(), IMAGES, LABELS, {"pgd": pgd()}, seed=0)
+
+
+# ---- what does not apply
+
+
+def absent(*_):
+    raise NotApplicable("odd: a package is not installed")
+
+
+def test_an_attack_that_does_not_apply_is_left_out_with_a_warning(network):
+    attacks = {"odd": Made(make=absent), "pgd": pgd()}
+    found = attack_accuracy(network, IMAGES, LABELS, attacks, seed=0)
+    alone = attack_accuracy(network, IMAGES, LABELS, {"pgd": pgd()}, seed=0)
+    assert found.robust == alone.robust
+    assert found.worst == alone.worst
+    assert found.warnings == ("odd: left out: odd: a package is not installed", *alone.warnings)
+    with pytest.raises(NotApplicable, match="not installed"):
+        attack_accuracy(network, IMAGES, LABELS, {"odd": Made(make=absent)}, seed=0)
 
 
 # ---- failures
