@@ -15,7 +15,7 @@ from ruamel.yaml.comments import CommentedMap
 from benchmark.references import dangling
 from benchmark.spec_base import Count, Distinct, Name, Positive, Seed, SetName, SpecModel
 from benchmark.spec_studies import Studies, StudyName, inits_of
-from benchmark.yaml_file import place, read_tree, refuse, validated
+from benchmark.yaml_file import holds, place, read_tree, refuse, validated
 from methods.names import did_you_mean
 
 
@@ -295,7 +295,11 @@ class Spec(SpecModel):
 
     def where(self, *loc: str | int) -> str:
         """File, line and dotted key of a place in the leaderboard file, for error messages."""
-        return ".".join(map(str, loc)) if self._origin is None else place(*self._origin, loc)
+        if self._origin is None:
+            return ".".join(map(str, loc))
+        path, tree = self._origin
+        grown = ((*loc[:i], "full", *loc[i:]) for i in range(len(loc)))  # what only a full run has
+        return place(path, tree, next((at for at in (loc, *grown) if holds(tree, at)), loc))
 
 
 def load_spec(path: Path) -> Spec:

@@ -125,6 +125,17 @@ def _describe(path: Path, tree: CommentedMap, item: Any) -> str:
     return f"{place(path, tree, loc)}: {message}{seen}"
 
 
+def holds(tree: CommentedMap, loc: tuple[Any, ...]) -> bool:
+    """Whether the tree has every step of a place."""
+    node: Any = tree
+    for step in loc:
+        known = isinstance(node, CommentedMap) and step in node
+        if not known and not (isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node)):
+            return False
+        node = node[step]
+    return True
+
+
 def place(path: Path, tree: CommentedMap, loc: tuple[Any, ...]) -> str:
     """File, line and dotted key of a place in the tree; pydantic's own steps (union tags) are skipped."""
     node: Any = tree

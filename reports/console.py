@@ -202,6 +202,8 @@ def study_summaries(records: Mapping[PlannedStudy, StudyRecord]) -> list[Table]:
             columns = [[m[number] for m in measured] for number in _HEADLINES[study].values()]
             means = [f"{100 * statistics.fmean(values):.1f}" if values else "–" for values in columns]
             table.add_row(*map(escape, key), *means, f"{len(measured)}/{len(members)}")
+        if warned := sum(len(record.warnings) for members in rows.values() for record in members):
+            table.caption = f"{warned} warning{'s' * (warned > 1)}: the page says which"
         tables.append(table)
     return tables
 

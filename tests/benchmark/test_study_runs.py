@@ -420,6 +420,15 @@ def test_what_cannot_be_is_refused_with_file_line_and_key(tmp_path, old, new, co
     assert "leaderboard.yaml" in str(caught.value)
 
 
+def test_a_mistake_in_what_only_a_full_run_has_is_found(tmp_path):
+    text = LEADERBOARD.replace("{objective: forward_correction}", "{objective: forward_gold, trusted: 0.01}")
+    line = 1 + next(i for i, row in enumerate(text.splitlines()) if "forward_gold" in row)
+    with pytest.raises(
+        SpecError, match=rf"yaml:{line}: .*label_noise.full.methods.forward.trusted: a share of 0.01"
+    ):
+        planned(tmp_path, text, full=True)
+
+
 def test_a_study_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"no study 'imbalanced'.*imbalance"):
         planned(tmp_path, studies=("imbalanced",))

@@ -4,6 +4,7 @@ import io
 import re
 import time
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 from rich.console import Console
@@ -248,3 +249,24 @@ def test_a_terminal_shows_what_runs_live():
         assert "at a time" not in said(target)
         progress.on_event("done", running, "")
     assert re.search(r"1 jobs done in 0:\d\d\n$", re.sub(r"\x1b\[[\d;?]*\w", "", said(target)))
+
+
+def test_a_summary_of_a_study_counts_warnings():
+    class Planned(NamedTuple):
+        init: str
+        track: str = "toy"
+        study: str = "label_noise"
+        row: str = "none"
+
+    def record(*warnings):
+        return SimpleNamespace(status="measured", numbers={"test.error": 0.25}, warnings=list(warnings))
+
+    def shown(*records):
+        pairs = {Planned(init): r for init, r in zip("ab", records, strict=True)}
+        (table,) = console.study_summaries(pairs)
+        target = plain()
+        target.print(table)
+        return said(target)
+
+    assert "2 warnings: the page says which" in shown(record("masked"), record("masked"))
+    assert "warning" not in shown(record(), record())

@@ -199,6 +199,18 @@ def test_warnings_of_other_attacks_are_others():
     assert warnings("toy", chosen) == [f"{t} ({network}, seed {s})" for s, t in enumerate(texts)]
 
 
+def test_sections_say_how_they_were_measured(selection):
+    said = remarks(SPEC, selection)
+    title = SPEC.tracks["toy"].title
+    assert said["adversarial"][0].startswith(
+        f"{title}: 5 images of each class; fgsm, pgd (steps = 20), apgd_ce, square; published settings"
+    )
+    assert said["label_noise"] == [
+        f"{title}: areas and means are over uniform, flip at strengths 0, 0.25, 0.5, 0.75, 1."
+    ]
+    assert said["imbalance"] == [f"{title}: means are over the long tails exp, step."]
+
+
 def test_corruption_types_are_counted(selection):
     assert len(FIFTEEN) == 15
     track = SPEC.tracks["toy"]
