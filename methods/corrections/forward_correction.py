@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -61,6 +61,14 @@ class ForwardCorrection(Correction):
     def estimate(self, setting: Setting) -> Tensor:
         """(K, K) float64 from the anchors."""
         return from_anchors(self.probabilities(setting), self.percentile)
+
+    def modules(self, setting: Setting) -> Mapping[str, nn.Module]:
+        """Keep the estimated matrix; errors as for every correction.
+
+        No label of the highest class may be left by the noise: the first phase's network knows all classes.
+        """
+        classes = setting.classes if setting.first is None else max(setting.classes, setting.first.shape[-1])
+        return super().modules(replace(setting, classes=classes))
 
     def loss(self, network: TrainableNetwork, batch: Batch, modules: Mapping[str, nn.Module]) -> Tensor:
         """Scalar loss of one batch."""

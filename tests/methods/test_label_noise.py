@@ -517,7 +517,7 @@ def test_gradients_are_finite(correction, dtype, scale):
     ("first", "message"),
     [
         (None, "got none"),
-        (torch.full((300, 4), 0.25), r"shape \(N, 3\)"),
+        (torch.full((300, 2), 0.5), r"shape \(N, 3\)"),
         (torch.full((3,), 1 / 3), r"shape \(N, 3\)"),
         (torch.empty(0, 3), r"shape \(N, 3\)"),
         (torch.full((300, 3), 0.5), "sum to 1"),
@@ -553,6 +553,7 @@ def test_what_is_not_trusted_needs_no_trusted_labels(correction):
         ({"trusted": torch.ones(299, dtype=torch.bool)}, r"expected bool \(300,\)"),
         ({"labels": torch.empty(0, dtype=torch.int64)}, r"setting\.labels: .* expected shape \(300,\)"),
         ({"labels": torch.full((300,), 3)}, r"labels: expected class indices in \[0, 3\)"),
+        ({"first": torch.full((300, 4), 0.25)}, r"setting\.first: .* expected shape \(N, 3\)"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_refused(name, change, message):
@@ -702,6 +703,18 @@ def test_equal_probabilities_do_not_lead_to_another_class():
     column = np.repeat([0.0, 1.0], [90, 10])
     assert column[anchor(column, 97.0, 10)] == 0
     assert column[anchor(column, None, 10)] == 1
+
+
+def test_noise_may_leave_no_label_of_the_highest_class():
+    """As flipping all labels of 120 did: they show K - 1 classes, and the first phase's network knows K."""
+    made = world()
+    seen = replace(made, labels=made.labels.clamp(max=1), trusted=None, classes=2)
+    correction = objective("forward_correction")
+    modules = correction.modules(seen)
+    assert_close(modules["noise"](), correction.estimate(made), **EXACT)
+    assert modules["noise"]().shape == (3, 3)
+    loss = correction.loss(Network(), replace(batch_of(made), labels=seen.labels[:40], trusted=None), modules)
+    assert loss.isfinite()
 
 
 def test_the_percentile_is_passed_on():
