@@ -39,6 +39,7 @@ STYLE: Any = {
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
+    "legend.handlelength": 3.2,  # so that dashes are seen as such
     "lines.linewidth": 1.6,
     "lines.markersize": 4,
 }

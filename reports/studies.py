@@ -273,7 +273,7 @@ def _numbers_of(
     for cell in sorted(there, key=place):
         numbers, absent = _measured(known, there[cell], grid)
         if isinstance(known, Corruptions):
-            base = _scratch(there, cell)
+            base = _scratch(there, cell.backbone)
             relative, lack = relative_corruption(there[cell][""].numbers, base, known.kinds)
             numbers, absent = {**numbers, **relative}, {**absent, **lack}
         found[cell] = Studied(study, cell, there[cell], numbers, absent)
@@ -290,10 +290,10 @@ def _measured(known: Study, records: Mapping[str, StudyRecord], grid: Grid) -> N
     return imbalance_numbers(records, grid[0])
 
 
-def _scratch(there: Mapping[Cell, Mapping[str, StudyRecord]], cell: Cell) -> Mapping[str, float] | None:
-    """The numbers of the plain network from scratch of the same backbone and seed."""
-    base = there.get(cell._replace(init="scratch", entry=PLAIN), {})
-    return base[""].numbers if base else None
+def _scratch(there: Mapping[Cell, Mapping[str, StudyRecord]], backbone: str) -> list[Mapping[str, float]]:
+    """The numbers of the plain networks from scratch of a backbone."""
+    of = (backbone, "scratch", PLAIN)
+    return [r[""].numbers for cell, r in there.items() if (cell.backbone, cell.init, cell.entry) == of]
 
 
 def _grid(track: Track, study: StudyName, there: Sequence[Set[str]]) -> Grid:

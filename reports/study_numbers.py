@@ -57,16 +57,19 @@ def corruption_numbers(record: StudyRecord) -> Numbers:
 
 
 def relative_corruption(
-    own: Mapping[str, float], base: Mapping[str, float] | None, kinds: Sequence[str]
+    own: Mapping[str, float], base: Sequence[Mapping[str, float]], kinds: Sequence[str]
 ) -> Numbers:
-    """``mce_rel_scratch``: mean over the types of the error relative to another network's; 1 is equal."""
-    if base is None:
-        return {}, {"mce_rel_scratch": "no record of the plain network from scratch of that seed"}
-    errorless = [kind for kind in kinds if base[f"{kind}.error"] == 0]
-    if errorless:
-        lack = f"the plain network from scratch makes no error under {', '.join(errorless)}"
+    """``mce_rel_scratch``: mean over the types of the error relative to the mean of other networks.
+
+    1 is as many errors as they make. A single one of them may make no error under a mild type.
+    """
+    if not base:
+        return {}, {"mce_rel_scratch": "no record of a plain network from scratch"}
+    usual = {kind: fmean(numbers[f"{kind}.error"] for numbers in base) for kind in kinds}
+    if errorless := [kind for kind in kinds if usual[kind] == 0]:
+        lack = f"the plain networks from scratch make no error under {', '.join(errorless)}"
         return {}, {"mce_rel_scratch": lack}
-    return {"mce_rel_scratch": fmean(own[f"{kind}.error"] / base[f"{kind}.error"] for kind in kinds)}, {}
+    return {"mce_rel_scratch": fmean(own[f"{kind}.error"] / usual[kind] for kind in kinds)}, {}
 
 
 def noise_numbers(
