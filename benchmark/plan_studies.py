@@ -21,6 +21,7 @@ from benchmark.spec_studies import (
     NoiseMethod,
     Study,
     StudyName,
+    noise_condition,
 )
 from methods.base import EnsembleDetector, GradientDetector, HyperparameterError, Method
 from methods.registry import UnknownMethod, method_class
@@ -238,7 +239,7 @@ class StudyPlanner:
                         trusted=method.trusted,
                         watched=strength in study.watched.get(row, ()),
                     )
-                    yield row, f"{noise_name}@{strength:g}", method.objective, given
+                    yield row, noise_condition(noise_name, strength), method.objective, given
 
     def _check_trusted(self, method: NoiseMethod, where: Place) -> None:
         per_class = self.track.split.train_per_class

@@ -53,6 +53,11 @@ class _Study(SpecModel):
         None, description="of a run that asks for no others, and not for --full; all of the track's if absent"
     )
 
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Under which a network of each row is measured; a single one has no name."""
+        return ("",)
+
 
 class _MoreNetworks(SpecModel):
     networks: Networks
@@ -137,6 +142,11 @@ class _MoreNoise(SpecModel):
 class LabelNoise(_Study):
     """Test error of networks trained on noisy labels, over the strength of the noise."""
 
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Every noise at every strength."""
+        return tuple(noise_condition(noise, p) for noise in self.noises for p in self.strengths)
+
     inits: Distinct[Name]
     strengths: Strengths
     noises: dict[Name, MethodUse] = Field(min_length=1, description="`oodbench list noise_models`")
@@ -169,6 +179,11 @@ class _MoreImbalance(SpecModel):
 class Imbalance(_Study):
     """Total and minority error, and OOD detection, of networks trained on long tails."""
 
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Every long tail."""
+        return tuple(self.profiles)
+
     inits: Distinct[Name]
     profiles: dict[Name, MethodUse] = Field(min_length=1, description="`oodbench list profiles`")
     methods: dict[Name, ImbalanceMethod] = Field(min_length=1)
@@ -200,6 +215,11 @@ class Studies(SpecModel):
             "imbalance": self.imbalance,
         }
         return {n: study.on_full() if full else study for n, study in named.items() if study is not None}
+
+
+def noise_condition(noise: str, strength: float) -> str:
+    """What records call a noise of some strength: ``uniform@0.4``."""
+    return f"{noise}@{strength:g}"
 
 
 def rows_of(study: Study) -> list[str]:

@@ -129,11 +129,16 @@ def holds(tree: CommentedMap, loc: tuple[Any, ...]) -> bool:
     """Whether the tree has every step of a place."""
     node: Any = tree
     for step in loc:
-        known = isinstance(node, CommentedMap) and step in node
-        if not known and not (isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node)):
+        if not _has(node, step):
             return False
         node = node[step]
     return True
+
+
+def _has(node: Any, step: Any) -> bool:
+    if isinstance(node, CommentedSeq):
+        return isinstance(step, int) and step < len(node)
+    return isinstance(node, CommentedMap) and step in node
 
 
 def place(path: Path, tree: CommentedMap, loc: tuple[Any, ...]) -> str:
@@ -141,14 +146,14 @@ def place(path: Path, tree: CommentedMap, loc: tuple[Any, ...]) -> str:
     node: Any = tree
     line, keys = 1, []
     for step in loc:
-        if isinstance(node, CommentedMap) and step in node:
+        if not _has(node, step):
+            continue
+        if isinstance(node, CommentedMap):
             line = (node.lc.data or {}).get(step, (line - 1,))[0] + 1  # a merged key has no line of its own
-            node = node[step]
-            keys.append(str(step))
-        elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
+        else:
             line = node.lc.item(step)[0] + 1
-            node = node[step]
-            keys.append(str(step))
+        node = node[step]
+        keys.append(str(step))
     if loc and (not keys or keys[-1] != str(loc[-1])) and isinstance(loc[-1], str):
         keys.append(loc[-1])
     return f"{path}:{line}: {'.'.join(keys)}" if keys else f"{path}:{line}"

@@ -7,7 +7,7 @@ or several. What is left out is said. This module must not know how anything is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,6 @@ from reports.study_numbers import (
     corruption_numbers,
     imbalance_numbers,
     noise_numbers,
-    parse_noise,
     relative_corruption,
 )
 from reports.trained import configured_so, sampled_so, trained_so, transformed_so
@@ -149,7 +148,7 @@ def select_studies(spec: Spec, files: Sequence[StudyFile]) -> StudySelection:
                 cell: found for cell, found in chosen.get(study, {}).items() if cell.track == name and found
             }
             if there:
-                grid = _grid(track, study, [records.keys() for records in there.values()])
+                grid = _grid(track, study, [set(records) for records in there.values()])
                 grids[name, study] = grid
                 measured[study] = {**measured.get(study, {}), **_numbers_of(track, study, there, grid)}
     notes = tuple(
@@ -206,20 +205,13 @@ def _problem(spec: Spec, file: StudyFile, cell: Cell, record: StudyRecord) -> st
     for kind, (name, names) in listed.items():
         if name not in names:
             return f"{kind} {name!r} of row {cell.entry!r} is not {where}"
-    if not _known_condition(study, record.condition):
+    if record.condition not in study.conditions:
         return f"condition {record.condition!r} is not {where}"
     if not _made_so(spec, track, study, cell, record):
         return f"row {cell.entry!r} {where} was trained otherwise than leaderboard.yaml has now"
     if differ := _otherwise(study, cell.entry, record):
         return f"row {cell.entry!r} {where} was measured with other {differ} than leaderboard.yaml has now"
     return None
-
-
-def _known_condition(study: Study, condition: str) -> bool:
-    if isinstance(study, LabelNoise):
-        parsed = parse_noise(condition)
-        return parsed is not None and parsed[0] in study.noises and parsed[1] in study.strengths
-    return condition in study.profiles if isinstance(study, Imbalance) else condition == ""
 
 
 def _made_so(spec: Spec, track: Track, study: Study, cell: Cell, record: StudyRecord) -> bool:
@@ -286,7 +278,7 @@ def _measured(known: Study, records: Mapping[str, StudyRecord], grid: Grid) -> N
     if isinstance(known, Corruptions):
         return corruption_numbers(records[""])
     if isinstance(known, LabelNoise):
-        return noise_numbers(records, *grid, sorted(_conditions(known)))
+        return noise_numbers(records, *grid, known.conditions)
     return imbalance_numbers(records, grid[0])
 
 
@@ -296,34 +288,21 @@ def _scratch(there: Mapping[Cell, Mapping[str, StudyRecord]], backbone: str) -> 
     return [r[""].numbers for cell, r in there.items() if (cell.backbone, cell.init, cell.entry) == of]
 
 
-def _grid(track: Track, study: StudyName, there: Sequence[Set[str]]) -> Grid:
+def _grid(track: Track, study: StudyName, there: Sequence[set[str]]) -> Grid:
     """The conditions that means are over, the same for all cells, so that they can be compared.
 
     A full run's, once most cells that have every run's conditions have those too; else every run's, so that a
     full run that has just begun takes nothing from the page.
     """
     every, full = (track.studies.chosen(full=full)[study] for full in (False, True))
-    listed = [{_plain(condition) for condition in conditions} for conditions in there]
-    ordinary, whole = (sum(_conditions(known) <= found for found in listed) for known in (every, full))
+    ordinary, whole = (sum(found.issuperset(known.conditions) for found in there) for known in (every, full))
     known = full if 2 * whole > ordinary else every
     if isinstance(known, LabelNoise):
         return tuple(known.noises), tuple(known.strengths)
     return (tuple(known.profiles), ()) if isinstance(known, Imbalance) else ((), ())
 
 
-def _plain(condition: str) -> str:
-    """A condition as this version writes it."""
-    parsed = parse_noise(condition)
-    return condition if parsed is None else f"{parsed[0]}@{parsed[1]:g}"
-
-
-def _conditions(study: Study) -> Set[str]:
-    if isinstance(study, LabelNoise):
-        return {f"{noise}@{p:g}" for noise in study.noises for p in study.strengths}
-    return study.profiles.keys() if isinstance(study, Imbalance) else {""}
-
-
 def _planned(track: Track, study: Study) -> int:
     """How many records a full run makes."""
     networks = sum(len(inits_of_row(study, row)) for row in rows_of(study))
-    return len(_conditions(study)) * networks * len(backbones_of(track, study)) * len(track.seeds)
+    return len(study.conditions) * networks * len(backbones_of(track, study)) * len(track.seeds)

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+import sys
 
 import pytest
 import torch
@@ -203,7 +204,8 @@ def test_records_say_how_they_were_measured(made):
     assert of(made, "imbalance", "smote")[0].settings == {"detectors": ["msp"]}
 
 
-def test_an_attack_that_does_not_apply_is_left_out(copy):
+def test_an_attack_that_does_not_apply_is_left_out(copy, monkeypatch):
+    monkeypatch.setitem(sys.modules, "autoattack", None)  # also where the package is installed
     text = LEADERBOARD.replace(
         "          square:", "          autoattack: {method: autoattack}\n          square:"
     )

@@ -277,7 +277,7 @@ def _noisy(row: str, init: str, seed: int, noise: str, p: float) -> StudyRecord:
     return make_record(
         init,
         seed,
-        f"{noise}@{p}",
+        f"{noise}@{p:g}",
         objective,
         numbers=numbers,
         series=series,
