@@ -177,8 +177,11 @@ class Records:
                 if not there:
                     one = next(iter(known[place].values()))
                     why_not = one.absent.get(metric.number, "") if not isinstance(one, Measured) else ""
-                    told = f": {why_not}" if why_not else ""
-                    lacks[f"no number {metric.metric} of {entry} from {init}{told}"] = "oodbench run --full"
+                    told = f"no number {metric.metric} of {entry} from {init}"
+                    if why_not:
+                        lacks[f"{told}: {why_not}"] = "oodbench run --full"
+                    else:  # another run would not ask for it either
+                        lacks[f"{told}: it is not measured there"] = ""
         if lacks:
             raise Lack("; ".join(lacks), tuple(dict.fromkeys(filter(None, lacks.values()))))
         return found

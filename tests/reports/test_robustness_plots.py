@@ -150,6 +150,46 @@ def test_the_summary_says_gains_in_points_with_their_n(plots):
     assert said in plots["summary"][0].alt
 
 
+def tails(shapes: Mapping[str, Mapping[str, float]]) -> list[Plot]:
+    """Plots of class imbalance with more shapes of one profile, of tenths of its error."""
+    profiles = {name: {"method": "exp", "hyperparameters": dict(given)} for name, given in shapes.items()}
+    more = {"full": {"profiles": {"step": {"method": "step"}, **profiles}}}
+    spec = made.make_spec(made.STUDIES | {"imbalance": made.STUDIES["imbalance"] | more})
+    files = [file for file in made.make_studies(FEW) if file.study == "imbalance"]
+    for file in files:
+        for record in [r for r in file.records if r.condition == "exp"]:
+            for i, (name, given) in enumerate(shapes.items(), start=1):
+                shaped = {"method": "exp", "hyperparameters": {"mu": 0.1, **given}}
+                training = record.training.model_copy(update={"training_set": {"profile": shaped}})
+                numbers = record.numbers | {"total.error": i * record.numbers["total.error"] / 10}
+                changed = {"condition": name, "training": training, "numbers": numbers}
+                file.records.append(record.model_copy(update=changed))
+    return STUDY_SECTIONS["imbalance"]("toy", spec.tracks["toy"], select(spec, [], files))
+
+
+def test_a_profile_in_three_shapes_is_a_curve():
+    dots, curves = tails({"late": {"mu": 0.5}, "early": {"mu": 0.05}})
+    assert curves.file.endswith("~exp.svg")
+    drawn = " | ".join(texts(curves))
+    for word in ("mu", "total, scratch", "minority, fractaldb", "oversample", "error (%)"):
+        assert word in drawn
+    assert "step: total error" in texts(dots)
+    assert "exp: total error" not in texts(dots)  # a curve's profiles are not drawn twice
+    (line,) = [part for part in curves.alt.split("; ") if "total, oversample from fractaldb" in part]
+    values = {mu: float(e) for e, mu in re.findall(r"([\d.]+) at ([\d.]+)", line)}
+    assert list(values) == ["0.05", "0.1", "0.5"]  # in the order of the number, not of the leaderboard
+    assert values["0.05"] == pytest.approx(0.2 * values["0.1"], abs=0.1)
+    assert values["0.5"] == pytest.approx(0.1 * values["0.1"], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "shapes", [{"late": {"mu": 0.5}}, {"late": {"mu": 0.5}, "odd": {"mu": 0.05, "other": 1.0}}]
+)
+def test_two_shapes_or_two_numbers_are_no_curve(shapes):
+    (dots,) = tails(shapes)
+    assert {f"{name}: total error" for name in ("exp", "step", *shapes)} <= set(texts(dots))
+
+
 @pytest.mark.filterwarnings("error")
 def test_one_seed_is_drawn_without_bands(plots):
     alone = draw((0,))

@@ -133,8 +133,6 @@ def test_the_summary_needs_all_studies():
         ({"b": "trades"}, ["scratch"], "trades is not in study adversarial on track toy in leaderboard.yaml"),
         ({}, ["fractaldb"], "init fractaldb is not in study adversarial on track toy in"),
         ({"b": "cross_entropy"}, ["scratch"], "no record of cross_entropy from scratch in study adversarial"),
-        ({"metric": "typo"}, ["scratch"], "no number adversarial.pdg.accuracy of pgd_at"),
-        ({"metric": "fsr"}, ["scratch"], "no number adversarial.fsr.gain of pgd_at_fsr from scratch"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_named(trial, inits, reason):
@@ -144,6 +142,20 @@ def test_what_is_missing_is_named(trial, inits, reason):
     (gap,) = found.findings[0].missing
     assert reason in gap.reason
     assert gap.commands == ("oodbench run --full",)
+
+
+@pytest.mark.parametrize(
+    ("metric", "number"),
+    [
+        ("typo", "adversarial.pdg.accuracy of pgd_at_fsr"),
+        ("fsr", "adversarial.fsr.gain of pgd_at_fsr"),
+    ],
+)
+def test_no_run_is_offered_for_what_no_run_measures(metric, number):
+    files = attacked("pgd_at", 0.5 + NOISE), attacked("pgd_at_fsr", 0.5 + 2 * NOISE)
+    (gap,) = verdict(register({"metric": metric}), *files).findings[0].missing
+    assert f"no number {number} from scratch: it is not measured there" in gap.reason
+    assert gap.commands == ()
 
 
 def test_a_missing_strength_and_a_failure_are_named():
