@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from benchmark.datasets import dataset
 from benchmark.errors import SpecError
 from benchmark.job import Job, Kind
 from benchmark.plan_networks import PLAIN, Given, Network, NetworkPlanner
@@ -24,6 +27,8 @@ from benchmark.spec_studies import (
     noise_condition,
 )
 from methods.base import EnsembleDetector, GradientDetector, HyperparameterError, Method
+from methods.imbalance import Profile
+from methods.label_noise import NoiseModel
 from methods.registry import UnknownMethod, method_class
 
 if TYPE_CHECKING:
@@ -131,7 +136,7 @@ class StudyPlanner:
             **asked.config,
             "network": network.config,
             "split": network.split,
-            "groups": {"near": list(self.track.near), "far": list(self.track.far)},
+            "groups": self.track.ood_sets(("near", "far")),
             "seed": derive_seed(self.name, study),
         }
         sets = ("id", "id_test", *self.track.near, *self.track.far)
@@ -159,13 +164,14 @@ class StudyPlanner:
         self, study: Adversarial | Corruptions, row: str, where: Place, cell: tuple[str, str, int]
     ) -> _Asked:
         config: dict[str, Any] = {"detectors": study.detectors}
+        groups = {"groups": self.track.ood_sets(study.groups)}
         inputs: dict[str, str] = {}
         images = isinstance(study, Adversarial)
         modules = self._detectors(study.detectors, (*where, "detectors"), images=images)
         if isinstance(study, Corruptions):
             shifts = {"kinds": study.kinds, "scale": study.scale, "images_per_class": study.images_per_class}
             inputs["shifts"] = self.networks.shifted(shifts)
-            return _Asked(Kind.CORRUPT, config, inputs, modules, config | shifts)
+            return _Asked(Kind.CORRUPT, config, inputs, modules, config | shifts | groups)
         config |= {
             "images_per_class": study.images_per_class,
             "attacks": {
@@ -191,11 +197,16 @@ class StudyPlanner:
                 f"steps of {study.curves!r}"
             )
         used = sorted({use.method for use in study.attacks.values()})
-        settings = dict(config)
+        settings = config | groups
         if study.transfer is not None and row in study.transfer.to:
             backbone, init, seed = cell
             plan = self.networks.objective(study.transfer.source, *where, "transfer", "source")
             seeds = self.track.seeds
+            if len(seeds) < 2:
+                raise SpecError(
+                    f"{self.spec.where(*where, 'transfer')}: examples are made on the network of another "
+                    f"seed, and the track has {len(seeds)}; expected at least two"
+                )
             another = seeds[(seeds.index(seed) + 1) % len(seeds)]
             network = self.networks.trained(backbone, init, another, plan)
             inputs["transfer"] = network.chain[Kind.TRAIN]
@@ -210,8 +221,9 @@ class StudyPlanner:
         if isinstance(study, LabelNoise):
             return _Asked(Kind.ASSESS, {"study": name}, inputs, (), {})
         modules = self._detectors(study.detectors, (*where, "detectors"), images=False)
-        settings = {"detectors": study.detectors}
-        return _Asked(Kind.ASSESS, {"study": name, **settings}, inputs, modules, settings)
+        config = {"study": name, "detectors": study.detectors}
+        settings = {"detectors": study.detectors, "groups": self.track.ood_sets(study.groups)}
+        return _Asked(Kind.ASSESS, config, inputs, modules, settings)
 
     def _conditions(
         self, study: LabelNoise | Imbalance, where: Place
@@ -219,20 +231,20 @@ class StudyPlanner:
         """Row, condition, objective and training data of each network of a backbone, an init and a seed."""
         if isinstance(study, Imbalance):
             for condition, profile in study.profiles.items():
-                given = replace(
-                    PLAIN, profile=self._configured("profiles", profile, (*where, "profiles", condition))
-                )
+                place = (*where, "profiles", condition)
+                given = replace(PLAIN, profile=self._configured("profiles", profile, place))
+                rarest = self._rarest(profile, place)
                 for row, imbalance_method in study.methods.items():
-                    sampler = None
-                    if (use := imbalance_method.sampler) is not None:
-                        found = self._configured("samplers", use, (*where, "methods", row, "sampler"))
-                        sampler = {"name": use.method, **found["hyperparameters"]}
+                    use, of_row = imbalance_method.sampler, (*where, "methods", row, "sampler")
+                    sampler = None if use is None else self._sampler(use, condition, rarest, of_row)
                     yield row, condition, imbalance_method.objective, replace(given, sampler=sampler)
             return
         for row, method in study.methods.items():
             self._check_trusted(method, (*where, "methods", row, "trusted"))
             for noise_name, noise in study.noises.items():
-                configured = self._configured("noise_models", noise, (*where, "noises", noise_name))
+                place = (*where, "noises", noise_name)
+                configured = self._configured("noise_models", noise, place)
+                self._check_noise(noise, place)
                 for strength in study.strengths:
                     given = Given(  # networks without noise are the same whatever the noise is called
                         noise={**configured, "strength": strength} if strength else None,
@@ -241,12 +253,55 @@ class StudyPlanner:
                     )
                     yield row, noise_condition(noise_name, strength), method.objective, given
 
+    @property
+    def _classes(self) -> int:
+        """How many classes the track tells apart."""
+        of_id = self.track.id
+        return len(of_id.classes or dataset(of_id.dataset).card.class_names)
+
+    def _rarest(self, use: MethodUse, where: Place) -> int:
+        """Images of the rarest class that a profile leaves."""
+        made = self._method("profiles", use.method, use.hyperparameters, where)
+        assert isinstance(made, Profile)
+        try:
+            counts = made.counts(self._classes, self.track.split.train_per_class)
+        except ValueError as error:
+            raise SpecError(f"{self.spec.where(*where)}: {error}") from error
+        if min(counts) == max(counts):
+            raise SpecError(
+                f"{self.spec.where(*where)}: every class has {counts[0]} images left; expected a profile "
+                "that leaves some classes fewer"
+            )
+        return min(counts)
+
+    def _sampler(self, use: MethodUse, profile: str, rarest: int, where: Place) -> dict[str, Any]:
+        """A sampler of a profile that leaves its rarest class so many images."""
+        found = self._configured("samplers", use, where)["hyperparameters"]
+        neighbours = found.get("neighbours")
+        if neighbours is not None and rarest <= neighbours:
+            raise SpecError(
+                f"{self.spec.where(*where)}: {neighbours} neighbours of an image need {neighbours + 1} "
+                f"images of each class, and the profile {profile!r} leaves one {rarest}; expected fewer "
+                "neighbours, or none given"
+            )
+        return {"name": use.method, **found}
+
+    def _check_noise(self, use: MethodUse, where: Place) -> None:
+        made = self._method("noise_models", use.method, use.hyperparameters, where)
+        assert isinstance(made, NoiseModel)
+        try:
+            made.matrix(self._classes, 1.0, torch.Generator())
+        except ValueError as error:
+            raise SpecError(f"{self.spec.where(*where)}: {error}") from error
+
     def _check_trusted(self, method: NoiseMethod, where: Place) -> None:
         per_class = self.track.split.train_per_class
-        if method.trusted and round(method.trusted * per_class) < 1:
+        count = round(method.trusted * per_class)
+        if method.trusted and not 0 < count < per_class:
             raise SpecError(
                 f"{self.spec.where(*where)}: a share of {method.trusted:g} of the {per_class} training "
-                f"images of a class is none; expected at least {1 / per_class:g}"
+                f"images of a class is {'all of them' if count else 'none'}; expected from "
+                f"{1 / per_class:g} to {1 - 1 / per_class:g}"
             )
 
     def _configured(self, family: str, use: MethodUse, where: Place) -> dict[str, Any]:

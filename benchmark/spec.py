@@ -6,6 +6,7 @@ This module must not import torch: `oodbench --help`, `schema` and completion st
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -125,6 +126,10 @@ class Track(SpecModel):
         """Those of the entries, and those of the studies."""
         studies = self.studies.chosen(full=True).values()
         return list(dict.fromkeys([*self.inits, *(init for study in studies for init in inits_of(study))]))
+
+    def ood_sets(self, groups: Iterable[str]) -> dict[str, list[str]]:
+        """The names of the OOD sets of some groups, ``near`` and ``far``."""
+        return {group: [*getattr(self, group)] for group in groups}
 
     def backbones_of(self, entry: str) -> list[str]:
         """The backbones on which an entry is measured."""

@@ -7,7 +7,7 @@ not import torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -52,6 +52,8 @@ class _Study(SpecModel):
     seeds: Distinct[Seed] | None = Field(
         None, description="of a run that asks for no others, and not for --full; all of the track's if absent"
     )
+
+    groups: ClassVar[tuple[str, ...]] = ("near", "far")  # of the OOD sets that it scores
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -118,6 +120,7 @@ class Adversarial(_OfNetworks):
 class Corruptions(_OfNetworks):
     """Accuracy, calibration and near-OOD detection on corrupted test images (Hendrycks & Dietterich 2019)."""
 
+    groups: ClassVar = ("near",)
     kinds: Distinct[Corruption]
     scale: Literal["imagenet_c", "cifar_c"] = Field(description="whose severity constants")
     images_per_class: Count = Field(description="how many test images of each class are corrupted")
@@ -141,6 +144,8 @@ class _MoreNoise(SpecModel):
 
 class LabelNoise(_Study):
     """Test error of networks trained on noisy labels, over the strength of the noise."""
+
+    groups: ClassVar = ()
 
     @property
     def conditions(self) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def noise_plots(name: str, track: Track, selection: Selection) -> list[Plot]:
     """Error against the strength of each noise, and test error over epochs, for each backbone."""
     plots: list[Plot] = []
     for backbone, study, lines in of_backbones(name, track, "label_noise", LabelNoise, selection):
-        plots.append(_strengths(name, backbone, study, lines))
+        plots += _strengths(name, backbone, study, lines)
         plots += _epochs(name, backbone, study, lines)
     return plots
 
@@ -65,7 +65,8 @@ def imbalance_plots(name: str, track: Track, selection: Selection) -> list[Plot]
         ]
         if alone:
             plots.append(_profiles(name, backbone, study, lines, alone))
-        plots += [_tails(name, backbone, study, lines, key, values) for key, values in shaped.items()]
+        for key, values in shaped.items():
+            plots += _tails(name, backbone, study, lines, key, values)
     return plots
 
 
@@ -126,75 +127,78 @@ def _tails(
     lines: Lines,
     shape: tuple[str, str],
     values: Mapping[str, float],
-) -> Plot:
+) -> list[Plot]:
     """A row of panels for each error, over the number that shapes a tail."""
 
-    def errors(found: Sequence[Studied], part: str) -> tuple[list[float], list[list[float]]]:
-        names = {p: f"{p}.{part}.error" for p in values}
-        there = [p for p, metric in names.items() if all(metric in f.numbers for f in found)]
-        return [values[p] for p in there], [[PERCENT * f.numbers[names[p]] for p in there] for f in found]
+    def errors(found: Studied, part: str) -> dict[float, float]:
+        names = {f"{profile}.{part}.error": value for profile, value in values.items()}
+        return {x: found.numbers[metric] for metric, x in names.items() if metric in found.numbers}
 
     method, number = shape
     title = f"{backbone}: total and minority error against {number} of the {method} tail"
-    return _by_init(
-        study, lines, PARTS, errors, number, file_name("imbalance", name, backbone, method), title
-    )
+    file = file_name("imbalance", name, backbone, method)
+    return _by_init(study, lines, PARTS, errors, number, file, title)
 
 
-def _strengths(name: str, backbone: str, study: LabelNoise, lines: Lines) -> Plot:
+def _strengths(name: str, backbone: str, study: LabelNoise, lines: Lines) -> list[Plot]:
     """A row of panels for each noise, over its strength."""
-    noises = [n for n in study.noises if any(_errors(found, n)[0] for found in lines.values())]
     title = f"{backbone}: test error against the strength of label noise"
     file = file_name("label_noise", name, backbone, "strength")
-    return _by_init(study, lines, noises, _errors, "strength", file, title)
+    return _by_init(study, lines, [*study.noises], _errors, "strength", file, title)
 
 
 def _by_init(
     study: Study,
     lines: Lines,
     rows: Sequence[str],
-    errors: Callable[[Sequence[Studied], str], tuple[list[float], list[list[float]]]],
+    errors: Callable[[Studied, str], Mapping[float, float]],
     label: str,
     file: str,
     title: str,
-) -> Plot:
+) -> list[Plot]:
     """Curves of errors in percent: a row of panels for each of `rows`, a column for each init.
 
-    `errors` gives the abscissas that all seeds have, and the curve of each seed.
+    `errors` gives those of one seed. Seeds that have none are left out; a curve is over what the others have
+    in common.
     """
+    drawn: dict[str, dict[tuple[str, str], tuple[list[float], list[list[float]]]]] = {}
+    for shown in rows:
+        for key, found in lines.items():
+            by_seed = [one for one in (errors(item, shown) for item in found) if one]
+            x = sorted(set.intersection(*map(set, by_seed))) if by_seed else []
+            if x:
+                curves = [[PERCENT * one[value] for value in x] for one in by_seed]
+                drawn.setdefault(shown, {})[key] = x, curves
+    if not drawn:
+        return []
     inits = inits_in(study, lines)
     spoken = []
     with house_style():
-        figure = Figure(figsize=(WIDTH, 0.9 + 2.1 * len(rows)), layout="constrained")
-        axes = figure.subplots(len(rows), len(inits), sharex=True, sharey=True, squeeze=False)
-        for r, shown in enumerate(rows):
-            for (row, init), found in lines.items():
-                x, by_seed = errors(found, shown)
-                if x:
-                    style = row_style(study, row)
-                    means = draw_mean(axes[r, inits.index(init)], x, by_seed, words(row), style)
-                    at = ", ".join(f"{m:.1f} at {p:g}" for p, m in zip(x, means, strict=True))
-                    spoken.append(f"{shown}, {row} from {init}: {at}")
+        figure = Figure(figsize=(WIDTH, 0.9 + 2.1 * len(drawn)), layout="constrained")
+        axes = figure.subplots(len(drawn), len(inits), sharex=True, sharey=True, squeeze=False)
+        for r, (shown, of) in enumerate(drawn.items()):
+            for (row, init), (x, curves) in of.items():
+                axis, style = axes[r, inits.index(init)], row_style(study, row)
+                means = draw_mean(axis, x, curves, words(row), style)
+                at = ", ".join(f"{m:.1f} at {value:g}" for value, m in zip(x, means, strict=True))
+                spoken.append(f"{shown}, {row} from {init} ({len(curves)}): {at}")
             axes[r, 0].set_ylabel("error (%)")
             for c, init in enumerate(inits):
                 axes[r, c].set_title(f"{words(shown)}, {init}")
         for axis in axes[-1]:
             axis.set_xlabel(label)
         legend_above(figure, list(axes.ravel()), 4)
-        alt = f"{title}: mean over seeds with 95 % t intervals as bands. {'; '.join(spoken)}."
-        return finish(figure, file, title, alt)
-
-
-def _errors(found: Sequence[Studied], noise: str) -> tuple[list[float], list[list[float]]]:
-    """The strengths that all seeds have, and the error of each seed at them, in percent."""
-    by_seed = []
-    for item in found:
-        parsed = {parse_noise(condition): record for condition, record in item.records.items()}
-        by_seed.append(
-            {key[1]: r.numbers["test.error"] for key, r in parsed.items() if key and key[0] == noise}
+        alt = (
+            f"{title}: mean over seeds, their number in brackets, with 95 % t intervals as bands. "
+            f"{'; '.join(spoken)}."
         )
-    strengths = sorted(set.intersection(*map(set, by_seed)))
-    return strengths, [[PERCENT * errors[p] for p in strengths] for errors in by_seed]
+        return [finish(figure, file, title, alt)]
+
+
+def _errors(found: Studied, noise: str) -> dict[float, float]:
+    """Error of one seed by strength."""
+    parsed = {parse_noise(condition): record for condition, record in found.records.items()}
+    return {key[1]: r.numbers["test.error"] for key, r in parsed.items() if key and key[0] == noise}
 
 
 def _epochs(name: str, backbone: str, study: LabelNoise, lines: Lines) -> list[Plot]:

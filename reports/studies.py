@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmark.errors import DataError
 from benchmark.results import Cell, TrainedWith
-from benchmark.spec import Spec, Track
+from benchmark.spec import Scratch, Spec, Track
 from benchmark.spec_studies import (
     Adversarial,
     Corruptions,
@@ -150,7 +150,7 @@ def select_studies(spec: Spec, files: Sequence[StudyFile]) -> StudySelection:
             if there:
                 grid = _grid(track, study, [set(records) for records in there.values()])
                 grids[name, study] = grid
-                measured[study] = {**measured.get(study, {}), **_numbers_of(track, study, there, grid)}
+                measured[study] = {**measured.get(study, {}), **_numbers_of(spec, track, study, there, grid)}
     notes = tuple(
         f"{n} study record{'s' * (n > 1)} left out: {problem}" for problem, n in sorted(left_out.items())
     )
@@ -209,7 +209,7 @@ def _problem(spec: Spec, file: StudyFile, cell: Cell, record: StudyRecord) -> st
         return f"condition {record.condition!r} is not {where}"
     if not _made_so(spec, track, study, cell, record):
         return f"row {cell.entry!r} {where} was trained otherwise than leaderboard.yaml has now"
-    if differ := _otherwise(study, cell.entry, record):
+    if differ := _otherwise(track, study, cell.entry, record):
         return f"row {cell.entry!r} {where} was measured with other {differ} than leaderboard.yaml has now"
     return None
 
@@ -233,10 +233,12 @@ def _made_so(spec: Spec, track: Track, study: Study, cell: Cell, record: StudyRe
     return trained_so(spec, track, cell.init, objective, training)
 
 
-def _otherwise(study: Study, row: str, record: StudyRecord) -> str:
+def _otherwise(track: Track, study: Study, row: str, record: StudyRecord) -> str:
     """Settings of the measurement in which record and leaderboard.yaml differ; hyper-parameters as given."""
     found, expected = record.settings, study.model_dump(include=_SETTINGS)
     differ = [name for name, value in expected.items() if found.get(name) != value]
+    if study.groups and found.get("groups") != track.ood_sets(study.groups):
+        differ.append("OOD sets")
     if isinstance(study, Adversarial):
         attacks: Mapping[str, Any] = found.get("attacks", {})
         if attacks.keys() != study.attacks.keys() or not all(
@@ -250,7 +252,7 @@ def _otherwise(study: Study, row: str, record: StudyRecord) -> str:
 
 
 def _numbers_of(
-    track: Track, study: StudyName, there: Mapping[Cell, Mapping[str, StudyRecord]], grid: Grid
+    spec: Spec, track: Track, study: StudyName, there: Mapping[Cell, Mapping[str, StudyRecord]], grid: Grid
 ) -> dict[Cell, Studied]:
     """The cells of one track in the order of leaderboard.yaml, with their numbers."""
     known = track.studies.chosen(full=True)[study]
@@ -265,7 +267,7 @@ def _numbers_of(
     for cell in sorted(there, key=place):
         numbers, absent = _measured(known, there[cell], grid)
         if isinstance(known, Corruptions):
-            base = _scratch(there, cell.backbone)
+            base = _scratch(spec, known, there, cell.backbone)
             relative, lack = relative_corruption(there[cell][""].numbers, base, known.kinds)
             numbers, absent = {**numbers, **relative}, {**absent, **lack}
         found[cell] = Studied(study, cell, there[cell], numbers, absent)
@@ -282,10 +284,16 @@ def _measured(known: Study, records: Mapping[str, StudyRecord], grid: Grid) -> N
     return imbalance_numbers(records, grid[0])
 
 
-def _scratch(there: Mapping[Cell, Mapping[str, StudyRecord]], backbone: str) -> list[Mapping[str, float]]:
+def _scratch(
+    spec: Spec, study: Study, there: Mapping[Cell, Mapping[str, StudyRecord]], backbone: str
+) -> list[Mapping[str, float]]:
     """The numbers of the plain networks from scratch of a backbone."""
-    of = (backbone, "scratch", PLAIN)
-    return [r[""].numbers for cell, r in there.items() if (cell.backbone, cell.init, cell.entry) == of]
+    plain = plain_row(spec, study)
+    return [
+        records[""].numbers
+        for cell, records in there.items()
+        if (cell.backbone, cell.entry) == (backbone, plain) and isinstance(spec.inits[cell.init], Scratch)
+    ]
 
 
 def _grid(track: Track, study: StudyName, there: Sequence[set[str]]) -> Grid:

@@ -17,6 +17,7 @@ from benchmark.studies.records import StudyRecord
 
 Numbers = tuple[dict[str, float], dict[str, str]]
 OF_NOISE = ("error", "ece", "rms_calibration", "flipped")  # of a network trained on noisy labels
+OF_CURVE = ("overtraining", "late")  # where its test error is watched
 
 
 def parse_noise(condition: str) -> tuple[str, float] | None:
@@ -89,7 +90,7 @@ def noise_numbers(
     for condition in listed:
         noise, label = condition.partition("@")[0], condition
         absent |= {f"{noise}.{name}": f"without {noise}" for name in ("area", "mean")}
-        absent |= {f"{label}.{name}": f"without {label}" for name in OF_NOISE}
+        absent |= {f"{label}.{name}": f"without {label}" for name in OF_NOISE + OF_CURVE}
     errors: dict[str, dict[float, float]] = {}
     for condition, record in records.items():
         parsed = parse_noise(condition)
@@ -101,6 +102,9 @@ def noise_numbers(
         if curve := record.series.get("test_error"):
             numbers[f"{label}.overtraining"] = curve[-1] - min(curve)
             numbers[f"{label}.late"] = curve[-1] - curve[math.ceil(len(curve) / 3) - 1]
+        else:  # nobody watched it, and that is no gap
+            for name in OF_CURVE:
+                absent.pop(f"{label}.{name}", None)
     ways = {"area": error_curve_area, "mean": error_curve_mean}
     for noise in noises:
         there = errors.get(noise, {})

@@ -200,8 +200,12 @@ def test_records_say_how_they_were_measured(made):
         "scale": "cifar_c",
         "images_per_class": 3,
         "detectors": ["msp"],
+        "groups": {"near": ["nines"]},
     }
-    assert of(made, "imbalance", "smote")[0].settings == {"detectors": ["msp"]}
+    assert of(made, "imbalance", "smote")[0].settings == {
+        "detectors": ["msp"],
+        "groups": {"near": ["nines"], "far": ["noise"]},
+    }
 
 
 def test_an_attack_that_does_not_apply_is_left_out(copy, monkeypatch):
@@ -406,7 +410,15 @@ def test_adversarial_pretraining_is_shared_by_both_ways_of_tuning(tmp_path):
         ("trusted: 0.1", "trusted: 0.01", "a share of 0.01 of the 10 training images of a class is none"),
         ("glc: {objective: glc, trusted: 0.1}", "glc: {objective: glc}", "expected `trusted` above 0"),
         ("method: uniform}", "method: gaussian}", "no noise model 'gaussian'"),
+        ("trusted: 0.1", "trusted: 0.99", "0.99 of the 10 training .* is all of them; .* from 0.1 to 0.9"),
+        ("noises: {uniform: {method: uniform}}", "noises: {uniform: {method: hierarchical}}",
+         "noises.uniform: .*groups"),
         ("mu: 0.2", "mu: 2.0", "profiles.exp.*mu"),
+        ("mu: 0.2", "mu: 0.001", "profiles.exp: .*would have no image where the largest has 10"),
+        ("mu: 0.2", "mu: 1.0", "profiles.exp: every class has 10 images left"),
+        ("method: smote}", "method: smote, hyperparameters: {neighbours: 2}}",
+         "methods.smote.sampler: 2 neighbours of an image need 3 images .* the profile 'exp' leaves one 2"),
+        ("seeds: [0, 1]", "seeds: [0]", "adversarial.transfer: .*of another seed, and the track has 1"),
         ("method: smote", "method: smite", "no sampler 'smite'.*smote"),
         ("inits: [scratch]\n        prof", "inits: [nowhere]\n        prof", "unknown init 'nowhere'"),
         ("watched: {none: [0.5]}", "watched: {none: [0.3]}", "0.3 is none of the strengths"),

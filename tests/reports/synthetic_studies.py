@@ -140,10 +140,12 @@ def make_record(
 
 def settings(study: str, row: str) -> dict[str, Any]:
     """How a row is measured: as `STUDIES` has it."""
-    known = dict(make_spec().tracks["toy"].studies.chosen(full=True))[study]
+    track = make_spec().tracks["toy"]
+    known = dict(track.studies.chosen(full=True))[study]
     found = known.model_dump(mode="json", exclude={"networks", "transfer", "full"})
     transfer = STUDIES[study].get("transfer", {"to": []})
-    return found | {"transfer": transfer["source"] if row in transfer["to"] else None}
+    found["transfer"] = transfer["source"] if row in transfer["to"] else None
+    return found | {"groups": track.ood_sets(known.groups)}
 
 
 def make_file(study: str, row: str, records: Sequence[StudyRecord], track: str = "toy") -> StudyFile:

@@ -150,7 +150,7 @@ def test_the_summary_says_gains_in_points_with_their_n(plots):
     assert said in plots["summary"][0].alt
 
 
-def tails(shapes: Mapping[str, Mapping[str, float]]) -> list[Plot]:
+def tails(shapes: Mapping[str, Mapping[str, float]], keep=lambda *_: True) -> list[Plot]:
     """Plots of class imbalance with more shapes of one profile, of tenths of its error."""
     profiles = {name: {"method": "exp", "hyperparameters": dict(given)} for name, given in shapes.items()}
     more = {"full": {"profiles": {"step": {"method": "step"}, **profiles}}}
@@ -164,7 +164,23 @@ def tails(shapes: Mapping[str, Mapping[str, float]]) -> list[Plot]:
                 numbers = record.numbers | {"total.error": i * record.numbers["total.error"] / 10}
                 changed = {"condition": name, "training": training, "numbers": numbers}
                 file.records.append(record.model_copy(update=changed))
-    return STUDY_SECTIONS["imbalance"]("toy", spec.tracks["toy"], select(spec, [], files))
+    there = [f.model_copy(update={"records": [r for r in f.records if keep(f.row, r)]}) for f in files]
+    return STUDY_SECTIONS["imbalance"]("toy", spec.tracks["toy"], select(spec, [], there))
+
+
+def test_a_seed_without_the_shapes_takes_no_curve_away():
+    shapes = {"late": {"mu": 0.5}, "early": {"mu": 0.05}}
+    _, curves = tails(shapes, lambda row, r: r.seed == 0 or r.condition == "step")
+    assert len(re.findall(r"from \w+ \(1\): [\d.]+ at 0.05, [\d.]+ at 0.1, [\d.]+ at 0.5", curves.alt)) == 8
+    _, curves = tails(shapes, lambda row, r: (row, r.seed, r.condition) != ("none", 2, "late"))
+    assert len(re.findall(r"none from \w+ \(3\): [\d.]+ at 0.05, [\d.]+ at 0.1[;.]", curves.alt)) == 4
+    assert len(re.findall(r"oversample from \w+ \(3\): .*? at 0.5[;.]", curves.alt)) == 4
+
+
+def test_shapes_that_no_seed_shares_are_no_empty_figure():
+    shapes = {"late": {"mu": 0.5}, "early": {"mu": 0.05}}
+    of = dict(enumerate(("exp", "late", "early")))
+    assert len(tails(shapes, lambda _, r: r.condition in ("step", of[r.seed]))) == 1
 
 
 def test_a_profile_in_three_shapes_is_a_curve():

@@ -10,7 +10,7 @@ import synthetic_studies as made
 
 from benchmark.errors import DataError
 from benchmark.results import Cell
-from benchmark.spec import Spec
+from benchmark.spec import ObjectiveUse, Spec
 from benchmark.spec_studies import Adversarial
 from reports.gains import measures, relative_gains
 from reports.selection import coverage, select, unmeasured_groups
@@ -142,6 +142,9 @@ def test_samplers_and_long_tails_must_be_those_of_the_leaderboard(training, coun
         ("adversarial", {"transfer": "pgd_at"}, "transfer"),
         ("corruptions", {"kinds": ["fog"], "scale": "imagenet_c"}, "kinds, scale"),
         ("imbalance", {"detectors": ["energy"]}, "detectors"),
+        ("adversarial", {"groups": {"near": ["other"], "far": []}}, "OOD sets"),
+        ("corruptions", {"groups": {"near": []}}, "OOD sets"),
+        ("imbalance", {"groups": {}}, "OOD sets"),
     ],
 )
 def test_records_must_be_measured_as_the_leaderboard_has_it(study, changes, differ):
@@ -169,6 +172,37 @@ def test_attacks_must_have_the_hyperparameters_that_are_given(hyperparameters):
         record.model_copy(update={"settings": record.settings | {"attacks": attacks}}),
     )
     assert "with other attacks than" in found.notes[0]
+
+
+def test_the_corruption_error_is_relative_to_the_plain_row_from_scratch_whatever_they_are_called():
+    studies = made.STUDIES | {
+        "corruptions": made.STUDIES["corruptions"] | {"networks": {"short": ["nothing", "fractaldb"]}}
+    }
+    spec = made.make_spec({"corruptions": studies["corruptions"]}, boards={})
+    spec = spec.model_copy(
+        update={
+            "inits": spec.inits | {"nothing": spec.inits["scratch"]},
+            "objectives": spec.objectives | {"short": ObjectiveUse(objective="cross_entropy", epochs=3)},
+        }
+    )
+    recipe = {**spec.tracks["toy"].training.model_dump(), "epochs": 3, "tune": "all"}
+    (file,) = [f for f in made.make_studies([0]) if f.study == "corruptions" and f.row == "cross_entropy"]
+    records = [
+        r.model_copy(
+            update={
+                "init": {"scratch": "nothing"}.get(r.init, r.init),
+                "training": r.training.model_copy(update={"recipe": recipe}),
+            }
+        )
+        for r in file.records
+    ]
+    found = select_studies(spec, [file.model_copy(update={"row": "short", "records": records})])
+    assert found.notes == ()
+    relative = {
+        cell.init: item.numbers["mce_rel_scratch"] for cell, item in found.measured["corruptions"].items()
+    }
+    assert relative["nothing"] == pytest.approx(1.0)
+    assert relative["fractaldb"] < 1
 
 
 def test_two_records_of_one_condition_are_an_error():
@@ -214,6 +248,15 @@ def test_areas_means_and_longer_training_by_hand():
     assert "mean.area" not in numbers
     assert numbers["uniform.area"] == pytest.approx(0.425)
     assert absent["flip.area"] == absent["mean.area"] == "without flip@0.5"
+
+
+def test_a_curve_that_nobody_watched_is_no_gap_and_a_condition_without_record_is():
+    records = {"uniform@0.0": noisy(0.1), "uniform@0.5": noisy(0.4)}
+    listed = ["uniform@0", "uniform@0.5", "uniform@1"]
+    numbers, absent = noise_numbers(records, ["uniform"], [0.0, 0.5, 1.0], listed)
+    for name in ("overtraining", "late"):
+        assert f"uniform@0.5.{name}" not in numbers | absent
+        assert absent[f"uniform@1.{name}"] == "without uniform@1"
 
 
 @pytest.mark.parametrize(
