@@ -232,8 +232,9 @@ class StudyPlanner:
         if isinstance(study, Imbalance):
             for condition, profile in study.profiles.items():
                 place = (*where, "profiles", condition)
-                given = replace(PLAIN, profile=self._configured("profiles", profile, place))
-                rarest = self._rarest(profile, place)
+                tail = self._method("profiles", profile.method, profile.hyperparameters, place)
+                given = replace(PLAIN, profile=_described(profile, tail))
+                rarest = self._rarest(tail, place)
                 for row, imbalance_method in study.methods.items():
                     use, of_row = imbalance_method.sampler, (*where, "methods", row, "sampler")
                     sampler = None if use is None else self._sampler(use, condition, rarest, of_row)
@@ -243,8 +244,9 @@ class StudyPlanner:
             self._check_trusted(method, (*where, "methods", row, "trusted"))
             for noise_name, noise in study.noises.items():
                 place = (*where, "noises", noise_name)
-                configured = self._configured("noise_models", noise, place)
-                self._check_noise(noise, place)
+                model = self._method("noise_models", noise.method, noise.hyperparameters, place)
+                configured = _described(noise, model)
+                self._check_noise(model, place)
                 for strength in study.strengths:
                     given = Given(  # networks without noise are the same whatever the noise is called
                         noise={**configured, "strength": strength} if strength else None,
@@ -259,9 +261,8 @@ class StudyPlanner:
         of_id = self.track.id
         return len(of_id.classes or dataset(of_id.dataset).card.class_names)
 
-    def _rarest(self, use: MethodUse, where: Place) -> int:
+    def _rarest(self, made: Method, where: Place) -> int:
         """Images of the rarest class that a profile leaves."""
-        made = self._method("profiles", use.method, use.hyperparameters, where)
         assert isinstance(made, Profile)
         try:
             counts = made.counts(self._classes, self.track.split.train_per_class)
@@ -286,8 +287,7 @@ class StudyPlanner:
             )
         return {"name": use.method, **found}
 
-    def _check_noise(self, use: MethodUse, where: Place) -> None:
-        made = self._method("noise_models", use.method, use.hyperparameters, where)
+    def _check_noise(self, made: Method, where: Place) -> None:
         assert isinstance(made, NoiseModel)
         try:
             made.matrix(self._classes, 1.0, torch.Generator())
@@ -306,8 +306,7 @@ class StudyPlanner:
 
     def _configured(self, family: str, use: MethodUse, where: Place) -> dict[str, Any]:
         """A method with its hyper-parameters, complete."""
-        made = self._method(family, use.method, use.hyperparameters, where)
-        return {"method": use.method, "hyperparameters": made.hyperparameters()}
+        return _described(use, self._method(family, use.method, use.hyperparameters, where))
 
     def _detectors(self, names: list[str], where: Place, *, images: bool) -> tuple[str, ...]:
         """Modules of detectors that a study can score with: of one network, by features unless `images`."""
@@ -329,3 +328,7 @@ class StudyPlanner:
             return method_class(family, name).configure(hyperparameters)
         except (UnknownMethod, HyperparameterError) as error:
             raise SpecError(f"{self.spec.where(*where)}: {error}") from error
+
+
+def _described(use: MethodUse, made: Method) -> dict[str, Any]:
+    return {"method": use.method, "hyperparameters": made.hyperparameters()}
