@@ -50,7 +50,7 @@ class Shifts(SpecModel):
 
     kinds: Distinct[Literal["gaussian_noise", "defocus_blur", "contrast"]]
     scale: Literal["imagenet_c", "cifar_c"] = Field(description="whose severity constants")
-    images_per_class: Count = Field(description="how many test images of each class are shifted")
+    images_per_class: Count = Field(description="at most so many test images of each class are shifted")
 
 
 class Training(SpecModel):

@@ -92,7 +92,7 @@ class Transfer(SpecModel):
 class Adversarial(_OfNetworks):
     """Robust accuracy under attacks, and OOD detection when the detector itself is attacked."""
 
-    images_per_class: Count = Field(description="how many test images of each class are attacked")
+    images_per_class: Count = Field(description="at most so many test images of each class are attacked")
     attacks: dict[Name, MethodUse] = Field(min_length=1, description="`oodbench list attacks`")
     curves: Name = Field(description="the attack whose strength and steps the curves vary")
     epsilons: Distinct[Share] = Field(description="of the curve over strength")
@@ -123,7 +123,7 @@ class Corruptions(_OfNetworks):
     groups: ClassVar = ("near",)
     kinds: Distinct[Corruption]
     scale: Literal["imagenet_c", "cifar_c"] = Field(description="whose severity constants")
-    images_per_class: Count = Field(description="how many test images of each class are corrupted")
+    images_per_class: Count = Field(description="at most so many test images of each class are corrupted")
     detectors: Distinct[Name]
 
 

@@ -170,7 +170,8 @@ def select(spec: Spec, results: Sequence[RecordFile], studies: Sequence[StudyFil
     of_studies = select_studies(spec, studies)
     if summed := relative_gains(spec, measured, of_studies.measured):
         of_studies = replace(of_studies, measured={**of_studies.measured, SUMMARY: summed})
-    return Selection(measured, unmeasured, (*notes, *of_studies.notes), of_studies)
+    notes += (*_on_other_images(measured), *of_studies.notes)
+    return Selection(measured, unmeasured, notes, of_studies)
 
 
 def unmeasured_groups(selection: Selection) -> list[Unmeasured]:
@@ -249,6 +250,20 @@ def _problem(spec: Spec, cell: Cell, file: RecordFile, record: Record) -> str | 
     if record.measurement is not None and not _same_sets(track, record.measurement):
         return f"measured on other OOD sets or shifts than track {cell.track!r} has now"
     return None
+
+
+def _on_other_images(measured: Mapping[Cell, Measured]) -> Iterator[str]:
+    """Say which image sets the measured records of a track saw in more than one version."""
+    seen: dict[tuple[str, str], Counter[str]] = {}
+    for cell, found in measured.items():
+        for name, fingerprint in found.record.provenance.data.items() if found.record.provenance else ():
+            seen.setdefault((cell.track, name), Counter())[fingerprint] += 1
+    for (track, name), versions in seen.items():
+        if others := versions.total() - max(versions.values()):
+            yield (
+                f"{_records(others)} of track {track!r} saw other images of {name!r} than most did, and are "
+                "shown beside them all the same: measured before the set was changed, or on another machine"
+            )
 
 
 def _same_sets(track: Track, measurement: Measurement) -> bool:

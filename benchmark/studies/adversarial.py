@@ -36,7 +36,7 @@ def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measur
     Raises
     ------
     MethodError
-        If the attack of the curves does not show a point for each of the steps.
+        If the attack of the curves does not apply, or does not show a point for each of the steps.
     """
     subject = Subject(config, inputs)
     network, part = subject.network, subject.test_part(config["images_per_class"])
@@ -47,6 +47,8 @@ def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measur
     seed = derive_seed(config["seed"], "attacks")
     curves = config["curves"]
     found = attack_accuracy(network, images, labels, attacks, seed, every=[curves])
+    if curves not in found.robust:
+        raise MethodError(f"curves: {curves!r} does not apply: {'; '.join(found.warnings)}")
     numbers = {f"{name}.accuracy": value for name, value in found.robust.items()}
     numbers |= {"clean.accuracy": found.clean, "worst.accuracy": found.worst}
     chosen = attacks[curves]

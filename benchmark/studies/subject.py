@@ -35,7 +35,8 @@ class Subject:
         ``network``, what `trained_network` takes; ``split`` of the ID images; ``groups``, the OOD sets that
         are near and far; ``seed``.
     inputs
-        ``network``; ``id`` and perhaps ``id_test``; each OOD set by its name.
+        ``network``; ``id`` and perhaps ``id_test``; each OOD set by its name; ``training_set`` where the
+        network was trained on something else than the track's training split.
     """
 
     def __init__(self, config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> None:
@@ -52,6 +53,15 @@ class Subject:
             stored = self.inputs["id_test"].tensors("images")
             found["test"] = LabelledImages(stored["images"], stored["labels"])
         return found
+
+    @cached_property
+    def trained_on(self) -> LabelledImages:
+        """The training images as the network was given them: perhaps a long tail, or with wrong labels."""
+        if "training_set" not in self.inputs:
+            return self.parts["train"]
+        images = self.inputs["id"].tensors("images")["images"]
+        given = self.inputs["training_set"].tensors("training_set")
+        return LabelledImages(images[given["rows"]], given["labels"])
 
     @cached_property
     def kept(self) -> dict[str, Tensor]:
@@ -84,7 +94,9 @@ class Subject:
         return Features(**given, labels=labels)
 
     def detectors(self, names: Iterable[str]) -> dict[str, Detector]:
-        """Detectors with published hyper-parameters, fitted on the ID training and validation images.
+        """Detectors with published hyper-parameters, fitted on what the network was trained on.
+
+        The validation images are the track's, balanced and rightly labelled, as for every other board.
 
         Raises
         ------
@@ -92,7 +104,7 @@ class Subject:
             If one needs several networks, or more than features of the ID images.
         """
         found = {}
-        train, val = (self.features(*self._labelled(part)) for part in ("train", "val"))
+        train, val = (self.features(p.images, p.labels) for p in (self.trained_on, self.parts["val"]))
         for name in names:
             chosen = detector(name)
             if not isinstance(chosen, Detector):
@@ -124,6 +136,3 @@ class Subject:
     @cached_property
     def _outside_features(self) -> dict[str, list[Features]]:
         return {group: [self.features(i) for i in self.outside(group).values()] for group in GROUPS}
-
-    def _labelled(self, part: str) -> tuple[Tensor, Tensor]:
-        return self.parts[part].images, self.parts[part].labels

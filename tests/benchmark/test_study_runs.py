@@ -25,6 +25,9 @@ from benchmark.studies.records import (
     read_study,
     study_path,
 )
+from benchmark.studies.subject import Subject
+from methods.attacks.pgd import PGD
+from methods.errors import NotApplicable
 
 LEADERBOARD = """\
 version: 1
@@ -303,6 +306,37 @@ def test_imbalance_records(made):
             assert {"total.error", "minority.error", "macro_f1", "msp.near.auroc"} <= record.numbers.keys()
     assert of(made, "imbalance", "smote")[0].training.sampler["name"] == "smote"
     assert of(made, "imbalance", "none")[0].training.training_set["profile"]["method"] == "exp"
+
+
+def test_detectors_are_fitted_on_the_long_tail_that_the_network_saw(made):
+    folder, plan, _, _ = made
+    store = Store(folder / "cache")
+    job = plan.jobs[next(s.key for s in plan.studies if s.study == "imbalance")]
+    subject = Subject(job.config, {role: store.open(key) for role, key in job.inputs.items()})
+    counts = subject.inputs["training_set"].json("card")["counts"]
+    assert min(counts) < max(counts)
+    assert torch.bincount(subject.trained_on.labels).tolist() == counts
+    (fitted,) = subject.detectors(["knn"]).values()
+    assert len(fitted.bank) == sum(counts) < len(subject.parts["train"].labels)
+    balanced = subject.parts["train"]
+    rows = [next(i for i, image in enumerate(balanced.images) if torch.equal(image, shown))
+            for shown in subject.trained_on.images]  # fmt: skip
+    assert torch.equal(balanced.labels[rows], subject.trained_on.labels)
+
+
+def test_curves_of_an_attack_that_does_not_apply_say_so(copy, monkeypatch):
+    def no_search(*_):
+        raise NotApplicable("pgd: not today")
+
+    monkeypatch.setattr(PGD, "_search", no_search)
+    plan = planned(copy, studies=("adversarial",), seeds=(0,))
+    for study in plan.studies:
+        shutil.rmtree(Store(copy / "cache").open(study.key).folder)
+    shutil.rmtree(copy / "results")
+    _, done, _ = run(copy, studies=("adversarial",), seeds=(0,))
+    assert done.failed == len(plan.studies)
+    (record,) = of((copy,), "adversarial", "cross_entropy")
+    assert "curves: 'pgd' does not apply: pgd: left out: pgd: not today" in record.reason
 
 
 def test_a_second_run_computes_nothing_and_changes_no_file(copy):

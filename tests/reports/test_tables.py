@@ -239,6 +239,23 @@ def test_what_does_not_belong_is_left_out_with_a_note(change, note):
     assert [text.startswith(f"1 record left out: {note}") for text in selection.notes] == [True]
 
 
+def test_records_of_other_images_than_most_saw_are_told_of():
+    spec = synthetic.make_spec(["msp"])
+
+    def records(*versions):
+        for seed, version in enumerate(versions):
+            record = synthetic.make_record("tiny_cnn", "scratch", seed, measurement(0.9))
+            seen = record.provenance.model_copy(update={"data": {"id": "same", "glyphs": version}})
+            yield record.model_copy(update={"provenance": seen})
+
+    def notes(*versions):
+        return select(spec, [synthetic.make_file("msp", list(records(*versions)))]).notes
+
+    assert not notes("a", "a", "a")
+    (note,) = notes("a", "b", "a", "c", "a")
+    assert note.startswith("2 records of track 'toy' saw other images of 'glyphs' than most did")
+
+
 def test_two_records_of_a_cell_are_refused():
     spec = synthetic.make_spec(["msp"])
     file = synthetic.make_file("msp", [synthetic.make_record("tiny_cnn", "scratch", 0, measurement(0.9))])
