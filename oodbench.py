@@ -220,18 +220,23 @@ def plan(
     init: Inits = None,
     seed: Seeds = None,
     study: Study = None,
+    results: Results = Path("results"),
     cache: Cache = None,
     mirror: Mirror = None,
     leaderboard: Leaderboard = None,
 ) -> None:
-    """Say what `run` would do: cells, jobs, and what the cache holds already."""
+    """Say what `run` would do: cells, jobs, what the cache holds already, and which records are of today."""
     from benchmark.artifacts import default_cache
+    from benchmark.freshness import freshness
     from benchmark.run import missing_jobs
-    from reports.console import plan_table
+    from reports.console import freshness_table, plan_table
 
     _use_mirror(mirror)
     made = _plan(_spec(leaderboard), track, entry, backbone, init, seed, study, full=full)
-    _console().print(plan_table(made, missing_jobs(made, cache or default_cache())))
+    _console().print(
+        plan_table(made, missing_jobs(made, cache or default_cache())),
+        freshness_table(freshness(made, results)),
+    )
 
 
 @app.command()

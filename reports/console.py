@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from benchmark.freshness import State
 from benchmark.job import Job, Kind
 from benchmark.plan import Plan, PlannedStudy
 from benchmark.results import Cell, Record
@@ -222,6 +223,18 @@ def plan_table(plan: Plan, missing: Iterable[Job]) -> Table:
         table.add_row(kind, *(str(n) for n in (kinds[kind], kinds[kind] - to_run[kind], to_run[kind])))
     table.add_section()
     table.add_row("all", *(str(n) for n in (kinds.total(), kinds.total() - to_run.total(), to_run.total())))
+    return table
+
+
+def freshness_table(found: Mapping[str, Mapping[State, int]]) -> Table:
+    """One row a track or study: how many of its records a run would write just so."""
+    table = Table(title="Records", caption="outdated: of other code, settings or libraries than today's")
+    table.add_column("Of")
+    states: tuple[State, ...] = ("current", "outdated", "missing")
+    for state in states:
+        table.add_column(state.capitalize(), justify="right")
+    for name, counts in found.items():
+        table.add_row(escape(name), *(str(counts.get(state, 0)) for state in states))
     return table
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmark.errors import DataError
 from benchmark.results import Cell, Measurement, Record, RecordFile, TrainedWith
-from benchmark.spec import Spec, Track
+from benchmark.spec import Entry, Spec, Track
 from benchmark.studies.records import StudyFile, StudyRecord
 from methods.names import did_you_mean
 from reports.gains import relative_gains
@@ -247,9 +247,21 @@ def _problem(spec: Spec, cell: Cell, file: RecordFile, record: Record) -> str | 
         return (
             f"entry {cell.entry!r} was measured by another protocol (tuned or not) than leaderboard.yaml has"
         )
+    if record.status == "measured" and not _configured_so(entry, record):
+        return f"entry {cell.entry!r} was measured with other hyper-parameters than leaderboard.yaml has"
     if record.measurement is not None and not _same_sets(track, record.measurement):
         return f"measured on other OOD sets or shifts than track {cell.track!r} has now"
     return None
+
+
+def _configured_so(entry: Entry, record: Record) -> bool:
+    """Whether the detector had the hyper-parameters that the entry gives, or some of its grid."""
+    asked = {name: [value] for name, value in entry.hyperparameters.items()} | (entry.tune or {})
+    if not asked:
+        return record.hp_mode != "declared"
+    chosen = record.hp_mode == "id_val"  # then a step that is not given is recorded as it was chosen
+    used = record.hyperparameters
+    return all(used.get(n) in values or (chosen and None in values) for n, values in asked.items())
 
 
 def _on_other_images(measured: Mapping[Cell, Measured]) -> Iterator[str]:

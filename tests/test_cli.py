@@ -347,6 +347,27 @@ def test_a_second_run_computes_nothing_and_changes_no_record(ran, command):
     assert re.search(r"│ all\s+│\s+24 │\s+24 │\s+0 │", out)
 
 
+def test_a_plan_says_which_records_a_run_would_write_just_so(ran, command):
+    folder = command.folder
+    shutil.copytree(ran.folder / "results", folder / "results")
+
+    def counted(text=SMALL):
+        (folder / "leaderboard.yaml").write_text(text)
+        code, out, _ = command("plan")
+        assert code == 0
+        return tuple(map(int, re.search(r"│ small │\s+(\d+) │\s+(\d+) │\s+(\d+) │", out).groups()))
+
+    assert counted() == (4, 0, 0)
+    assert counted(SMALL.replace("seeds: [0, 1]", "seeds: [1, 2]")) == (2, 0, 2)
+    assert counted(SMALL.replace("train_per_class: 4", "train_per_class: 5")) == (0, 4, 0)
+    (folder / "results" / "small" / "msp.json").unlink()
+    assert counted() == (2, 0, 2)
+    (folder / "results" / "small" / "knn.json").write_text("{")
+    code, _, err = command("plan")
+    assert code == 1
+    assert err.startswith("oodbench: results/small/knn.json: ")
+
+
 def test_report_without_records_makes_a_page_that_says_so(command):
     code, out, _ = command("report", "--site", "pages")
     assert (code, out) == (0, "Leaderboard: pages/index.html\n")

@@ -12,6 +12,7 @@ import torch
 from benchmark.artifacts import Store
 from benchmark.attacks.detector import AttackedScores
 from benchmark.errors import DataError, SpecError, UsageError
+from benchmark.freshness import freshness
 from benchmark.job import Kind
 from benchmark.plan import Selection, make_plan
 from benchmark.results import merge
@@ -345,6 +346,23 @@ def test_a_second_run_computes_nothing_and_changes_no_file(copy):
     assert not events
     assert done.written == []
     assert {path: path.read_bytes() for path in (copy / "results").rglob("*.json")} == before
+
+
+def test_records_of_other_settings_are_counted_apart(copy):
+    def counted(text=LEADERBOARD):
+        return freshness(planned(copy, text, studies=ALL), copy / "results")
+
+    sizes = {
+        "small, adversarial": 6,
+        "small, corruptions": 2,
+        "small, label noise": 12,
+        "small, imbalance": 6,
+    }
+    assert counted() == {name: {"current": size} for name, size in sizes.items()}
+    moved = counted(LEADERBOARD.replace("mu: 0.2", "mu: 0.3"))
+    assert moved == {**counted(), "small, imbalance": {"outdated": 6}}
+    study_path(copy / "results", "small", "corruptions", "cross_entropy").unlink()
+    assert counted()["small, corruptions"] == {"missing": 2}
 
 
 def test_lost_records_are_written_again_from_the_cache(copy):

@@ -239,6 +239,33 @@ def test_what_does_not_belong_is_left_out_with_a_note(change, note):
     assert [text.startswith(f"1 record left out: {note}") for text in selection.notes] == [True]
 
 
+@pytest.mark.parametrize(
+    ("entry", "record", "counts"),
+    [
+        ({}, {}, True),
+        ({}, {"hyperparameters": {"k": 50}}, True),  # as published
+        ({}, {"hyperparameters": {"k": 9}, "hp_mode": "declared"}, False),  # no longer in leaderboard.yaml
+        ({"k": 9}, {"hyperparameters": {"k": 9, "p": 2}, "hp_mode": "declared"}, True),
+        ({"k": 9.0}, {"hyperparameters": {"k": 9}, "hp_mode": "declared"}, True),
+        ({"k": 10}, {"hyperparameters": {"k": 9, "p": 2}, "hp_mode": "declared"}, False),
+        ({"k": None}, {"hyperparameters": {"k": None}}, True),
+        ({"k": None}, {"hyperparameters": {"k": 3}, "hp_mode": "declared"}, False),
+        ({"step": None}, {"hyperparameters": {"step": 0.01}, "hp_mode": "id_val"}, True),  # chosen by then
+        ({"k": 1}, {"hyperparameters": {"step": 0.01, "k": 2}, "hp_mode": "id_val"}, False),
+    ],
+)
+def test_records_count_with_the_hyperparameters_of_their_entry(entry, record, counts):
+    spec = synthetic.make_spec(["msp"])
+    given = spec.entries["msp"].model_copy(update={"hyperparameters": entry})
+    spec = spec.model_copy(update={"entries": {"msp": given}})
+    made = synthetic.make_record("tiny_cnn", "scratch", 0, measurement(0.9), **record)
+    selection = select(spec, [synthetic.make_file("msp", [made])])
+    told = [
+        "1 record left out: entry 'msp' was measured with other hyper-parameters than leaderboard.yaml has"
+    ]
+    assert (len(selection.measured), list(selection.notes)) == ((1, []) if counts else (0, told))
+
+
 def test_records_of_other_images_than_most_saw_are_told_of():
     spec = synthetic.make_spec(["msp"])
 
@@ -287,7 +314,9 @@ def tuned_board(**tuning):
 
     files = [
         synthetic.make_file("msp", records(0.7)),
-        synthetic.make_file("knn", records(0.9, **{"hp_mode": "proxy_ood", **tuning})),
+        synthetic.make_file(
+            "knn", records(0.9, **{"hp_mode": "proxy_ood", "hyperparameters": {"k": 5}, **tuning})
+        ),
     ]
     return spec, select(spec, files)
 
