@@ -80,7 +80,7 @@ def test_the_files_are_found():
 @pytest.mark.parametrize("module", [m for m in FILES if room(m) == "methods"])
 def test_methods_depend_on_tensor_libraries_and_their_own_base(module):
     allowed = {"torch", "numpy", "scipy", "methods", *sys.stdlib_module_names}
-    allowed |= {"methods.samplers.smote": {"imblearn"}, "methods.attacks.autoattack": {"autoattack"}}.get(
+    allowed |= {"methods.samplers.smote": {"imblearn"}, "methods.attacks.autoattack": {"pyautoattack"}}.get(
         module, set()
     )
     assert {room(name) for name in imports(module)} <= allowed

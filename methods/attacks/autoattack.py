@@ -1,4 +1,4 @@
-"""AutoAttack, by the package of its authors."""
+"""AutoAttack, by its authors' code."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.attack import Attack, Classifier
+from methods.attack import Attack, Classifier, cross_entropy, gradient
 from methods.attacks.apgd_ce import PAPER
 from methods.errors import NotApplicable
 from methods.registry import register
-
-_FROM = "git+https://github.com/fra31/auto-attack"
 
 
 @register("autoattack")
@@ -25,10 +23,10 @@ class AutoAttack(Attack):
 
     .. math:: x' = \text{the first of the attacks' points that the network errs on, else } x
 
-    It runs in the package ``autoattack``, which must be installed; nothing of it is part of this suite. Its
-    seed is one number drawn from the generator; the global generators are put back afterwards. What is drawn
-    for an image depends on which others resist. Cost: at most some 2,000 forward and backward passes and
-    5,000 forward passes, of the images that still resist.
+    It runs in ``pyautoattack``, their code as a package, which must be installed; nothing of it is part of
+    this suite. It computes in single precision. Its seed is one number drawn from the generator; the global
+    generators are put back afterwards. What is drawn for an image depends on which others resist. Cost: at
+    most some 2,000 forward and backward passes and 5,000 forward passes, of the images that still resist.
 
     Parameters
     ----------
@@ -56,35 +54,53 @@ class AutoAttack(Attack):
             If the package is not installed, or there are fewer than four classes.
         """
         package = _package()
+        gradient(lambda x: cross_entropy(network(x), labels), images)  # says so if there is none
         with torch.no_grad():
             classes = network(images[:1]).shape[1]
         if classes < 4:
             raise NotApplicable(f"autoattack: its targeted loss needs four classes, there are {classes}")
         seed = int(torch.randint(0, 2**31 - 1, (), generator=rng))
         devices = [images.device] if images.is_cuda else []
+
+        def single(x: Tensor) -> Tensor:
+            logits: Tensor = _ImagesOnly.apply(network, x.to(images.dtype))
+            return logits.float()
+
         with torch.random.fork_rng(devices=devices):
             suite = package.AutoAttack(
-                network,
-                norm="Linf",
-                eps=self.epsilon,
-                seed=seed,
-                verbose=False,
-                version="standard",
-                device=images.device,
+                single, norm="Linf", eps=self.epsilon, seed=seed, version="standard", device=images.device
             )
             for part in (suite.apgd_targeted, suite.fab):
                 part.n_target_classes = min(9, classes - 1)
-            found: Tensor = suite.run_standard_evaluation(images.clone(), labels, bs=len(images))
-        yield found
+            found, _ = suite.run_standard_evaluation(images.float(), labels, batch_size=len(images))
+        yield images + (found - images.float())
+
+
+class _ImagesOnly(torch.autograd.Function):
+    """Logits (N, K) that no parameter gets a gradient of: the package asks by ``backward``."""
+
+    @staticmethod
+    def forward(ctx: Any, network: Classifier, images: Tensor) -> Tensor:
+        if not ctx.needs_input_grad[1]:
+            return network(images)
+        with torch.enable_grad():
+            ctx.images = images.detach().requires_grad_()
+            ctx.logits = logits = network(ctx.images)
+        return logits.detach()
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[None, Tensor]:
+        (found,) = torch.autograd.grad(ctx.logits, ctx.images, slope, retain_graph=True)
+        return None, found
 
 
 def _package() -> Any:
     try:
-        return importlib.import_module("autoattack")
+        return importlib.import_module("pyautoattack")
     except ModuleNotFoundError as error:
-        if error.name != "autoattack":
+        if error.name != "pyautoattack":
             raise
         raise NotApplicable(
-            f"autoattack: the package of that name is not installed; `pip install {_FROM}` gets it, "
-            "and aa_lite runs without it"
+            "autoattack: its package is not installed; `pip install pyautoattack` gets it, and aa_lite runs "
+            "without it"
         ) from error

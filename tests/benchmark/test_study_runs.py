@@ -213,7 +213,7 @@ def test_records_say_how_they_were_measured(made):
 
 
 def test_an_attack_that_does_not_apply_is_left_out(copy, monkeypatch):
-    monkeypatch.setitem(sys.modules, "autoattack", None)  # also where the package is installed
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)  # also where the package is installed
     text = LEADERBOARD.replace(
         "          square:", "          autoattack: {method: autoattack}\n          square:"
     )

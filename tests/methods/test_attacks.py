@@ -5,6 +5,7 @@ network with batch normalisation, in float64, and images of noise that it labels
 """
 
 import copy
+import importlib
 import json
 import math
 import sys
@@ -58,6 +59,23 @@ def one_thread():
     torch.set_num_threads(1)  # of networks this small, threads would cost more than they save
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def short_autoattack(monkeypatch):
+    """Cheap, as the others are, where it is installed; `tests/oracles` runs it whole."""
+    try:
+        package = importlib.import_module("pyautoattack")
+    except ModuleNotFoundError:
+        return
+
+    class Short(package.AutoAttack):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            self.apgd.n_iter = self.apgd_targeted.n_iter = self.fab.n_iter = 5
+            self.square.n_queries = 20
+
+    monkeypatch.setattr(package, "AutoAttack", Short)
 
 
 every_attack = pytest.mark.parametrize("name", ATTACKS)
@@ -765,39 +783,42 @@ def test_a_network_that_hides_its_gradient_is_found_by_squares():
 
 
 def test_without_its_package_autoattack_says_what_to_install(monkeypatch, world):
-    monkeypatch.setitem(sys.modules, "autoattack", None)
-    with pytest.raises(NotApplicable, match=r"not installed; `pip install git\+https.*aa_lite runs without"):
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)
+    with pytest.raises(
+        NotApplicable, match=r"not installed; `pip install pyautoattack`.*aa_lite runs without"
+    ):
         attack("autoattack").perturb(*world)
 
 
 class FakeSuite:
-    """Takes the arguments of the package's class, as of its commit 1b76134, and changes the global seed."""
+    """Takes the arguments of the package's class, as of version 0.2.0, and changes the global seed."""
 
     made = None
 
-    def __init__(self, model, norm, eps, seed, verbose, version, device):
-        self.arguments = norm, eps, seed, verbose, version, device
+    def __init__(self, model, *, norm, eps, seed, version, device):
+        self.arguments = norm, eps, seed, version, device
         self.model = model
         self.apgd_targeted = types.SimpleNamespace(n_target_classes=9)
         self.fab = types.SimpleNamespace(n_target_classes=9)
         FakeSuite.made = self
 
-    def run_standard_evaluation(self, x_orig, y_orig, bs):
+    def run_standard_evaluation(self, x_orig, y_orig, /, *, batch_size):
         torch.manual_seed(self.arguments[2])
-        assert bs == len(x_orig)
-        assert self.model(x_orig).shape == (len(y_orig), CLASSES)
-        return x_orig + 1.0
+        assert batch_size == len(x_orig)
+        logits = self.model(x_orig)
+        assert logits.shape == (len(y_orig), CLASSES)
+        return x_orig + 1.0, logits.argmax(dim=1)
 
 
 def test_autoattack_is_run_by_its_package(monkeypatch, world):
     network, images, labels = world
-    monkeypatch.setitem(sys.modules, "autoattack", types.SimpleNamespace(AutoAttack=FakeSuite))
+    monkeypatch.setitem(sys.modules, "pyautoattack", types.SimpleNamespace(AutoAttack=FakeSuite))
     state = torch.get_rng_state()
     moved = attack("autoattack").perturb(network, images, labels, seeded())
     assert torch.equal(torch.get_rng_state(), state)
     assert_close(moved, (images + 8 / 255).clamp(0, 1), **EXACT)  # cut to the ball, whatever came back
-    norm, eps, seed, verbose, version, device = FakeSuite.made.arguments
-    assert (norm, eps, verbose, version, device) == ("Linf", 8 / 255, False, "standard", images.device)
+    norm, eps, seed, version, device = FakeSuite.made.arguments
+    assert (norm, eps, version, device) == ("Linf", 8 / 255, "standard", images.device)
     assert FakeSuite.made.apgd_targeted.n_target_classes == FakeSuite.made.fab.n_target_classes == CLASSES - 1
     attack("autoattack").perturb(network, images, labels, seeded())
     assert FakeSuite.made.arguments[2] == seed
