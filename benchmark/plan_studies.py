@@ -27,9 +27,10 @@ from benchmark.spec_studies import (
     noise_condition,
 )
 from methods.base import EnsembleDetector, GradientDetector, HyperparameterError, Method
+from methods.errors import NotApplicable
 from methods.imbalance import Profile
 from methods.label_noise import NoiseModel
-from methods.registry import UnknownMethod, method_class
+from methods.registry import UnknownMethod, attack, method_class
 
 if TYPE_CHECKING:
     from benchmark.plan_track import Selection
@@ -196,6 +197,15 @@ class StudyPlanner:
                 f"{self.spec.where(*where, 'steps')}: got {max(study.steps)}; expected at most {last}, the "
                 f"steps of {study.curves!r}"
             )
+        try:
+            points = self._points(study.attacks[study.curves])
+        except NotApplicable as error:
+            raise SpecError(f"{self.spec.where(*where, 'curves')}: {error}") from error
+        if points != last:
+            raise SpecError(
+                f"{self.spec.where(*where, 'curves')}: {study.curves!r} shows {points} points of its search; "
+                f"expected one for each of its {last} steps, as pgd does"
+            )
         used = sorted({use.method for use in study.attacks.values()})
         settings = config | groups
         if study.transfer is not None and row in study.transfer.to:
@@ -303,6 +313,13 @@ class StudyPlanner:
                 f"images of a class is {'all of them' if count else 'none'}; expected from "
                 f"{1 / per_class:g} to {1 - 1 / per_class:g}"
             )
+
+    @staticmethod
+    def _points(use: MethodUse) -> int:
+        """How many points of its search an attack shows, tried on a few pixels."""
+        made, images = attack(use.method, **use.hyperparameters), torch.full((1, 3, 2, 2), 0.5)
+        path = made.path(lambda x: x.mean(dim=(2, 3)), images, torch.zeros(1, dtype=torch.int64))
+        return sum(1 for _ in path)
 
     def _configured(self, family: str, use: MethodUse, where: Place) -> dict[str, Any]:
         """A method with its hyper-parameters, complete."""

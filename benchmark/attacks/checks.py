@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import OodbenchError
 from methods.attack import Attack, bounds
+from methods.worst_case import WorstCase
 
 TOLERANCE = 1e-6  # by which a point may lie outside, for rounding
 A_POINT = 0.01  # of accuracy: by more than this a black box must not beat the best white box
@@ -108,6 +109,15 @@ def loss_warnings(name: str, losses: Sequence[float]) -> list[str]:
     return []
 
 
+def boxes(
+    attacks: Mapping[str, Attack], accuracy: Mapping[str, float]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Accuracy under the white boxes and under the black ones, by name; worst cases of both are neither."""
+    single = [name for name, attack in attacks.items() if not isinstance(attack, WorstCase)]
+    white = {name: accuracy[name] for name in single if attacks[name].needs_gradient}
+    return white, {name: accuracy[name] for name in single if name not in white}
+
+
 def masking_warnings(
     attacks: Mapping[str, Attack], accuracy: Mapping[str, float], zero_gradients: float
 ) -> list[str]:
@@ -121,8 +131,7 @@ def masking_warnings(
         Share of the images classified rightly that have no gradient, of those looked at.
     """
     found = []
-    white = {name: accuracy[name] for name, attack in attacks.items() if attack.needs_gradient}
-    black = {name: accuracy[name] for name, attack in attacks.items() if not attack.needs_gradient}
+    white, black = boxes(attacks, accuracy)
     if white and black:
         by_white, by_black = min(white, key=white.__getitem__), min(black, key=black.__getitem__)
         if white[by_white] - black[by_black] > A_POINT:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmark.artifacts import Artifact
-from benchmark.attacks.checks import A_POINT, NO_GRADIENT, unchanged
+from benchmark.attacks.checks import A_POINT, NO_GRADIENT, boxes, unchanged
 from benchmark.attacks.detector import AttackedScores, ImageScore, attack_detector
 from benchmark.attacks.evaluate import BATCH, accuracy_by_epsilon, attack_accuracy
 from benchmark.backbones.network import to_pixels
@@ -71,8 +71,8 @@ def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measur
         "loss_by_steps": [by_steps.loss[step] for step in shown],
     }
     warnings = list(found.warnings)
-    white = [value for name, value in found.robust.items() if attacks[name].needs_gradient]
-    black = [value for name, value in found.robust.items() if not attacks[name].needs_gradient]
+    tried = {name: attacks[name] for name in found.robust}
+    white, black = (list(accuracies.values()) for accuracies in boxes(tried, found.robust))
     if "transfer" in inputs:
         black.append(_transferred(subject, inputs["transfer"], chosen, images, labels, seed))
         numbers["transfer.accuracy"] = black[-1]

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.attack import Attack, Classifier
+from methods.attack import Classifier
 from methods.attacks._losses import resists
 from methods.attacks.apgd_ce import APGDCE, PAPER
 from methods.attacks.apgd_t import APGDT
 from methods.attacks.square import Square
 from methods.registry import register
+from methods.worst_case import WorstCase
 
 
 @register("aa_lite")
 @dataclass(frozen=True)
-class AALite(Attack):
+class AALite(WorstCase):
     r"""Auto-PGD on cross-entropy, then targeted, then squares; each on what resists (Croce & Hein 2020).
 
     .. math:: x' = \text{the first of the attacks' points that the network errs on, else the last}

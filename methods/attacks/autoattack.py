@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.attack import Attack, Classifier, cross_entropy, gradient
+from methods.attack import Classifier, cross_entropy, gradient
 from methods.attacks.apgd_ce import PAPER
 from methods.errors import NotApplicable
 from methods.registry import register
+from methods.worst_case import WorstCase
 
 
 @register("autoattack")
 @dataclass(frozen=True)
-class AutoAttack(Attack):
+class AutoAttack(WorstCase):
     r"""The standard suite: Auto-PGD, targeted Auto-PGD, targeted FAB, squares (Croce & Hein 2020).
 
     .. math:: x' = \text{the first of the attacks' points that the network errs on, else } x

@@ -403,6 +403,12 @@ def test_when_a_black_box_is_too_good():
     (sign,) = masking_warnings(attacks, {"w": 0.5, "v": 0.6, "b": 0.48}, 0.0)
     assert sign.startswith("b leaves 48.0% without gradients, the best attack with them, w, 50.0%")
     assert masking_warnings({"b": attacks["b"]}, {"b": 0.1}, 0.0) == []
+    for both in ("aa_lite", "autoattack"):  # a square may be what made it strong
+        (again,) = masking_warnings(
+            {**attacks, "s": attack(both)}, {"w": 0.5, "v": 0.6, "b": 0.48, "s": 0.4}, 0.0
+        )
+        assert again == sign
+        assert masking_warnings({"w": attacks["w"], "s": attack(both)}, {"w": 0.5, "s": 0.4}, 0.0) == []
     assert masking_warnings(attacks, {"w": 0.5, "v": 0.6, "b": 0.6}, 0.5) == []
     assert len(masking_warnings(attacks, {"w": 0.5, "v": 0.6, "b": 0.6}, 0.51)) == 1
 
