@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # Plumbing that cannot change a number: names, messages, where and how files are kept.
@@ -56,6 +56,14 @@ def code_fingerprint(*roots: str) -> str:
 def library_versions(*names: str) -> dict[str, str]:
     """Installed version of each distribution."""
     return {name: version(name) for name in names}
+
+
+def installed_version(name: str) -> str | None:
+    """Version of a distribution that need not be there; None if it is not."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 @cache

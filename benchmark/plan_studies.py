@@ -10,6 +10,7 @@ import torch
 
 from benchmark.datasets import dataset
 from benchmark.errors import SpecError
+from benchmark.fingerprints import installed_version
 from benchmark.job import Job, Kind
 from benchmark.plan_networks import PLAIN, Given, Network, NetworkPlanner
 from benchmark.results import TrainedWith
@@ -26,11 +27,12 @@ from benchmark.spec_studies import (
     StudyName,
     noise_condition,
 )
+from methods.attack import Attack
 from methods.base import EnsembleDetector, GradientDetector, HyperparameterError, Method
-from methods.errors import NotApplicable
+from methods.errors import MethodError
 from methods.imbalance import Profile
 from methods.label_noise import NoiseModel
-from methods.registry import UnknownMethod, attack, method_class
+from methods.registry import UnknownMethod, method_class
 
 if TYPE_CHECKING:
     from benchmark.plan_track import Selection
@@ -97,6 +99,8 @@ class StudyPlanner:
             if selection.studies and name not in selection.studies:
                 continue
             where = ("tracks", self.name, "studies", name)
+            if isinstance(study, Adversarial):
+                self._check_curves(study, where)
             backbones = selection.of("backbones", study.backbones or track.backbones)
             seeds = selection.of("seeds", track.seeds, None if selection.full else study.seeds)
             for backbone in backbones:
@@ -185,29 +189,12 @@ class StudyPlanner:
             "detector_attack": study.detector_attack.model_dump(),
             "ood_images": study.ood_images,
         }
-        lacks = {"epsilon", "steps"} - config["attacks"][study.curves]["hyperparameters"].keys()
-        if lacks:
-            raise SpecError(
-                f"{self.spec.where(*where, 'curves')}: {study.curves!r} has no "
-                f"{' and no '.join(sorted(lacks))}; expected an attack of several steps, such as pgd"
-            )
-        last = config["attacks"][study.curves]["hyperparameters"]["steps"]
-        if max(study.steps) > last:
-            raise SpecError(
-                f"{self.spec.where(*where, 'steps')}: got {max(study.steps)}; expected at most {last}, the "
-                f"steps of {study.curves!r}"
-            )
-        try:
-            points = self._points(study.attacks[study.curves])
-        except NotApplicable as error:
-            raise SpecError(f"{self.spec.where(*where, 'curves')}: {error}") from error
-        if points != last:
-            raise SpecError(
-                f"{self.spec.where(*where, 'curves')}: {study.curves!r} shows {points} points of its search; "
-                f"expected one for each of its {last} steps, as pgd does"
-            )
         used = sorted({use.method for use in study.attacks.values()})
         settings = config | groups
+        # An attack that runs in a package of its own names it.
+        named = [getattr(method_class("attacks", name), "package", None) for name in used]
+        if packages := {name: installed_version(name) for name in named if name is not None}:
+            config["packages"] = packages
         if study.transfer is not None and row in study.transfer.to:
             backbone, init, seed = cell
             plan = self.networks.objective(study.transfer.source, *where, "transfer", "source")
@@ -314,12 +301,36 @@ class StudyPlanner:
                 f"{1 / per_class:g} to {1 - 1 / per_class:g}"
             )
 
-    @staticmethod
-    def _points(use: MethodUse) -> int:
-        """How many points of its search an attack shows, tried on a few pixels."""
-        made, images = attack(use.method, **use.hyperparameters), torch.full((1, 3, 2, 2), 0.5)
-        path = made.path(lambda x: x.mean(dim=(2, 3)), images, torch.zeros(1, dtype=torch.int64))
-        return sum(1 for _ in path)
+    def _check_curves(self, study: Adversarial, where: Place) -> None:
+        """Refuse an attack that cannot be shown over its steps; of how many points is tried on one image."""
+        use = study.attacks[study.curves]
+        made = self._method("attacks", use.method, use.hyperparameters, (*where, "attacks", study.curves))
+        assert isinstance(made, Attack)
+        found = made.hyperparameters()
+        place = self.spec.where(*where, "curves")
+        if lacks := {"epsilon", "steps"} - found.keys():
+            raise SpecError(
+                f"{place}: {study.curves!r} has no {' and no '.join(sorted(lacks))}; expected an attack of "
+                "several steps, such as pgd"
+            )
+        if max(study.steps) > found["steps"]:
+            raise SpecError(
+                f"{self.spec.where(*where, 'steps')}: got {max(study.steps)}; expected at most "
+                f"{found['steps']}, the steps of {study.curves!r}"
+            )
+        image = torch.full((1, 3, self.track.image_size, self.track.image_size), 0.5)
+        try:
+            path = made.path(
+                lambda x: x.flatten(1)[:, : self._classes], image, torch.zeros(1, dtype=torch.int64)
+            )
+            points = sum(1 for _ in path)
+        except (MethodError, ValueError) as error:
+            raise SpecError(f"{place}: {error}") from error
+        if points != found["steps"]:
+            raise SpecError(
+                f"{place}: {study.curves!r} shows {points} points of its search; expected one for each of "
+                f"its {found['steps']} steps, as pgd does"
+            )
 
     def _configured(self, family: str, use: MethodUse, where: Place) -> dict[str, Any]:
         """A method with its hyper-parameters, complete."""

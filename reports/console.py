@@ -230,7 +230,7 @@ def freshness_table(found: Mapping[str, Mapping[State, int]]) -> Table:
     """One row a track or study: how many of its records a run would write just so."""
     table = Table(title="Records", caption="outdated: of other code, settings or libraries than today's")
     table.add_column("Of")
-    states: tuple[State, ...] = ("current", "outdated", "missing")
+    states: tuple[State, ...] = ("current", "failed", "outdated", "missing")
     for state in states:
         table.add_column(state.capitalize(), justify="right")
     for name, counts in found.items():

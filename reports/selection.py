@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from statistics import fmean
 from typing import Any
 
@@ -255,13 +256,19 @@ def _problem(spec: Spec, cell: Cell, file: RecordFile, record: Record) -> str | 
 
 
 def _configured_so(entry: Entry, record: Record) -> bool:
-    """Whether the detector had the hyper-parameters that the entry gives, or some of its grid."""
-    asked = {name: [value] for name, value in entry.hyperparameters.items()} | (entry.tune or {})
-    if not asked:
+    """Whether the detector had the hyper-parameters that the entry gives, or was tuned over its grid."""
+    grid = entry.tune or {}
+    if grid:
+        points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+        tried = [{name: point.hyperparameters.get(name) for name in grid} for point in record.tuning or ()]
+        if tried != points:
+            return False
+    elif not entry.hyperparameters:
         return record.hp_mode != "declared"
     chosen = record.hp_mode == "id_val"  # then a step that is not given is recorded as it was chosen
     used = record.hyperparameters
-    return all(used.get(n) in values or (chosen and None in values) for n, values in asked.items())
+    given = {name: value for name, value in entry.hyperparameters.items() if name not in grid}
+    return all(used.get(name) == value or (chosen and value is None) for name, value in given.items())
 
 
 def _on_other_images(measured: Mapping[Cell, Measured]) -> Iterator[str]:
@@ -271,10 +278,11 @@ def _on_other_images(measured: Mapping[Cell, Measured]) -> Iterator[str]:
         for name, fingerprint in found.record.provenance.data.items() if found.record.provenance else ():
             seen.setdefault((cell.track, name), Counter())[fingerprint] += 1
     for (track, name), versions in seen.items():
-        if others := versions.total() - max(versions.values()):
+        if len(versions) > 1:
+            counts = ", ".join(str(count) for _, count in versions.most_common())
             yield (
-                f"{_records(others)} of track {track!r} saw other images of {name!r} than most did, and are "
-                "shown beside them all the same: measured before the set was changed, or on another machine"
+                f"Records of track {track!r} that are shown side by side saw {len(versions)} versions of the "
+                f"images of {name!r} (records: {counts}): the set was changed, or made on another machine"
             )
 
 

@@ -10,12 +10,14 @@ import numpy as np
 from benchmark.artifacts import Artifact
 from benchmark.metrics.imbalance import macro_f1, minority_error, total_error
 from benchmark.studies.subject import GROUPS, Measured, Subject
+from methods.errors import HyperparameterError, NotApplicable
 
 
 def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measured:
     """Errors on the balanced test images, and OOD detection, of a network that was trained on a long tail.
 
-    `config` has ``detectors`` besides what `Subject` takes.
+    `config` has ``detectors`` besides what `Subject` takes. One that cannot be fitted on so few images is
+    left out, with a warning.
     """
     subject = Subject(config, inputs)
     test = subject.parts["test"]
@@ -27,7 +29,13 @@ def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measur
         "minority.error": minority_error(predicted, labels, counts),
         "macro_f1": macro_f1(predicted, labels),
     }
-    for name, chosen in subject.detectors(config["detectors"]).items():
+    warnings = []
+    for name in config["detectors"]:
+        try:
+            (chosen,) = subject.detectors([name]).values()
+        except (NotApplicable, HyperparameterError) as error:
+            warnings.append(f"detector {name}: left out: {error}")
+            continue
         for group in GROUPS:
             numbers[f"{name}.{group}.auroc"] = subject.auroc(chosen, inside, group)
-    return {"numbers": numbers, "series": {}, "warnings": []}
+    return {"numbers": numbers, "series": {}, "warnings": warnings}

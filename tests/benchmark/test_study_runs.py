@@ -25,6 +25,7 @@ from benchmark.studies.records import (
     read_studies,
     read_study,
     study_path,
+    write_study,
 )
 from benchmark.studies.subject import Subject
 from methods.attacks.pgd import PGD
@@ -217,10 +218,16 @@ def test_an_attack_that_does_not_apply_is_left_out(copy, monkeypatch):
     text = LEADERBOARD.replace(
         "          square:", "          autoattack: {method: autoattack}\n          square:"
     )
-    _, done, _ = run(copy, text, studies=("adversarial",), seeds=(0,))
+    plan, done, _ = run(copy, text, studies=("adversarial",), seeds=(0,))
     assert done.failed == 0
     (record,) = [r for r in of((copy,), "adversarial", "robust") if r.seed == 0]
     assert "autoattack.accuracy" not in record.numbers
+    # Once the package is installed, or is another version, it is measured again.
+    keys = {study.key for study in plan.studies}
+    monkeypatch.setattr("benchmark.plan_studies.installed_version", lambda name: f"{name} 9.9")
+    again = planned(copy, text, studies=("adversarial",), seeds=(0,))
+    assert keys.isdisjoint(study.key for study in again.studies)
+    assert again.jobs[again.studies[0].key].config["packages"] == {"pyautoattack": "pyautoattack 9.9"}
     assert {"pgd.accuracy", "square.accuracy", "worst.accuracy"} <= record.numbers.keys()
     assert any(w.startswith("autoattack: left out: ") and "not installed" in w for w in record.warnings)
 
@@ -329,6 +336,18 @@ def test_detectors_are_fitted_on_the_long_tail_that_the_network_saw(made):
     assert torch.equal(balanced.labels[rows], subject.trained_on.labels)
 
 
+def test_a_detector_that_too_few_images_cannot_fit_costs_nothing_else(copy):
+    text = LEADERBOARD.replace(
+        "        detectors: [msp]\nbackbones", "        detectors: [vim, msp]\nbackbones"
+    )
+    _, done, _ = run(copy, text, studies=("imbalance",))
+    assert done.failed == 0
+    for record in of((copy,), "imbalance", "none"):
+        assert {"total.error", "msp.near.auroc"} <= record.numbers.keys()
+        assert not any(name.startswith("vim") for name in record.numbers)
+        assert any(warning.startswith("detector vim: left out: ") for warning in record.warnings)
+
+
 def test_curves_of_an_attack_that_does_not_apply_say_so(copy, monkeypatch):
     whole, too_many = PGD._search, 2
 
@@ -370,6 +389,12 @@ def test_records_of_other_settings_are_counted_apart(copy):
         "small, imbalance": 6,
     }
     assert counted() == {name: {"current": size} for name, size in sizes.items()}
+    path = study_path(copy / "results", "small", "imbalance", "none")
+    file = read_study(path)
+    failed = file.records[0].model_copy(update={"status": "failed", "reason": "no"})
+    write_study(path, file.model_copy(update={"records": [failed, *file.records[1:]]}))
+    assert counted()["small, imbalance"] == {"current": 5, "failed": 1}
+    write_study(path, file)
     moved = counted(LEADERBOARD.replace("mu: 0.2", "mu: 0.3"))
     assert moved == {**counted(), "small, imbalance": {"outdated": 6}}
     study_path(copy / "results", "small", "corruptions", "cross_entropy").unlink()
@@ -457,7 +482,7 @@ def test_adversarial_pretraining_is_shared_by_both_ways_of_tuning(tmp_path):
         ("curves: pgd", "curves: fgsm", "curves: 'fgsm' is none of the attacks"),
         ("curves: pgd", "curves: square", "'square' has no steps"),
         ("method: pgd, hyperparameters: {steps: 2}", "method: apgd_t, hyperparameters: {steps: 5}",
-         "curves: 'pgd' shows 2 points of its search; expected one for each of its 5 steps"),
+         "curves: 'pgd' shows 3 points of its search; expected one for each of its 5 steps"),
         ("steps: [1, 2]", "steps: [1, 3]", "got 3; expected at most 2, the steps of 'pgd'"),
         ("adversarial:\n", "adversarial:\n        seeds: [0, 5]\n", "'5' is not on track 'small'"),
         ("epsilons: [0.01", "epsilons: [1.01", "epsilons.0.*less than or equal to 1"),

@@ -785,7 +785,7 @@ def test_a_network_that_hides_its_gradient_is_found_by_squares():
 def test_without_its_package_autoattack_says_what_to_install(monkeypatch, world):
     monkeypatch.setitem(sys.modules, "pyautoattack", None)
     with pytest.raises(
-        NotApplicable, match=r"not installed; `pip install pyautoattack`.*aa_lite runs without"
+        NotApplicable, match=r"not installed; `pip install pyautoattack==.*aa_lite runs without"
     ):
         attack("autoattack").perturb(*world)
 
@@ -804,6 +804,7 @@ class FakeSuite:
 
     def run_standard_evaluation(self, x_orig, y_orig, /, *, batch_size):
         torch.manual_seed(self.arguments[2])
+        sys.settrace(None)  # its check of the network's dynamics does
         assert batch_size == len(x_orig)
         logits = self.model(x_orig)
         assert logits.shape == (len(y_orig), CLASSES)
@@ -813,8 +814,13 @@ class FakeSuite:
 def test_autoattack_is_run_by_its_package(monkeypatch, world):
     network, images, labels = world
     monkeypatch.setitem(sys.modules, "pyautoattack", types.SimpleNamespace(AutoAttack=FakeSuite))
-    state = torch.get_rng_state()
-    moved = attack("autoattack").perturb(network, images, labels, seeded())
+    state, before, trace = torch.get_rng_state(), sys.gettrace(), lambda *_: None
+    sys.settrace(trace)
+    try:
+        moved = attack("autoattack").perturb(network, images, labels, seeded())
+        assert sys.gettrace() is trace
+    finally:
+        sys.settrace(before)
     assert torch.equal(torch.get_rng_state(), state)
     assert_close(moved, (images + 8 / 255).clamp(0, 1), **EXACT)  # cut to the ball, whatever came back
     norm, eps, seed, version, device = FakeSuite.made.arguments
