@@ -29,6 +29,8 @@ from methods.objectives.mart import boosted_cross_entropy, mart_loss, weighted_k
 from methods.objectives.trades import trades_loss
 from methods.registry import attack, objective, objectives
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WORKED = json.loads((Path(__file__).parent / "adversarial_worked_examples.json").read_text())
 VALUES, INPUTS = WORKED["values"], WORKED["inputs"]
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -39,15 +41,6 @@ FSRS = [{"base": base} for base in BASES] + [{"recalibrate": False}]
 ALL = [(base, {}) for base in BASES] + [("fsr", options) for options in FSRS]
 every_base = pytest.mark.parametrize("name", BASES)
 every_objective = pytest.mark.parametrize(("name", "options"), ALL, ids=lambda x: str(x))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks of a few channels gain nothing from threads, and lose much where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def tensor(values):

@@ -26,6 +26,8 @@ from methods.attacks.square import side_of_square
 from methods.errors import HyperparameterError, NotApplicable
 from methods.registry import attack, broken, family
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WORKED = json.loads((Path(__file__).parent / "attack_worked_examples.json").read_text())
 INPUTS, VALUES = WORKED["inputs"], WORKED["values"]
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -51,14 +53,6 @@ def there(name):
 
 def made(name, **more):
     return attack(name, **CHEAP.get(name, {}), **more)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # of networks this small, threads would cost more than they save
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,8 @@ from methods.base import Batch, HyperparameterError, Setting
 from methods.imbalance import BETA, Profile, Sampler, class_weights, classes_of
 from methods.registry import broken, family, objective, profile, sampler
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WORKED = json.loads((Path(__file__).parent / "imbalance_worked_examples.json").read_text())
 VALUES, INPUTS = WORKED["values"], WORKED["inputs"]
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -30,15 +32,6 @@ every_profile = pytest.mark.parametrize("cls", PROFILES.values(), ids=PROFILES)
 every_sampler = pytest.mark.parametrize("cls", SAMPLERS.values(), ids=SAMPLERS)
 
 COUNTS = [30, 12, 7, 6, 2, 1]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tensors of a few numbers gain nothing from threads, and lose much where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def generator(seed=0):

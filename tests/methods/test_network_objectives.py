@@ -27,6 +27,8 @@ from methods.objectives.generalized_odin import DecomposedHead
 from methods.objectives.ssd import contrastive_loss
 from methods.registry import detector, detectors, objective
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WORKED = json.loads((Path(__file__).parent / "network_objective_worked_examples.json").read_text())
 VALUES, INPUTS = WORKED["values"], WORKED["inputs"]
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -35,15 +37,6 @@ D, K, B, SIZE, UNLABELLED = 5, 3, 6, 8, 14
 NAMES = ("generalized_odin", "deep_generative_classifier", "ssd", "joint_confidence_gan", "mtc")
 SMALL = {"joint_confidence_gan": {"width": 1, "noise": 4}, "mtc": {"history": 2}}
 every_objective = pytest.mark.parametrize("name", NAMES)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks of a few channels gain nothing from threads, and lose much where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def tensor(values):

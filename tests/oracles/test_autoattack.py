@@ -27,16 +27,10 @@ from methods.attacks._apgd import apgd, random_start
 from methods.attacks._losses import targeted_dlr
 from methods.registry import attack
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CLASSES = 5
 EPSILON = 0.02
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -22,16 +22,10 @@ foolbox = pytest.importorskip("foolbox", reason="foolbox is not installed (a dev
 from methods.attack import uniform_start  # noqa: E402
 from methods.registry import attack  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TIGHT = {"rtol": 0, "atol": 1e-14}
 CLASSES = 5
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class World:

@@ -13,6 +13,8 @@ from benchmark.attacks import BrokenAttack, ImageScore, attack_detector
 from methods.base import Features, Head, NotApplicable
 from methods.registry import detector
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 W = torch.tensor([[4.0, 0.0, -1.0], [0.0, 4.0, -1.0], [-4.0, -4.0, 0.0]], dtype=torch.float64)
 B = torch.tensor([0.0, 0.0, 3.0], dtype=torch.float64)
 HEAD = Head(W, B)
@@ -20,14 +22,6 @@ FRIENDLY = {  # which have a gradient, and hyper-parameters for a world of three
     "msp": {}, "max_logit": {}, "energy": {}, "entropy": {}, "gen": {}, "mahalanobis": {}, "knn": {"k": 3},
     "react": {}, "vim": {"dim": 2}, "gradnorm": {}, "odin": {"epsilon": 0.01, "temperature": 2.0},
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def network(images):

@@ -17,15 +17,9 @@ from methods.attack import Attack, cross_entropy
 from methods.errors import NotApplicable
 from methods.registry import attack
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 EPSILON = 0.1
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # of networks this small, threads would cost more than they save
-    yield
-    torch.set_num_threads(before)
 
 
 class Grey(nn.Module):
