@@ -115,11 +115,13 @@ class TrackPlanner:
         listed = track.all_entries if selection.full or selection.entries else track.entries
         entries = [e for e in listed if not selection.entries or e in selection.entries]
         methods = {entry: self._resolve(entry) for entry in entries}
+        counts = {method.members for method in methods.values()}
+        groups = {count: _groups(track.seeds, count) for count in counts}
         for backbone in selection.of("backbones", track.backbones):
             for init in selection.of("inits", track.inits):
                 for seed in selection.of("seeds", track.seeds):
                     for entry, method in methods.items():
-                        members = _members(track.seeds, seed, method.members)
+                        members = groups[method.members].get(seed, ())
                         if members and backbone in track.backbones_of(entry):
                             yield self._cell(Cell(self.name, backbone, init, seed, entry), method, members)
 
@@ -244,13 +246,10 @@ class TrackPlanner:
         )
 
 
-def _members(seeds: list[int], seed: int, count: int) -> tuple[int, ...]:
-    """The seeds of an ensemble's networks: disjoint groups in the order of the track, named by their first.
-
-    Empty for a seed that is not the first of a group.
-    """
-    groups = [tuple(seeds[i : i + count]) for i in range(0, len(seeds) - count + 1, count)]
-    return next((group for group in groups if group[0] == seed), ())
+def _groups(seeds: list[int], count: int) -> dict[int, tuple[int, ...]]:
+    """The seeds of an ensemble's networks by their first: disjoint groups in the order of the track."""
+    starts = range(0, len(seeds) - count + 1, count)
+    return {seeds[i]: tuple(seeds[i : i + count]) for i in starts}
 
 
 def _place(cell: Cell) -> str:
