@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from benchmark.limits import HIGHEST_LR, LONGEST_NAME, MOST
+from benchmark.yaml_tree import cut
 from methods.names import did_you_mean
 
 # Image sets share the names of tensors with these, as in "test.logits" and "shift.contrast.5".
@@ -57,8 +58,10 @@ class SpecModel(BaseModel):
     def _known_keys(cls, data: Any) -> Any:
         for key in data if isinstance(data, dict) else ():
             if key not in cls.model_fields:
-                hint = did_you_mean(str(key), cls.model_fields)
-                raise PydanticCustomError(
-                    "unknown_key", "unknown key '{key}'; {hint}", {"key": key, "hint": hint}
-                )
+                told = {
+                    "key": key,
+                    "seen": cut(repr(str(key))),
+                    "hint": did_you_mean(str(key), cls.model_fields),
+                }
+                raise PydanticCustomError("unknown_key", "unknown key {seen}; {hint}", told)
         return data

@@ -98,10 +98,8 @@ def place(path: Path, tree: LinedDict, loc: Keys) -> str:
     for step in loc:
         if not _has(node, step):
             continue
-        if isinstance(node, LinedDict):
-            line = node.lines.get(step, line)  # a merged key has no line of its own
-        else:
-            line = node.lines[step]
+        # A merged key has no line of its own.
+        line = node.lines.get(step, line) if isinstance(node, LinedDict) else node.lines[step]
         node = node[step]
         keys.append(step)
     if loc and (not keys or keys[-1] != loc[-1]) and isinstance(loc[-1], str):

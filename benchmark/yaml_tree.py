@@ -16,7 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import Reader, ReaderError
 
 from benchmark.errors import SpecError
@@ -120,7 +120,7 @@ class _Reader(Reader):
 
 
 class _Builder:
-    """Makes values of nodes; an alias is the value of its anchor, made once and counted wherever it stands."""
+    """Makes values of nodes; an alias is its anchor's value, made once and counted wherever it stands."""
 
     def __init__(self, path: Path) -> None:
         self.problems: list[str] = []
