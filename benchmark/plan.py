@@ -13,7 +13,7 @@ from typing import Any
 from benchmark.boundary import ARMS
 from benchmark.checks import check_datasets
 from benchmark.datasets import DataMissing
-from benchmark.errors import UsageError
+from benchmark.errors import MethodLeftOut, UsageError
 from benchmark.job import Job, Kind
 from benchmark.plan_studies import PlannedStudy
 from benchmark.plan_track import PlannedCell, Selection, TrackPlanner
@@ -33,12 +33,14 @@ class Plan:
     left_out: Mapping[str, str] = field(default_factory=dict)  # track → why: its data are not at hand
     boundary: tuple[str, ...] = ()  # keys of the arms of the experiment in two dimensions
     studies: tuple[PlannedStudy, ...] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)  # entry, init, study or row → why it is left out
 
 
 def make_plan(spec: Spec, selection: Selection) -> Plan:
     """Plan the selected cells.
 
-    A track whose data are not at hand is left out, with the reason, unless it was selected by name.
+    A track whose data are not at hand is left out, with the reason, unless it was selected by name; so is
+    what uses a method whose file is broken.
 
     Raises
     ------
@@ -54,6 +56,7 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
     cells: list[PlannedCell] = []
     studies: list[PlannedStudy] = []
     left_out: dict[str, DataMissing] = {}
+    broken: dict[str, str] = {}
     for name in spec.tracks:
         if selection.tracks and name not in selection.tracks:
             continue
@@ -62,6 +65,7 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
             planner = TrackPlanner(spec, name, selection, jobs)
             cells.extend(planner.cells())
             studies.extend(planner.studies())
+            broken |= {f"{what} of track {name}": why for what, why in planner.networks.left_out.items()}
         except DataMissing as error:
             if name in selection.tracks:
                 raise
@@ -69,12 +73,14 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
     if not cells and not studies:
         if left_out:
             raise next(iter(left_out.values()))
+        if broken:
+            raise MethodLeftOut(next(iter(broken.values())))
         raise UsageError(
             "nothing is selected: no track has all of the given backbones, inits, seeds, entries and studies"
         )
     boundary = _plan_boundary(spec, jobs) if selection == Selection(full=True) else ()
     absent = {name: str(error) for name, error in left_out.items()}
-    return Plan(tuple(cells), jobs, absent, boundary, tuple(studies))
+    return Plan(tuple(cells), jobs, absent, boundary, tuple(studies), broken)
 
 
 def _plan_boundary(spec: Spec, jobs: dict[str, Job]) -> tuple[str, ...]:

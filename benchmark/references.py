@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from benchmark.results import BOUNDARY
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
     """Names that nothing defines, and names and sources that must differ and do not."""
-    defined = {"backbones": spec.backbones, "inits": spec.inits, "entries": spec.entries}
+    defined: dict[str, Collection[str]] = {
+        "backbones": spec.backbones,
+        "inits": spec.inits,
+        "entries": spec.entries,
+    }
     if BOUNDARY in spec.tracks:
         yield ("tracks", BOUNDARY), f"the name {BOUNDARY!r} is that of an experiment; expected another"
     for name, track in spec.tracks.items():

@@ -77,12 +77,12 @@ def compose(path: Path, text: str) -> Any:
         raise SpecError(f"{path}:{line}: not valid YAML: {error.reason}") from error
     except Exception as error:  # what ruamel.yaml does not expect, such as "\U99999999"
         raise SpecError(f"{path}:{yaml.reader.reached + 1}: not valid YAML: {error}") from error
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.startswith("%YAML") and line.split()[1:2] != ["1.2"]:
+    for number, written in enumerate(text.splitlines(), 1):
+        if written.startswith("%YAML") and written.split()[1:2] != ["1.2"]:
             raise SpecError(
-                f"{path}:{number}: got the directive {line!r}; expected YAML 1.2, or no directive"
+                f"{path}:{number}: got the directive {written!r}; expected YAML 1.2, or no directive"
             )
-        if line.startswith("---"):
+        if written.startswith("---"):
             break
     if root is None:
         return None

@@ -303,7 +303,7 @@ def _check_complete(cls: type[Method]) -> None:
         raise TypeError(f"it has no {' and no '.join(lacks)}")
     if not isinstance(cls.paper, Paper):
         raise TypeError(f"paper: expected Paper(...), got {cls.paper!r}")
-    needs = getattr(cls, "needs", frozenset())
+    needs: object = getattr(cls, "needs", frozenset())
     if not isinstance(needs, frozenset):
         raise TypeError(f"needs: expected a frozenset, got {needs!r}")
     defaults = cls.configure({}).hyperparameters()
