@@ -28,6 +28,9 @@ HIGHEST_LR = 100.0
 MOST_POINTS = 1_000
 """Of a grid of hyper-parameters, the product of its lists: each is fitted and scored for every network."""
 
+MOST_CELLS = 200_000
+"""Of a track and its studies in one plan: a cell has some five jobs, so that planning takes minutes."""
+
 MOST_STEPS = 10_000
 """Of the attack whose search is shown step by step: planning runs it once, on one image."""
 
