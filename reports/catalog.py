@@ -69,6 +69,10 @@ def cards(name: str, spec: Spec) -> list[RenderableType]:
         if name in members:
             member = members[name] if isinstance(members, dict) else name
             panels.append(Panel(card(member), title=f"{title} {escape(name)}", title_align="left"))
+    for module, error in registry.broken().items():
+        if name in (module, module.rpartition(".")[2]):
+            said = Text(f"{module} cannot be loaded: {error}", style="red")
+            panels.append(Panel(said, title=f"Method {escape(name)}", title_align="left"))
     if not panels:
         known = dict.fromkeys(key for _, members, _ in families for key in members)
         raise UsageError(f"nothing is called {name!r}; {did_you_mean(name, known)}")
@@ -83,8 +87,10 @@ def _methods(family: str) -> Table:
         paper = cls.paper
         table.add_row(name, _summary(cls), f"{paper.venue} {paper.year}")
     for module, error in registry.broken().items():
-        if f".{family}." in module:
-            table.add_row(module.rpartition(".")[2], Text(f"cannot be loaded: {error}", style="red"), "")
+        ours = module.startswith("methods.")
+        if not ours or module.startswith(f"methods.{family}."):  # another package may have any family's
+            name = module.rpartition(".")[2] if ours else module
+            table.add_row(name, Text(f"cannot be loaded: {error}", style="red"), "")
     return table
 
 
