@@ -1,6 +1,7 @@
 """What the tests of several rooms share; one thread for each process of them."""
 
 import os
+import signal
 
 # Networks of a few channels gain nothing from threads, and lose much where cores are shared.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -13,6 +14,8 @@ import torch  # noqa: E402
 from small_leaderboard import SMALL  # noqa: E402
 
 torch.set_num_threads(1)
+# What a shell starts in the background ignores Ctrl-C, and so would the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

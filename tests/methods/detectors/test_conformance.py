@@ -13,6 +13,7 @@ import itertools
 import json
 import re
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -153,6 +154,32 @@ class World:
         rng = torch.Generator().manual_seed(1)
         return detector.fit(self.train.features, self.val.features, self.head, rng)
 
+    def own(self):
+        """A world of one's own; images and features, which no test may change, are shared."""
+        own = copy.copy(self)
+        own.network = copy.deepcopy(self.network)
+        own.head = Head(own.network.fc.weight, own.network.fc.bias)
+        return own
+
+    def contents(self):
+        """All that `fit` and `score` are shown."""
+        used = (self.train, self.val, self.outliers)
+        found = [*tensors(*(data.features for data in used)), *(data.images for data in used)]
+        return [*found, self.head.weight, self.head.bias]
+
+    def state(self):
+        """Hooks, modes and gradients of the network, and copies of its weights."""
+        hooks = [
+            (name, key, dict(value))
+            for name, module in self.network.named_modules()
+            for key, value in vars(module).items()
+            if "hooks" in key
+        ]
+        modes = [module.training for module in self.network.modules()]
+        grads = [(p.requires_grad, p.grad) for p in self.network.parameters()]
+        weights = [t.clone() for t in self.network.state_dict().values()]
+        return (hooks, modes, grads, torch.is_grad_enabled()), weights
+
     def score(self, detector, data):
         if isinstance(detector, GradientDetector):
             return detector.score_images(self.network.features, data.images)
@@ -168,21 +195,64 @@ class World:
         return Features(data.features.logits + h @ (0.1 * noise.to(h.dtype)).T)
 
 
-@pytest.fixture(scope="module")
-def first_world():
-    return World()
+@cache
+def world_of(outputs: str | None = None) -> World:
+    """The world, with a head that gives `OUTPUTS` of that name."""
+    if outputs is None:
+        return World()
+    own = world_of().own()
+    own.give(OUTPUTS[outputs])
+    return own
 
 
 @pytest.fixture
-def world(first_world, request):
-    """A world of one's own; images and features, which no test may change, are shared."""
-    own = copy.copy(first_world)
-    own.network = copy.deepcopy(first_world.network)
-    own.head = Head(own.network.fc.weight, own.network.fc.bias)
+def world(request):
     name = request.node.callspec.params["cls"].name
-    if name in OUTPUTS:
-        own.give(OUTPUTS[name])
-    return own
+    return world_of(name if name in OUTPUTS else None).own()
+
+
+@cache
+def contents_of(name: str | None) -> list[torch.Tensor]:
+    """What detectors are shown of a world, copied before any has seen it."""
+    return [t.detach().clone() for t in world_of(name).contents()]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted detector, the one that it was made from, and whether the fit left all else as it was."""
+
+    detector: AnyDetector
+    unfitted: AnyDetector
+    inputs_kept: bool
+    network_kept: bool
+
+
+@cache
+def fit_of(cls: type[AnyDetector], gradients: bool = True) -> Fit:
+    """A detector fitted in float64: once with gradients and once without, under another global seed."""
+    name = cls.name if cls.name in OUTPUTS else None
+    original, own = contents_of(name), world_of(name).own()
+    own.network.conv.requires_grad_()  # frozen in part: a detector must neither freeze, thaw nor fill `grad`
+    torch.manual_seed(1 if gradients else 2)
+    unfitted = cls()
+    with torch.set_grad_enabled(gradients):
+        before = own.state()
+        detector = own.fit(unfitted)
+        return Fit(detector, unfitted, same(original, own.contents()), kept(before, own.state()))
+
+
+@pytest.fixture
+def fitted(cls):
+    """The detector at its published defaults, fitted once for all tests."""
+    return fit_of(cls).detector
+
+
+def same(before, after):
+    return all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def kept(before, after):
+    return before[0] == after[0] and same(before[1], after[1])
 
 
 def fitted_fields(cls):
@@ -201,10 +271,9 @@ def test_every_file_loads():
 
 
 @every_detector
-def test_scores_are_finite_float64_one_an_image(cls, world):
-    detector = world.fit(cls())
+def test_scores_are_finite_float64_one_an_image(cls, world, fitted):
     for data in (world.inliers, world.inliers[:1], world.inliers[:0]):
-        scores = world.score(detector, data)
+        scores = world.score(fitted, data)
         assert scores.shape == (len(data),)
         assert scores.dtype == torch.float64
         assert torch.isfinite(scores).all()
@@ -212,7 +281,7 @@ def test_scores_are_finite_float64_one_an_image(cls, world):
 
 
 @every_detector
-def test_scores_of_float32_inputs_are_float64(cls, world):
+def test_scores_of_float32_inputs_are_float64(cls, world, fitted):
     def single(data):
         found = {
             name: tuple(p.float() if p.is_floating_point() else p for p in parts)
@@ -220,7 +289,7 @@ def test_scores_of_float32_inputs_are_float64(cls, world):
         }
         return Split(data.images.float(), data.features._with(found))
 
-    expected = world.score(world.fit(cls()), world.inliers)
+    expected = world.score(fitted, world.inliers)
     world.train, world.val = single(world.train), single(world.val)
     world.network.float()
     world.head = Head(world.network.fc.weight, world.network.fc.bias)
@@ -230,93 +299,68 @@ def test_scores_of_float32_inputs_are_float64(cls, world):
 
 
 @every_detector
-def test_higher_means_more_in_distribution(cls, world):
-    detector = world.fit(cls())
-    scores = torch.cat([world.score(detector, world.inliers), world.score(detector, world.outliers)])
+def test_higher_means_more_in_distribution(cls, world, fitted):
+    scores = torch.cat([world.score(fitted, world.inliers), world.score(fitted, world.outliers)])
     truth = [1] * len(world.inliers) + [0] * len(world.outliers)
     assert roc_auc_score(truth, scores) > 0.9
 
 
 @every_detector
-def test_the_same_inputs_give_the_same_bits(cls, world):
+def test_the_same_inputs_give_the_same_bits(cls, world, fitted):
     torch.manual_seed(1)
-    first = world.score(world.fit(cls()), world.inliers)
+    first = world.score(fitted, world.inliers)
     torch.manual_seed(2)  # only the generator handed to `fit` may be drawn from
-    assert torch.equal(world.score(world.fit(cls()), world.inliers), first)
+    assert torch.equal(world.score(fit_of(cls, gradients=False).detector, world.inliers), first)
 
 
 @every_detector
 @pytest.mark.parametrize("batch", [1, 7])
-def test_a_score_does_not_depend_on_the_batch(cls, world, batch):
-    detector = world.fit(cls())
-    whole = world.score(detector, world.outliers)
+def test_a_score_does_not_depend_on_the_batch(cls, world, fitted, batch):
+    whole = world.score(fitted, world.outliers)
     parts = [
-        world.score(detector, world.outliers[start : start + batch])
+        world.score(fitted, world.outliers[start : start + batch])
         for start in range(0, len(world.outliers), batch)
     ]
     assert_close(torch.cat(parts), whole, **ROUNDING)
 
 
 @every_detector
-def test_a_score_does_not_depend_on_the_order(cls, world):
-    detector = world.fit(cls())
+def test_a_score_does_not_depend_on_the_order(cls, world, fitted):
     order = torch.randperm(len(world.outliers), generator=torch.Generator().manual_seed(3))
-    scores = world.score(detector, world.outliers)
-    assert_close(world.score(detector, world.outliers[order]), scores[order], **ROUNDING)
+    scores = world.score(fitted, world.outliers)
+    assert_close(world.score(fitted, world.outliers[order]), scores[order], **ROUNDING)
 
 
 @every_detector
-def test_inputs_are_left_unmodified(cls, world):
-    def contents():
-        used = (world.train, world.val, world.outliers)
-        return [
-            *tensors(*(data.features for data in used)),
-            *(data.images for data in used),
-            world.head.weight,
-            world.head.bias,
-        ]
-
-    before = [t.clone() for t in contents()]
-    world.score(world.fit(cls()), world.outliers)
-    assert all(torch.equal(old, new) for old, new in zip(before, contents(), strict=True))
+def test_inputs_are_left_unmodified(cls, world, fitted):
+    assert fit_of(cls).inputs_kept
+    original = contents_of(cls.name if cls.name in OUTPUTS else None)
+    world.score(fitted, world.outliers)
+    assert same(original, world.contents())
     assert not world.outliers.images.requires_grad
 
 
 @every_detector
-def test_fit_leaves_the_unfitted_detector_as_it_was(cls, world):
-    detector = cls()
-    world.fit(detector)
-    assert not [name for name in fitted_fields(cls) if name in vars(detector)]
+def test_fit_leaves_the_unfitted_detector_as_it_was(cls):
+    assert not [name for name in fitted_fields(cls) if name in vars(fit_of(cls).unfitted)]
 
 
 @every_detector
 @pytest.mark.parametrize("gradients", [True, False], ids=["gradients on", "gradients off"])
 def test_the_network_is_left_as_it_was(cls, world, gradients):
-    network = world.network
-    network.conv.requires_grad_()  # frozen in part: a detector must neither freeze, thaw nor fill `grad`
-
-    def state():
-        hooks = [
-            (name, key, dict(value))
-            for name, module in network.named_modules()
-            for key, value in vars(module).items()
-            if "hooks" in key
-        ]
-        modes = [module.training for module in network.modules()]
-        grads = [(p.requires_grad, p.grad) for p in network.parameters()]
-        return hooks, modes, grads, torch.is_grad_enabled()
-
+    fit = fit_of(cls, gradients)
+    assert fit.network_kept
+    world.network.conv.requires_grad_()
     with torch.set_grad_enabled(gradients):
-        before, weights = state(), {key: value.clone() for key, value in network.state_dict().items()}
-        scores = world.score(world.fit(cls()), world.outliers)
-        assert state() == before
-    assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
+        before = world.state()
+        scores = world.score(fit.detector, world.outliers)
+        assert kept(before, world.state())
     assert not scores.requires_grad
 
 
 @every_detector
-def test_only_declared_signals_are_used(cls, world):
-    expected = world.score(world.fit(cls()), world.inliers)
+def test_only_declared_signals_are_used(cls, world, fitted):
+    expected = world.score(fitted, world.inliers)
 
     def strip(data):
         undeclared = {str(signal) for signal in Signal} - {str(signal) for signal in cls.needs}
@@ -350,24 +394,18 @@ def test_a_head_that_is_not_linear_is_not_applicable(cls, world):
         if issubclass(cls, Detector)
     ],
 )
-def test_a_signal_that_was_not_collected_is_not_applicable(cls, signal, world):
-    def strip(data):
-        return Split(data.images, data.features.without(str(signal)))
-
-    detector = world.fit(cls())
-    world.train, world.val = strip(world.train), strip(world.val)
+def test_a_signal_that_was_not_collected_is_not_applicable(cls, signal, world, fitted):
     with pytest.raises(NotApplicable, match="not collected"):
-        detector.score(strip(world.inliers).features)
+        fitted.score(world.inliers.features.without(str(signal)))
 
 
 @every_detector
-def test_fit_comes_before_score_where_there_is_state(cls, world):
+def test_fit_comes_before_score_where_there_is_state(cls, world, fitted):
     if fitted_fields(cls):
         with pytest.raises(NotFitted, match=f"{cls.name}: call fit before score"):
             world.score(cls(), world.inliers)
     else:
-        expected = world.score(world.fit(cls()), world.inliers)
-        assert torch.equal(world.score(cls(), world.inliers), expected)
+        assert torch.equal(world.score(cls(), world.inliers), world.score(fitted, world.inliers))
 
 
 def choices(cls):
@@ -394,13 +432,12 @@ def test_a_closed_form_is_what_autograd_gives(cls, chosen, world):
 @pytest.mark.parametrize(
     "cls", [pytest.param(c, id=n) for n, c in DETECTORS.items() if issubclass(c, GradientDetector)]
 )
-def test_the_gradient_loss_is_that_of_each_image_alone(cls, world):
-    detector = world.fit(cls())
+def test_the_gradient_loss_is_that_of_each_image_alone(cls, world, fitted):
     features = world.outliers.features
-    whole = detector.loss(features)
+    whole = fitted.loss(features)
     assert whole.shape == (len(world.outliers),)
     for row in range(0, len(world.outliers), 13):
-        assert_close(detector.loss(features[row : row + 1]), whole[row : row + 1], **ROUNDING)
+        assert_close(fitted.loss(features[row : row + 1]), whole[row : row + 1], **ROUNDING)
 
 
 @every_detector

@@ -13,10 +13,30 @@ from methods.detectors.relative_mahalanobis import RelativeMahalanobis
 
 def test_relative_mahalanobis_drops_from_both_distances_what_cancels():
     fitted = RelativeMahalanobis().fit(TRAIN, TRAIN, HEAD)
+    assert fitted.classwise.whitener.shape == fitted.background.whitener.shape == (4, 3)
     d0, dc = tensor(VALUES["rmd.d0"]), tensor(VALUES["rmd.d0"]) - tensor(VALUES["relative_mahalanobis"])
     dropped = d0 - fitted.background.nearest(F1["Q"])
     assert_close(dc - fitted.classwise.nearest(F1["Q"]), dropped, rtol=1e-12, atol=1e-9)  # of some 7e3
-    assert (dropped > 0.1).all()  # the fourth direction: three class means differ in two
+
+
+def test_relative_mahalanobis_keeps_one_of_the_directions_in_which_class_means_do_not_differ():
+    """Three means differ in two directions of four, three are kept: which third one, is up to rounding.
+
+    So no query has a distance that must be dropped. But the kept part of two queries, a unit away from the
+    mean along either of the two other directions, is 1 together, whichever direction is kept: a projection
+    onto one direction takes from an orthonormal basis, in squares, one.
+    """
+    fitted = RelativeMahalanobis().fit(TRAIN, TRAIN, HEAD)
+    means = torch.stack([F1["H"][TRAIN.labels == c].mean(dim=0) for c in range(3)])
+    residuals = F1["H"] - means[TRAIN.labels]
+    root = torch.linalg.cholesky(residuals.T @ residuals / len(residuals))  # rows @ root⁻ᵀ have unit variance
+    mean = F1["H"].mean(dim=0)
+    whitened = torch.linalg.solve_triangular(root, (means - mean).T, upper=False).T
+    basis = torch.linalg.svd(whitened).Vh  # the first two span the means, the others do not
+    kept = fitted.background.nearest(mean + basis[2:] @ root.T)
+    assert_close(kept.sum(), tensor(1.0), rtol=0, atol=1e-9)
+    in_full = (basis[:2, None] - whitened).square().sum(dim=2).amin(dim=1)  # nothing is dropped of these
+    assert_close(fitted.classwise.nearest(mean + basis[:2] @ root.T), in_full, rtol=1e-9, atol=1e-9)
 
 
 def test_relative_mahalanobis_does_not_depend_on_affine_coordinates():
