@@ -388,6 +388,9 @@ def _plan(spec: Spec, *chosen: Iterable[Any] | None, full: bool) -> Plan:
     for track, why in made.left_out.items():
         said = f"left out: track {track}: {why} (all of the track: oodbench data get {track})"
         _console(stderr=True).print(said, soft_wrap=True, highlight=False, markup=False)
+    for what, why in made.broken.items():
+        said = f"left out: {what}: {why}"
+        _console(stderr=True).print(said, soft_wrap=True, highlight=False, markup=False)
     return made
 
 

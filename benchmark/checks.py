@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from benchmark.datasets import UnknownDatasetError, dataset
@@ -29,13 +30,14 @@ def check_datasets(spec: Spec, name: str) -> None:
     Raises
     ------
     SpecError
-        If the catalog has no such dataset, split or class, the ID set has no labels, or a test set is kept
-        for outliers; names file, line and key.
+        If the catalog has no such dataset, split or class, or fewer images than are asked for, the ID set has
+        no labels, or a test set is kept for outliers; names file, line and key.
     """
     track = spec.tracks[name]
     _check_dataset(spec, track.id, ("tracks", name, "id"))
     if track.id_test is not None:
         _check_dataset(spec, track.id_test, ("tracks", name, "id_test"))
+    _check_split(spec, name)
     for group in ("near", "far", *OUTLIER_GROUPS):
         for item, source in getattr(track, group).items():
             _check_dataset(spec, source, ("tracks", name, group, item))
@@ -49,6 +51,41 @@ def check_datasets(spec: Spec, name: str) -> None:
                 if label >= known:
                     place = spec.where(*where, "exclude_classes")
                     raise SpecError(f"{place}: {source.images.dataset} has no class {label}; it has {known}")
+
+
+def _check_split(spec: Spec, name: str) -> None:
+    """Check that each class has the images that the split takes, as far as the catalog knows."""
+    track = spec.tracks[name]
+    sizes = track.split
+    needed = sizes.train_per_class + sizes.val_per_class + (track.id_test is None)
+    for has, whose in _class_bounds(track.id):
+        if needed > has:
+            test = "" if track.id_test else " and 1 to test"
+            raise SpecError(
+                f"{spec.where('tracks', name, 'split')}: {sizes.train_per_class:,} images of each class to "
+                f"train, {sizes.val_per_class:,} to validate{test} are {needed:,}, and {whose} of "
+                f"{track.id.dataset} has {has:,}; lower train_per_class or val_per_class"
+            )
+
+
+def _class_bounds(source: ImageSource) -> Iterator[tuple[int, str]]:
+    """Most images that a class can have, as far as the catalog knows, and which class."""
+    known = dataset(source.dataset)
+    names, sizes = known.card.class_names, known.class_sizes(source.split)
+    for label in (source.classes or range(len(names))) if sizes else ():
+        yield sizes[label], f"class {names[label]!r}"
+    if source.classes is None and (known.splits or not sizes):
+        total = source.n or _rows(source) or known.card.size
+        yield (
+            total // len(names),
+            f"a class of the {total:,} images",
+        )  # however they are spread over the classes
+
+
+def _rows(source: ImageSource) -> int | None:
+    """How many images a split has; None for what is made anew for each purpose."""
+    splits = dataset(source.dataset).splits
+    return splits[source.split or next(iter(splits))] if splits else None
 
 
 def check_timm_names(spec: Spec, plan: Plan) -> None:
@@ -100,6 +137,12 @@ def _check_dataset(spec: Spec, source: ImageSource, loc: tuple[str, ...]) -> Non
         hint = did_you_mean(source.split, known.splits) if known.splits else "it has none"
         raise SpecError(
             f"{spec.where(*loc, 'split')}: {source.dataset} has no split {source.split!r}; {hint}"
+        )
+    rows = _rows(source)
+    if source.n is not None and rows is not None and source.n > rows:
+        raise SpecError(
+            f"{spec.where(*loc, 'n')}: {source.n:,} images are asked for, and {source.dataset} has {rows:,}; "
+            "lower n, or leave it out for all"
         )
     for label in source.classes or []:
         if label >= len(card.class_names):

@@ -5,6 +5,7 @@
     OodbenchError              exit code 1
     ├── UsageError             exit code 2: an argument, a file or a key that the user wrote
     │   └── SpecError          leaderboard.yaml: names file, line and key
+    │       └── MethodLeftOut  it names a method whose file is broken: what uses it is left out
     ├── StorageError           the cache, the results or the site could not be written or read
     │   └── DamagedArtifact    a cached file does not match its checksum
     └── DataError              a dataset or a checkpoint that cannot be used
@@ -27,6 +28,10 @@ class UsageError(OodbenchError):
 
 class SpecError(UsageError):
     """leaderboard.yaml is wrong."""
+
+
+class MethodLeftOut(SpecError):  # noqa: N818
+    """leaderboard.yaml names a method whose file is broken: what uses it is left out, the others go on."""
 
 
 class StorageError(OodbenchError):

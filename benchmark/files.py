@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,29 @@ def read_model(path: Path, model: type[M], expected: str) -> M:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise DataError(f"{path}: {place}: {first['msg']}; expected {expected}") from error
+
+
+def special_file(path: Path) -> str | None:
+    """What a path is that reading would wait for, or never come to the end of; None for files and folders.
+
+    Raises
+    ------
+    OSError
+        If there is nothing of that name.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            return "a link to nothing"
+        raise
+    kinds = {
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode))
 
 
 @contextmanager

@@ -13,12 +13,13 @@ from typing import Any
 from benchmark.boundary import ARMS
 from benchmark.checks import check_datasets
 from benchmark.datasets import DataMissing
-from benchmark.errors import UsageError
+from benchmark.errors import MethodLeftOut, UsageError
 from benchmark.job import Job, Kind
+from benchmark.limits import MOST_CELLS
 from benchmark.plan_studies import PlannedStudy
 from benchmark.plan_track import PlannedCell, Selection, TrackPlanner
 from benchmark.spec import Spec
-from benchmark.spec_studies import inits_of
+from benchmark.spec_studies import inits_of, rows_of
 from methods.names import did_you_mean
 
 __all__ = ["Plan", "PlannedCell", "PlannedStudy", "Selection", "make_plan"]
@@ -33,17 +34,19 @@ class Plan:
     left_out: Mapping[str, str] = field(default_factory=dict)  # track → why: its data are not at hand
     boundary: tuple[str, ...] = ()  # keys of the arms of the experiment in two dimensions
     studies: tuple[PlannedStudy, ...] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)  # entry, init, study or row → why it is left out
 
 
 def make_plan(spec: Spec, selection: Selection) -> Plan:
     """Plan the selected cells.
 
-    A track whose data are not at hand is left out, with the reason, unless it was selected by name.
+    A track whose data are not at hand is left out, with the reason, unless it was selected by name; so is
+    what uses a method whose file is broken.
 
     Raises
     ------
     UsageError
-        If the selection names something that the leaderboard does not have.
+        If the selection names something that the leaderboard does not have, or is too large.
     SpecError
         If an entry names an unknown method, dataset or hyper-parameter; names file, line and key.
     DataMissing
@@ -54,14 +57,17 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
     cells: list[PlannedCell] = []
     studies: list[PlannedStudy] = []
     left_out: dict[str, DataMissing] = {}
+    broken: dict[str, str] = {}
     for name in spec.tracks:
         if selection.tracks and name not in selection.tracks:
             continue
         check_datasets(spec, name)
+        _check_size(spec, name, selection)
         try:
             planner = TrackPlanner(spec, name, selection, jobs)
             cells.extend(planner.cells())
             studies.extend(planner.studies())
+            broken |= {f"{what} of track {name}": why for what, why in planner.networks.left_out.items()}
         except DataMissing as error:
             if name in selection.tracks:
                 raise
@@ -69,12 +75,14 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
     if not cells and not studies:
         if left_out:
             raise next(iter(left_out.values()))
+        if broken:
+            raise MethodLeftOut(next(iter(broken.values())))
         raise UsageError(
             "nothing is selected: no track has all of the given backbones, inits, seeds, entries and studies"
         )
     boundary = _plan_boundary(spec, jobs) if selection == Selection(full=True) else ()
     absent = {name: str(error) for name, error in left_out.items()}
-    return Plan(tuple(cells), jobs, absent, boundary, tuple(studies))
+    return Plan(tuple(cells), jobs, absent, boundary, tuple(studies), broken)
 
 
 def _plan_boundary(spec: Spec, jobs: dict[str, Job]) -> tuple[str, ...]:
@@ -91,6 +99,23 @@ def _plan_boundary(spec: Spec, jobs: dict[str, Job]) -> tuple[str, ...]:
     ]
     jobs |= {job.key: job for job in arms}
     return tuple(job.key for job in arms)
+
+
+def _check_size(spec: Spec, name: str, selection: Selection) -> None:
+    """Refuse what would be planned for longer than anyone waits."""
+    track = spec.tracks[name]
+    entries = [entry for entry in track.all_entries if not selection.entries or entry in selection.entries]
+    inits = selection.of("inits", track.inits)
+    count = len(entries) * len(inits) * selection.with_cells
+    for study_name, study in track.studies.chosen(full=selection.full).items():
+        if selection.with_studies and (not selection.studies or study_name in selection.studies):
+            count += len(rows_of(study)) * len(inits_of(study)) * len(study.conditions)
+    count *= len(selection.of("backbones", track.backbones)) * len(selection.of("seeds", track.seeds))
+    if count > MOST_CELLS:
+        raise UsageError(
+            f"{spec.where('tracks', name)}: {count:,} cells are asked for at once; expected at most "
+            f"{MOST_CELLS:,}: choose a part with --entry, --backbone, --init, --seed or --study"
+        )
 
 
 def _check_selection(spec: Spec, selection: Selection) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from benchmark.datasets import dataset
 from benchmark.environment import training_device
-from benchmark.errors import SpecError
+from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.job import Job, Kind
-from benchmark.plan_objectives import TrainingPlan, resolve_objective
+from benchmark.plan_objectives import TrainingPlan, pretraining_objective, resolve_objective
 from benchmark.plan_sources import image_config, pretraining_job
 from benchmark.results import TrainedWith
 from benchmark.seeds import derive_seed
@@ -74,6 +74,7 @@ class NetworkPlanner:
             "whole": self.track.id_test is not None,
         }
         self.data: dict[str, str] = {}  # image set → key
+        self.left_out: dict[str, str] = {}  # what uses a method whose file is broken → why
         self._plans: dict[str, TrainingPlan] = {}
         self._networks: dict[str, Network] = {}
 
@@ -85,6 +86,21 @@ class NetworkPlanner:
             self.data[item] = self._images(item, source)
         if track.shifts is not None:
             self.data["shifts"] = self.shifted(track.shifts.model_dump())
+
+    def inits(self, selected: list[str], named: Collection[str]) -> list[str]:
+        """Those of `selected` but for inits whose objective is broken: left out, unless they are `named`."""
+        found = []
+        for init in selected:
+            source = self.spec.inits[init]
+            try:
+                if not isinstance(source, Scratch):
+                    pretraining_objective(self.spec, init, source)
+                found.append(init)
+            except MethodLeftOut as error:
+                if init in named:
+                    raise
+                self.left_out[f"init {init}"] = str(error)
+        return found
 
     def shifted(self, shifts: Mapping[str, Any]) -> str:
         """Key of shifted ID test images; `shifts` as in `benchmark.spec.Shifts`."""

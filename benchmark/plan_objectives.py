@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.errors import SpecError
+from benchmark.plan_methods import method_errors
 from benchmark.spec import AdversarialSource, ObjectiveUse, Pretrained, Spec
-from methods.base import HyperparameterError, Objective
+from methods.base import Objective
 from methods.names import did_you_mean
-from methods.registry import UnknownMethod, objective, objective_class
+from methods.registry import objective, objective_class
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,10 @@ def resolve_objective(spec: Spec, track_name: str, name: str, where: tuple[str |
     listed = spec.objectives.get(name)
     place: tuple[str | int, ...] = where if listed is None else ("objectives", name, "objective")
     use = listed or ObjectiveUse(objective=name, hyperparameters={}, outliers=None, epochs=None)
-    try:
+    with method_errors(spec.where(*place)):
         found = objective_class(use.objective)
-    except UnknownMethod as error:
-        raise SpecError(f"{spec.where(*place)}: {error}") from error
-    try:
+    with method_errors(spec.where("objectives", name, "hyperparameters")):
         configured = found.configure(use.hyperparameters)
-    except HyperparameterError as error:
-        raise SpecError(f"{spec.where('objectives', name, 'hyperparameters')}: {error}") from error
     outliers = tuple(use.outliers or ())
     at = ("objectives", name, "outliers")
     if found.needs and not outliers:
@@ -91,15 +88,13 @@ def resolve_objective(spec: Spec, track_name: str, name: str, where: tuple[str |
 def pretraining_objective(spec: Spec, init: str, source: Pretrained) -> Objective:
     """What is learnt in pre-training: cross-entropy, unless it is adversarial; errors as above."""
     if not isinstance(source, AdversarialSource):
-        return objective("cross_entropy")
+        with method_errors(spec.where("inits", init)):
+            return objective("cross_entropy")
     where = ("inits", init, "objective")
-    try:
-        found = objective_class(source.objective).configure(source.hyperparameters)
-    except UnknownMethod as error:
-        raise SpecError(f"{spec.where(*where)}: {error}") from error
-    except HyperparameterError as error:
-        place = spec.where("inits", init, "hyperparameters")
-        raise SpecError(f"{place}: {error}") from error
+    with method_errors(spec.where(*where)):
+        cls = objective_class(source.objective)
+    with method_errors(spec.where("inits", init, "hyperparameters")):
+        found = cls.configure(source.hyperparameters)
     if found.needs or found.starts_from or found.first_phase:
         raise SpecError(
             f"{spec.where(*where)}: {source.objective!r} needs more than labelled images; expected "

@@ -8,6 +8,7 @@ from typing import Any
 from benchmark.datasets import FRACTAL_PRESETS, HubDataset, dataset
 from benchmark.environment import training_device
 from benchmark.errors import DataError, SpecError
+from benchmark.files import special_file
 from benchmark.job import Job, Kind
 from benchmark.plan_objectives import pretraining_objective
 from benchmark.seeds import derive_seed
@@ -89,11 +90,13 @@ def _recipe(spec: Spec, track: Track, init: str, source: Pretrained) -> dict[str
         recipe["training"] = track.pretraining.model_dump()
     if isinstance(source, CheckpointFile):
         path = spec.beside(source.file)
+        where = spec.where("inits", init, "file")
         try:
+            if (kind := special_file(path)) is not None:
+                raise DataError(f"{where}: {path} is {kind}; expected a safetensors file")
             with path.open("rb") as file:
                 recipe["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            where = spec.where("inits", init, "file")
             raise DataError(
                 f"{where}: {path} cannot be read ({error.strerror}); expected a safetensors file"
             ) from error

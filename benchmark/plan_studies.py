@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmark.datasets import dataset
-from benchmark.errors import SpecError
+from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.fingerprints import installed_version
 from benchmark.job import Job, Kind
+from benchmark.limits import MOST_STEPS
+from benchmark.plan_methods import method_errors
 from benchmark.plan_networks import PLAIN, Given, Network, NetworkPlanner
+from benchmark.plan_objectives import TrainingPlan
 from benchmark.results import TrainedWith
 from benchmark.seeds import derive_seed
 from benchmark.spec import Spec
@@ -28,11 +31,11 @@ from benchmark.spec_studies import (
     noise_condition,
 )
 from methods.attack import Attack
-from methods.base import EnsembleDetector, GradientDetector, HyperparameterError, Method
+from methods.base import EnsembleDetector, GradientDetector, Method
 from methods.errors import MethodError
 from methods.imbalance import Profile
 from methods.label_noise import NoiseModel
-from methods.registry import UnknownMethod, method_class
+from methods.registry import method_class
 
 if TYPE_CHECKING:
     from benchmark.plan_track import Selection
@@ -99,13 +102,18 @@ class StudyPlanner:
             if selection.studies and name not in selection.studies:
                 continue
             where = ("tracks", self.name, "studies", name)
-            if isinstance(study, Adversarial):
-                self._check_curves(study, where)
             backbones = selection.of("backbones", study.backbones or track.backbones)
             seeds = selection.of("seeds", track.seeds, None if selection.full else study.seeds)
-            for backbone in backbones:
-                for seed in seeds:
-                    yield from self._of(name, study, backbone, seed, where)
+            try:
+                if isinstance(study, Adversarial):
+                    self._check_curves(study, where)
+                for backbone in backbones:
+                    for seed in seeds:
+                        yield from self._of(name, study, backbone, seed, where)
+            except MethodLeftOut as error:
+                if name in selection.studies:
+                    raise
+                self.networks.left_out[f"study {name}"] = str(error)
 
     def _of(
         self, name: StudyName, study: Study, backbone: str, seed: int, where: Place
@@ -113,25 +121,40 @@ class StudyPlanner:
         networks = self.networks
         if isinstance(study, Adversarial | Corruptions):
             for row, inits in study.networks.items():
-                plan = networks.objective(row, *where, "networks", row)
-                for init in self.selection.of("inits", inits):
+                plan = self._objective(row, row, (*where, "networks", row))
+                if plan is None:
+                    continue
+                for init in networks.inits(self.selection.of("inits", inits), self.selection.inits):
                     network = networks.trained(backbone, init, seed, plan)
                     asked = self._network_asked(study, row, where, (backbone, init, seed))
                     yield self._measured((name, row, backbone, init, seed, ""), network, asked)
             return
         for row, condition, objective, given in self._conditions(study, where):
-            plan = networks.objective(objective, *where, "methods", row, "objective")
+            plan = self._objective(row, objective, (*where, "methods", row, "objective"))
+            if plan is None:
+                continue
             if plan.trusted and not given.trusted:
                 raise SpecError(
                     f"{self.spec.where(*where, 'methods', row)}: {objective!r} needs labels that are known "
                     "to be right; expected `trusted` above 0"
                 )
-            for init in self.selection.of("inits", study.inits):
+            for init in networks.inits(self.selection.of("inits", study.inits), self.selection.inits):
                 network = networks.trained(backbone, init, seed, plan, given)
                 asked = self._condition_asked(
                     name, study, where, networks.training_set(backbone, seed, given)
                 )
                 yield self._measured((name, row, backbone, init, seed, condition), network, asked)
+
+    def _objective(self, row: str, name: str, where: Place) -> TrainingPlan | None:
+        """How the networks of a row are trained; None for a row that is left out."""
+        try:
+            return self.networks.objective(name, *where)
+        except MethodLeftOut as error:
+            study = where[3]
+            if study in self.selection.studies:
+                raise
+            self.networks.left_out[f"{row} of study {study}"] = str(error)
+            return None
 
     def _measured(
         self, cell: tuple[StudyName, str, str, str, int, str], network: Network, asked: _Asked
@@ -313,6 +336,10 @@ class StudyPlanner:
                 f"{place}: {study.curves!r} has no {' and no '.join(sorted(lacks))}; expected an attack of "
                 "several steps, such as pgd"
             )
+        if found["steps"] > MOST_STEPS:
+            raise SpecError(
+                f"{place}: {study.curves!r} has {found['steps']:,} steps; expected at most {MOST_STEPS:,}"
+            )
         if max(study.steps) > found["steps"]:
             raise SpecError(
                 f"{self.spec.where(*where, 'steps')}: got {max(study.steps)}; expected at most "
@@ -352,10 +379,8 @@ class StudyPlanner:
         return tuple(type(made).__module__ for made in found)
 
     def _method(self, family: str, name: str, hyperparameters: Mapping[str, Any], where: Place) -> Method:
-        try:
+        with method_errors(self.spec.where(*where)):
             return method_class(family, name).configure(hyperparameters)
-        except (UnknownMethod, HyperparameterError) as error:
-            raise SpecError(f"{self.spec.where(*where)}: {error}") from error
 
 
 def _described(use: MethodUse, made: Method) -> dict[str, Any]:

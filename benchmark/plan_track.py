@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from benchmark.errors import SpecError
+from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.job import Job, Kind
+from benchmark.plan_methods import method_errors
 from benchmark.plan_networks import BASE, GRAM, RANK_ONE, Network, NetworkPlanner
 from benchmark.plan_objectives import TrainingPlan
 from benchmark.plan_studies import PlannedStudy, StudyPlanner
@@ -114,12 +115,21 @@ class TrackPlanner:
             return
         listed = track.all_entries if selection.full or selection.entries else track.entries
         entries = [e for e in listed if not selection.entries or e in selection.entries]
-        methods = {entry: self._resolve(entry) for entry in entries}
+        methods: dict[str, _Method] = {}
+        for entry in entries:
+            try:
+                methods[entry] = self._resolve(entry)
+            except MethodLeftOut as error:
+                if entry in selection.entries:
+                    raise
+                self.networks.left_out[f"entry {entry}"] = str(error)
+        counts = {method.members for method in methods.values()}
+        groups = {count: _groups(track.seeds, count) for count in counts}
         for backbone in selection.of("backbones", track.backbones):
-            for init in selection.of("inits", track.inits):
+            for init in self.networks.inits(selection.of("inits", track.inits), selection.inits):
                 for seed in selection.of("seeds", track.seeds):
                     for entry, method in methods.items():
-                        members = _members(track.seeds, seed, method.members)
+                        members = groups[method.members].get(seed, ())
                         if members and backbone in track.backbones_of(entry):
                             yield self._cell(Cell(self.name, backbone, init, seed, entry), method, members)
 
@@ -205,15 +215,13 @@ class TrackPlanner:
         )
 
     def _resolve(self, name: str) -> _Method:
-        from methods.base import EnsembleDetector, GradientDetector, HyperparameterError, Signal
-        from methods.registry import UnknownMethod, detector_class
+        from methods.base import EnsembleDetector, GradientDetector, Signal
+        from methods.registry import detector_class
 
         spec = self.spec
         entry = spec.entries[name]
-        try:
+        with method_errors(spec.where("entries", name, "detector")):
             scorer = detector_class(entry.detector)
-        except UnknownMethod as error:
-            raise SpecError(f"{spec.where('entries', name, 'detector')}: {error}") from error
         training = self.networks.objective(entry.objective, "entries", name, "objective")
         if entry.tune is not None and not self.track.validation:
             where = spec.where("entries", name, "tune")
@@ -222,13 +230,10 @@ class TrackPlanner:
             )
         names = list(entry.tune or {})
         points = []
-        for values in product(*(entry.tune or {}).values()):
-            chosen = {**entry.hyperparameters, **dict(zip(names, values, strict=True))}
-            try:
+        with method_errors(spec.where("entries", name, "tune" if names else "hyperparameters")):
+            for values in product(*(entry.tune or {}).values()):
+                chosen = {**entry.hyperparameters, **dict(zip(names, values, strict=True))}
                 points.append(scorer.configure(chosen))
-            except HyperparameterError as error:
-                key = "tune" if names else "hyperparameters"
-                raise SpecError(f"{spec.where('entries', name, key)}: {error}") from error
         chooses = [p for p in points if isinstance(p, GradientDetector) and getattr(p, p.step_name) is None]
         published = points[0].hyperparameters() == scorer.configure({}).hyperparameters()
         return _Method(
@@ -244,13 +249,10 @@ class TrackPlanner:
         )
 
 
-def _members(seeds: list[int], seed: int, count: int) -> tuple[int, ...]:
-    """The seeds of an ensemble's networks: disjoint groups in the order of the track, named by their first.
-
-    Empty for a seed that is not the first of a group.
-    """
-    groups = [tuple(seeds[i : i + count]) for i in range(0, len(seeds) - count + 1, count)]
-    return next((group for group in groups if group[0] == seed), ())
+def _groups(seeds: list[int], count: int) -> dict[int, tuple[int, ...]]:
+    """The seeds of an ensemble's networks by their first: disjoint groups in the order of the track."""
+    starts = range(0, len(seeds) - count + 1, count)
+    return {seeds[i]: tuple(seeds[i : i + count]) for i in starts}
 
 
 def _place(cell: Cell) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from benchmark.results import BOUNDARY
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
     """Names that nothing defines, and names and sources that must differ and do not."""
-    defined = {
-        "backbones": list(spec.backbones),
-        "inits": list(spec.inits),
-        "entries": list(spec.entries),
+    defined: dict[str, Collection[str]] = {
+        "backbones": spec.backbones,
+        "inits": spec.inits,
+        "entries": spec.entries,
     }
     if BOUNDARY in spec.tracks:
         yield ("tracks", BOUNDARY), f"the name {BOUNDARY!r} is that of an experiment; expected another"
@@ -28,19 +28,21 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
                 if item not in known:
                     yield ("tracks", name, kind, i), f"unknown name {item!r}; {did_you_mean(item, known)}"
         if track.full is not None:
-            for kind, names, known in (
+            listed = set(track.entries)
+            for kind, names, of_full in (
                 ("entries", track.full.entries, defined["entries"]),
-                ("backbones", track.full.backbones or [], track.backbones),
+                ("backbones", track.full.backbones or [], dict.fromkeys(track.backbones)),
             ):
                 for i, item in enumerate(names):
                     place = ("tracks", name, "full", kind, i)
-                    if item not in known:
-                        yield place, f"unknown name {item!r}; {did_you_mean(item, known)}"
-                    elif kind == "entries" and item in track.entries:
+                    if item not in of_full:
+                        yield place, f"unknown name {item!r}; {did_you_mean(item, of_full)}"
+                    elif kind == "entries" and item in listed:
                         yield place, f"{item!r} is one of the track's `entries` already"
+        entries = dict.fromkeys(track.all_entries)
         for i, item in enumerate(track.drawn or []):
-            if item not in track.all_entries:
-                hint = did_you_mean(item, track.all_entries)
+            if item not in entries:
+                hint = did_you_mean(item, entries)
                 yield ("tracks", name, "drawn", i), f"{item!r} is none of the track's entries; {hint}"
         yield from _dangling_studies(spec, name, track)
         groups: dict[str, str] = {}
@@ -85,13 +87,14 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
             yield ("boards", name, "study"), f"the track {board.track!r} has no study {board.study!r}"
             continue
         for kind in defined:
+            on_track = track.all_entries if kind == "entries" else getattr(track, kind)
+            if study is not None:
+                of_study = {"entries": rows_of(study), "inits": inits_of(study)}
+                on_track = of_study.get(kind, track.backbones)
+            there = dict.fromkeys(on_track)
             for i, item in enumerate(getattr(board, kind) or []):
-                known = track.all_entries if kind == "entries" else getattr(track, kind)
-                if study is not None:
-                    of_study = {"entries": rows_of(study), "inits": inits_of(study)}
-                    known = of_study.get(kind, track.backbones)
-                if item not in known:
-                    problem = f"{item!r} is not on track {board.track!r}; {did_you_mean(item, known)}"
+                if item not in there:
+                    problem = f"{item!r} is not on track {board.track!r}; {did_you_mean(item, there)}"
                     yield ("boards", name, kind, i), problem
 
 
@@ -99,10 +102,11 @@ def _dangling_studies(spec: Spec, name: str, track: Track) -> Iterator[tuple[tup
     """Backbones and inits of studies that nothing defines."""
     for study_name, study in track.studies.chosen(full=True).items():
         place = ("tracks", name, "studies", study_name)
-        for kind, known in (("backbones", track.backbones), ("seeds", track.seeds)):
+        for kind in ("backbones", "seeds"):
+            known = dict.fromkeys(getattr(track, kind))
             for i, item in enumerate(getattr(study, kind) or []):
                 if item not in known:
-                    hint = did_you_mean(str(item), list(map(str, known)))
+                    hint = did_you_mean(str(item), map(str, known))
                     yield (*place, kind, i), f"{str(item)!r} is not on track {name!r}; {hint}"
         for item in inits_of(study):
             if item not in spec.inits:

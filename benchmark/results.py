@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, model_validator
 
+from benchmark.errors import DataError
 from benchmark.files import read_model, write_atomically
 
 SCHEMA: Literal[1] = 1
 LINE = 240  # characters up to which a dict of scalars stays on one line of a record file
 BOUNDARY = "boundary"  # the folder of an experiment that is no track
 NAME = re.compile(r"[a-z0-9][a-z0-9_+.-]*")  # of anything that may become part of a path
+
+R = TypeVar("R")
 
 
 def _round_to(digits: int) -> AfterValidator:
@@ -302,8 +305,39 @@ def read_records(path: Path) -> RecordFile:
 
 
 def read_all(results: Path) -> list[RecordFile]:
-    """Read every record file below `results`, sorted by path; an absent folder has none."""
-    return [read_records(path) for path in sorted(results.glob("*/*.json")) if path.parent.name != BOUNDARY]
+    """Read every record file below `results`, sorted by path; an absent folder has none.
+
+    Raises
+    ------
+    DataError
+        As `read_records`, or if two records are of one cell: names their files.
+    """
+    paths = [path for path in sorted(results.glob("*/*.json")) if path.parent.name != BOUNDARY]
+    return each_cell_once(
+        [(path, read_records(path)) for path in paths],
+        lambda file: [str(Cell(file.track, r.backbone, r.init, r.seed, file.entry)) for r in file.records],
+    )
+
+
+def each_cell_once(found: Iterable[tuple[Path, R]], cells: Callable[[R], Iterable[str]]) -> list[R]:
+    """The files that were found, each cell of which is in one record only.
+
+    Raises
+    ------
+    DataError
+        Names the cell and both files.
+    """
+    seen: dict[str, Path] = {}
+    files = []
+    for path, file in found:
+        for cell in cells(file):
+            if cell in seen:
+                raise DataError(
+                    f"two records of the cell {cell}, in {seen[cell]} and in {path}; expected one"
+                )
+            seen[cell] = path
+        files.append(file)
+    return files
 
 
 class _Record(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -19,10 +20,12 @@ def find_leaderboard(named: Path | None) -> Path:
     """
     if named is not None:
         return named
+    here = Path("leaderboard.yaml")
+    if os.path.lexists(here):  # be it what it may: reading it says what is wrong
+        return here
     beside = Path(__file__).parents[1] / "leaderboard.yaml"
-    for path in (Path("leaderboard.yaml"), beside):
-        if path.is_file():
-            return path
+    if beside.is_file():
+        return beside
     with suppress(PackageNotFoundError):
         for file in distribution("oodbench").files or ():
             if file.name == "leaderboard.yaml":

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
-from ruamel.yaml.comments import CommentedMap
 
+from benchmark.limits import MOST, MOST_POINTS
 from benchmark.references import dangling
-from benchmark.spec_base import Count, Distinct, Name, Positive, Seed, SetName, SpecModel
+from benchmark.spec_base import Count, Distinct, Index, Name, Rate, Seed, SetName, SpecModel
 from benchmark.spec_studies import Studies, StudyName, inits_of
 from benchmark.yaml_file import holds, place, read_tree, refuse, validated
+from benchmark.yaml_tree import LinedDict
 from methods.names import did_you_mean
 
 
@@ -24,7 +25,7 @@ class ImageSource(SpecModel):
     """Which images a set is made of."""
 
     dataset: Name = Field(description="a dataset of the catalog: `oodbench list datasets`")
-    classes: Distinct[Annotated[int, Field(ge=0)]] | None = Field(None, description="only these classes")
+    classes: Distinct[Index] | None = Field(None, description="only these classes")
     n: Count | None = Field(None, description="how many images, drawn at random; all if absent")
     split: Name | None = Field(None, description="of a dataset of the Hub: `train`, `test`, …")
 
@@ -57,13 +58,21 @@ class Training(SpecModel):
     """How a network is trained."""
 
     epochs: Count
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[int, Field(ge=2, le=MOST)]
     optimizer: str = Field("adamw", description="a name of timm's optimizer factory")
-    lr: Positive
+    lr: Rate
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     scheduler: Literal["cosine", "none"] = "cosine"
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    warmup_epochs: Index = 0
     augment: Literal["none", "flip_crop"] = Field("none", description="how training images are varied")
+
+    @field_validator("weight_decay")
+    @classmethod
+    def _not_all_at_once(cls, value: float, info: ValidationInfo) -> float:
+        lr = info.data.get("lr", 0.0)
+        if lr * value >= 1:  # each step multiplies the weights by 1 - lr · weight_decay
+            raise ValueError(f"got {value}; expected less than 1 / lr = {1 / lr:g}, which leaves no weights")
+        return value
 
     @field_validator("warmup_epochs")
     @classmethod
@@ -180,7 +189,7 @@ class SupervisedSource(_Pretrained):
 
     source: Literal["dataset"]
     images: ImageSource
-    exclude_classes: Distinct[Annotated[int, Field(ge=0)]] | None = Field(
+    exclude_classes: Distinct[Index] | None = Field(
         None, description="classes of the source that are left out, such as those that the track has too"
     )
     training: Training
@@ -238,6 +247,14 @@ class Entry(SpecModel):
         "cross_entropy", description="a name of `objectives`, or an objective that needs nothing more"
     )
 
+    @field_validator("tune")
+    @classmethod
+    def _a_grid_that_ends(cls, value: dict[str, list[Any]] | None) -> dict[str, list[Any]] | None:
+        points = math.prod(len(values) for values in (value or {}).values())
+        if points > MOST_POINTS:
+            raise ValueError(f"got a grid of {points:,} points; expected at most {MOST_POINTS:,}")
+        return value
+
 
 Level = Literal["entry", "backbone", "init"]
 
@@ -292,7 +309,7 @@ class Spec(SpecModel):
     entries: dict[Name, Entry]
     boards: dict[Name, Board] = Field({})
     boundary: BoundaryStudy | None = None
-    _origin: tuple[Path, CommentedMap] | None = PrivateAttr(default=None)
+    _origin: tuple[Path, LinedDict] | None = PrivateAttr(default=None)
 
     def beside(self, path: str) -> Path:
         """A path that the leaderboard file names relative to itself."""

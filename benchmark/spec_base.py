@@ -10,6 +10,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from benchmark.limits import HIGHEST_LR, LONGEST_NAME, MOST
+from benchmark.yaml_tree import cut
 from methods.names import did_you_mean
 
 # Image sets share the names of tensors with these, as in "test.logits" and "shift.contrast.5".
@@ -19,9 +21,11 @@ T = TypeVar("T")
 
 
 def _no_twins(items: list[T]) -> list[T]:
-    for i, item in enumerate(items):
-        if item in items[:i]:
+    seen: set[T] = set()
+    for item in items:
+        if item in seen:
             raise ValueError(f"{item!r} is listed twice")
+        seen.add(item)
     return items
 
 
@@ -31,15 +35,16 @@ def _not_reserved(name: str) -> str:
     return name
 
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_+.-]*$", max_length=100)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_+.-]*$", max_length=LONGEST_NAME)]
 SetName = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9][a-z0-9_+-]*$", max_length=100),
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9_+-]*$", max_length=LONGEST_NAME),
     AfterValidator(_not_reserved),
 ]
 Distinct = Annotated[list[T], Field(min_length=1), AfterValidator(_no_twins)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, le=HIGHEST_LR, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Index = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -53,8 +58,10 @@ class SpecModel(BaseModel):
     def _known_keys(cls, data: Any) -> Any:
         for key in data if isinstance(data, dict) else ():
             if key not in cls.model_fields:
-                hint = did_you_mean(str(key), cls.model_fields)
-                raise PydanticCustomError(
-                    "unknown_key", "unknown key '{key}'; {hint}", {"key": key, "hint": hint}
-                )
+                told = {
+                    "key": key,
+                    "seen": cut(repr(str(key))),
+                    "hint": did_you_mean(str(key), cls.model_fields),
+                }
+                raise PydanticCustomError("unknown_key", "unknown key {seen}; {hint}", told)
         return data

@@ -7,6 +7,7 @@ not import torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
@@ -34,6 +35,11 @@ S = TypeVar("S", bound="_Study")
 def _whole(strengths: list[float]) -> list[float]:
     if strengths != sorted(strengths) or (strengths[0], strengths[-1]) != (0.0, 1.0):
         raise ValueError(f"got {strengths}; expected ascending strengths from 0.0 to 1.0")
+    for one, next_one in pairwise(strengths):
+        if f"{one:g}" == f"{next_one:g}":
+            raise ValueError(
+                f"{one!r} and {next_one!r} have one name; expected strengths of six digits at most"
+            )
     return strengths
 
 

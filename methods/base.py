@@ -186,11 +186,13 @@ def check_scores(scores: Tensor, n: int) -> Tensor:
     Raises
     ------
     ScoreError
-        If they are no tensor of shape (n,), or any is NaN or infinite.
+        If they are no tensor of real numbers of shape (n,), or any is NaN or infinite.
     """
     if not isinstance(scores, Tensor) or scores.shape != (n,):
         seen = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise ScoreError(f"expected scores of shape ({n},), got {seen}")
+    if scores.is_complex():
+        raise ScoreError(f"expected real scores, got {scores.dtype}: which part would rank the images?")
     scores = scores.detach().to("cpu", torch.float64)
     bad = int((~torch.isfinite(scores)).sum())
     if bad:

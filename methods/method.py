@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from methods.errors import HyperparameterError
+from methods.names import describe
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Method(ABC):
             return cls(**hyperparameters)
         except ValueError as error:
             raise HyperparameterError(f"{cls.name}: {error}") from error
+        except Exception as error:  # of a `__post_init__` that does not expect the value
+            raise HyperparameterError(f"{cls.name}: {describe(error)}") from error
 
 
 def _fields(method: Any) -> tuple[dataclasses.Field[Any], ...]:

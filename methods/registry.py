@@ -1,23 +1,29 @@
 """Finds every method: the files of this package, and the entry-point group ``oodbench.methods``.
 
-A method's file has its registry name, so asking for one method imports one file. A file that does not import
-is reported by `broken` and keeps no other from being found.
+A method's file has its registry name, so asking for one method imports one file. A file that does not import,
+ends Python, registers another name than its own or a method that lacks something is reported by `broken` and
+keeps no other from being found.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
+import json
+import os
 import pkgutil
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from methods.attack import Attack
-from methods.base import AnyDetector, Detector, EnsembleDetector, Method, MethodError, Objective
+from methods.base import AnyDetector, Detector, EnsembleDetector, Method, MethodError, Objective, Paper
 from methods.imbalance import Profile, Sampler
 from methods.label_noise import Correction, NoiseModel
-from methods.names import did_you_mean
+from methods.names import describe, did_you_mean
 
 GROUP = "oodbench.methods"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -33,6 +39,7 @@ _FAMILIES: dict[str, tuple[type[Method], ...]] = {  # a folder each
 FAMILIES = ("detectors", "objectives", "corrections", "attacks", "noise_models", "profiles", "samplers")
 _found: dict[str, dict[str, type[Method]]] = {family: {} for family in _FAMILIES}
 _broken: dict[str, str] = {}
+_checked: set[str] = set()  # modules that were loaded and whose methods lack nothing
 
 M = TypeVar("M", bound=type[Method])
 
@@ -41,13 +48,18 @@ class UnknownMethod(MethodError, LookupError):  # noqa: N818
     """No method of that name is registered."""
 
 
+class BrokenMethod(UnknownMethod):
+    """There is a file of that name, and it could not be loaded, or its method lacks something."""
+
+
 def register(name: str) -> Callable[[M], M]:
     """Register a method class under `name`, the name of its file.
 
     Raises
     ------
     ValueError
-        If the name is not lower_snake_case or is taken by another class of the same family.
+        If the name is not lower_snake_case, not that of the class's file, or taken by another class of the
+        same family.
     TypeError
         If the class belongs to no family.
     """
@@ -57,12 +69,7 @@ def register(name: str) -> Callable[[M], M]:
     def decorate(cls: M) -> M:
         for folder, bases in _FAMILIES.items():
             if issubclass(cls, bases):
-                other = _found[folder].get(name, cls)
-                if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
-                    raise ValueError(
-                        f"{folder}: {name!r} is {other.__module__}.{other.__qualname__} already; "
-                        f"choose another name for {cls.__module__}.{cls.__qualname__}"
-                    )
+                _check_name(folder, name, cls)
                 cls.name = name
                 _found[folder][name] = cls
                 return cls
@@ -70,6 +77,38 @@ def register(name: str) -> Callable[[M], M]:
         raise TypeError(f"{cls.__name__} is none of: {known}")
 
     return decorate
+
+
+def _check_name(folder: str, name: str, cls: type[Method]) -> None:
+    """Refuse a name that belongs to another file: which of two would win depended on who loads them."""
+    ours = f"methods.{folder}.{name}"
+    other = _found[folder].get(name)
+    taken = None
+    if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+        taken = other.__module__
+    elif cls.__module__ != ours and name in _files(folder):
+        taken = ours
+    if taken is not None:
+        raise ValueError(
+            f"{folder}: {name!r} is that of {_file(taken)} already; choose another name for "
+            f"{cls.__qualname__} of {_file(cls.__module__)}"
+        )
+    if cls.__module__.startswith("methods.") and cls.__module__ != ours:
+        family, _, file = cls.__module__.removeprefix("methods.").rpartition(".")
+        raise ValueError(
+            f"{_file(cls.__module__)} registers {cls.__qualname__} in {folder} as {name!r}; "
+            f"expected one method of {family} by the name of the file, {file!r}"
+        )
+
+
+def _file(module: str) -> str:
+    """The file of a module, loaded or not; its name where there is none."""
+    loaded = sys.modules.get(module)
+    if loaded is None and module.startswith("methods."):
+        package = importlib.import_module(module.rpartition(".")[0])
+        found = [f"{folder}/{module.rpartition('.')[2]}.py" for folder in package.__path__]
+        return next(filter(os.path.isfile, found), module)
+    return getattr(loaded, "__file__", None) or module
 
 
 def detector(name: str, **hyperparameters: Any) -> AnyDetector:
@@ -140,24 +179,23 @@ def family(name: str) -> dict[str, type[Method]]:
 
 
 def broken() -> dict[str, str]:
-    """Modules and entry points that could not be loaded, each with its error."""
+    """Modules that could not be loaded, or whose method lacks something, each with its error."""
     _load_all()
     return dict(_broken)
 
 
 def method_class(family: str, name: str) -> type[Method]:
     """Find the class of a method without loading the others; errors as for `detector`."""
+    module = f"methods.{family}.{name}"
+    if name in _files(family):
+        _load(module)
+    elif name not in _found[family]:
+        _load_all()
     if name not in _found[family]:
-        if name in _files(family):
-            _load(f"methods.{family}.{name}")
-        if name not in _found[family]:
-            _load_all()
-    if name not in _found[family]:
-        module = f"methods.{family}.{name}"
+        kind = family[:-1].replace("_", " ")
         if module in _broken:
-            raise UnknownMethod(f"{family[:-1]} {name!r} could not be loaded: {_broken[module]}")
-        known = sorted(_found[family])
-        raise UnknownMethod(f"no {family[:-1].replace('_', ' ')} {name!r}; {did_you_mean(name, known)}")
+            raise BrokenMethod(f"{kind} {name!r} could not be loaded: {_broken[module]}")
+        raise UnknownMethod(f"no {kind} {name!r}; {did_you_mean(name, sorted(_found[family]))}")
     return _found[family][name]
 
 
@@ -175,11 +213,108 @@ def _load_all() -> None:
 
 
 def _load(module: str) -> None:
-    before = {family: dict(found) for family, found in _found.items()}
+    """Import a module and check the methods that it registers; what is wrong with them is in `_broken`."""
+    if module in _checked and module in sys.modules:
+        return
+    problems: dict[str, str] = {}
     try:
-        importlib.import_module(module)
-    except Exception as error:  # a contributed file may fail in any way; `broken` tells
-        _found.update(before)  # what a half-loaded file registered does not count
-        _broken[module] = f"{type(error).__name__}: {error}"
+        with _going_on():
+            importlib.import_module(module)
+        problems = _lacking(module)
+    except KeyboardInterrupt:  # a person's
+        raise
+    except BaseException as error:  # a contributed file may fail in any way; `broken` tells
+        ends = "" if isinstance(error, Exception) else "ends Python when it is imported: "
+        problems[module] = ends + describe(error)
+        _forget(module)
+    for known in [key for key in _broken if _is_part(key, module)]:
+        del _broken[known]
+    _broken.update(problems)
+    if problems:
+        sys.modules.pop(module, None)  # so that it is looked at anew when it may have been mended
+        _checked.discard(module)
     else:
-        _broken.pop(module, None)
+        _checked.add(module)
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Let no file end Python while it is imported: after ``os._exit`` nobody could tell which one it was."""
+    leave, process = os._exit, os.getpid()
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() != process:  # a process that the file began may end
+            leave(status)
+        raise SystemExit(status)
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = leave
+
+
+def _is_part(name: str, module: str) -> bool:
+    return name == module or name.startswith(f"{module}.")
+
+
+def _registered(module: str) -> list[tuple[str, type[Method]]]:
+    """Family and class of each method of a module, or of those that belong to a package."""
+    classes = ((family, cls) for family, found in _found.items() for cls in found.values())
+    return [(family, cls) for family, cls in classes if _is_part(cls.__module__, module)]
+
+
+def _forget(module: str) -> None:
+    """Undo what a half-loaded module registered; what it imported of others stays."""
+    for family, cls in _registered(module):
+        del _found[family][cls.name]
+        sys.modules.pop(cls.__module__, None)
+
+
+def _lacking(module: str) -> dict[str, str]:
+    """Take the methods of a module out that lack something: what each lacks, by module."""
+    methods = _registered(module)
+    if module.startswith("methods.") and not methods:
+        raise ValueError(
+            f"{_file(module)} registers no method; expected @register({module.rpartition('.')[2]!r}), "
+            "or a name that begins with '_' for what methods share"
+        )
+    problems = {}
+    for family, cls in methods:
+        try:
+            _check_complete(cls)
+        except Exception as error:  # of `__post_init__`, which is the file's
+            del _found[family][cls.name]
+            problems[cls.__module__] = f"{cls.__qualname__}: {describe(error)}"
+            sys.modules.pop(cls.__module__, None)
+    return problems
+
+
+def _check_complete(cls: type[Method]) -> None:
+    """Raise whatever keeps a method from being listed, planned or made at its published defaults."""
+    declared = [
+        name
+        for base in cls.__mro__
+        for name, hint in inspect.get_annotations(base).items()
+        if _of_class(hint)
+    ]
+    lacks = sorted({name for name in declared if not hasattr(cls, name)} | cls.__abstractmethods__)
+    if lacks:
+        raise TypeError(f"it has no {' and no '.join(lacks)}")
+    if not isinstance(cls.paper, Paper):
+        raise TypeError(f"paper: expected Paper(...), got {cls.paper!r}")
+    needs: object = getattr(cls, "needs", frozenset())
+    if not isinstance(needs, frozenset):
+        raise TypeError(f"needs: expected a frozenset, got {needs!r}")
+    defaults = cls.configure({}).hyperparameters()
+    try:
+        json.dumps(defaults, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"defaults: expected numbers that are finite, text, booleans, None, or lists of them: {error}"
+        ) from error
+    cls.configure(defaults)  # the types of the defaults
+
+
+def _of_class(hint: Any) -> bool:
+    return str(hint).removeprefix("typing.").startswith("ClassVar")

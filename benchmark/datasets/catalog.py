@@ -109,6 +109,8 @@ class DatasetCard:
         Whether labels are class indices into `class_names`.
     class_names : tuple of str
         Empty if unlabelled.
+    class_sizes : tuple of int
+        Images of each class, where that is known and the same whatever is asked for; else empty.
     outlier_source : bool
         Meant for training and validation outliers; a track must never use it as a test set.
     notes : str
@@ -126,6 +128,7 @@ class DatasetCard:
     class_names: tuple[str, ...] = ()
     outlier_source: bool = False
     notes: str = ""
+    class_sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -136,6 +139,13 @@ class DatasetCard:
             raise ValueError(
                 f"class_names must be given exactly if labelled: "
                 f"labelled={self.labelled}, class_names={self.class_names}"
+            )
+        if self.class_sizes and (len(self.class_sizes), sum(self.class_sizes)) != (
+            len(self.class_names),
+            self.size,
+        ):
+            raise ValueError(
+                f"class_sizes must be one for each class and {self.size} in all, got {self.class_sizes}"
             )
 
 
@@ -153,6 +163,9 @@ class Dataset(Protocol):
     @property
     def splits(self) -> Mapping[str, int]:
         """Number of images of each split; empty where there are no splits, as for embedded sets."""
+
+    def class_sizes(self, split: str | None) -> tuple[int, ...]:
+        """Images of each class of a split, where the catalog knows them; else empty."""
 
     def build(
         self, image_size: int, n: int | None, seed: int, *, split: str | None = None, crop: float = 1.0
@@ -193,6 +206,10 @@ class EmbeddedDataset:
     def splits(self) -> Mapping[str, int]:
         """None: it is made anew for each purpose. See `Dataset.splits`."""
         return {}
+
+    def class_sizes(self, split: str | None) -> tuple[int, ...]:
+        """See `Dataset.class_sizes`."""
+        return self.card.class_sizes
 
     def build(
         self, image_size: int, n: int | None, seed: int, *, split: str | None = None, crop: float = 1.0

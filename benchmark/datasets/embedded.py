@@ -47,6 +47,7 @@ def _from_cells(cells: NDArray[Any], labels: NDArray[np.int64], image_size: int)
         size=1797,
         labelled=True,
         class_names=tuple("0123456789"),
+        class_sizes=(178, 182, 177, 183, 181, 182, 181, 179, 174, 180),
     )
 )
 def digits(image_size: int, _n: int, _rng: np.random.Generator) -> ImageSet:

@@ -50,6 +50,8 @@ class HubDataset:
         Columns of the file; a labelled dataset has both.
     local_splits : frozenset of str
         Those of `splits` that the Hub does not have.
+    balanced : bool
+        Whether every split has as many images of each class.
     """
 
     card: DatasetCard
@@ -60,6 +62,7 @@ class HubDataset:
     revision: str | None = None
     config: str | None = None
     local_splits: frozenset[str] = frozenset()
+    balanced: bool = False
 
     def __post_init__(self) -> None:
         if not self.splits or self.card.size != next(iter(self.splits.values())):
@@ -77,6 +80,11 @@ class HubDataset:
     def module(self) -> str:
         """See `Dataset.module`."""
         return decode_images.__module__
+
+    def class_sizes(self, split: str | None) -> tuple[int, ...]:
+        """See `Dataset.class_sizes`."""
+        classes = len(self.card.class_names)
+        return (self.splits[self._one(split)] // classes,) * classes if self.balanced else ()
 
     def path(self, split: str) -> Path:
         """The mirror's file of a split.

@@ -55,6 +55,7 @@ register(
         repository="uoft-cs/cifar10",
         revision="0b2714987fa478483af9968de7c934580d0bb9a2",
         splits={"test": 10_000, "train": 50_000},
+        balanced=True,
         image_column="img",
         label_column="label",
     )
@@ -79,6 +80,7 @@ register(
         revision="aadb3af77e9048adbea6b47c21a81e47dd092ae5",
         splits={"test": 10_000, "train": 50_000, "train_375_per_class": 37_500},
         local_splits=frozenset({"train_375_per_class"}),
+        balanced=True,
         image_column="img",
         label_column="fine_label",
     )
@@ -159,6 +161,7 @@ register(
         repository="tanganke/dtd",
         revision="d2afa97d9f335b1a6b3b09c637aef667f98f966e",
         splits={"test": 1_880, "train": 3_760},
+        balanced=True,
         label_column="label",
     )
 )

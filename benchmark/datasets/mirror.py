@@ -200,6 +200,8 @@ class MirrorFile:
                 continue
             if name not in schema.names:
                 raise DataError(f"{self.path} has no column {name!r} for the {what}; it has {has}")
+            if (count := schema.names.count(name)) > 1:
+                raise DataError(f"{self.path} has {count} columns {name!r} for the {what}, expected one")
             kind = schema.field(name).type
             if what == "labels":
                 fits, expected = types.is_integer(kind), "integers"
@@ -214,7 +216,7 @@ class MirrorFile:
 def _has_bytes(kind: pa.DataType) -> bool:
     import pyarrow.types as types
 
-    return bool(types.is_struct(kind)) and "bytes" in kind.names
+    return bool(types.is_struct(kind)) and kind.names.count("bytes") == 1
 
 
 def _bytes(column: pa.Array) -> pa.Array:

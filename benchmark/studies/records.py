@@ -21,6 +21,7 @@ from benchmark.results import (
     StrictModel,
     TrainedWith,
     compact_json,
+    each_cell_once,
     record_path,
 )
 from benchmark.spec_studies import StudyName
@@ -101,8 +102,14 @@ def read_study(path: Path) -> StudyFile:
 
 
 def read_studies(results: Path) -> list[StudyFile]:
-    """Read every file below `results`, sorted by path."""
-    return [read_study(path) for study in STUDIES for path in sorted(results.glob(f"*/{study}/*.json"))]
+    """Read every file below `results`, sorted by path; errors as for `benchmark.results.read_all`."""
+    paths = [path for study in STUDIES for path in sorted(results.glob(f"*/{study}/*.json"))]
+    return each_cell_once(
+        [(path, read_study(path)) for path in paths],
+        lambda file: [
+            f"{file.track} {' '.join(map(str, r.cell))} of {file.study} {file.row}" for r in file.records
+        ],
+    )
 
 
 def write_study(path: Path, file: StudyFile) -> bool:

@@ -143,8 +143,8 @@ def test_a_name_is_taken_once(folder):
     write(folder, "toy", name="energy")
     energy = detector_class("energy")
     assert registry.detectors()["energy"] is energy
-    taken = "ValueError: detectors: 'energy' is methods.detectors.energy.Energy already; "
-    advice = "choose another name for methods.detectors.toy.Toy"
+    taken = f"ValueError: detectors: 'energy' is that of {sys.modules[energy.__module__].__file__} already; "
+    advice = f"choose another name for Toy of {folder / 'toy.py'}"
     assert registry.broken() == {"methods.detectors.toy": taken + advice}
 
 

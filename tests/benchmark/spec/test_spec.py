@@ -116,7 +116,7 @@ def test_a_place_is_named_by_key_where_no_file_was_read(small):
             ),
             (
                 "a date", "title: A few digits", "title: 2020-01-01", 4, "tracks.small.title",
-                "got datetime.date(2020, 1, 1); expected text (in quotes) or a number",
+                "got the date 2020-01-01; expected text (in quotes) or a number",
             ),
             (
                 "out of range", "lr: 0.003", "lr: 0", 13, "tracks.small.training.lr",
