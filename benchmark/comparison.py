@@ -205,7 +205,9 @@ def seen(files: Iterable[RecordFile], studies: Iterable[StudyFile] = ()) -> dict
         for made in study.records:
             place = Place(study.track, study.study, study.row, *made.cell)
             settings = {"training": made.training, "settings": made.settings}
-            found[place] = Seen(made, settings, "", _environments(study, made), stands_of_study(study, made))
+            found[place] = Seen(
+                made, settings, "", _environments(study, made), stands_of_study(study.track, made)
+            )
     return found
 
 

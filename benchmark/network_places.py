@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmark.results import Record, RecordFile, TrainedWith
-from benchmark.studies.records import StudyFile, StudyRecord
+from benchmark.studies.records import StudyRecord
 
 NetworkPlace = tuple[str, str, str, int, str]  # track, backbone, init, seed, and how it was trained
 Stands = Mapping[NetworkPlace, str]  # the hash of the weights by place
@@ -27,9 +27,9 @@ def stands_of(file: RecordFile, record: Record) -> Stands:
     return _stands(where, weights, record.training, file.objective)
 
 
-def stands_of_study(file: StudyFile, record: StudyRecord) -> Stands:
+def stands_of_study(track: str, record: StudyRecord) -> Stands:
     """The network that a record of a study stands on; empty where no weights are recorded."""
-    where = file.track, record.backbone, record.init, record.seed
+    where = track, record.backbone, record.init, record.seed
     return _stands(where, record.checkpoint or "", record.training)
 
 

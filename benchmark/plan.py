@@ -33,6 +33,7 @@ class Plan:
     left_out: Mapping[str, str] = field(default_factory=dict)  # track → why: its data are not at hand
     boundary: tuple[str, ...] = ()  # keys of the arms of the experiment in two dimensions
     studies: tuple[PlannedStudy, ...] = ()
+    selection: Selection = Selection()  # that it was made of
 
 
 def make_plan(spec: Spec, selection: Selection) -> Plan:
@@ -74,7 +75,7 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
         )
     boundary = _plan_boundary(spec, jobs) if selection == Selection(full=True) else ()
     absent = {name: str(error) for name, error in left_out.items()}
-    return Plan(tuple(cells), jobs, absent, boundary, tuple(studies))
+    return Plan(tuple(cells), jobs, absent, boundary, tuple(studies), selection)
 
 
 def _plan_boundary(spec: Spec, jobs: dict[str, Job]) -> tuple[str, ...]:

@@ -98,12 +98,12 @@ class _Sorted:
         self.refused[place] = reason
 
 
-def prepare(plan: Plan, selection: Selection, results: Path, published: Path, cache: Path) -> Publication:
+def prepare(plan: Plan, results: Path, published: Path, cache: Path) -> Publication:
     """Decide what of `results` may be published.
 
     Parameters
     ----------
-    plan : of `selection`, with what only a full run measures: says which key each record has today.
+    plan : of the selection, with what only a full run measures; says which key each record has today.
     results, published : folders of records.
     cache : tells whether the experiment in two dimensions, whose file has no key, is of today.
 
@@ -118,7 +118,7 @@ def prepare(plan: Plan, selection: Selection, results: Path, published: Path, ca
         raise UsageError(f"{results}: the folder of the published records itself; expected another --results")
     files, studies = read_all(results), read_studies(results)
     planned = _planned(plan)
-    offered = {place: it for place, it in seen(files, studies).items() if _selected(place, selection)}
+    offered = {place: it for place, it in seen(files, studies).items() if _selected(place, plan.selection)}
     sorted_ = _Sorted()
     for place, record in offered.items():
         reason = _unfit(plan, planned.get(place), place, record)

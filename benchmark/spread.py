@@ -23,11 +23,14 @@ from benchmark.comparison import (
     Seen,
     by_subject,
     gap_of,
+    pair,
+    seen,
 )
 from benchmark.errors import DataError, UsageError
 from benchmark.files import read_model, write_atomically
 from benchmark.metrics.gaps import Gap
-from benchmark.results import Drawn, StrictModel, compact_json
+from benchmark.results import Drawn, StrictModel, compact_json, read_all
+from benchmark.studies.records import read_studies
 
 SCHEMA: Literal[1] = 1
 ALL = "all"  # in place of an entry: over every entry of the track
@@ -169,6 +172,26 @@ def conditions(side: Iterable[Seen]) -> list[Conditions]:
         if kept not in found:
             found.append(kept)
     return found
+
+
+def compare_folders(first: Path, second: Path) -> tuple[Pairs, SpreadPart]:
+    """Bring two folders of records together, and describe what they differ by.
+
+    Raises
+    ------
+    UsageError
+        If a folder has no records.
+    DataError
+        If a file cannot be read, or nothing can be compared.
+    """
+    sides = []
+    for folder in (first, second):
+        side = seen(read_all(folder), read_studies(folder))
+        if not side:
+            raise UsageError(f"{folder}: has no records; expected a folder that `oodbench run` wrote")
+        sides.append(side)
+    pairs = pair(*sides)
+    return pairs, describe(pairs)
 
 
 def read_spread(path: Path) -> Spread:
