@@ -28,8 +28,7 @@ def show(console: Console, lines: Iterable[RenderableType]) -> None:
 
 def reproduction_lines(report: Reproduction | None) -> Iterator[RenderableType]:
     """How the records of a run compare with the published ones, in a few lines."""
-    if report is None:
-        yield Text("These are the published records themselves: there is nothing to compare them with.")
+    if report is None:  # the published records themselves
         return
     if report.absent:
         yield Text(f"Not compared with published numbers: {report.absent}")
