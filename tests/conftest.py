@@ -1,46 +1,18 @@
-"""A leaderboard small enough to be run in seconds, and what the tests of several rooms share."""
+"""What the tests of several rooms share; one thread for each process of them."""
 
-from __future__ import annotations
+import os
 
-from collections.abc import Iterator
-from pathlib import Path
+# Networks of a few channels gain nothing from threads, and lose much where cores are shared.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_name] = "1"
 
-import pytest
+from pathlib import Path  # noqa: E402
 
-SMALL = """\
-version: 1
-tracks:
-  small:
-    title: A few digits
-    image_size: 16
-    id: {dataset: digits, classes: [0, 1, 2]}
-    split: {train_per_class: 4, val_per_class: 4}
-    near:
-      threes: {dataset: digits, classes: [3]}
-    far:
-      noise: {dataset: uniform_noise, n: 12}
-    shifts: {kinds: [gaussian_noise, contrast], scale: cifar_c, images_per_class: 3}
-    training: {epochs: 1, batch_size: 6, lr: 0.003, weight_decay: 0.01}
-    backbones: [tiny]
-    inits: [scratch]
-    seeds: [0, 1]
-    entries: [msp, knn]
-backbones:
-  tiny: {architecture: test_efficientnet}
-inits:
-  scratch: {source: scratch}
-entries:
-  msp: {detector: msp}
-  knn: {detector: knn, hyperparameters: {k: 2}}
-boards:
-  small:
-    title: Small
-    track: small
-    rows: [entry]
-    columns:
-      - {metric: near.auroc, title: Near AUROC, better: higher}
-    rank_by: near.auroc
-"""
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from small_leaderboard import SMALL  # noqa: E402
+
+torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -49,14 +21,3 @@ def small(tmp_path: Path) -> Path:
     path = tmp_path / "leaderboard.yaml"
     path.write_text(SMALL)
     return path
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks of a few channels gain nothing from threads, and lose much where cores are shared."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

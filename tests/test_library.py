@@ -1,18 +1,52 @@
 """Use as a library, as the README has it: arrays of any model in, scores and metrics out."""
 
+import importlib
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from places import ROOT
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 
+import oodbench
 from methods.base import Detector, GradientDetector, NotApplicable, Signal
 from oodbench import Features, Head, detection_metrics, detector, detectors
 
-README = Path(__file__).parents[1] / "README.md"
+
+def test_every_export_is_what_its_home_has():
+    for name in oodbench.__all__:
+        home = oodbench._HOME.get(name, "methods.base")
+        assert getattr(oodbench, name) is getattr(importlib.import_module(home), name)
+    assert set(oodbench.__all__) <= set(dir(oodbench))
+    assert sorted(oodbench.__all__) == oodbench.__all__
+    assert oodbench._HOME.keys() <= set(oodbench.__all__)
+
+
+def test_what_is_not_exported_is_no_attribute():
+    with pytest.raises(AttributeError, match="module 'oodbench' has no attribute 'detecter'"):
+        oodbench.detecter  # noqa: B018
+
+
+def test_the_library_works_on_arrays():
+    """Class means at the corners of a triangle; the far images lie beyond none of them."""
+    from oodbench import Features, Head, detection_metrics, detector
+
+    rng = np.random.default_rng(0)
+    weight = np.array([[2.0, 0.0], [-1.0, 1.7], [-1.0, -1.7]], dtype=np.float32)
+    labels = np.arange(90) % 3
+    near = (weight[labels] + 0.1 * rng.standard_normal((90, 2))).astype(np.float32)
+    far = (0.1 * rng.standard_normal((60, 2))).astype(np.float32)
+    known = Features(near @ weight.T, near, labels)
+    foreign = Features(far @ weight.T, far)
+    for name in ("msp", "energy", "knn", "mahalanobis"):
+        scorer = detector(name).fit(known, known, Head(weight), torch.Generator().manual_seed(0))
+        scores = [np.asarray(scorer.score(part)) for part in (known, foreign)]
+        assert detection_metrics(*scores).auroc > 0.99, name
+
+
+README = ROOT / "README.md"
 
 
 @pytest.fixture(scope="module")

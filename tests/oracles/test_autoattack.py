@@ -27,8 +27,6 @@ from methods.attacks._apgd import apgd, random_start
 from methods.attacks._losses import targeted_dlr
 from methods.registry import attack
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CLASSES = 5
 EPSILON = 0.02
 

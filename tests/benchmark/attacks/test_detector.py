@@ -13,8 +13,6 @@ from benchmark.attacks import BrokenAttack, ImageScore, attack_detector
 from methods.base import Features, Head, NotApplicable
 from methods.registry import detector
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 W = torch.tensor([[4.0, 0.0, -1.0], [0.0, 4.0, -1.0], [-4.0, -4.0, 0.0]], dtype=torch.float64)
 B = torch.tensor([0.0, 0.0, 3.0], dtype=torch.float64)
 HEAD = Head(W, B)
