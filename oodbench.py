@@ -141,7 +141,11 @@ Mirror = Annotated[
 Full = Annotated[
     bool, typer.Option("--full", help="Also what takes long: every training objective, more of each study.")
 ]
-Results = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
+Results = Annotated[Path, typer.Option("--results", help="Folder of your own records.")]
+READ = "Folder of the records; else results/ beside leaderboard.yaml, and runs/ where nothing is published."
+Read = Annotated[Path | None, typer.Option("--results", help=READ)]
+PUBLISHED = "Folder of the published records; else results/ beside leaderboard.yaml."
+Published = Annotated[Path | None, typer.Option("--published", help=PUBLISHED)]
 Site = Annotated[Path, typer.Option("--site", help="Folder of the pages.")]
 
 
@@ -162,13 +166,14 @@ def run(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and stop.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what the cache holds.")] = False,
-    results: Results = Path("results"),
+    results: Results = Path("runs"),
+    published: Published = None,
     site: Site = Path("site"),
     cache: Cache = None,
     mirror: Mirror = None,
     leaderboard: Leaderboard = None,
 ) -> None:
-    """Measure what the cache does not hold yet, write the records, and build the site."""
+    """Measure what the cache does not hold yet, write the records, build the site, and compare it."""
     from benchmark.artifacts import Store, default_cache
     from benchmark.checks import check_timm_names
     from benchmark.environment import cores
@@ -203,7 +208,7 @@ def run(
         where = {"cache": folder, "results": results}
         done = run_plan(plan, **where, workers=workers, on_event=progress.on_event, fresh=fresh)
     _console().print(*summaries(done.records), *study_summaries(done.studies))
-    _build(spec, results, site)
+    _build(spec, results, site, _published(published, leaderboard))
     if done.failed:
         total = len(done.records) + len(done.studies)
         said = f"{done.failed} of {total} cells failed; the others are finished"
@@ -220,7 +225,7 @@ def plan(
     init: Inits = None,
     seed: Seeds = None,
     study: Study = None,
-    results: Results = Path("results"),
+    results: Read = None,
     cache: Cache = None,
     mirror: Mirror = None,
     leaderboard: Leaderboard = None,
@@ -232,19 +237,71 @@ def plan(
     from reports.console import freshness_table, plan_table
 
     _use_mirror(mirror)
+    records = _records(results, leaderboard)
     made = _plan(_spec(leaderboard), track, entry, backbone, init, seed, study, full=full)
     _console().print(
         plan_table(made, missing_jobs(made, cache or default_cache())),
-        freshness_table(freshness(made, results)),
+        freshness_table(freshness(made, records)),
     )
 
 
 @app.command()
 def report(
-    results: Results = Path("results"), site: Site = Path("site"), leaderboard: Leaderboard = None
+    results: Read = None,
+    published: Published = None,
+    site: Site = Path("site"),
+    leaderboard: Leaderboard = None,
 ) -> None:
     """Build the site from the records, computing nothing."""
-    _build(_spec(leaderboard), results, site)
+    records = _records(results, leaderboard)
+    _build(_spec(leaderboard), records, site, _published(published, leaderboard))
+
+
+@app.command()
+def publish(
+    track: Tracks = None,
+    entry: Entries = None,
+    backbone: Backbones = None,
+    init: Inits = None,
+    seed: Seeds = None,
+    study: Study = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and stop.")] = False,
+    results: Results = Path("runs"),
+    published: Published = None,
+    cache: Cache = None,
+    mirror: Mirror = None,
+    leaderboard: Leaderboard = None,
+) -> None:
+    """Take finished records of today from your own to the published ones, and refuse all others by name."""
+    from benchmark.artifacts import default_cache
+    from benchmark.publishing import prepare
+    from reports.results_console import publication_lines, show
+
+    _use_mirror(mirror)
+    made = _plan(_spec(leaderboard), track, entry, backbone, init, seed, study, full=True)
+    found = prepare(made, results, _published(published, leaderboard), cache or default_cache())
+    show(_console(), publication_lines(found, None if dry_run else found.write()))
+    if found.refused:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A folder of records.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another, made under other conditions.")],
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Put the numbers into this file, beside its other comparisons."),
+    ] = None,
+) -> None:
+    """Say how far the records of two folders lie apart, and where tuned values flip."""
+    from benchmark.spread import add_to, compare_folders
+    from reports.results_console import comparison_lines, show
+
+    pairs, part = compare_folders(first, second)
+    show(_console(), comparison_lines(pairs, part))
+    if json_file is not None:
+        add_to(json_file, part)
 
 
 @app.command("list")
@@ -399,10 +456,26 @@ def _use_mirror(named: Path | None) -> None:
         os.environ["OODBENCH_MIRROR"] = str(named)
 
 
-def _build(spec: Spec, results: Path, site: Path) -> None:
+def _published(named: Path | None, leaderboard: Path | None) -> Path:
+    from benchmark.shipped import find_leaderboard, published_results
+
+    return named or published_results(find_leaderboard(leaderboard))
+
+
+def _records(named: Path | None, leaderboard: Path | None) -> Path:
+    """The folder that is read, which is said: the published records, unless there are none."""
+    published, own = _published(None, leaderboard), Path("runs")
+    records = named or (published if published.is_dir() else own)
+    more = f"; your own are in {own}/: --results {own}" if records != own and own.is_dir() else ""
+    _console(stderr=True).print(f"Reading the records in {records}/{more}", soft_wrap=True, markup=False)
+    return records
+
+
+def _build(spec: Spec, results: Path, site: Path, published: Path) -> None:
+    from reports.results_console import reproduction_lines, show
     from reports.site import publish
 
-    publish(spec, results, site)
+    show(_console(), reproduction_lines(publish(spec, results, site, published)))
     _console().print(f"Leaderboard: {site / 'index.html'}", soft_wrap=True, highlight=False)
 
 
