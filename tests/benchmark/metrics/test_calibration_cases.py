@@ -1,4 +1,4 @@
-"""Calibration where confidences are equal or probabilities vanish (cases L6, L7; spec/methods.md §6.2, §6.4)."""
+"""Calibration where confidences are equal or probabilities vanish (L6, L7; spec/methods.md §6.2, §6.4)."""
 
 from __future__ import annotations
 
