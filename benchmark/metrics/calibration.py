@@ -175,7 +175,7 @@ def brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
 def nll(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """Negative log-likelihood −mean log max(p_iy, 1e-12), in nats; arguments and errors as `brier`.
 
-    The limit is for probabilities that were rounded to 0; `calibration_metrics` is given logits and needs none.
+    The limit is for probabilities that were rounded to 0; `calibration_metrics` has logits and needs none.
     """
     p = _probabilities(probabilities)
     y = _labels(labels, p)

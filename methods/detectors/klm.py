@@ -36,8 +36,8 @@ class KLM(Detector):
     ----------
     mode
         ``min``: as above. ``pred``: :math:`S_k` are the validation images labelled k, and the divergence is
-        from the template of the predicted class, :math:`s = -\mathrm{KL}(p \Vert d_{\hat y})`; a class without
-        a validation image has a one-hot one.
+        from the template of the predicted class, :math:`s = -\mathrm{KL}(p \Vert d_{\hat y})`, one-hot
+        where no image has the label.
 
     Deviations from the paper: none. Where references disagree: the paper makes templates of validation
     images, as here; some code takes training images, on which a network that memorises is more certain. One
