@@ -71,7 +71,9 @@ class Tap:
             outputs=outputs if outputs is not None and outputs.shape[1] else None,
             stages=[pooled(m) for m in found] or None,
             gram=[gram(m) for m in found] or None if "gram" in what else None,
-            rank_one=rank_one(last) if "rank_one" in what and not self.why_no_rank_one else None,
+            rank_one=rank_one(self.network.grid(last))
+            if "rank_one" in what and not self.why_no_rank_one
+            else None,
             maps=found or None if maps else None,
         )
 
@@ -83,7 +85,7 @@ class Tap:
         last = self.network.necked(model.forward_features(self.network.normalised(probe)))
         if last.ndim != 4:
             return "the network ends in tokens and not in a feature map"
-        averaged, penultimate = pooled(last), model.forward_head(last, pre_logits=True)
+        averaged, penultimate = pooled(self.network.grid(last)), model.forward_head(last, pre_logits=True)
         if averaged.shape != penultimate.shape or not torch.allclose(
             averaged, penultimate, rtol=POOLING_TOLERANCE, atol=POOLING_TOLERANCE * penultimate.abs().max()
         ):
