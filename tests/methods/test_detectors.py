@@ -238,8 +238,9 @@ def test_react_with_msp():
 def test_react_takes_more_values_than_torch_quantile_does():
     h = torch.zeros(2**12 + 1, 2**12)
     h[0, 0] = 1.0
+    head = Head(torch.zeros(3, h.shape[1]))
     train = Features(torch.zeros(len(h), 3), h)
-    assert ReAct(percentile=100).fit(train, train, HEAD).threshold == 1.0
+    assert ReAct(percentile=100).fit(train, train, head).threshold == 1.0
 
 
 @pytest.mark.parametrize("norm", get_args(gradnorm.Norm))
@@ -250,7 +251,8 @@ def test_gradnorm_is_the_norm_of_the_gradient_at_another_temperature(norm, facto
 
 
 def test_gradnorm_of_the_uniform_prediction_is_zero():
-    fitted = GradNorm().fit(TRAIN, TRAIN, Head(torch.zeros(3, 4)))
+    flat = TRAIN.including(logits=torch.zeros(9, 3))
+    fitted = GradNorm().fit(flat, flat, Head(torch.zeros(3, 4)))
     assert_close(fitted.score(QUERIES), tensor([0.0, 0.0, 0.0]), **EXACT)
 
 

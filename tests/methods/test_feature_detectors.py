@@ -205,7 +205,7 @@ def test_residual_origin_survives_weights_that_sum_to_zero_but_for_float32():
     rng = np.random.default_rng(0)
     weight, bias = rng.normal(size=(4, 6)), np.array([0.3, -0.1, 0.2, 0.4])
     weight -= weight.mean(axis=0)  # float32 leaves a fourth singular value of some 1e-8 of the largest
-    train = Features(np.zeros((9, 4)), rng.normal(size=(9, 6)))
+    train = features(tensor(rng.normal(size=(9, 6)).tolist()), head=Head(weight, bias))
     exact = Residual().fit(train, train, Head(weight, bias)).origin
     single = Residual().fit(train, train, Head(weight.astype(np.float32), bias.astype(np.float32))).origin
     assert_close(exact, torch.from_numpy(-np.linalg.pinv(weight, rcond=1e-10) @ bias), **EXACT)
@@ -260,21 +260,23 @@ def test_dice_keeps_the_weights_of_the_worked_example(percentile):
 
 @pytest.mark.parametrize(("classes", "kept"), [(999, 100), (1000, 300)])
 def test_dice_published_sparsity_is_of_the_number_of_classes(classes, kept):
-    train = Features(np.zeros((1, classes)), np.ones((1, 1)))
     head = Head(1.0 + torch.arange(classes).double()[:, None])  # contributions 1, 2, …, K
+    train = features(torch.ones(1, 1).double(), head=head)
     assert int((DICE().fit(train, train, head).weight > 0).sum()) == kept
 
 
 def test_dice_drops_weights_at_the_threshold():
-    train = Features(np.zeros((1, 3)), np.ones((1, 4)))
-    fitted = DICE(percentile=0.0).fit(train, train, Head(torch.ones(3, 4), F1["b"]))
+    head = Head(torch.ones(3, 4).double(), F1["b"])
+    train = features(torch.ones(1, 4).double(), head=head)
+    fitted = DICE(percentile=0.0).fit(train, train, head)
     # All contributions are equal, so all go, and the bias alone is left.
     assert_close(fitted.score(QUERIES), torch.logsumexp(F1["b"], dim=0).expand(3), **EXACT)
 
 
 def test_dice_of_signed_features_keeps_the_negative_weights_of_negative_means():
-    train = Features(np.zeros((2, 1)), [[-2.0, -1.0], [0.0, -1.0]])
-    fitted = DICE(percentile=50.0).fit(train, train, Head([[1.0, -1.0]]))
+    head = Head([[1.0, -1.0]])
+    train = features(torch.tensor([[-2.0, -1.0], [0.0, -1.0]]), head=head)
+    fitted = DICE(percentile=50.0).fit(train, train, head)
     # Means -1, -1; contributions -1, 1; threshold 0; the logit of (-2, -3) is 3.
     assert fitted.score(Features([[0.0]], tensor([[-2.0, -3.0]]))).tolist() == [3.0]
 
@@ -335,7 +337,7 @@ def test_networks_whose_largest_features_sum_to_nothing_cannot_be_scaled(method)
     def train(not_positive):
         h = torch.ones(100, 4)
         h[:not_positive, :3] = -1.0  # the two largest: 1 and -1, which sum to 0
-        return Features(torch.zeros(100, 3), h)
+        return features(h.double())
 
     method.fit(train(1), TRAIN, HEAD)
     message = "the 2 largest features sum to 0 or less for 2.0% of training images, more than 1%"
@@ -459,7 +461,8 @@ def test_fdbd_average_form_is_a_constant_factor():
 def test_fdbd_does_not_depend_on_what_the_softmax_cannot_see():
     # One vector added to every weight moves all logits alike; a common factor moves no boundary.
     head = Head(3 * (F1["W"] + tensor([1.0, -2.0, 0.5, 3.0])), 3 * (F1["b"] + 0.7))
-    scores = FDBD().fit(TRAIN, TRAIN, head).score(QUERIES)
+    train = features(F1["H"], head=head)
+    scores = FDBD().fit(train, train, head).score(QUERIES)
     assert_close(scores, tensor(VALUES["fdbd"]), **EXACT)
 
 
@@ -473,7 +476,9 @@ def test_fdbd_does_not_depend_on_the_origin_of_features():
 
 def test_fdbd_leaves_out_a_class_of_the_same_weights():
     twice = Head(torch.cat([F1["W"], F1["W"][:1]]), torch.cat([F1["b"], F1["b"][:1] - 5]))
-    scores = FDBD().fit(TRAIN, TRAIN, twice).score(QUERIES)  # all three are predicted as class 0
+    train = features(F1["H"], head=twice)
+    # All three are predicted as class 0.
+    scores = FDBD().fit(train, train, twice).score(features(F1["Q"], head=twice))
     assert_close(scores, tensor(VALUES["fdbd"]), **EXACT)
 
 

@@ -532,7 +532,7 @@ def test_gram_of_no_validation_image():
 
 def ranked(maps):
     h = pooled(maps)
-    return Features(torch.zeros(len(h), 3), h, rank_one=rank_one(maps))
+    return Features(h @ F1["W"].to(h).T + F1["b"].to(h), h, rank_one=rank_one(maps))
 
 
 @pytest.mark.parametrize("shape", [(20, 4, 3, 3), (20, 4, 1, 3)])
