@@ -40,16 +40,26 @@ def rounding(values: Tensor) -> float:
 
 def why_not_finite(values: Tensor) -> str:
     """How many of `values` (N, ...) are NaN or infinite, and in which row the first is; empty if none is."""
-    values = values.detach()
-    # One pass without a copy: a sum with anything in it that is not finite is not finite.
-    if not values.is_floating_point() or bool(torch.isfinite(values.sum())):
+    if _sums_up(values):
         return ""
-    bad = ~torch.isfinite(values)  # or else the sum is too large for its type
+    bad = ~torch.isfinite(values.detach())
     count = int(bad.sum())
-    if not count:
+    if not count:  # the sum is too large for its type
         return ""
-    row = int(bad.flatten(1).any(dim=1).nonzero()[0]) if bad.ndim > 1 else int(bad.nonzero()[0])
+    row = int(not_finite(values).nonzero()[0])
     return f"{count} of {values.numel()} values are NaN or infinite, the first in row {row}"
+
+
+def not_finite(values: Tensor) -> Tensor:
+    """Which rows (N,) of `values` (N, ...) hold NaN or infinite numbers."""
+    if _sums_up(values):
+        return torch.zeros(len(values), dtype=torch.bool)
+    return (~torch.isfinite(values.detach())).reshape(len(values), -1).any(dim=1).cpu()
+
+
+def _sums_up(values: Tensor) -> bool:
+    """Whether all are finite for sure: a sum with NaN or an infinity in it is not. One pass, no copy."""
+    return not values.is_floating_point() or bool(torch.isfinite(values.detach().sum()))
 
 
 def check_image_batch(images: Tensor, what: str = "images") -> None:
