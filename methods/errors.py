@@ -6,6 +6,7 @@ MethodError(Exception)
 ├── NotApplicable          the network cannot give what the method needs; listed so, never approximated
 ├── NotFitted              `score` before `fit`
 ├── HyperparameterError    an unknown hyper-parameter, or a value out of its range
+├── InputError             features, a head or images that no method can use: the message names the argument
 ├── ScoreError             scores of the wrong shape, or not finite
 └── ChangedInputs          a method changed the network, or the images, that others share with it
 """
@@ -29,6 +30,10 @@ class NotFitted(MethodError):  # noqa: N818
 
 class HyperparameterError(MethodError, ValueError):
     """An unknown hyper-parameter, or a value of the wrong type or out of range."""
+
+
+class InputError(MethodError, ValueError):
+    """Features, a head or images of the wrong form or not finite, or an argument that is missing."""
 
 
 class ScoreError(MethodError):

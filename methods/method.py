@@ -60,6 +60,14 @@ class Method(ABC):
             raise HyperparameterError(f"{cls.name}: {describe(error)}") from error
 
 
+def check_percent(name: str, value: float | None) -> None:
+    """Raise `ValueError` for a share where percent are meant: above 0 and below 1."""
+    if value is not None and 0 < value < 1:
+        raise ValueError(
+            f"{name}: expected percent, such as 90, got {value}; as a share that is {100 * value:g}"
+        )
+
+
 def _fields(method: Any) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(method) if dataclasses.is_dataclass(method) else ()
 

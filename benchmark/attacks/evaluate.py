@@ -23,8 +23,9 @@ from benchmark.attacks.checks import (
     unchanged,
 )
 from benchmark.seeds import derive_seed
-from methods.attack import Attack, Classifier, check_images, check_labels, cross_entropy, gradient
+from methods.attack import Attack, Classifier, check_labels, cross_entropy, gradient
 from methods.errors import NotApplicable
+from methods.tensors import check_images
 
 BATCH = 256
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 
+from benchmark.metrics.arrays import as_array
 from benchmark.metrics.statistics import finite_vector
 
 Vector = NDArray[np.float64]
@@ -367,7 +368,7 @@ def _confidence_pair(confidence: ArrayLike, correct: ArrayLike) -> tuple[Vector,
 
 
 def _matrix(name: str, values: ArrayLike) -> Matrix:
-    array = np.asarray(values)
+    array = as_array(values)
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"{name}: expected a non-empty array of shape (N, K), got shape {array.shape}")
     return finite_vector(name, array.ravel()).reshape(array.shape)
@@ -385,7 +386,7 @@ def _probabilities(values: ArrayLike) -> Matrix:
 
 
 def _labels(labels: ArrayLike, scores: Matrix) -> NDArray[np.int64]:
-    y = np.asarray(labels)
+    y = as_array(labels)
     samples, classes = scores.shape
     if y.dtype.kind not in "iu" or y.shape != (samples,):
         raise ValueError(f"labels: expected {samples} integers, got shape {y.shape}, dtype {y.dtype}")

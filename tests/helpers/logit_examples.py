@@ -10,5 +10,6 @@ QUERIES = Features(F1["Q"] @ F1["W"].T + F1["b"])
 CALIBRATION = Features(tensor(INPUTS["ts"]["Z"]), labels=INPUTS["ts"]["y"])
 
 
-def fit(method, train=TRAIN, val=TRAIN):
-    return method.fit(train, val, HEAD)
+def fit(method, train=None, val=None):
+    given = next((part for part in (train, val) if part is not None), TRAIN)
+    return method.fit(given if train is None else train, given if val is None else val, HEAD)

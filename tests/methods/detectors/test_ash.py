@@ -64,7 +64,7 @@ def test_networks_whose_largest_features_sum_to_nothing_cannot_be_scaled(method)
     def train(not_positive):
         h = torch.ones(100, 4)
         h[:not_positive, :3] = -1.0  # the two largest: 1 and -1, which sum to 0
-        return Features(torch.zeros(100, 3), h)
+        return features(h.double())
 
     method.fit(train(1), TRAIN, HEAD)
     message = "the 2 largest features sum to 0 or less for 2.0% of training images, more than 1%"

@@ -20,20 +20,22 @@ def test_dice_keeps_the_weights_of_the_worked_example(percentile):
 
 @pytest.mark.parametrize(("classes", "kept"), [(999, 100), (1000, 300)])
 def test_dice_published_sparsity_is_of_the_number_of_classes(classes, kept):
-    train = Features(np.zeros((1, classes)), np.ones((1, 1)))
     head = Head(1.0 + torch.arange(classes).double()[:, None])  # contributions 1, 2, …, K
+    train = features(torch.ones(1, 1).double(), head=head)
     assert int((DICE().fit(train, train, head).weight > 0).sum()) == kept
 
 
 def test_dice_drops_weights_at_the_threshold():
-    train = Features(np.zeros((1, 3)), np.ones((1, 4)))
-    fitted = DICE(percentile=0.0).fit(train, train, Head(torch.ones(3, 4), F1["b"]))
+    head = Head(torch.ones(3, 4).double(), F1["b"])
+    train = features(torch.ones(1, 4).double(), head=head)
+    fitted = DICE(percentile=0.0).fit(train, train, head)
     # All contributions are equal, so all go, and the bias alone is left.
     assert_close(fitted.score(QUERIES), torch.logsumexp(F1["b"], dim=0).expand(3), **EXACT)
 
 
 def test_dice_of_signed_features_keeps_the_negative_weights_of_negative_means():
-    train = Features(np.zeros((2, 1)), [[-2.0, -1.0], [0.0, -1.0]])
-    fitted = DICE(percentile=50.0).fit(train, train, Head([[1.0, -1.0]]))
+    head = Head([[1.0, -1.0]])
+    train = features(torch.tensor([[-2.0, -1.0], [0.0, -1.0]]), head=head)
+    fitted = DICE(percentile=50.0).fit(train, train, head)
     # Means -1, -1; contributions -1, 1; threshold 0; the logit of (-2, -3) is 3.
     assert fitted.score(Features([[0.0]], tensor([[-2.0, -3.0]]))).tolist() == [3.0]

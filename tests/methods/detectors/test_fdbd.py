@@ -19,7 +19,8 @@ def test_fdbd_average_form_is_a_constant_factor():
 def test_fdbd_does_not_depend_on_what_the_softmax_cannot_see():
     # One vector added to every weight moves all logits alike; a common factor moves no boundary.
     head = Head(3 * (F1["W"] + tensor([1.0, -2.0, 0.5, 3.0])), 3 * (F1["b"] + 0.7))
-    scores = FDBD().fit(TRAIN, TRAIN, head).score(QUERIES)
+    train = features(F1["H"], head=head)
+    scores = FDBD().fit(train, train, head).score(QUERIES)
     assert_close(scores, tensor(VALUES["fdbd"]), **EXACT)
 
 
@@ -33,7 +34,9 @@ def test_fdbd_does_not_depend_on_the_origin_of_features():
 
 def test_fdbd_leaves_out_a_class_of_the_same_weights():
     twice = Head(torch.cat([F1["W"], F1["W"][:1]]), torch.cat([F1["b"], F1["b"][:1] - 5]))
-    scores = FDBD().fit(TRAIN, TRAIN, twice).score(QUERIES)  # all three are predicted as class 0
+    train = features(F1["H"], head=twice)
+    # All three are predicted as class 0.
+    scores = FDBD().fit(train, train, twice).score(features(F1["Q"], head=twice))
     assert_close(scores, tensor(VALUES["fdbd"]), **EXACT)
 
 

@@ -16,7 +16,7 @@ from methods.statistics import pooled, rank_one
 
 def ranked(maps):
     h = pooled(maps)
-    return Features(torch.zeros(len(h), 3), h, rank_one=rank_one(maps))
+    return Features(h @ F1["W"].to(h).T + F1["b"].to(h), h, rank_one=rank_one(maps))
 
 
 @pytest.mark.parametrize("shape", [(20, 4, 3, 3), (20, 4, 1, 3)])

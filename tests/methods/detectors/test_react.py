@@ -33,5 +33,6 @@ def test_react_with_msp():
 def test_react_takes_more_values_than_torch_quantile_does():
     h = torch.zeros(2**12 + 1, 2**12)
     h[0, 0] = 1.0
+    head = Head(torch.zeros(3, h.shape[1]))
     train = Features(torch.zeros(len(h), 3), h)
-    assert ReAct(percentile=100).fit(train, train, HEAD).threshold == 1.0
+    assert ReAct(percentile=100).fit(train, train, head).threshold == 1.0

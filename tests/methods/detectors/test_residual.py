@@ -38,7 +38,7 @@ def test_residual_origin_survives_weights_that_sum_to_zero_but_for_float32():
     rng = np.random.default_rng(0)
     weight, bias = rng.normal(size=(4, 6)), np.array([0.3, -0.1, 0.2, 0.4])
     weight -= weight.mean(axis=0)  # float32 leaves a fourth singular value of some 1e-8 of the largest
-    train = Features(np.zeros((9, 4)), rng.normal(size=(9, 6)))
+    train = features(tensor(rng.normal(size=(9, 6)).tolist()), head=Head(weight, bias))
     exact = Residual().fit(train, train, Head(weight, bias)).origin
     single = Residual().fit(train, train, Head(weight.astype(np.float32), bias.astype(np.float32))).origin
     assert_close(exact, torch.from_numpy(-np.linalg.pinv(weight, rcond=1e-10) @ bias), **EXACT)

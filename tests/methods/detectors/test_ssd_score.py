@@ -60,13 +60,13 @@ def test_ssd_score_errors():
     h, _ = blobs(each=4)
     same = torch.ones(9, 4).double()
     with pytest.raises(ValueError, match="penultimate: no normalised feature varies"):
-        SSDScore().fit(Features(same, same), TRAIN, HEAD)
+        SSDScore().fit(Features(same, same))
     with pytest.raises(ValueError, match=r"rng: the start of 2 clusters is drawn; pass a torch.Generator"):
         SSDScore(clusters=2).fit(TRAIN, TRAIN, HEAD)
     with pytest.raises(
         NotApplicable, match=r"smallest of 4 clusters has \d training images, too few .* 3 features"
     ):
-        SSDScore(clusters=4).fit(Features(h, h), TRAIN, HEAD, rng())
+        SSDScore(clusters=4).fit(Features(h, h), rng=rng())
     twice = torch.cat([h[:2]] * 9)
     with pytest.raises(HyperparameterError, match="clusters: there are only 2 different rows for 3 clusters"):
-        SSDScore(clusters=3).fit(Features(twice, twice), TRAIN, HEAD, rng())
+        SSDScore(clusters=3).fit(Features(twice, twice), rng=rng())

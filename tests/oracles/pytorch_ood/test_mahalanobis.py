@@ -54,7 +54,7 @@ def test_mahalanobis_with_a_step(world, step):
     found = 2 * len(world.train.h) * theirs.predict(world.queries.images)
     ours = world.fit("mahalanobis", magnitude=step)
     scores = ours.score_images(world.features, world.queries.images)
-    assert ((scores - ours.score(world.queries.ours)).abs() > 1e-3).all()
+    assert ((scores - world.score("mahalanobis")).abs() > 1e-3).all()
     equal(found, scores, **MAHALANOBIS)
 
 
