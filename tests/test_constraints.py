@@ -27,7 +27,9 @@ def pins() -> dict[str, Version]:
     return found
 
 
-def installed_needs(name: str, extras: frozenset[str], seen: set[tuple[str, frozenset[str]]]) -> Iterator[str]:
+def installed_needs(
+    name: str, extras: frozenset[str], seen: set[tuple[str, frozenset[str]]]
+) -> Iterator[str]:
     """Names of all distributions that `name` with `extras` needs here, directly or not."""
     if (name, extras) in seen:
         return

@@ -173,9 +173,9 @@ PAIRS: dict[str, Pair] = {
     "VRA": (
         "vra",
         {},
-        lambda w: theirs.VRA(
-            None, w.of_maps, lower_percentile=0.6, upper_percentile=0.9
-        ).fit_feature_maps(w.train.maps, w.train.y),
+        lambda w: theirs.VRA(None, w.of_maps, lower_percentile=0.6, upper_percentile=0.9).fit_feature_maps(
+            w.train.maps, w.train.y
+        ),
         by_maps,
     ),
     "DICE": (
@@ -195,12 +195,17 @@ PAIRS: dict[str, Pair] = {
     "ViM": (
         "vim",
         {},
-        lambda w: theirs.ViM(
-            None, w.linear.in_features // 2, w.linear.weight, w.linear.bias
-        ).fit_features(w.train.h, w.train.y),
+        lambda w: theirs.ViM(None, w.linear.in_features // 2, w.linear.weight, w.linear.bias).fit_features(
+            w.train.h, w.train.y
+        ),
         by_features,
     ),
-    "PNML": ("pnml", {}, lambda w: theirs.PNML(None, w.linear).fit_features(w.train.h, w.train.y), by_features),
+    "PNML": (
+        "pnml",
+        {},
+        lambda w: theirs.PNML(None, w.linear).fit_features(w.train.h, w.train.y),
+        by_features,
+    ),
     "Mahalanobis": (
         "mahalanobis",
         {},
@@ -283,7 +288,9 @@ def measured(world: World, pair: Pair, args: argparse.Namespace) -> tuple[list[f
     spent = 0.0
     while len(scores) < 3 or (len(scores) < args.repeats and spent < args.seconds):
         a, outlier = cpu_seconds(lambda: predict(made, world.test))
-        b, inlier = cpu_seconds(lambda: fitted.score(Features(world.test.z, world.test.h, stages=world.test.stages)))
+        b, inlier = cpu_seconds(
+            lambda: fitted.score(Features(world.test.z, world.test.h, stages=world.test.stages))
+        )
         scores.append((a, b))
         spent += a + b
     agree = float(spearmanr(-outlier.double().numpy(), inlier.numpy()).statistic)
@@ -298,7 +305,9 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=41, help="runs of each, at most")
     parser.add_argument("--fits", type=int, default=3, help="fits of each")
-    parser.add_argument("--seconds", type=float, default=8.0, help="after which no further run of a pair starts")
+    parser.add_argument(
+        "--seconds", type=float, default=8.0, help="after which no further run of a pair starts"
+    )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these detectors of ours alone")
     args = parser.parse_args()
     torch.set_num_threads(1)

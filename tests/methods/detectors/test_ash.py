@@ -8,7 +8,7 @@ from detector_examples import F1, HEAD, QUERIES, TRAIN, VALUES, features
 from torch.testing import assert_close
 from worked_examples import EXACT, tensor
 
-from methods.base import Features, HyperparameterError, NotApplicable
+from methods.base import HyperparameterError, NotApplicable
 from methods.detectors import ash
 from methods.detectors.ash import ASH
 from methods.detectors.energy import Energy

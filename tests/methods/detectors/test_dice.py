@@ -1,6 +1,5 @@
 """DICE against the specification's worked numbers and paper arithmetic."""
 
-import numpy as np
 import pytest
 import torch
 from detector_examples import F1, HEAD, QUERIES, TRAIN, VALUES

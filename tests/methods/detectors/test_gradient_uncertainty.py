@@ -35,8 +35,9 @@ def test_gradient_uncertainty_by_hand():
 
 def test_gradient_uncertainty_of_a_uniform_prediction_is_0():
     head = Head(F1["W"])
-    fitted = GradientUncertainty().fit(TRAIN, TRAIN, head)
-    assert fitted.score(features(torch.zeros(1, 4).double(), head=head)).item() == 0
+    flat = features(torch.zeros(1, 4).double(), head=head)
+    fitted = GradientUncertainty().fit(flat, flat, head)
+    assert fitted.score(flat).item() == 0
 
 
 def test_gradient_uncertainty_is_gradnorm_squared_and_the_bias():

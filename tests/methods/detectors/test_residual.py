@@ -7,7 +7,7 @@ from detector_examples import F1, HEAD, QUERIES, TRAIN, VALUES, features
 from torch.testing import assert_close
 from worked_examples import EXACT, tensor
 
-from methods.base import Features, Head, HyperparameterError, NotApplicable
+from methods.base import Head, HyperparameterError, NotApplicable
 from methods.detectors.residual import Residual, published_dim
 from methods.registry import detector
 

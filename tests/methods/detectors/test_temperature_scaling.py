@@ -73,9 +73,6 @@ def test_temperature_is_that_of_validation_images():
     assert fitted.temperature == fit(TemperatureScaling(), CALIBRATION, CALIBRATION).temperature
 
 
-
-
-
 def test_temperature_without_labels_is_not_applicable():
     with pytest.raises(NotApplicable, match="no labels"):
         fit(TemperatureScaling(), val=QUERIES)
