@@ -22,7 +22,7 @@ GradUncertainty    gradient_uncertainty   equal with their filter set to the hea
 Gram               gram                   transformed: their ranges are of true labels (here all are predicted
                                           rightly), without 1 / max p, and normalised by a random tenth of
                                           the training images; the layers and powers are set to ours
-KLMatching         klm                    equal; transformed: a class that is never predicted has no template
+KLMatching         klm                    equal, also where a class is never predicted
 KNN                knn                    equal at the same k
 LTS                lts                    equal; the share kept for the percentile removed
 Mahalanobis        mahalanobis            scaled: half the distance, by a scatter without 1 / N; transformed:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from detector_examples import F1, HEAD, QUERIES, TRAIN, VALUES
+from detector_examples import F1, HEAD, QUERIES, TRAIN, VALUES, features
 from torch.testing import assert_close
 from worked_examples import EXACT, tensor
 

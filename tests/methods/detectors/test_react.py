@@ -8,7 +8,7 @@ from detector_examples import F1, HEAD, QUERIES, TRAIN, VALUES, features
 from torch.testing import assert_close
 from worked_examples import EXACT, tensor
 
-from methods.base import Features
+from methods.base import Features, Head
 from methods.detectors.energy import Energy
 from methods.detectors.react import ReAct
 
