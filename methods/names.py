@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
@@ -12,3 +13,17 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}there are: {', '.join(names) or 'none'}"
+
+
+def borne_by(name: str, aliases: Mapping[str, Iterable[str]]) -> list[str]:
+    """Which of our names, each with its `aliases`, are meant by `name`; capitals, ``_`` and ``-`` count not.
+
+    One that is written like `name` itself goes before aliases; of aliases there may be several.
+    """
+    wanted = _plain(name)
+    own = [ours for ours in aliases if _plain(ours) == wanted]
+    return own or [ours for ours, others in aliases.items() if wanted in map(_plain, others)]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()
