@@ -165,7 +165,7 @@ _WRAPPED = {"fit": _checked_fit, "score": _checked_score, "loss": _handing_on}
 
 
 class _Scorer(Method):
-    needs: ClassVar[frozenset[Signal]]
+    needs: ClassVar[frozenset[Signal]]  # of what one forward pass can collect; `requires` tells all of it
     fit_limit: ClassVar[int | None] = None  # most training images that `fit` is shown, drawn evenly by class
     _widths: ClassVar[Widths | None] = None  # of the training features; `fit` sets it on the fitted copy
 
@@ -204,6 +204,11 @@ class _Scorer(Method):
         if key in _state_fields(type(self)):
             raise NotFitted(f"{self.name}: call fit before score")
         raise AttributeError(f"{type(self).__name__!r} has no attribute {key!r}")
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """All that it needs, in words: its signals, and what is no signal."""
+        return tuple(sorted(self.needs))
 
     @property
     def _title(self) -> str:
@@ -261,6 +266,12 @@ class GradientDetector(Detector):
         """ε ≥ 0 in pixel units, of images in [0, 1]; 0 where it is None and not chosen yet."""
         return float(getattr(self, self.step_name) or 0.0)
 
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Its signals; where it steps, the network itself and images."""
+        stepping = self.step > 0 or getattr(self, self.step_name) is None
+        return (*super().requires, *(("the network itself", "images") if stepping else ()))
+
     @abstractmethod
     def loss(self, features: Features) -> Tensor:
         """(N,) what the step lowers, differentiable; row i depends on image i alone."""
@@ -314,6 +325,11 @@ class EnsembleDetector(_Scorer):
     """Scores images from the features that several networks, trained with different seeds, gave for them."""
 
     members: int  # a hyper-parameter: of how many networks
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The signals of each network, and how many networks."""
+        return (*super().requires, f"{self.members} networks")
 
     @abstractmethod
     def score(self, members: Sequence[Features]) -> Tensor:

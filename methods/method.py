@@ -29,6 +29,7 @@ class Method(ABC):
 
     name: ClassVar[str]  # set by `register`
     paper: ClassVar[Paper]
+    aliases: ClassVar[tuple[str, ...]] = ()  # what other libraries and papers call it: docs/names.md
 
     def hyperparameters(self) -> dict[str, Any]:
         """Every hyper-parameter and its value, by field name."""

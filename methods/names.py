@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+
+from methods.errors import said
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
@@ -14,15 +17,20 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     return f"{hint}there are: {', '.join(names) or 'none'}"
 
 
-LONGEST_REASON = 2_000  # characters: an error of a contributed file may have any message, or none
-
-
 def describe(error: BaseException) -> str:
     """Type and message of an error, on one line that can be printed, and not too long."""
-    try:
-        message = str(error)
-    except Exception as failure:  # its `__str__` is code of the file, too
-        message = f"(its message fails with {type(failure).__name__})"
-    words = " ".join(message[: 2 * LONGEST_REASON].split())
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in f"{type(error).__name__}: {words}")
-    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
+    return f"{type(error).__name__}: {said(error)}"
+
+
+def borne_by(name: str, aliases: Mapping[str, Iterable[str]]) -> list[str]:
+    """Which of our names, each with its `aliases`, are meant by `name`; capitals, ``_`` and ``-`` count not.
+
+    One that is written like `name` itself goes before aliases; of aliases there may be several.
+    """
+    wanted = _plain(name)
+    own = [ours for ours in aliases if _plain(ours) == wanted]
+    return own or [ours for ours, others in aliases.items() if wanted in map(_plain, others)]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()

@@ -69,6 +69,8 @@ def cards(name: str, spec: Spec) -> list[RenderableType]:
         if name in members:
             member = members[name] if isinstance(members, dict) else name
             panels.append(Panel(card(member), title=f"{title} {escape(name)}", title_align="left"))
+    if not panels and (ours := registry.known_as(name, *registry.FAMILIES)) != name:
+        return cards(ours, spec)
     if not panels:
         known = dict.fromkeys(key for _, members, _ in families for key in members)
         raise UsageError(f"nothing is called {name!r}; {did_you_mean(name, known)}")
@@ -131,7 +133,9 @@ def _method_card(cls: type[Method]) -> RenderableType:
             f"Cost of an epoch: about {cls.cost:g} × cross_entropy",
         ]
     elif issubclass(cls, Detector | EnsembleDetector):
-        lines.append(f"Needs: {', '.join(sorted(cls.needs)) or 'images and gradients'}")
+        lines.append(f"Needs: {', '.join(cls.configure({}).requires)}")
+    if aliases := cls.__dict__.get("aliases", ()):
+        lines.append(f"Also called: {', '.join(aliases)}")
     defaults = ", ".join(f"{k} = {v!r}" for k, v in cls.configure({}).hyperparameters().items())
     lines += [f"Hyper-parameters: {defaults or 'none'}", f"Source: {inspect.getsourcefile(cls)}"]
     return Text("\n".join(lines))

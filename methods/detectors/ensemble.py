@@ -48,6 +48,7 @@ class Ensemble(EnsembleDetector):
         year=2017,
         arxiv="1612.01474",
     )
+    aliases = ("deep_ensemble", "deep_ensembles")
     needs = frozenset({Signal.LOGITS})
 
     def __post_init__(self) -> None:

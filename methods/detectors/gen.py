@@ -50,6 +50,7 @@ class GEN(Detector):
         venue="CVPR",
         year=2023,
     )
+    aliases = ("generalized_entropy",)
     needs = frozenset({Signal.LOGITS})
 
     def __post_init__(self) -> None:

@@ -51,6 +51,7 @@ class GODIN(GradientDetector):
         year=2020,
         arxiv="2002.11297",
     )
+    aliases = ("generalized_odin",)
     needs = frozenset({Signal.LOGITS, Signal.OUTPUTS})
     step_name = "epsilon"
     step_grid = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)

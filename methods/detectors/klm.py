@@ -57,6 +57,7 @@ class KLM(Detector):
         year=2022,
         arxiv="1911.11132",
     )
+    aliases = ("kl_matching",)
     needs = frozenset({Signal.LOGITS})
 
     def __post_init__(self) -> None:

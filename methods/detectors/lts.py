@@ -48,6 +48,7 @@ class LTS(Detector):
         year=2025,
         arxiv="2409.01175",
     )
+    aliases = ("logit_scaling",)
     needs = frozenset({Signal.LOGITS, Signal.PENULTIMATE})
 
     def __post_init__(self) -> None:
