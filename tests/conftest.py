@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+
+from benchmark.engines.local import LocalEngine
+from benchmark.engines.worker import Outcome, perform
+from benchmark.job import Job
 
 SMALL = """\
 version: 1
@@ -60,3 +65,32 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def one_worker_is_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where jobs run one at a time they run in this process, in which a test can change what they do.
+
+    So no test waits for a process to start. Those of processes ask for `real_workers`, or for two.
+    """
+    if "real_workers" in request.fixturenames:
+        return
+    in_a_worker, of_a_worker = LocalEngine._submit, LocalEngine._outcome
+
+    def submit(engine: LocalEngine, group: list[Job], *, fresh: bool) -> Future[Outcome]:
+        if engine.workers > 1:
+            return in_a_worker(engine, group, fresh=fresh)
+        future: Future[Outcome] = Future()
+        future.set_result(perform(engine.store.root, group, engine.environment, fresh=fresh))
+        return future
+
+    def outcome(engine: LocalEngine, future: Future[Outcome]) -> Outcome:
+        return of_a_worker(engine, future) if future in engine._busy else future.result()
+
+    monkeypatch.setattr(LocalEngine, "_submit", submit)
+    monkeypatch.setattr(LocalEngine, "_outcome", outcome)
+
+
+@pytest.fixture
+def real_workers() -> None:
+    """Jobs run in worker processes, even one at a time."""
