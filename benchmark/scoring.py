@@ -19,6 +19,7 @@ from benchmark.artifacts import Artifact, Draft
 from benchmark.backbones.extract import BATCH, Tap
 from benchmark.backbones.network import to_pixels
 from benchmark.inputs import image_parts, read_features, read_head, trained_network
+from benchmark.untouched import Untouched
 from methods.base import (
     AnyDetector,
     EnsembleDetector,
@@ -29,6 +30,7 @@ from methods.base import (
     Signal,
     check_scores,
 )
+from methods.errors import said
 from methods.features import evenly
 from methods.registry import detector
 
@@ -47,7 +49,7 @@ def score_into(tasks: Sequence[tuple[Draft, Scoring]]) -> None:
         try:
             chosen.append((draft, scoring, *scoring.choose()))
         except NotApplicable as error:
-            draft.json("about", {"status": "not_applicable", "reason": str(error)})
+            draft.json("about", {"status": "not_applicable", "reason": said(error)})
     found = score_together([(scoring, scorer) for _, scoring, scorer, _ in chosen])
     for (draft, _, _, about), scores in zip(chosen, found, strict=True):
         draft.tensors("scores", scores)
@@ -241,9 +243,10 @@ class Scoring:
                 continue
             others = {k: v for k, v in candidate.hyperparameters().items() if k != candidate.step_name}
             loss = f"{candidate.name} {others}"
-            if loss not in directions:
-                directions[loss] = candidate.direction(tap, images)
-            found[_called(candidate)] = candidate.score_images(tap, images, directions[loss])
+            with self._untouched.by(candidate.name, images):
+                if loss not in directions:
+                    directions[loss] = candidate.direction(tap, images)
+                found[_called(candidate)] = candidate.score_images(tap, images, directions[loss])
         return [found[_called(candidate)] for candidate in candidates]
 
     @cached_property
@@ -252,6 +255,11 @@ class Scoring:
         network = trained_network(self.config["network"], self.inputs["network"])
         network.requires_grad_(requires_grad=False)
         return Tap(network, to_pixels(self.images["test"][:16]))
+
+    @cached_property
+    def _untouched(self) -> Untouched:
+        """Made before a method is given the network."""
+        return Untouched(self.tap.network)
 
     @cached_property
     def images(self) -> dict[str, Tensor]:

@@ -124,24 +124,7 @@ def test_a_damaged_input_that_cannot_be_computed_again_fails_what_needs_it(fakes
     assert run(*"bcd") == dict.fromkeys("abcd", "gone")
 
 
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [(StorageError("the disk is full"), StorageError), (KeyboardInterrupt(), KeyboardInterrupt)],
-)
-def test_a_full_disk_or_an_interrupt_ends_the_run_and_keeps_what_is_finished(
-    fakes, run, store, error, expected
-):
-    for name in "abc":
-        fakes.add(name)
-    fakes.behaviour["b"] = fails(error)
-    with pytest.raises(expected):
-        run(*"abc")
-    assert fakes.ran == ["a", "b"]
-    assert names(store, fakes.key("a")) == ["a"]
-    assert not list(store.root.glob("tmp/*"))
-    del fakes.behaviour["b"]
-    assert run(*"abc") == {}
-    assert fakes.ran == ["a", "b", "b", "c"]
+
 
 
 @pytest.mark.parametrize("place", ["lock", "write"])
@@ -158,3 +141,34 @@ def test_a_cache_that_can_no_longer_be_written_ends_the_run(fakes, run, store, p
     fakes.behaviour["a"] = spoil
     with pytest.raises(StorageError, match=r"Not a directory|File exists"):
         run("a", "b")
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_is_finished(fakes, run, store):
+    for name in "abc":
+        fakes.add(name)
+    fakes.behaviour["b"] = fails(StorageError("the disk is full"))
+    with pytest.raises(StorageError):
+        run(*"abc")
+    assert fakes.ran == ["a", "b"]
+    assert names(store, fakes.key("a")) == ["a"]
+    assert not list(store.root.glob("tmp/*"))
+    del fakes.behaviour["b"]
+    assert run(*"abc") == {}
+    assert fakes.ran == ["a", "b", "b", "c"]
+
+
+def test_an_interrupt_ends_the_run_and_keeps_what_is_finished(fakes, run, store, events):
+    for name in "abc":
+        fakes.add(name)
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    events.on("done", "b", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(*"abc")
+    assert fakes.ran == ["a", "b"]
+    assert names(store, fakes.key("a")) == ["a"]
+    events.todo.clear()
+    assert run(*"abc") == {}
+    assert fakes.ran == ["a", "b", "c"]
