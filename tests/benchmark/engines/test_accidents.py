@@ -41,11 +41,11 @@ def test_a_failure_is_not_cached(fakes, run, store):
     [
         (OodbenchError("said well"), "said well"),
         (ScoreError("3 of 4 scores are NaN"), "ScoreError: 3 of 4 scores are NaN"),
-        (ValueError("two\n  lines"), r"ValueError: two lines \(test_engine.py:\d+\)"),
-        (MemoryError(), r"MemoryError:  \(test_engine.py:\d+\)"),
+        (ValueError("two\n  lines"), r"ValueError: two lines \(fake_jobs.py:\d+\)"),
+        (MemoryError(), r"MemoryError:  \(fake_jobs.py:\d+\)"),
         (
             OSError(errno.ENOENT, "No such file"),
-            r"FileNotFoundError: \[Errno 2\] No such file \(test_engine.py:\d+\)",
+            r"FileNotFoundError: \[Errno 2\] No such file \(fake_jobs.py:\d+\)",
         ),
     ],
 )
