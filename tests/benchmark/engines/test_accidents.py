@@ -124,9 +124,6 @@ def test_a_damaged_input_that_cannot_be_computed_again_fails_what_needs_it(fakes
     assert run(*"bcd") == dict.fromkeys("abcd", "gone")
 
 
-
-
-
 @pytest.mark.parametrize("place", ["lock", "write"])
 def test_a_cache_that_can_no_longer_be_written_ends_the_run(fakes, run, store, place):
     """Not being able to lock is no fault of the job."""
