@@ -157,7 +157,8 @@ def method_class(family: str, name: str) -> type[Method]:
         if module in _broken:
             raise UnknownMethod(f"{family[:-1]} {name!r} could not be loaded: {_broken[module]}")
         known = sorted(_found[family])
-        raise UnknownMethod(f"no {family[:-1].replace('_', ' ')} {name!r}; {did_you_mean(name, known)}")
+        hint = did_you_mean(name, known, f"oodbench list {family}")
+        raise UnknownMethod(f"no {family[:-1].replace('_', ' ')} {name!r}; {hint}")
     return _found[family][name]
 
 
