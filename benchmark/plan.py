@@ -135,4 +135,5 @@ def _check_selection(spec: Spec, selection: Selection) -> None:
         names = list(dict.fromkeys(str(choice) for choice in choices))
         for wanted in getattr(selection, kind):
             if str(wanted) not in names:
-                raise UsageError(f"no {word} {str(wanted)!r}; {did_you_mean(str(wanted), names)}")
+                hint = did_you_mean(str(wanted), names, f"oodbench list {kind}")
+                raise UsageError(f"no {word} {str(wanted)!r}; {hint}")

@@ -199,7 +199,8 @@ def method_class(family: str, name: str) -> type[Method]:
             raise BrokenMethod(f"{kind} {name!r} could not be loaded: {_broken[module]}")
         if (ours := known_as(name, family)) != name:
             raise UnknownMethod(f"no {kind} {name!r}; here it is {ours!r}")
-        raise UnknownMethod(f"no {kind} {name!r}; {did_you_mean(name, sorted(_found[family]))}")
+        hint = did_you_mean(name, sorted(_found[family]), f"oodbench list {family}")
+        raise UnknownMethod(f"no {kind} {name!r}; {hint}")
     return _found[family][name]
 
 

@@ -25,6 +25,6 @@ def test_list_shows_one_kind(command, kind, shown):
 def test_list_without_a_kind_shows_all(command):
     code, out, _ = command("list")
     assert code == 0
-    titles = [line.strip() for line in out.splitlines() if re.fullmatch(r"[A-Z][a-z ]+", line)]
-    methods = ["Detectors", "Objectives", "Corrections", "Attacks", "Noise models", "Profiles", "Samplers"]
-    assert titles == [*methods, "Tracks", "Datasets", "Backbones"]
+    kinds = list(dict.fromkeys(line.split("\t")[0] for line in out.splitlines()))
+    methods = ["detectors", "objectives", "corrections", "attacks", "noise_models", "profiles", "samplers"]
+    assert kinds == [*methods, "entries", "tracks", "datasets", "backbones", "inits"]

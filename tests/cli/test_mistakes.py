@@ -15,7 +15,7 @@ from small_leaderboard import SMALL
         (["list", "detctors"], "no list of 'detctors'; did you mean 'detectors'?"),
         (["show", "enrgy"], "nothing is called 'enrgy'; did you mean 'energy'?"),
         (["show", "smal"], "nothing is called 'smal'; did you mean 'small'?"),
-        (["show", "nothing"], "nothing is called 'nothing'; there are: "),
+        (["show", "nothing"], "nothing is called 'nothing'; `oodbench list` shows all "),
         (["show"], "Missing argument 'name'"),
         (
             ["run"],

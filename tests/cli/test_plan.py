@@ -11,15 +11,15 @@ from small_leaderboard import SMALL
 def test_planning_computes_nothing(command, name):
     code, out, _ = command(*name)
     assert code == 0
-    assert "4 cells on small" in out
-    assert re.search(r"│ all\s+│\s+24 │\s+0 │\s+24 │", out)
+    assert "cells\tsmall\t4\t0\n" in out
+    assert "jobs\tall\t24\t0\t24\n" in out
     assert sorted(p.name for p in command.folder.iterdir()) == ["leaderboard.yaml"]
 
 
 def test_a_plan_of_a_part(command):
     code, out, _ = command("plan", "--entry", "knn", "--seed", "1")
     assert code == 0
-    assert "1 cells on small" in out
+    assert "cells\tsmall\t1\t0\n" in out
 
 
 def test_a_plan_says_which_records_a_run_would_write_just_so(ran, command):
@@ -31,7 +31,7 @@ def test_a_plan_says_which_records_a_run_would_write_just_so(ran, command):
         (folder / "leaderboard.yaml").write_text(text)
         code, out, _ = command("plan")
         assert code == 0
-        return tuple(map(int, re.search(r"│ small │" + r"\s+(\d+) │" * 4, out).groups()))
+        return tuple(map(int, re.search(r"records\tsmall" + r"\t(\d+)" * 4, out).groups()))
 
     assert counted() == (4, 0, 0, 0)
     assert counted(SMALL.replace("seeds: [0, 1]", "seeds: [1, 2]")) == (2, 0, 0, 2)

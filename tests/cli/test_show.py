@@ -12,7 +12,7 @@ from benchmark.results import read_all
 def test_show_a_track_with_its_sets_and_their_fingerprints(command):
     code, out, _ = command("show", "small")
     assert code == 0
-    rows = [[cell.strip() for cell in line.split("│")[2:-2]] for line in out.splitlines()]
+    rows = [line.split("\t") for line in out.splitlines()]
     assert [row[:4] for row in rows if len(row) == 5] == [
         ["id", "ID", "digits, classes 0, 1, 2", "537"],
         ["threes", "near OOD", "digits, classes 3", "183"],
@@ -34,7 +34,7 @@ def test_show_everything_of_a_name(command):
     """`digits` is a track and a dataset."""
     code, out, _ = command("show", "digits", "--leaderboard", SHIPPED)
     assert code == 0
-    assert re.findall(r"^╭─ (\w+) digits ─", out, re.MULTILINE) == ["Track", "Dataset"]
+    assert re.findall(r"^(Track|Dataset|Entry) digits$", out, re.MULTILINE) == ["Track", "Dataset"]
     assert len(re.findall(r"\b[0-9a-f]{16}\b", out)) >= 6
 
 
@@ -43,13 +43,13 @@ def test_show_a_detector_with_paper_settings_and_source(command):
     text = squeezed(out)
     assert code == 0
     assert "Paper: " in text
-    assert "arXiv 2010.03759" in text
-    assert "Hyper-parameters: temperature = 1.0" in text
+    assert "https://arxiv.org/abs/2010.03759" in text
+    assert "Hyper-parameters: temperature 1.0" in text
     assert "Needs: logits" in text
     assert "energy.py" in text
 
 
 def test_show_an_entry_a_backbone_and_an_init(command):
-    assert re.findall(r"^╭─ (\w+) knn ─", command("show", "knn")[1], re.MULTILINE) == ["Detector", "Entry"]
-    assert "architecture: test_efficientnet" in command("show", "tiny")[1]
-    assert "source: scratch" in command("show", "scratch")[1]
+    assert re.findall(r"^(\w+) knn$", command("show", "knn")[1], re.MULTILINE) == ["Detector", "Entry"]
+    assert "Architecture: test_efficientnet" in command("show", "tiny")[1]
+    assert "Source: scratch" in command("show", "scratch")[1]
