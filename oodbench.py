@@ -294,6 +294,7 @@ def publish(
     from benchmark.artifacts import default_cache
     from benchmark.publishing import prepare
     from reports.results_console import publication_lines, show
+    from reports.terminal import console
 
     _use_mirror(mirror)
     made = _plan(_spec(leaderboard), track, entry, backbone, init, seed, study, full=True)
@@ -315,6 +316,7 @@ def compare(
     """Say how far the records of two folders lie apart, and where tuned values flip."""
     from benchmark.spread import add_to, compare_folders
     from reports.results_console import comparison_lines, show
+    from reports.terminal import console
 
     pairs, part = compare_folders(first, second)
     show(console(), comparison_lines(pairs, part))
@@ -475,6 +477,8 @@ def _published(named: Path | None, leaderboard: Path | None) -> Path:
 
 def _records(named: Path | None, leaderboard: Path | None) -> Path:
     """The folder that is read, which is said: the published records, unless there are none."""
+    from reports.terminal import console, say
+
     published, own = _published(None, leaderboard), Path("runs")
     records = named or (published if published.is_dir() else own)
     more = f"; your own are in {own}/: --results {own}" if records != own and own.is_dir() else ""
