@@ -243,6 +243,7 @@ def plan(
         plan_table(made, missing_jobs(made, cache or default_cache())),
         freshness_table(freshness(made, records)),
     )
+    _say_where(records)
 
 
 @app.command()
@@ -255,6 +256,7 @@ def report(
     """Build the site from the records, computing nothing."""
     records = _records(results, leaderboard)
     _build(_spec(leaderboard), records, site, _published(published, leaderboard))
+    _say_where(records)
 
 
 @app.command()
@@ -460,12 +462,16 @@ def _published(named: Path | None, leaderboard: Path | None) -> Path:
 
 
 def _records(named: Path | None, leaderboard: Path | None) -> Path:
-    """The folder that is read, which is said: the published records, unless there are none."""
-    published, own = _published(None, leaderboard), Path("runs")
-    records = named or (published if published.is_dir() else own)
+    """The folder that is read: that of the published records, unless there is none."""
+    published = _published(None, leaderboard)
+    return named or (published if published.is_dir() else Path("runs"))
+
+
+def _say_where(records: Path) -> None:
+    own = Path("runs")
     more = f"; your own are in {own}/: --results {own}" if records != own and own.is_dir() else ""
-    _console(stderr=True).print(f"Reading the records in {records}/{more}", soft_wrap=True, markup=False)
-    return records
+    said = f"These are the records in {records}/{more}"
+    _console(stderr=True).print(said, soft_wrap=True, highlight=False, markup=False)
 
 
 def _build(spec: Spec, results: Path, site: Path, published: Path) -> None:

@@ -64,7 +64,7 @@ def reproduction_lines(report: Reproduction | None) -> Iterator[RenderableType]:
     for left in report.not_compared:
         more = len(left.rows) - NAMED
         rows = ", ".join(left.rows[:NAMED]) + (f" and {more} more rows" if more > 0 else "")
-        yield Text(f"Not compared: {left.count}: {left.reason} ({rows})")
+        yield Text(f"Not compared: {left.count}: {left.reason}" + (f" ({rows})" if rows else ""))
 
 
 def publication_lines(found: Publication, written: Sequence[Path] | None) -> Iterator[RenderableType]:
