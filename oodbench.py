@@ -261,6 +261,7 @@ def plan(
     made = _plan(_spec(leaderboard), track, entry, backbone, init, seed, study, full=full)
     pages = plan_listings(made, work(made, cache or default_cache()))
     present([*pages, freshness_listing(freshness(made, records))], as_json=as_json)
+    _say_where(records)
 
 
 @app.command()
@@ -273,6 +274,7 @@ def report(
     """Build the site from the records, computing nothing."""
     records = _records(results, leaderboard)
     _build(_spec(leaderboard), records, site, _published(published, leaderboard))
+    _say_where(records)
 
 
 @app.command()
@@ -476,14 +478,17 @@ def _published(named: Path | None, leaderboard: Path | None) -> Path:
 
 
 def _records(named: Path | None, leaderboard: Path | None) -> Path:
-    """The folder that is read, which is said: the published records, unless there are none."""
+    """The folder that is read: that of the published records, unless there is none."""
+    published = _published(None, leaderboard)
+    return named or (published if published.is_dir() else Path("runs"))
+
+
+def _say_where(records: Path) -> None:
     from reports.terminal import console, say
 
-    published, own = _published(None, leaderboard), Path("runs")
-    records = named or (published if published.is_dir() else own)
+    own = Path("runs")
     more = f"; your own are in {own}/: --results {own}" if records != own and own.is_dir() else ""
-    say(console(stderr=True), f"Reading the records in {records}/{more}")
-    return records
+    say(console(stderr=True), f"These are the records in {records}/{more}")
 
 
 def _build(spec: Spec, results: Path, site: Path, published: Path) -> None:

@@ -62,7 +62,7 @@ class NotCompared(StrictModel):
 
     reason: str
     count: int
-    rows: list[str]  # track and row
+    rows: list[str]  # track and row; empty for what was not run here
 
 
 class RowDiffers(StrictModel):
@@ -152,7 +152,9 @@ def reproduction(spec: Spec, own: Records, published: Records, name: str) -> Rep
             NotCompared(
                 reason=REASONS[reason],
                 count=len(places),
-                rows=list(dict.fromkeys(place.subject for place in places)),
+                rows=[]
+                if reason == "only in the second"  # most of the leaderboard where only a part was run
+                else list(dict.fromkeys(place.subject for place in places)),
             )
             for reason, places in pairs.left_out.items()
         ],

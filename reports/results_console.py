@@ -55,7 +55,7 @@ def reproduction_lines(report: Reproduction | None) -> Iterator[RenderableType]:
         for row in board.differ:
             yield Text(
                 f"  {board.title}: {' · '.join(row.row)}: {board.column} {factor * row.here:.2f}, published "
-                f"{factor * row.published:.2f} (p = {row.p_holm:.3f})"
+                f"{factor * row.published:.2f} (p {_p(row.p_holm)})"
             )
     if report.chosen:
         yield Text(
@@ -64,7 +64,7 @@ def reproduction_lines(report: Reproduction | None) -> Iterator[RenderableType]:
     for left in report.not_compared:
         more = len(left.rows) - NAMED
         rows = ", ".join(left.rows[:NAMED]) + (f" and {more} more rows" if more > 0 else "")
-        yield Text(f"Not compared: {left.count}: {left.reason} ({rows})")
+        yield Text(f"Not compared: {left.count}: {left.reason}" + (f" ({rows})" if rows else ""))
 
 
 def publication_lines(found: Publication, written: Sequence[Path] | None) -> Iterator[RenderableType]:
@@ -133,9 +133,13 @@ SIDES = {
 }
 
 
+def _p(number: float) -> str:
+    return "< 0.001" if number < 0.001 else f"= {number:.3f}"
+
+
 def _gap_table(title: str) -> Table:
     table = Table(title=escape(title), box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    table.add_column("", overflow="fold")
+    table.add_column("", overflow="fold", min_width=11)
     for name in ("n", "Equal", "Median", "Mean", "95 %", "Largest"):
         table.add_column(name, justify="right")
     return table

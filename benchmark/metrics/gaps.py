@@ -57,8 +57,9 @@ def gap(a: ArrayLike, b: ArrayLike) -> Gap:
 
     Examples
     --------
-    >>> gap([1.0, 2.0, 3.0], [1.0, 2.5, 5.0])
-    Gap(n=3, equal=1, median=0.5, mean=0.8333333333333334, q95=1.85, max=2.0)
+    >>> found = gap([1.0, 2.0, 3.0], [1.0, 2.5, 5.0])
+    >>> found.n, found.equal, found.median, round(found.mean, 4), round(found.q95, 4), found.max
+    (3, 1, 0.5, 0.8333, 1.85, 2.0)
     """
     first, second = finite_vector("a", a), finite_vector("b", b)
     if first.size != second.size:

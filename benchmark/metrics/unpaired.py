@@ -43,7 +43,7 @@ def welch(a: ArrayLike, b: ArrayLike) -> tuple[Vector, Vector]:
     --------
     >>> t, p = welch([[1.0, 2.0, 3.0]], [[2.0, 4.0, 6.0]])
     >>> round(float(t[0]), 4), round(float(p[0]), 4)
-    (-1.5492, 0.2212)
+    (-1.5492, 0.2209)
     """
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 2 or first.shape[1] < 2:
