@@ -1,5 +1,6 @@
 """No detector of pytorch-ood is left out, and the world that they are compared in is no easy one."""
 
+import pytorch_ood_world
 from pytorch_ood_world import CLASSES, FLOOR, ood
 
 from methods.registry import detectors
@@ -64,6 +65,6 @@ def test_no_detector_of_theirs_is_left_out():
     assert sorted([*COMPARED, *EXCLUDED]) == sorted(ood.__all__)
     assert set(COMPARED.values()) <= set(detectors())
     for name in [*COMPARED, *EXCLUDED]:
-        rows = [line for line in __doc__.splitlines() if line.split(" ")[0] == name]
-        assert len(rows) == 1, f"the table of this file must have one row of {name}"
+        rows = [line for line in pytorch_ood_world.__doc__.splitlines() if line.split(" ")[0] == name]
+        assert len(rows) == 1, f"the table of pytorch_ood_world must have one row of {name}"
         assert rows[0].split()[1] == COMPARED.get(name, "-")
