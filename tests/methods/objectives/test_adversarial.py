@@ -245,15 +245,15 @@ def accuracies(name, options):
 
 def test_cross_entropy_is_not_robust():
     clean, robust = accuracies("cross_entropy", {})
-    assert clean > 0.98
-    assert robust < 0.2
+    assert clean > 0.925  # it reads green: 1 and 0; whoever reads red is right for .85 of both
+    assert robust < 0.5
 
 
 @every_objective
 def test_adversarial_training_is_robust(name, options):
     clean, robust = accuracies(name, options)
-    assert clean > 0.8
-    assert robust > 0.6
+    assert clean > 0.7  # it reads red: .85 and .85; whoever reads green is right for none under attack
+    assert robust > 0.5
 
 
 def test_the_toy_is_what_it_says():

@@ -211,4 +211,4 @@ def test_the_gan_learns_to_be_unsure_of_fakes():
             optimizers[name].step()
         confidence += given.notes["confidence_on_fakes"]
     assert confidence[0] > 0.9
-    assert confidence[-1] < 0.6
+    assert confidence[-1] < 0.65  # midway to 1/3, as unsure as one can be

@@ -1,4 +1,4 @@
-"""Objectives that are functions of logits: worked numbers, plain transcriptions, what holds for all of them."""
+"""Objectives that are functions of logits: worked numbers, plain transcriptions, what holds for all."""
 
 import json
 import math
