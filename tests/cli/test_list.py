@@ -1,6 +1,5 @@
 """`oodbench list`."""
 
-import re
 
 import pytest
 

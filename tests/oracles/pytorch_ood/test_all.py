@@ -65,11 +65,6 @@ def test_no_detector_of_theirs_is_left_out():
     assert sorted([*COMPARED, *EXCLUDED]) == sorted(ood.__all__)
     assert set(COMPARED.values()) <= set(detectors())
     for name in [*COMPARED, *EXCLUDED]:
-<<<<<<< HEAD
-        rows = [line for line in (pytorch_ood_world.__doc__ or "").splitlines() if line.split(" ")[0] == name]
-        assert len(rows) == 1, f"the table of tests/helpers/pytorch_ood_world.py must have one row of {name}"
-=======
         rows = [line for line in pytorch_ood_world.__doc__.splitlines() if line.split(" ")[0] == name]
         assert len(rows) == 1, f"the table of pytorch_ood_world must have one row of {name}"
->>>>>>> h-tests
         assert rows[0].split()[1] == COMPARED.get(name, "-")
