@@ -65,7 +65,7 @@ def check_percent(name: str, value: float | None) -> None:
     """Raise `ValueError` for a share where percent are meant: above 0 and below 1."""
     if value is not None and 0 < value < 1:
         raise ValueError(
-            f"{name}: expected percent, such as 90, got {value}; as a share that is {100 * value:g}"
+            f"{name}: expected percent, such as 90, got {value}; a share of {value} is {100 * value:g}"
         )
 
 
