@@ -5,9 +5,9 @@ Anything beyond is refused when the file is read or planned, before time or memo
 
 from __future__ import annotations
 
-MOST_CHARACTERS = 1_000_000
-"""Of a YAML file, and of what it says with every alias written out: our own has 30,000. Parsing this many
-takes some ten seconds; a file of a few hundred can say 10⁹ values by aliases of aliases."""
+MOST_CHARACTERS = 500_000
+"""Of a YAML file, and of what it says with every alias written out: our own has 30,000. Parsing so many
+takes up to half a minute; a file of a few hundred can say 10⁹ values by aliases of aliases."""
 
 MOST_NESTED = 50
 """Values within values; our own file goes 7 deep. Python and pydantic recurse, and end at some hundreds."""

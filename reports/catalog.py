@@ -64,6 +64,9 @@ def cards(name: str, spec: Spec) -> list[Card]:
         ("Init", spec.inits, partial(_settings, "Init", spec.inits)),
     ]
     found = [card(name) for _, members, card in families if name in members]
+    for module, error in registry.broken().items():
+        if name in (module, module.rpartition(".")[2]):
+            found.append(Card("Method", name, (Block(f"{module} cannot be loaded: {error}"),)))
     if not found and (ours := registry.known_as(name, *registry.FAMILIES)) != name:
         return cards(ours, spec)
     if not found:
@@ -84,8 +87,10 @@ def _methods(family: str) -> Listing:
         paper = cls.paper
         rows.append((name, read_docstring(cls.__doc__).summary, f"{paper.venue} {paper.year}"))
     for module, error in registry.broken().items():
-        if f".{family}." in module:
-            rows.append((module.rpartition(".")[2], f"cannot be loaded: {error}", ""))
+        ours = module.startswith("methods.")
+        if not ours or module.startswith(f"methods.{family}."):  # another package may have any family's
+            name = module.rpartition(".")[2] if ours else module
+            rows.append((name, f"cannot be loaded: {error}", ""))
     title = family.capitalize().replace("_", " ")
     return Listing(family, ("Name", "Summary", "Published"), rows, title)
 

@@ -6,6 +6,7 @@ torch is not imported: where there is a tensor, it is there.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +16,6 @@ def as_array(values: ArrayLike) -> NDArray[np.generic]:
     """The same numbers in NumPy; bfloat16, which it lacks, in float32."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)
+        tensor: Any = values.detach().cpu()
+        return np.asarray(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)
     return np.asarray(values)

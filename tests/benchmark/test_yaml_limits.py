@@ -159,10 +159,10 @@ def test_r27_ten_to_the_nine_values_by_aliases_are_refused(written):
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
     path = written("\n".join(lines))
     message = refusal(path)
-    # A list of 10^(i+1) letters has 2 · 10^(i+1) characters or more: the sixth is the first beyond a million.
+    # A list of 10^(i+1) letters has 2 · 10^(i+1) characters or more: the sixth is the first beyond 500,000.
     assert (
         message
-        == f"{path}:6: a5: is more than 1,000,000 characters with its aliases written out; expected fewer"
+        == f"{path}:6: a5: is more than 500,000 characters with its aliases written out; expected fewer"
     )
 
 
@@ -187,7 +187,7 @@ def test_r27_deep_nesting_is_refused(written, text):
 
 def test_r27_a_long_file_is_refused_unparsed(edited):
     path = edited("version: 1\n", "version: 1\n" + "# much ado\n" * 100_000)
-    assert refusal(path) == f"{path}:1: has {len(path.read_text()):,} characters; expected at most 1,000,000"
+    assert refusal(path) == f"{path}:1: has {len(path.read_text()):,} characters; expected at most 500,000"
 
 
 def test_r27_only_the_first_mistakes_are_told(edited):

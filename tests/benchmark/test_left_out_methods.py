@@ -1,0 +1,152 @@
+"""What uses a method whose file is broken is left out of a plan, with the reason; everything else goes on."""
+
+import importlib
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+from typer.testing import CliRunner
+
+import oodbench
+from benchmark.errors import MethodLeftOut
+from benchmark.plan import Selection, make_plan
+from benchmark.spec import load_spec
+from methods import registry
+from reports.catalog import cards, listings
+
+BROKEN = "1 / 0\n"
+WHY = "could not be loaded: ZeroDivisionError: division by zero"
+
+
+@pytest.fixture
+def broken_file(tmp_path, monkeypatch):
+    """Add a file that does not import to a family's folder."""
+    assert registry.broken() == {}
+    monkeypatch.setattr(registry, "_broken", {})
+    before = set(sys.modules)
+
+    def add(family, name, text=BROKEN):
+        package = importlib.import_module(f"methods.{family}")
+        folder = tmp_path / family
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.py").write_text(text)
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+
+    yield add
+    for name in set(sys.modules) - before:
+        if name.startswith("methods."):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def spec(small):
+    """The small leaderboard with an entry `toy`, and others that hang on other methods of that name."""
+    text = small.read_text()
+    text = text.replace("entries: [msp, knn]", "entries: [msp, knn, toy, toy_trained]")
+    text = text.replace("inits: [scratch]", "inits: [scratch, toy_init]")
+    text = text.replace(
+        "entries:\n  msp: ",
+        "entries:\n  toy: {detector: toy}\n  toy_trained: {detector: msp, objective: toy}\n  msp: ",
+    )
+    text = text.replace(
+        "inits:\n  scratch",
+        "inits:\n  toy_init:\n    source: adversarial\n    objective: toy\n"
+        "    of: {source: fractaldb, preset: fractaldb_tiny,"
+        " training: {epochs: 1, batch_size: 6, lr: 0.003, weight_decay: 0.01}}\n  scratch",
+    )
+    study = (
+        "    studies:\n      corruptions:\n        networks: {cross_entropy: [scratch], toy: [scratch]}\n"
+        "        kinds: [contrast]\n        scale: cifar_c\n        images_per_class: 1\n"
+        "        detectors: [msp]\n"
+        "      adversarial:\n        networks: {cross_entropy: [scratch]}\n        images_per_class: 1\n"
+        "        attacks: {toy: {method: toy}}\n        curves: toy\n        epsilons: [0.1]\n"
+        "        steps: [1]\n        detectors: [msp]\n"
+    )
+    small.write_text(text.replace("backbones:\n  tiny", f"{study}backbones:\n  tiny"))
+    return load_spec(small)
+
+
+@pytest.fixture
+def all_broken(broken_file):
+    for family in ("detectors", "objectives", "attacks"):
+        broken_file(family, "toy")
+
+
+def test_r25_what_uses_a_broken_method_is_left_out_and_the_others_are_planned(spec, all_broken):
+    plan = make_plan(spec, Selection())
+    assert {(planned.cell.entry, planned.cell.init) for planned in plan.cells} == {
+        ("msp", "scratch"),
+        ("knn", "scratch"),
+    }
+    assert {(planned.study, planned.row) for planned in plan.studies} == {("corruptions", "cross_entropy")}
+    assert plan.broken.keys() == {
+        "entry toy of track small",
+        "entry toy_trained of track small",
+        "init toy_init of track small",
+        "toy of study corruptions of track small",
+        "study adversarial of track small",
+    }
+    assert all(why.endswith(WHY) for why in plan.broken.values())
+    path, _ = spec._origin
+    line = path.read_text().partition("  toy: {detector")[0].count("\n") + 1
+    assert (
+        plan.broken["entry toy of track small"]
+        == f"{path}:{line}: entries.toy.detector: detector 'toy' {WHY}"
+    )
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [Selection(entries=("toy",)), Selection(inits=("toy_init",)), Selection(studies=("adversarial",))],
+)
+def test_r25_what_is_asked_for_by_name_and_broken_is_an_error(spec, all_broken, selection):
+    with pytest.raises(MethodLeftOut, match=WHY):
+        make_plan(spec, selection)
+
+
+def test_r25_a_leaderboard_of_broken_methods_only_is_an_error(small, broken_file):
+    broken_file("detectors", "toy")
+    text = (
+        small.read_text()
+        .replace("msp: {detector: msp}", "msp: {detector: toy}")
+        .replace("[msp, knn]", "[msp]")
+    )
+    small.write_text(text)
+    with pytest.raises(MethodLeftOut, match=WHY):
+        make_plan(load_spec(small), Selection())
+
+
+def test_r25_a_broken_file_that_nothing_uses_is_nothing_to_a_plan(small, broken_file):
+    broken_file("detectors", "toy")
+    assert make_plan(load_spec(small), Selection()).broken == {}
+
+
+@pytest.mark.parametrize("command", ["plan", "run --all --dry-run"])
+def test_r25_commands_say_what_is_left_out(spec, all_broken, tmp_path, command):
+    path, _ = spec._origin
+    options = ["--leaderboard", str(path), "--cache", str(tmp_path / "cache")]
+    done = CliRunner().invoke(oodbench.app, [*command.split(), *options], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert f"left out: entry toy of track small: {path}:" in done.stderr
+    assert f"detector 'toy' {WHY}" in done.stderr
+    assert "4 cells" in done.stdout  # msp and knn, of two seeds
+
+
+def test_r25_listings_and_cards_name_it(spec, all_broken):
+    (table,) = listings("attacks", spec)
+    rows = dict(zip(table.columns[0]._cells, map(str, table.columns[1]._cells), strict=True))
+    assert rows["toy"] == "cannot be loaded: ZeroDivisionError: division by zero"
+    assert "pgd" in rows
+    panels = cards("toy", spec)
+    said = [str(panel.renderable) for panel in panels]
+    assert "methods.attacks.toy cannot be loaded: ZeroDivisionError: division by zero" in said
+    assert len(panels) == 4  # an entry, and a file of each of three families
+
+
+def test_r25_an_entry_point_that_is_broken_is_named_in_the_listings(small, monkeypatch, broken_file):
+    point = EntryPoint("x", "not_installed_anywhere", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda *, group: [point])
+    (table,) = listings("samplers", load_spec(small))
+    rows = dict(zip(table.columns[0]._cells, map(str, table.columns[1]._cells), strict=True))
+    assert rows["not_installed_anywhere"].startswith("cannot be loaded: ModuleNotFoundError")
+    assert isinstance(cards("not_installed_anywhere", load_spec(small)), list)

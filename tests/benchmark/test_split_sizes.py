@@ -1,0 +1,111 @@
+"""U7: what is asked of a dataset and it does not have is found when planned, once, with its place."""
+
+import numpy as np
+import pytest
+
+from benchmark.checks import check_datasets
+from benchmark.datasets import dataset
+from benchmark.errors import SpecError
+from benchmark.plan import Selection, make_plan
+from benchmark.spec import load_spec
+
+
+@pytest.fixture
+def edited(small):
+    def edit(*changes):
+        text = small.read_text()
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new, 1)
+        small.write_text(text)
+        return load_spec(small)
+
+    return edit
+
+
+SIZES = "{train_per_class: 4, val_per_class: 4}"
+ID = "{dataset: digits, classes: [0, 1, 2]}"
+
+
+def split(train, val):
+    return SIZES, f"{{train_per_class: {train}, val_per_class: {val}}}"
+
+
+def test_the_sizes_of_the_digits_are_scikit_learns():
+    from sklearn.datasets import load_digits
+
+    assert dataset("digits").class_sizes(None) == tuple(np.bincount(load_digits().target).tolist())
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "classes", "size"),
+    [
+        ("cifar10", "train", 10, 5000),  # as the papers of both have it
+        ("cifar10", "test", 10, 1000),
+        ("cifar100", "train", 100, 500),
+        ("cifar100", "train_375_per_class", 100, 375),
+        ("textures", "test", 47, 40),
+    ],
+)
+def test_the_sizes_of_balanced_splits_are_equal(name, part, classes, size):
+    assert dataset(name).class_sizes(part) == (size,) * classes
+
+
+def test_sizes_that_are_not_known_are_not_guessed():
+    assert dataset("imagenet1k").class_sizes("train") == dataset("glyphs").class_sizes(None) == ()
+
+
+def test_u7_a_split_larger_than_a_class_is_found_when_planned_and_told_once(edited):
+    spec = edited(split(100, 77))  # the smallest of the classes 0, 1 and 2 has 177 digits
+    path, _ = spec._origin
+    with pytest.raises(SpecError) as caught:
+        make_plan(spec, Selection())
+    assert str(caught.value) == (
+        f"{path}:7: tracks.small.split: 100 images of each class to train, 77 to validate and 1 to test are "
+        "178, and class '2' of digits has 177; lower train_per_class or val_per_class"
+    )
+
+
+def test_u7_the_whole_of_a_class_may_be_used(edited):
+    check_datasets(edited(split(100, 76)), "small")
+
+
+def test_u7_only_the_classes_that_are_chosen_count(edited):
+    check_datasets(
+        edited(split(100, 80), (ID, "{dataset: digits, classes: [1, 3]}"), ("[3]", "[4]")), "small"
+    )
+
+
+CIFAR = (ID, "{dataset: cifar10, split: train}\n    id_test: {dataset: cifar10, split: test}")
+
+
+def test_u7_a_balanced_split_of_the_hub_is_known(edited):
+    """5,000 training images of each class; the test images come from elsewhere."""
+    check_datasets(edited(CIFAR, split(4500, 500)), "small")
+    expected = r"4,500 .* 501 to validate are 5,001, and class 'airplane' of cifar10 has 5,000"
+    with pytest.raises(SpecError, match=expected):
+        check_datasets(edited(("val_per_class: 500", "val_per_class: 501")), "small")
+
+
+def test_u7_of_a_part_no_class_can_have_more_than_the_mean(edited):
+    spec = edited((ID, "{dataset: mnist, split: train, n: 1005}"), split(60, 40))
+    with pytest.raises(SpecError, match=r"are 101, and a class of the 1,005 images of mnist has 100; lower"):
+        check_datasets(spec, "small")
+
+
+def test_u7_without_class_sizes_no_class_can_have_more_than_the_mean(edited):
+    """1,281,167 images of 1,000 classes: some class has at most 1,281."""
+    spec = edited((ID, "{dataset: imagenet1k, split: train}"), split(1200, 82))
+    with pytest.raises(SpecError, match=r"are 1,283, and a class of the 1,281,167 images .* has 1,281"):
+        check_datasets(spec, "small")
+
+
+@pytest.mark.parametrize("place", ["near", "far"])
+def test_u7_more_images_than_a_split_has_are_found_when_planned(edited, place):
+    new = "{dataset: cifar100, split: test, n: 10001}"
+    old = "{dataset: digits, classes: [3]}" if place == "near" else "{dataset: uniform_noise, n: 12}"
+    spec = edited((old, new))
+    with pytest.raises(
+        SpecError, match=r"\.n: 10,001 images are asked for, and cifar100 has 10,000; lower n"
+    ):
+        check_datasets(spec, "small")
