@@ -1,6 +1,5 @@
 """`oodbench list`."""
 
-
 import pytest
 
 
