@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import os
 import signal
 import sys
@@ -72,7 +71,7 @@ _HOME = {  # of what is not in methods.base
     "register": "methods.registry",
 }
 ROOMS = ("benchmark", "methods", "reports")
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def __getattr__(name: str) -> Any:
@@ -141,8 +140,30 @@ Mirror = Annotated[
 Full = Annotated[
     bool, typer.Option("--full", help="Also what takes long: every training objective, more of each study.")
 ]
-Results = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Results = Annotated[Path, typer.Option("--results", help="Folder of your own records.")]
+READ = "Folder of the records; else results/ beside leaderboard.yaml, and runs/ where nothing is published."
+Read = Annotated[Path | None, typer.Option("--results", help=READ)]
+PUBLISHED = "Folder of the published records; else results/ beside leaderboard.yaml."
+Published = Annotated[Path | None, typer.Option("--published", help=PUBLISHED)]
 Site = Annotated[Path, typer.Option("--site", help="Folder of the pages.")]
+
+
+def _versions(asked: bool) -> None:
+    if asked:
+        from reports.terminal import answer, versions
+
+        answer(versions())
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_versions, is_eager=True, help="Print versions, and stop.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -162,21 +183,24 @@ def run(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and stop.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what the cache holds.")] = False,
-    results: Results = Path("results"),
+    results: Results = Path("runs"),
+    published: Published = None,
     site: Site = Path("site"),
     cache: Cache = None,
     mirror: Mirror = None,
     leaderboard: Leaderboard = None,
 ) -> None:
-    """Measure what the cache does not hold yet, write the records, and build the site."""
+    """Measure what the cache does not hold yet, write the records, build the site, and compare it."""
     from benchmark.artifacts import Store, default_cache
     from benchmark.checks import check_timm_names
     from benchmark.environment import cores
     from benchmark.errors import UsageError
     from benchmark.files import require_writable
     from benchmark.job import Kind
-    from benchmark.run import missing_jobs, run_plan
-    from reports.console import Progress, plan_table, study_summaries, summaries
+    from benchmark.run import run_plan, work
+    from reports.console import Progress, plan_listings, study_summaries, summaries
+    from reports.listings import present
+    from reports.terminal import console, say
 
     chosen = (track, entry, backbone, init, seed, study)
     if not everything and not full and not any(chosen):
@@ -191,23 +215,22 @@ def run(
     plan = _plan(spec, *chosen, full=full)
     folder = cache or default_cache()
     if dry_run:
-        _console().print(plan_table(plan, missing_jobs(plan, folder, fresh=fresh)))
+        present(plan_listings(plan, work(plan, folder, fresh=fresh)))
         return
     workers = jobs or cores()
     require_writable(site)
-    missing = missing_jobs(plan, folder, fresh=fresh)
+    missing = work(plan, folder, fresh=fresh).missing
     if any(job.kind in (Kind.PRETRAIN, Kind.TRAIN) for job in missing):
         check_timm_names(spec, plan)
-    signal.signal(signal.SIGTERM, _interrupt)
-    with Progress(_console(stderr=True), missing, workers, Store(folder).progress) as progress:
+    with Progress(console(stderr=True), missing, workers, Store(folder).progress) as progress:
         where = {"cache": folder, "results": results}
         done = run_plan(plan, **where, workers=workers, on_event=progress.on_event, fresh=fresh)
-    _console().print(*summaries(done.records), *study_summaries(done.studies))
-    _build(spec, results, site)
+    console().print(*summaries(done.records), *study_summaries(done.studies))
+    _build(spec, results, site, _published(published, leaderboard))
     if done.failed:
         total = len(done.records) + len(done.studies)
         said = f"{done.failed} of {total} cells failed; the others are finished"
-        _console(stderr=True).print(said, style="red")
+        say(console(stderr=True), said, style="red")
         raise typer.Exit(1)
 
 
@@ -220,44 +243,103 @@ def plan(
     init: Inits = None,
     seed: Seeds = None,
     study: Study = None,
-    results: Results = Path("results"),
+    results: Read = None,
     cache: Cache = None,
     mirror: Mirror = None,
     leaderboard: Leaderboard = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say what `run` would do: cells, jobs, what the cache holds already, and which records are of today."""
     from benchmark.artifacts import default_cache
     from benchmark.freshness import freshness
-    from benchmark.run import missing_jobs
-    from reports.console import freshness_table, plan_table
+    from benchmark.run import work
+    from reports.console import freshness_listing, plan_listings
+    from reports.listings import present
 
     _use_mirror(mirror)
+    records = _records(results, leaderboard)
     made = _plan(_spec(leaderboard), track, entry, backbone, init, seed, study, full=full)
-    _console().print(
-        plan_table(made, missing_jobs(made, cache or default_cache())),
-        freshness_table(freshness(made, results)),
-    )
+    pages = plan_listings(made, work(made, cache or default_cache()))
+    present([*pages, freshness_listing(freshness(made, records))], as_json=as_json)
+    _say_where(records)
 
 
 @app.command()
 def report(
-    results: Results = Path("results"), site: Site = Path("site"), leaderboard: Leaderboard = None
+    results: Read = None,
+    published: Published = None,
+    site: Site = Path("site"),
+    leaderboard: Leaderboard = None,
 ) -> None:
     """Build the site from the records, computing nothing."""
-    _build(_spec(leaderboard), results, site)
+    records = _records(results, leaderboard)
+    _build(_spec(leaderboard), records, site, _published(published, leaderboard))
+    _say_where(records)
+
+
+@app.command()
+def publish(
+    track: Tracks = None,
+    entry: Entries = None,
+    backbone: Backbones = None,
+    init: Inits = None,
+    seed: Seeds = None,
+    study: Study = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and stop.")] = False,
+    results: Results = Path("runs"),
+    published: Published = None,
+    cache: Cache = None,
+    mirror: Mirror = None,
+    leaderboard: Leaderboard = None,
+) -> None:
+    """Take finished records of today from your own to the published ones, and refuse all others by name."""
+    from benchmark.artifacts import default_cache
+    from benchmark.publishing import prepare
+    from reports.results_console import publication_lines, show
+    from reports.terminal import console
+
+    _use_mirror(mirror)
+    made = _plan(_spec(leaderboard), track, entry, backbone, init, seed, study, full=True)
+    found = prepare(made, results, _published(published, leaderboard), cache or default_cache())
+    show(console(), publication_lines(found, None if dry_run else found.write()))
+    if found.refused:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A folder of records.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another, made under other conditions.")],
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Put the numbers into this file, beside its other comparisons."),
+    ] = None,
+) -> None:
+    """Say how far the records of two folders lie apart, and where tuned values flip."""
+    from benchmark.spread import add_to, compare_folders
+    from reports.results_console import comparison_lines, show
+    from reports.terminal import console
+
+    pairs, part = compare_folders(first, second)
+    show(console(), comparison_lines(pairs, part))
+    if json_file is not None:
+        add_to(json_file, part)
 
 
 @app.command("list")
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="methods or a family of them, tracks, datasets or backbones")
+        str | None,
+        typer.Argument(help="methods or a family of them, entries, tracks, datasets, backbones or inits"),
     ] = None,
     leaderboard: Leaderboard = None,
+    as_json: AsJson = False,
 ) -> None:
-    """List methods (detectors, objectives, attacks, …), tracks, datasets and backbones."""
+    """List methods (detectors, objectives, attacks, …), entries, tracks, datasets, backbones and inits."""
     from reports.catalog import listings
+    from reports.listings import present
 
-    _console().print(*listings(what, _spec(leaderboard)))
+    present(listings(what, _spec(leaderboard)), as_json=as_json)
 
 
 @app.command()
@@ -265,22 +347,23 @@ def show(
     name: Annotated[str, typer.Argument(help="A method, track, dataset, backbone, init or entry.")],
     mirror: Mirror = None,
     leaderboard: Leaderboard = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show everything known under a name: a method's paper and settings, a dataset's card, a track's sets."""
     from reports.catalog import cards
+    from reports.listings import present
 
     _use_mirror(mirror)
-    spec = _spec(leaderboard)
-    for card in cards(name, spec):
-        _console().print(card)
+    present(cards(name, _spec(leaderboard)), as_json=as_json)
 
 
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of leaderboard.yaml."""
     from benchmark.spec import json_schema
+    from reports.terminal import answer, as_json
 
-    typer.echo(json.dumps(json_schema(), indent=2))
+    answer(as_json(json_schema()))
 
 
 @app.command("cache")
@@ -290,14 +373,13 @@ def cache_(
 ) -> None:
     """Say where the cache is and how large, or clear it."""
     from benchmark.artifacts import Store, default_cache
+    from reports.terminal import answer, printable
 
     store = Store(cache or default_cache())
     if clear:
         store.clear()
     artifacts, size = store.usage()
-    _console().print(
-        f"{store.root}: {artifacts} artifacts, {size / 1e6:.0f} MB", soft_wrap=True, highlight=False
-    )
+    answer(printable(f"{store.root}: {artifacts} artifacts, {size / 1e6:.0f} MB"))
 
 
 data = typer.Typer(help="List, get and check the datasets of the Hugging Face Hub.", no_args_is_help=True)
@@ -305,13 +387,13 @@ app.add_typer(data, name="data")
 
 
 @data.command("list")
-def data_list(mirror: Mirror = None, leaderboard: Leaderboard = None) -> None:
+def data_list(mirror: Mirror = None, leaderboard: Leaderboard = None, as_json: AsJson = False) -> None:
     """Say which datasets the tracks use, which there are, and which of them are here."""
-    from reports.data import listing
+    from reports.data import listings
+    from reports.listings import present
 
     _use_mirror(mirror)
-    for table in listing(_spec(leaderboard)):
-        _console().print(table)
+    present(listings(_spec(leaderboard)), as_json=as_json)
 
 
 @data.command("get")
@@ -324,9 +406,10 @@ def data_get(
 ) -> None:
     """Fetch what is not here yet from the Hugging Face Hub. A name that both bear is the track's."""
     from reports.data import get
+    from reports.terminal import console
 
     _use_mirror(mirror)
-    if get(names, _spec(leaderboard), _console(stderr=True)):
+    if get(names, _spec(leaderboard), console(stderr=True)):
         raise typer.Exit(1)
 
 
@@ -343,34 +426,23 @@ def data_check(
 ) -> None:
     """Verify checksums, columns, labels, and that every image can be decoded."""
     from reports.data import check
+    from reports.terminal import console
 
     _use_mirror(mirror)
-    if check(names or (), _spec(leaderboard), _console()):
+    if check(names or (), _spec(leaderboard), console()):
         raise typer.Exit(1)
 
 
 def main() -> None:
-    """Run the command line; a failure is one clear message and an exit code, never a traceback."""
+    """Run the command line."""
     try:
         refuse_shadows()
     except ImportError as error:
         typer.echo(f"oodbench: {error}", err=True)
         sys.exit(1)
-    from benchmark.errors import OodbenchError
+    from reports.terminal import run_command
 
-    try:
-        app(prog_name="oodbench")
-    except OodbenchError as error:
-        typer.echo(f"oodbench: {error}", err=True)
-        sys.exit(error.exit_code)
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # Ctrl-C, of which Typer says nothing
-            said = "oodbench: interrupted; what is finished is kept, the same command goes on from there"
-            typer.echo(said, err=True)
-        raise
-    except BrokenPipeError:  # the reader of a pipe went away
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    run_command(lambda: app(prog_name="oodbench"), SIGNALS)
 
 
 def _spec(named: Path | None) -> Spec:
@@ -382,15 +454,15 @@ def _spec(named: Path | None) -> Spec:
 
 def _plan(spec: Spec, *chosen: Iterable[Any] | None, full: bool) -> Plan:
     from benchmark.plan import Selection, make_plan
+    from reports.terminal import console, say
 
     tracks, entries, backbones, inits, seeds, studies = (tuple(part or ()) for part in chosen)
     made = make_plan(spec, Selection(tracks, entries, backbones, inits, seeds, studies, full))
     for track, why in made.left_out.items():
         said = f"left out: track {track}: {why} (all of the track: oodbench data get {track})"
-        _console(stderr=True).print(said, soft_wrap=True, highlight=False, markup=False)
+        say(console(stderr=True), said)
     for what, why in made.broken.items():
-        said = f"left out: {what}: {why}"
-        _console(stderr=True).print(said, soft_wrap=True, highlight=False, markup=False)
+        say(console(stderr=True), f"left out: {what}: {why}")
     return made
 
 
@@ -399,21 +471,33 @@ def _use_mirror(named: Path | None) -> None:
         os.environ["OODBENCH_MIRROR"] = str(named)
 
 
-def _build(spec: Spec, results: Path, site: Path) -> None:
+def _published(named: Path | None, leaderboard: Path | None) -> Path:
+    from benchmark.shipped import find_leaderboard, published_results
+
+    return named or published_results(find_leaderboard(leaderboard))
+
+
+def _records(named: Path | None, leaderboard: Path | None) -> Path:
+    """The folder that is read: that of the published records, unless there is none."""
+    published = _published(None, leaderboard)
+    return named or (published if published.is_dir() else Path("runs"))
+
+
+def _say_where(records: Path) -> None:
+    from reports.terminal import console, say
+
+    own = Path("runs")
+    more = f"; your own are in {own}/: --results {own}" if records != own and own.is_dir() else ""
+    say(console(stderr=True), f"These are the records in {records}/{more}")
+
+
+def _build(spec: Spec, results: Path, site: Path, published: Path) -> None:
+    from reports.results_console import reproduction_lines, show
     from reports.site import publish
+    from reports.terminal import console, say
 
-    publish(spec, results, site)
-    _console().print(f"Leaderboard: {site / 'index.html'}", soft_wrap=True, highlight=False)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _console(*, stderr: bool = False) -> Any:
-    from rich.console import Console
-
-    return Console(stderr=stderr)
+    show(console(), reproduction_lines(publish(spec, results, site, published)))
+    say(console(), f"Leaderboard: {site / 'index.html'}")
 
 
 if __name__ == "__main__":

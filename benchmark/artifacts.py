@@ -5,31 +5,33 @@
     <cache>/objects/<key[:2]>/<key>/    the files of one artifact, and manifest.json with their SHA-256
     <cache>/locks/<key>.lock            held by whoever is computing the artifact
     <cache>/damaged/<key>-<when>/       what did not match its manifest, set aside
-    <cache>/tmp/                        artifacts in the making
+    <cache>/tmp/<key>-<random>/         artifacts in the making
     <cache>/partial/<key>/              what a long job keeps for its own next attempt, and progress.json
 
-An artifact appears under its key whole or not at all. Nothing is ever unpickled.
+An artifact appears under its key whole or not at all; whoever makes it holds the lock of its key meanwhile.
+Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from benchmark.errors import DamagedArtifact, StorageError
-from benchmark.files import require_writable, storage_errors
+from benchmark.files import delete, flush, read_json, require_writable, sha256_of, storage_errors
 from benchmark.tensors import TensorWriter
 
 if TYPE_CHECKING:
@@ -41,9 +43,11 @@ TAG = "CACHEDIR.TAG"  # marks the folder as ours, and as one that backups may sk
 SIGNATURE = (
     "Signature: 8a477f597d28d172789f06886806bc55\n# The cache of oodbench; `oodbench cache --clear`.\n"
 )
-ABANDONED_AFTER = 24 * 3600  # seconds after which a folder in tmp/ belongs to no living process
 FORGOTTEN_AFTER = 30 * 24 * 3600  # seconds after which nobody goes on with what lies in partial/
+SETTLED_AFTER = 2 * 10**9  # ns after a change; before that, a clock may give another change the same time
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a key or a file: never a path out of its folder
+_State = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of change of each file
+_verified: dict[Path, _State] = {}  # by artifact's folder: its files when their checksums were right
 
 
 def default_cache() -> Path:
@@ -60,18 +64,25 @@ class Artifact(NamedTuple):
     manifest: dict[str, Any]
 
     def json(self, name: str) -> Any:
-        """Read the JSON file ``<name>.json``."""
-        return json.loads((self.folder / _checked(f"{name}.json")).read_bytes())
+        """Read the JSON file ``<name>.json``; raises `DamagedArtifact` if there is none."""
+        return json.loads(self._path(f"{name}.json").read_bytes())
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """Read ``<name>.safetensors``, memory-mapped."""
+        """Read ``<name>.safetensors``, memory-mapped; raises `DamagedArtifact` if there is none."""
         from safetensors.torch import load_file
 
-        return load_file(self.folder / _checked(f"{name}.safetensors"))
+        return load_file(self._path(f"{name}.safetensors"))
 
     def sha256(self, file: str) -> str:
-        """Checksum of one file, as the manifest has it."""
-        return str(self.manifest["files"][file]["sha256"])
+        """Checksum of one file, as the manifest has it; raises `DamagedArtifact` if there is none."""
+        return str(self.manifest["files"][self._path(file).name]["sha256"])
+
+    def _path(self, file: str) -> Path:
+        """Of a file that the manifest lists: no other was verified."""
+        if _checked(file) not in self.manifest["files"]:
+            Store(self.folder.parents[2]).set_aside(self.key)
+            raise DamagedArtifact(self.key, f"{MANIFEST} lists no {file}")
+        return self.folder / file
 
 
 class Draft:
@@ -127,10 +138,9 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._verified: set[str] = set()
 
     def prepare(self) -> None:
-        """Make the folders and clear away what a killed run left half-made.
+        """Make the folders and clear away what killed runs left half-made.
 
         Raises
         ------
@@ -145,19 +155,44 @@ class Store:
             (self.root / TAG).write_text(SIGNATURE)
             for name in ("objects", "locks", "damaged", "tmp", "partial"):
                 (self.root / name).mkdir(exist_ok=True)
-            for name, seconds in (("tmp", ABANDONED_AFTER), ("partial", FORGOTTEN_AFTER)):
-                for folder in (self.root / name).iterdir():
-                    with suppress(FileNotFoundError):  # another run finishes with it at this moment
-                        if time.time() - folder.stat().st_mtime > seconds:
-                            shutil.rmtree(folder, ignore_errors=True)
+            for folder in (self.root / "tmp").iterdir():
+                self._clear_away(folder, folder.name.rpartition("-")[0])
+            for folder in (self.root / "partial").iterdir():
+                with suppress(FileNotFoundError):  # another run finishes with it at this moment
+                    if time.time() - folder.stat().st_mtime > FORGOTTEN_AFTER:
+                        self._clear_away(folder, folder.name)
+
+    def _clear_away(self, path: Path, key: str) -> None:
+        """Delete what the job of `key` left, unless one that lives is at it, which holds the key's lock."""
+        lock = FileLock(self.root / "locks" / f"{key if _NAME.fullmatch(key) else 'nobody'}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return
+        try:
+            delete(path)
+        finally:
+            lock.release()
 
     def folder(self, key: str) -> Path:
         """Where the artifact of `key` lies, or would lie."""
         return self.root / "objects" / key[:2] / _checked(key)
 
     def has(self, key: str) -> bool:
-        """Whether the artifact exists; does not read it."""
-        return (self.folder(key) / MANIFEST).exists()
+        """Whether the artifact exists; does not read it.
+
+        Raises
+        ------
+        StorageError
+            If its folder may not be looked into.
+        """
+        folder = self.folder(key)
+        with storage_errors(folder):
+            try:
+                (folder / MANIFEST).stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+        return True
 
     def manifest(self, key: str) -> dict[str, Any]:
         """Read what is known of an artifact, without checking its files.
@@ -168,50 +203,53 @@ class Store:
             If there is none that can be read.
         """
         try:
-            manifest: dict[str, Any] = json.loads((self.folder(key) / MANIFEST).read_bytes())
+            manifest = read_json(self.folder(key) / MANIFEST)
             if not _is_manifest(manifest):
                 raise ValueError("not of the form in which it is written")
+            if manifest["key"] != key:
+                raise ValueError(f"it is that of the artifact {manifest['key']}")
         except (OSError, ValueError) as error:
             self.set_aside(key)
             raise DamagedArtifact(key, f"{MANIFEST}: {type(error).__name__}: {error}") from error
-        return manifest
+        return dict(manifest)
 
     def open(self, key: str) -> Artifact:
-        """Open an artifact, its checksums verified once a process.
+        """Open an artifact, its checksums verified once a process, and again where a file has changed.
 
         Raises
         ------
         DamagedArtifact
-            If a file is missing or differs; the artifact has been set aside and must be computed again.
+            If a file is missing, one too many, or differs; the artifact has been set aside and must be
+            computed again.
         """
         manifest = self.manifest(key)
-        folder = self.folder(key)
-        if key not in self._verified:
-            for name, expected in manifest["files"].items():
-                if _readable_sha256(folder / name) != expected["sha256"]:
-                    self.set_aside(key)
-                    raise DamagedArtifact(key, f"{name} is missing or does not match its checksum")
-            self._verified.add(key)
+        folder, files = self.folder(key), manifest["files"]
+        try:
+            state = _state(folder)
+            names = {name for name, *_ in state} - {MANIFEST}
+            if names != files.keys():
+                raise ValueError(f"it holds {_listed(names)}, and its manifest lists {_listed(files)}")
+            if _verified.get(folder) != state:
+                for name, expected in files.items():
+                    if sha256_of(folder / name) != expected["sha256"]:
+                        raise ValueError(f"{name} does not match its checksum")
+        except (OSError, ValueError) as error:
+            self.set_aside(key)
+            raise DamagedArtifact(key, str(error)) from error
+        if time.time_ns() - max(changed for *_, changed in state) > SETTLED_AFTER:
+            _verified[folder] = state
         return Artifact(key, folder, manifest)
 
     def progress(self, key: str) -> dict[str, Any]:
         """How far the job that makes an artifact says it is; empty if it says nothing."""
-        try:
-            found: dict[str, Any] = json.loads(
-                (self.root / "partial" / _checked(key) / PROGRESS).read_bytes()
-            )
-        except (OSError, ValueError):
-            return {}
-        return found
+        return _progress(self.root / "partial" / _checked(key))
 
     def set_aside(self, key: str) -> None:
         """Move an artifact out of the way, so that it is computed again."""
-        self._verified.discard(key)
         folder = self.folder(key)
-        if folder.exists():
-            # Another process that read it at the same time may be the first to move it.
-            with storage_errors(folder), suppress(FileNotFoundError):
-                folder.rename(self.root / "damaged" / f"{key}-{time.time_ns()}")
+        # Another process that read it at the same time may be the first to move it.
+        with storage_errors(folder), suppress(FileNotFoundError):
+            folder.rename(self.root / "damaged" / f"{key}-{time.time_ns()}")
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
@@ -228,7 +266,8 @@ class Store:
     def create(self, key: str, made: Mapping[str, Any]) -> Iterator[Draft]:
         """Fill a `Draft`; at the end of the block it takes its place under `key`, whole.
 
-        `made` goes into the manifest and may be filled while the block runs.
+        Hold the lock of `key` meanwhile: without it another run may take the draft for one that was left
+        behind. `made` goes into the manifest and may be filled while the block runs.
 
         Raises
         ------
@@ -236,7 +275,7 @@ class Store:
             If the disk is full or the folder read-only. Nothing is left behind.
         """
         with storage_errors(self.root):
-            temporary = Path(tempfile.mkdtemp(prefix=f"{key[:12]}-", dir=self.root / "tmp"))
+            temporary = Path(tempfile.mkdtemp(prefix=f"{_checked(key)}-", dir=self.root / "tmp"))
         try:
             partial = self.root / "partial" / _checked(key)
             yield Draft(temporary, partial)
@@ -249,29 +288,39 @@ class Store:
     def _commit(self, key: str, temporary: Path, made: Mapping[str, Any]) -> None:
         files = {}
         for path in sorted(temporary.iterdir()):
-            files[path.name] = {"sha256": _sha256(path), "bytes": path.stat().st_size}
+            files[path.name] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
             path.chmod(0o644)  # safetensors lets nobody else read
-            _flush(path)
+            flush(path)
         manifest = {"key": key, "files": files, "made": dict(made)}
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        _flush(temporary / MANIFEST)
+        flush(temporary / MANIFEST)
         temporary.chmod(0o755)
         final = self.folder(key)
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.exists():  # computed afresh on request
             final.rename(temporary.with_suffix(".replaced"))
-            shutil.rmtree(temporary.with_suffix(".replaced"), ignore_errors=True)
+            delete(temporary.with_suffix(".replaced"))
         temporary.rename(final)
-        _flush(final.parent)
-        self._verified.add(key)
+        flush(final.parent)
 
     def usage(self) -> tuple[int, int]:
-        """Count the artifacts, and the bytes of everything below the root."""
+        """Count the artifacts, and the bytes of everything below the root.
+
+        Raises
+        ------
+        StorageError
+            If a folder may not be looked into.
+        """
+
+        def refuse(error: OSError) -> None:
+            with storage_errors(Path(error.filename)), suppress(FileNotFoundError):  # a run is at work
+                raise error
+
         artifacts = size = 0
-        for folder, _, names in os.walk(self.root):
+        for folder, _, names in os.walk(self.root, onerror=refuse):
             artifacts += MANIFEST in names and Path(folder).parent.parent == self.root / "objects"
             for name in names:
-                with suppress(FileNotFoundError):  # a run is at work
+                with storage_errors(Path(folder)), suppress(FileNotFoundError):
                     size += Path(folder, name).stat().st_size
         return artifacts, size
 
@@ -293,12 +342,35 @@ class Store:
                     shutil.rmtree(self.root / name)
 
 
+def _progress(partial: Path) -> dict[str, Any]:
+    """What a job said of itself there; empty if nothing can be read."""
+    try:
+        found = read_json(partial / PROGRESS)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _elapsed(partial: Path) -> float:
     """Seconds that a job which was killed says it had run, with those before it."""
-    try:
-        return float(json.loads((partial / PROGRESS).read_bytes())["elapsed"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return 0.0
+    found = _progress(partial).get("elapsed")
+    return float(found) if isinstance(found, int | float) and 0 <= found < math.inf else 0.0
+
+
+def _state(folder: Path) -> _State:
+    """What tells whether a file of an artifact has changed; all must be regular."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            seen = entry.stat()
+            if not stat.S_ISREG(seen.st_mode):
+                raise ValueError(f"{entry.name} is not a regular file")
+            found.append((entry.name, seen.st_ino, seen.st_size, seen.st_mtime_ns))
+    return tuple(sorted(found))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
 
 
 def _checked(name: str) -> str:
@@ -309,27 +381,9 @@ def _checked(name: str) -> str:
 
 def _is_manifest(value: Any) -> bool:
     match value:
-        case {"files": dict(files), "made": dict()}:
-            return all(_NAME.fullmatch(n) and isinstance(f, dict) and "sha256" in f for n, f in files.items())
+        case {"key": str(), "files": dict(files), "made": dict()}:
+            return all(
+                _NAME.fullmatch(n) and isinstance(f, dict) and isinstance(f.get("sha256"), str)
+                for n, f in files.items()
+            )
     return False
-
-
-def _readable_sha256(path: Path) -> str | None:
-    try:
-        return _sha256(path)
-    except OSError:
-        return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Have the operating system write a file's data, or a folder's entries, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,6 +14,9 @@ from pathlib import Path
 from benchmark.fingerprints import library_versions
 from benchmark.results import Environment
 
+FORCED = (  # variables that choose other kernels than the processor's best
+    "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE",
+)  # fmt: skip
 LIBRARIES = ("matplotlib", "numpy", "pillow", "safetensors", "scikit-learn", "scipy", "timm", "torch")
 
 
@@ -38,6 +41,7 @@ def environment() -> Environment:
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         processor=_processor(),
+        instructions=_instructions(),
         cores=cores(),
         accelerator=_accelerator(),
         libraries=library_versions(*LIBRARIES),
@@ -50,6 +54,14 @@ def _accelerator() -> str | None:
     import torch
 
     return torch.cuda.get_device_name()
+
+
+def _instructions() -> str:
+    """What torch's own kernels use, and the variables that force other kernels on it and its libraries."""
+    import torch
+
+    forced = [f"{name}={os.environ[name]}" for name in FORCED if os.environ.get(name)]
+    return ", ".join([torch.backends.cpu.get_cpu_capability(), *forced])
 
 
 def environment_id(described: Environment) -> str:

@@ -8,7 +8,8 @@
     │       └── MethodLeftOut  it names a method whose file is broken: what uses it is left out
     ├── StorageError           the cache, the results or the site could not be written or read
     │   └── DamagedArtifact    a cached file does not match its checksum
-    └── DataError              a dataset or a checkpoint that cannot be used
+    ├── DataError              a dataset or a checkpoint that cannot be used
+    └── ChangedState           a method changed what all jobs of a process share
 """
 
 from __future__ import annotations
@@ -51,3 +52,7 @@ class DamagedArtifact(StorageError):  # noqa: N818
 
 class DataError(OodbenchError):
     """A dataset or a checkpoint is missing, of the wrong form, or does not fit."""
+
+
+class ChangedState(OodbenchError):  # noqa: N818
+    """A method changed what all jobs of its process share, such as ``torch.softmax`` or the default type."""

@@ -1,21 +1,29 @@
-"""Writing files so that a crash, a kill or a full disk leaves the old one whole."""
+"""Writing files so that a crash, a kill or a full disk leaves the old one whole; and reading them."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
+import hashlib
+import json
 import os
+import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from benchmark.errors import DataError, StorageError
 
 M = TypeVar("M", bound=BaseModel)
+
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # as `tempfile` draws them
+_cleared: set[Path] = set()  # folders that this process has cleared of what killed runs left
 
 _ADVICE = {
     errno.ENOSPC: "free some space and run again; finished work is kept",
@@ -80,6 +88,8 @@ def storage_errors(path: Path) -> Iterator[None]:
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file through a temporary one beside it, flushed to disk before it takes the name.
 
+    The temporary file is locked meanwhile; those that killed runs left in the folder are deleted.
+
     Raises
     ------
     StorageError
@@ -87,21 +97,56 @@ def write_atomically(path: Path, text: str) -> None:
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        if path.parent not in _cleared:
+            clear_leftovers(path.parent)
+            _cleared.add(path.parent)
+        handle, temporary = _locked_temporary(path)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
+                temporary.chmod(0o644)
+                temporary.replace(path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete the temporary files of `write_atomically` in a folder that no living process holds."""
+    for path in folder.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            # Another run may have finished with it just now; one of another user is that user's.
+            with suppress(FileNotFoundError, PermissionError), path.open("rb+") as file:
+                if _lock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    path.unlink()
+
+
+def _locked_temporary(path: Path) -> tuple[int, Path]:
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        _lock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # another run took it for a leftover before it was locked
+
+
+def _lock(handle: int, how: int) -> bool:
+    """Whether the lock is held now; no disk is too simple to be written to for want of locks."""
+    try:
+        fcntl.flock(handle, how)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK):
+            return False
+        raise
+    return True
 
 
 def require_writable(folder: Path) -> None:
     """Check that files can be made in `folder`, before hours of work depend on it.
+
+    What killed runs left half-written there is deleted.
 
     Raises
     ------
@@ -113,3 +158,38 @@ def require_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"oodbench")
             probe.flush()
+        clear_leftovers(folder)
+
+
+def read_json(path: Path) -> Any:
+    """Read a regular file (a pipe would never end); raises `OSError` or `ValueError` if it is not JSON."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("not a regular file")
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def delete(path: Path) -> None:
+    """Delete a folder or a file; what cannot be deleted stays, and is in nobody's way."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def sha256_of(path: Path) -> str:
+    """Checksum of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def flush(path: Path) -> None:
+    """Have the operating system write a file's data, or a folder's entries, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -23,6 +23,7 @@ _NEUTRAL = {
     "benchmark.files",
     "benchmark.artifacts",
     "benchmark.tensors",
+    "benchmark.untouched",
     "benchmark.fingerprints",
 }
 _OURS = {"benchmark", "methods"}

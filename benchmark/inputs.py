@@ -76,12 +76,3 @@ def read_head(stored: Mapping[str, Tensor], about: Mapping[str, Any]) -> Head:
     if not about["linear_head"]:
         return Head.not_linear(about["reason"])
     return Head(stored["head.weight"], stored["head.bias"])
-
-
-def evenly(labels: Tensor, limit: int, rng: torch.Generator) -> Tensor:
-    """Rows of `limit` images drawn from `labels` (N,), ascending: dealt out class by class."""
-    shuffled = torch.randperm(len(labels), generator=rng)
-    dealt = shuffled[torch.argsort(labels[shuffled], stable=True)]
-    sizes = torch.bincount(labels)
-    turn = torch.cat([torch.arange(int(size)) for size in sizes])
-    return dealt[torch.argsort(turn, stable=True)][:limit].sort().values

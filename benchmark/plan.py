@@ -35,6 +35,7 @@ class Plan:
     boundary: tuple[str, ...] = ()  # keys of the arms of the experiment in two dimensions
     studies: tuple[PlannedStudy, ...] = ()
     broken: Mapping[str, str] = field(default_factory=dict)  # entry, init, study or row → why it is left out
+    selection: Selection = Selection()  # that it was made of
 
 
 def make_plan(spec: Spec, selection: Selection) -> Plan:
@@ -82,7 +83,7 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
         )
     boundary = _plan_boundary(spec, jobs) if selection == Selection(full=True) else ()
     absent = {name: str(error) for name, error in left_out.items()}
-    return Plan(tuple(cells), jobs, absent, boundary, tuple(studies), broken)
+    return Plan(tuple(cells), jobs, absent, boundary, tuple(studies), broken, selection)
 
 
 def _plan_boundary(spec: Spec, jobs: dict[str, Job]) -> tuple[str, ...]:
@@ -134,4 +135,5 @@ def _check_selection(spec: Spec, selection: Selection) -> None:
         names = list(dict.fromkeys(str(choice) for choice in choices))
         for wanted in getattr(selection, kind):
             if str(wanted) not in names:
-                raise UsageError(f"no {word} {str(wanted)!r}; {did_you_mean(str(wanted), names)}")
+                hint = did_you_mean(str(wanted), names, f"oodbench list {kind}")
+                raise UsageError(f"no {word} {str(wanted)!r}; {hint}")

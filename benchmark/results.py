@@ -164,6 +164,7 @@ class Environment(StrictModel):
     python: str
     platform: str
     processor: str
+    instructions: str | None = None  # that torch uses, such as AVX2, and what forced others on it
     cores: int
     accelerator: str | None = None
     libraries: dict[str, str]

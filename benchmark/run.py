@@ -99,9 +99,22 @@ def wanted_keys(plan: Plan) -> list[str]:
     return list(dict.fromkeys([*keys, *of_studies, *plan.boundary]))
 
 
-def missing_jobs(plan: Plan, cache: Path, *, fresh: bool = False) -> list[Job]:
-    """The jobs of the plan that `run_plan` would run."""
-    return LocalEngine(Store(cache), 1, {}).missing(plan.jobs, wanted_keys(plan), fresh=fresh)
+@dataclass(frozen=True)
+class Work:
+    """The jobs of a plan, inputs first."""
+
+    needed: list[Job]  # that its records rest on
+    cached: list[Job]  # of those, whose artifacts the cache holds
+    missing: list[Job]  # that `run_plan` would run; what only cached ones need is not made again
+
+
+def work(plan: Plan, cache: Path, *, fresh: bool = False) -> Work:
+    """Look up which jobs of a plan there are, and which a run would run; with `fresh` all of them."""
+    store = Store(cache)
+    engine, wanted = LocalEngine(store, 1, {}), wanted_keys(plan)
+    needed = engine.missing(plan.jobs, wanted, fresh=True)
+    missing = needed if fresh else engine.missing(plan.jobs, wanted)
+    return Work(needed, [job for job in needed if store.has(job.key)], missing)
 
 
 @dataclass(frozen=True)

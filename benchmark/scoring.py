@@ -18,7 +18,8 @@ from torch import Tensor
 from benchmark.artifacts import Artifact, Draft
 from benchmark.backbones.extract import BATCH, Tap
 from benchmark.backbones.network import to_pixels
-from benchmark.inputs import evenly, image_parts, read_features, read_head, trained_network
+from benchmark.inputs import image_parts, read_features, read_head, trained_network
+from benchmark.untouched import Untouched
 from methods.base import (
     AnyDetector,
     EnsembleDetector,
@@ -29,6 +30,8 @@ from methods.base import (
     Signal,
     check_scores,
 )
+from methods.errors import said
+from methods.features import evenly
 from methods.registry import detector
 
 ROWS = 4096  # of cached features that are scored at a time
@@ -46,7 +49,7 @@ def score_into(tasks: Sequence[tuple[Draft, Scoring]]) -> None:
         try:
             chosen.append((draft, scoring, *scoring.choose()))
         except NotApplicable as error:
-            draft.json("about", {"status": "not_applicable", "reason": str(error)})
+            draft.json("about", {"status": "not_applicable", "reason": said(error)})
     found = score_together([(scoring, scorer) for _, scoring, scorer, _ in chosen])
     for (draft, _, _, about), scores in zip(chosen, found, strict=True):
         draft.tensors("scores", scores)
@@ -160,7 +163,10 @@ class Scoring:
     def _fit(self, scorer: AnyDetector) -> AnyDetector:
         rng = torch.Generator().manual_seed(self.config["seed"])
         head = read_head(self.stored[0], self.about)
-        train, val = (self._features(scorer, part, rng) for part in ("train", "val"))
+        train, val = (read_features(self.stored[0], part) for part in ("train", "val"))
+        if Signal.MAPS in scorer.needs:
+            train = self._with_maps(train, "train", scorer.fit_limit, rng)
+            val = self._with_maps(val, "val", None, rng)
         return scorer.fit(train, val, head, rng)
 
     def _with_step(self, scorer: AnyDetector) -> AnyDetector:
@@ -184,22 +190,21 @@ class Scoring:
             for i in range(len(fitted))
         ]
 
-    def _features(self, scorer: AnyDetector, part: str, rng: torch.Generator) -> Features:
-        """The features that `fit` is shown, at most `fit_limit` images, as many of each class as can be."""
-        features = read_features(self.stored[0], part)
+    def _with_maps(self, features: Features, part: str, limit: int | None, rng: torch.Generator) -> Features:
+        """The features of a part with the feature maps, of at most so many images: maps are large.
+
+        They are drawn as `fit` draws them, which then finds no more to leave out.
+        """
         rows = torch.arange(len(features))
-        if scorer.fit_limit is not None and len(features) > scorer.fit_limit:
-            rows = evenly(features.labels, scorer.fit_limit, rng)
-            features = features[rows]
-        if Signal.MAPS not in scorer.needs:
-            return features
+        if limit is not None and len(features) > limit:
+            rows = evenly(features.labels, limit, rng)
         tap = self.tap  # made outside of inference mode, to be differentiable
         with torch.inference_mode():
             found = [
                 tap(to_pixels(self.images[part][batch]), maps=True).maps for batch in torch.split(rows, BATCH)
             ]
         maps = [torch.cat(stage) for stage in zip(*found, strict=True)]
-        return features.including(maps=maps)
+        return features[rows].including(maps=maps)
 
     def scores(self, candidates: list[AnyDetector], part: str) -> list[Tensor]:
         """Scores (N,) of one part by each of several candidates.
@@ -212,7 +217,7 @@ class Scoring:
             rows = _slices(length, BATCH)
             batches = (self._of_images(candidates, self.images[part][r]) for r in rows)
         else:
-            members = [read_features(stored, part) for stored in self.stored]
+            members = [read_features(stored, part).without("labels") for stored in self.stored]
             rows = _slices(length, ROWS)
             batches = ([_score(c, [member[r] for member in members]) for c in candidates] for r in rows)
         try:
@@ -238,9 +243,10 @@ class Scoring:
                 continue
             others = {k: v for k, v in candidate.hyperparameters().items() if k != candidate.step_name}
             loss = f"{candidate.name} {others}"
-            if loss not in directions:
-                directions[loss] = candidate.direction(tap, images)
-            found[_called(candidate)] = candidate.score_images(tap, images, directions[loss])
+            with self._untouched.by(candidate.name, images):
+                if loss not in directions:
+                    directions[loss] = candidate.direction(tap, images)
+                found[_called(candidate)] = candidate.score_images(tap, images, directions[loss])
         return [found[_called(candidate)] for candidate in candidates]
 
     @cached_property
@@ -249,6 +255,11 @@ class Scoring:
         network = trained_network(self.config["network"], self.inputs["network"])
         network.requires_grad_(requires_grad=False)
         return Tap(network, to_pixels(self.images["test"][:16]))
+
+    @cached_property
+    def _untouched(self) -> Untouched:
+        """Made before a method is given the network."""
+        return Untouched(self.tap.network)
 
     @cached_property
     def images(self) -> dict[str, Tensor]:

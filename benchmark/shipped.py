@@ -9,6 +9,14 @@ from pathlib import Path
 
 from benchmark.errors import UsageError
 
+RESULTS = "results"  # the folder of the published records, beside leaderboard.yaml
+RUNS = "runs"  # of a user's own, in the folder where oodbench runs
+
+
+def published_results(leaderboard: Path) -> Path:
+    """Where the published records of a leaderboard lie, if there are any."""
+    return leaderboard.parent / RESULTS
+
 
 def find_leaderboard(named: Path | None) -> Path:
     """The named file, else ./leaderboard.yaml, else the one that came with the installation.

@@ -93,6 +93,21 @@ def read_trainings(results: Path) -> list[TrainingFile]:
     return [read_training(path) for path in sorted(results.glob(f"*/{FOLDER}/*.json"))]
 
 
+def write_training(path: Path, file: TrainingFile) -> bool:
+    """Write a file atomically unless it says that already; tells whether it wrote.
+
+    Raises
+    ------
+    StorageError
+        If the folder is read-only or full.
+    """
+    text = compact_json(file.model_dump(exclude_none=False)) + "\n"
+    if path.exists() and path.read_text() == text:
+        return False
+    write_atomically(path, text)
+    return True
+
+
 def write_trainings(plan: Plan, store: Store, results: Path) -> list[Path]:
     """Merge the plan's finished trainings into their files; return those that changed.
 
@@ -122,9 +137,7 @@ def write_trainings(plan: Plan, store: Store, results: Path) -> list[Path]:
                 objective=objective,
                 records=[records[network] for network in sorted(records)],
             )
-            text = compact_json(file.model_dump(exclude_none=False)) + "\n"
-            if not path.exists() or path.read_text() != text:
-                write_atomically(path, text)
+            if write_training(path, file):
                 written.append(path)
     return written
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from methods.method import Method
+from methods.tensors import check_images
 
 Classifier = Callable[[Tensor], Tensor]  # logits (N, K) of images (N, 3, H, W) with pixels in [0, 1]
 Loss = Callable[[Tensor], Tensor]  # (N,) of images (N, 3, H, W)
@@ -159,16 +160,6 @@ def uniform_start(images: Tensor, epsilon: float, rng: torch.Generator) -> Tenso
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Of logits (N, K) and labels (N,): (N,)."""
     return functional.cross_entropy(logits, labels, reduction="none")
-
-
-def check_images(images: Tensor, what: str = "images") -> None:
-    """Raise `ValueError` for what is no batch of floats with pixels in [0, 1]."""
-    if images.ndim != 4 or not images.is_floating_point():
-        seen = f"{images.dtype} of shape {tuple(images.shape)}"
-        raise ValueError(f"{what}: expected floats of shape (N, 3, H, W), got {seen}")
-    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
-        low, high = images.min().item(), images.max().item()
-        raise ValueError(f"{what}: expected pixels in [0, 1], got {low:g} to {high:g}")
 
 
 def check_labels(labels: Tensor, count: int) -> None:

@@ -1,4 +1,4 @@
-"""The exceptions of this room.
+"""The exceptions of this room, and what an exception of any room says to people.
 
 ::
 
@@ -6,10 +6,14 @@ MethodError(Exception)
 ├── NotApplicable          the network cannot give what the method needs; listed so, never approximated
 ├── NotFitted              `score` before `fit`
 ├── HyperparameterError    an unknown hyper-parameter, or a value out of its range
-└── ScoreError             scores of the wrong shape, or not finite
+├── InputError             features, a head or images that no method can use: the message names the argument
+├── ScoreError             scores of the wrong shape, or not finite
+└── ChangedInputs          a method changed the network, or the images, that others share with it
 """
 
 from __future__ import annotations
+
+LONGEST = 2000  # characters of a message that are kept: reasons stand in tables and in records
 
 
 class MethodError(Exception):
@@ -28,5 +32,36 @@ class HyperparameterError(MethodError, ValueError):
     """An unknown hyper-parameter, or a value of the wrong type or out of range."""
 
 
+class InputError(MethodError, ValueError):
+    """Features, a head or images of the wrong form or not finite, or an argument that is missing."""
+
+
 class ScoreError(MethodError):
     """A detector returned scores of the wrong shape or not finite."""
+
+
+class ChangedInputs(MethodError):  # noqa: N818
+    """A method changed the network, or the images, that others share with it."""
+
+
+def said(error: BaseException) -> str:
+    """What an error says, `printable`; its own ``__str__`` may fail in any way."""
+    try:
+        return printable(str(error))
+    except BaseException as another:  # whoever asks is dealing with a failure already
+        return f"what it says cannot be read ({type(another).__name__})"
+
+
+def printable(text: str) -> str:
+    r"""Make text one line that any terminal, page and JSON file can hold, at most some kB long.
+
+    Line ends and tabs become spaces; control characters, the sequences that colour a terminal, marks that
+    turn the direction of writing, and halves of surrogate pairs are written out, such as ``\x1b``.
+    """
+    kept = "".join(
+        c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode()
+        for c in text[:LONGEST]
+    )
+    if len(text) <= LONGEST and len(kept) <= LONGEST:
+        return kept
+    return f"{kept[:LONGEST]}… ({len(text)} characters)"

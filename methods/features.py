@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from methods.errors import NotApplicable
+from methods.errors import InputError, NotApplicable
+from methods.tensors import as_tensor, rounding, why_not_finite, widened
 
 
 class Signal(StrEnum):
@@ -46,7 +48,8 @@ class Features:
     """What one forward pass gave for N images.
 
     Asking for what was not collected raises `NotApplicable`. Arrays of NumPy and tensors of torch are both
-    accepted and never modified.
+    accepted and never modified; tensors stay on their device and may carry a gradient, and half precision is
+    widened to float32. A detector's `fit` and `score` refuse values that are not finite, and drop gradients.
 
     Parameters
     ----------
@@ -71,9 +74,12 @@ class Features:
 
     Raises
     ------
-    ValueError
-        If a shape does not fit: the message names the argument.
+    InputError
+        A `ValueError`, if a shape does not fit or a label is no class index: the message names the argument.
     """
+
+    rounding: float  # of the coarsest type that the logits and the penultimate features came in, relative
+    vetted = False  # whether a detector's `fit` or `score` has checked these and hands them on
 
     def __init__(
         self,
@@ -99,20 +105,40 @@ class Features:
             "outputs": outputs,
             "maps": maps,
         }
-        self._found: dict[str, tuple[Tensor, ...]] = {
-            name: tuple(map(torch.as_tensor, value)) if name in _BY_STAGE else (torch.as_tensor(value),)
-            for name, value in given.items()
-            if value is not None
-        }
+        self._found: dict[str, tuple[Tensor, ...]] = {}
+        for name, value in given.items():
+            if value is not None:
+                parts = value if name in _BY_STAGE else (value,)
+                titles = _titles(name, parts)
+                self._found[name] = tuple(as_tensor(t, part) for t, part in zip(titles, parts, strict=True))
+        self.rounding = max(
+            rounding(part) for n in ("logits", "penultimate") for part in self._found.get(n, ())
+        )
+        self._found = {name: tuple(map(widened, parts)) for name, parts in self._found.items()}
+        self._check_shapes()
+        if "labels" in self._found:
+            self._check_labels()
+
+    def _check_shapes(self) -> None:
         if self.logits.ndim != 2:
-            raise ValueError(f"logits: expected shape (N, K), got {tuple(self.logits.shape)}")
+            raise InputError(f"logits: expected shape (N, K), got {tuple(self.logits.shape)}")
         for name, parts in self._found.items():
-            for i, part in enumerate(parts):
+            for title, part in zip(_titles(name, parts), parts, strict=True):
                 if part.ndim != _NDIM[name] or len(part) != len(self):
-                    raise ValueError(
-                        f"{name}{f'[{i}]' if name in _BY_STAGE else ''}: expected {_NDIM[name]} dimension(s) "
-                        f"and {len(self)} rows as the logits have, got shape {tuple(part.shape)}"
+                    raise InputError(
+                        f"{title}: expected {_NDIM[name]} dimension(s) and {len(self)} rows as the logits "
+                        f"have, got shape {tuple(part.shape)}"
                     )
+
+    def _check_labels(self) -> None:
+        labels, classes = self.labels, self.logits.shape[1]
+        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+            raise InputError(f"labels: expected whole numbers, got type {labels.dtype}")
+        if labels.numel() and (int(labels.min()) < 0 or int(labels.max()) >= classes):
+            raise InputError(
+                f"labels: expected class indices from 0 to {classes - 1}, as the logits have {classes} "
+                f"columns, got from {int(labels.min())} to {int(labels.max())}"
+            )
 
     @property
     def logits(self) -> Tensor:
@@ -177,7 +203,37 @@ class Features:
     def including(self, **more: Any) -> Features:
         """The same, and more of what was collected, by argument name."""
         kept = {n: parts if n in _BY_STAGE else parts[0] for n, parts in self._found.items()}
-        return Features(**{**kept, **more})
+        made = Features(**{**kept, **more})
+        made.rounding = max(made.rounding, self.rounding)
+        return made
+
+    def detached(self) -> Features:
+        """The same without gradients; nothing is copied."""
+        return self._with(
+            {name: tuple(part.detach() for part in parts) for name, parts in self._found.items()}
+        )
+
+    def handed_on(self) -> Features:
+        """The same, marked as checked: what `fit` and `score` give to a detector's own code."""
+        marked = self._with(self._found)
+        marked.vetted = True
+        return marked
+
+    def widths(self) -> dict[str, tuple[tuple[int, ...], ...]]:
+        """What of the shapes is the same for all images of a network, by argument name."""
+        return {
+            name: tuple(tuple(part.shape[1:2] if name == "maps" else part.shape[1:]) for part in parts)
+            for name, parts in self._found.items()
+            if name != "labels"
+        }
+
+    def why_not_finite(self, names: Collection[str]) -> str:
+        """Which of `names` holds NaN or infinite values, how many, and in which row; empty if none does."""
+        for name, parts in self._found.items():
+            for title, part in zip(_titles(name, parts), parts, strict=True):
+                if name in names and (why := why_not_finite(part)):
+                    return f"{title}: {why}"
+        return ""
 
     def __len__(self) -> int:
         return len(self.logits)
@@ -185,5 +241,24 @@ class Features:
     def __getitem__(self, rows: slice | Tensor) -> Features:
         return self._with({name: tuple(part[rows] for part in parts) for name, parts in self._found.items()})
 
-    def _with(self, found: Mapping[str, tuple[Tensor, ...]]) -> Features:
-        return Features(**{n: parts if n in _BY_STAGE else parts[0] for n, parts in found.items()})  # type: ignore[arg-type]
+    def _with(self, found: Mapping[str, tuple[Tensor, ...]]) -> Self:
+        """The same network's features with other tensors, whose labels need no look again."""
+        made = copy.copy(self)
+        made._found = dict(found)
+        made._check_shapes()
+        return made
+
+
+def evenly(labels: Tensor, limit: int, rng: torch.Generator) -> Tensor:
+    """Rows of `limit` images drawn from `labels` (N,), ascending: dealt out class by class."""
+    labels = labels.cpu()
+    shuffled = torch.randperm(len(labels), generator=rng)
+    dealt = shuffled[torch.argsort(labels[shuffled], stable=True)]
+    sizes = torch.bincount(labels)
+    turn = torch.cat([torch.arange(int(size)) for size in sizes])
+    return dealt[torch.argsort(turn, stable=True)][:limit].sort().values
+
+
+def _titles(name: str, parts: Sequence[object]) -> list[str]:
+    """What to call each part in an error."""
+    return [f"{name}[{i}]" for i in range(len(parts))] if name in _BY_STAGE else [name]

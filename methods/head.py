@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Self
 
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from methods.errors import NotApplicable
+from methods.errors import InputError, NotApplicable
+from methods.tensors import as_tensor, why_not_finite, widened
 
 
 class Head:
     """The final linear layer: ``logits = penultimate @ weight.T + bias``.
+
+    The parameters of a live layer are taken as they are, without their gradients, on whatever device.
 
     Parameters
     ----------
@@ -20,16 +22,25 @@ class Head:
         (K, D).
     bias
         (K,), zeros if absent.
+
+    Raises
+    ------
+    InputError
+        A `ValueError`, if a shape does not fit or a number is not finite: the message names the argument.
     """
 
     def __init__(self, weight: ArrayLike | Tensor, bias: ArrayLike | Tensor | None = None) -> None:
-        self._weight: Tensor | None = torch.as_tensor(weight)
+        self._weight: Tensor | None = widened(as_tensor("weight", weight)).detach()
         if self._weight.ndim != 2:
-            raise ValueError(f"weight: expected shape (K, D), got {tuple(self._weight.shape)}")
+            raise InputError(f"weight: expected shape (K, D), got {tuple(self._weight.shape)}")
         classes = len(self._weight)
-        self._bias = self._weight.new_zeros(classes) if bias is None else torch.as_tensor(bias)
+        given = self._weight.new_zeros(classes) if bias is None else widened(as_tensor("bias", bias))
+        self._bias = given.detach()
         if self._bias.shape != (classes,):
-            raise ValueError(f"bias: expected shape ({classes},), got {tuple(self._bias.shape)}")
+            raise InputError(f"bias: expected shape ({classes},), got {tuple(self._bias.shape)}")
+        for name, part in (("weight", self._weight), ("bias", self._bias)):
+            if why := why_not_finite(part):
+                raise InputError(f"{name}: {why}")
         self.reason = ""
 
     @classmethod

@@ -29,6 +29,7 @@ class Method(ABC):
 
     name: ClassVar[str]  # set by `register`
     paper: ClassVar[Paper]
+    aliases: ClassVar[tuple[str, ...]] = ()  # what other libraries and papers call it: docs/names.md
 
     def hyperparameters(self) -> dict[str, Any]:
         """Every hyper-parameter and its value, by field name."""
@@ -58,6 +59,14 @@ class Method(ABC):
             raise HyperparameterError(f"{cls.name}: {error}") from error
         except (Exception, SystemExit) as error:  # of a `__post_init__` that does not expect the value
             raise HyperparameterError(f"{cls.name}: {describe(error)}") from error
+
+
+def check_percent(name: str, value: float | None) -> None:
+    """Raise `ValueError` for a share where percent are meant: above 0 and below 1."""
+    if value is not None and 0 < value < 1:
+        raise ValueError(
+            f"{name}: expected percent, such as 90, got {value}; a share of {value} is {100 * value:g}"
+        )
 
 
 def _fields(method: Any) -> tuple[dataclasses.Field[Any], ...]:

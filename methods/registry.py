@@ -23,7 +23,7 @@ from methods.attack import Attack
 from methods.base import AnyDetector, Detector, EnsembleDetector, Method, MethodError, Objective, Paper
 from methods.imbalance import Profile, Sampler
 from methods.label_noise import Correction, NoiseModel
-from methods.names import describe, did_you_mean
+from methods.names import borne_by, describe, did_you_mean
 
 GROUP = "oodbench.methods"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -114,24 +114,26 @@ def _file(module: str) -> str:
 def detector(name: str, **hyperparameters: Any) -> AnyDetector:
     """Make the detector `name`, unfitted, with the given hyper-parameters and published defaults.
 
+    What other libraries and papers call a method (docs/names.md) finds it too.
+
     Raises
     ------
     UnknownMethod
-        With the nearest names.
+        With the nearest names, or those that `name` may mean.
     HyperparameterError
         For a hyper-parameter that it does not have, or a value that it refuses.
     """
-    return detector_class(name).configure(hyperparameters)
+    return detector_class(known_as(name, "detectors")).configure(hyperparameters)
 
 
 def objective(name: str, **hyperparameters: Any) -> Objective:
     """Make the training objective `name`; errors as for `detector`."""
-    return objective_class(name).configure(hyperparameters)
+    return objective_class(known_as(name, "objectives", "corrections")).configure(hyperparameters)
 
 
 def attack(name: str, **hyperparameters: Any) -> Attack:
     """Make the attack `name`; errors as for `detector`."""
-    return method_class("attacks", name).configure(hyperparameters)  # type: ignore[return-value]
+    return method_class("attacks", known_as(name, "attacks")).configure(hyperparameters)  # type: ignore[return-value]
 
 
 def noise_model(name: str, **hyperparameters: Any) -> NoiseModel:
@@ -195,8 +197,30 @@ def method_class(family: str, name: str) -> type[Method]:
         kind = family[:-1].replace("_", " ")
         if module in _broken:
             raise BrokenMethod(f"{kind} {name!r} could not be loaded: {_broken[module]}")
-        raise UnknownMethod(f"no {kind} {name!r}; {did_you_mean(name, sorted(_found[family]))}")
+        if (ours := known_as(name, family)) != name:
+            raise UnknownMethod(f"no {kind} {name!r}; here it is {ours!r}")
+        hint = did_you_mean(name, sorted(_found[family]), f"oodbench list {family}")
+        raise UnknownMethod(f"no {kind} {name!r}; {hint}")
     return _found[family][name]
+
+
+def known_as(name: str, *families: str) -> str:
+    """Our name of what other libraries and papers call `name`; `name` itself if it is ours, or nobody's.
+
+    Raises
+    ------
+    UnknownMethod
+        If it may mean several methods.
+    """
+    if any(name in _files(folder) or name in _found[folder] for folder in families):
+        return name
+    found = {
+        own: cls.__dict__.get("aliases", ()) for folder in families for own, cls in family(folder).items()
+    }
+    meant = borne_by(name, found)
+    if len(meant) > 1:
+        raise UnknownMethod(f"{name!r} may mean {' or '.join(map(repr, meant))}; choose one")
+    return meant[0] if meant else name
 
 
 def _files(family: str) -> list[str]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import fmean
 
 from benchmark.boundary import BoundaryFile
 from benchmark.errors import DataError
 from benchmark.metrics.verdicts import Question
+from benchmark.network_places import stand_apart
 from benchmark.results import BOUNDARY, Cell
 from benchmark.spec import Spec
 from benchmark.spec_studies import rows_of
@@ -133,6 +135,9 @@ class Records:
         seeds = sorted(set.intersection(*map(set, values.values())))
         if not seeds:
             raise Lack("the arms share no seed", ())
+        _refuse_apart(
+            trial, metric, setting, {arm: [by_seed[s] for s in seeds] for arm, by_seed in found.items()}
+        )
         uneven = tuple(arm for arm, by_seed in found.items() if not _alike([by_seed[s] for s in seeds]))
         a, b, left_out = values["a"], values.get("b", {}), []
         if trial.minus is not None:
@@ -260,6 +265,22 @@ class Records:
             if (cell.track, cell.backbone, cell.init, cell.entry) == (track, backbone, init, row):
                 return f"{row} {record.status}: {record.reason or 'no reason recorded'}", ""
         return f"no record of {row} from {init} in study {named}", run
+
+
+def _refuse_apart(
+    trial: Trial, metric: Metric, setting: Setting, found: Mapping[str, Sequence[Found]]
+) -> None:
+    """Refuse to pair arms that ought to share networks and do not; the declared tests are all paired."""
+    for (one, a), (other, b) in combinations(found.items(), 2):
+        differ = sum(stand_apart(x.stands, y.stands) for x, y in zip(a, b, strict=True))
+        if differ:
+            entries = dict.fromkeys(entry for arm, entry, _ in trial.series(setting) if arm in (one, other))
+            run = f"oodbench run --track {setting.track} {' '.join(f'--entry {entry}' for entry in entries)}"
+            raise Lack(
+                f"{' and '.join(entries)} stand on different networks in {differ} of {len(a)} seeds, so that "
+                "they cannot be paired",
+                ("oodbench run --full" if metric.study else run,),
+            )
 
 
 def _alike(found: Sequence[Found]) -> bool:

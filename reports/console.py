@@ -9,20 +9,21 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from benchmark.freshness import State
 from benchmark.job import Job, Kind
 from benchmark.plan import Plan, PlannedStudy
 from benchmark.results import Cell, Record
+from benchmark.run import Work
 from benchmark.spec_studies import StudyName
 from benchmark.studies.records import StudyRecord
+from reports.listings import Cell as Shown
+from reports.listings import Listing
+from reports.terminal import printable, say
 
 # Seconds of each kind of job until this run has measured its own.
 _TYPICAL = {
@@ -48,7 +49,9 @@ _HEADLINES: Mapping[StudyName, Mapping[str, str]] = {  # column title → number
     "imbalance": {"Total\nerror": "total.error", "Minority\nerror": "minority.error"},
 }
 PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
-SILENT_AT_MOST = 30.0  # seconds without a line there, while something runs
+SILENT_AT_MOST = 60.0  # seconds without a line there, while something runs
+LONG = 60.0  # seconds after which a job is unusually long: named, and at most so often, whatever else ends
+_LABEL = 24  # columns that a narrow terminal leaves to what runs
 
 Reported = Callable[[str], Mapping[str, Any]]  # how far the job of a key says it is
 
@@ -69,7 +72,7 @@ class Progress:
         self.done = self.failed = 0
         self._running: dict[str, tuple[Job, float]] = {}
         self._seconds: dict[Kind, list[float]] = defaultdict(list)
-        self._started = self._last_line = time.monotonic()
+        self._started = self._last_line = self._last_named = time.monotonic()
         self.reported = reported
         self._ended = threading.Event()
         self._live = Live(get_renderable=self._render, console=console, transient=True, refresh_per_second=4)
@@ -79,7 +82,7 @@ class Progress:
             if self.console.is_terminal:
                 self._live.start()
             else:
-                self.console.print(f"{self.total} jobs, {self.workers} at a time")
+                say(self.console, f"{self.total} jobs, {self.workers} at a time")
                 threading.Thread(target=self._break_silence, daemon=True).start()
         return self
 
@@ -88,7 +91,7 @@ class Progress:
         self._live.stop()
         if self.done or self.failed:
             failed = f", {self.failed} failed" if self.failed else ""
-            self.console.print(f"{self.done} jobs done{failed} in {_clock(time.monotonic() - self._started)}")
+            say(self.console, f"{self.done} jobs done{failed} in {_clock(time.monotonic() - self._started)}")
 
     def on_event(self, event: str, job: Job, message: str) -> None:
         """Take note of a job that starts, is done or has failed."""
@@ -103,10 +106,10 @@ class Progress:
             self._seconds[job.kind].append(now - started)
         else:
             self.failed += 1
-            self.console.print(f"[red]failed[/] {escape(job.label)}: {escape(message)}", soft_wrap=True)
+            say(self.console, f"failed {job.label}: {message}", style="red")
         if not self.console.is_terminal and now - self._last_line > PLAIN_EVERY:
             self._last_line = now
-            self.console.print(f"{self._position()}, last: {job.label}", markup=False, soft_wrap=True)
+            say(self.console, f"{self._position()}, last: {job.label}")
 
     def seconds_left(self) -> float:
         """Estimate from this run's own jobs of each kind, and typical times until there are any."""
@@ -121,121 +124,166 @@ class Progress:
         return f"{share:4.0%}  {ended} of {self.total} jobs, about {_clock(self.seconds_left())} left"
 
     def _render(self) -> RenderableType:
-        bar = ProgressBar(total=self.total, completed=self.done + self.failed, width=40)
+        width = self.console.width
+        bar = ProgressBar(total=self.total, completed=self.done + self.failed, width=min(40, width))
         now = time.monotonic()
         lines = [
-            Text(self._line(job, now - started), style="dim", no_wrap=True, overflow="ellipsis")
-            for job, started in sorted(self._running.values(), key=lambda item: item[1])
-        ]
+            Text(
+                self._line(jobs, now - started, width),
+                style="yellow" if now - started > LONG else "dim", no_wrap=True, overflow="ellipsis",
+            )
+            for jobs, started in self._groups()
+        ]  # fmt: skip
         return Group(bar, Text(self._position()), *lines)
 
-    def _line(self, job: Job, seconds: float) -> str:
-        said = describe_training(self.reported(job.key)) if job.kind in (Kind.TRAIN, Kind.PRETRAIN) else ""
-        return f"  {job.label}  {_clock(seconds)}{said}"
+    def _groups(self) -> list[tuple[list[Job], float]]:
+        """What runs, longest first: jobs that are done together, and since when."""
+        groups: dict[tuple[str, float], list[Job]] = {}
+        for job, started in sorted(self._running.values(), key=lambda item: item[1]):
+            groups.setdefault((job.group or job.key, started), []).append(job)
+        return [(jobs, started) for (_, started), jobs in groups.items()]
+
+    def _line(self, jobs: list[Job], seconds: float, width: int | None = None) -> str:
+        """What runs, for how long, and what it says of itself; cut so that the times stay in `width`."""
+        first = jobs[0]
+        label = printable(first.label) + (f" and {len(jobs) - 1} more" if len(jobs) > 1 else "")
+        clock = f"  {'running for ' if seconds > LONG else ''}{_clock(seconds)}"
+        room = None if width is None else width - 2 - min(len(label), _LABEL) - len(clock)
+        asked = self.reported(first.key) if first.kind in (Kind.TRAIN, Kind.PRETRAIN) else {}
+        said = describe_training(asked, room)
+        if width is not None:
+            label = _cut(label, width - 2 - len(clock) - len(said))
+        return f"  {label}{clock}{said}"
 
     def _break_silence(self) -> None:
         """Say how far the jobs are that take long, where there is no terminal."""
         while not self._ended.wait(PLAIN_EVERY):
             now = time.monotonic()
-            running = list(self._running.values())
-            if running and now - self._last_line > SILENT_AT_MOST:
-                self._last_line = now
-                lines = [self._position(), *(self._line(job, now - started) for job, started in running)]
-                self.console.print("\n".join(lines), markup=False, soft_wrap=True)
+            running = self._groups()
+            if now - self._last_line <= SILENT_AT_MOST:  # others end: only what is unusually long is named
+                overdue = now - self._last_named > LONG
+                running = [(jobs, started) for jobs, started in running if overdue and now - started > LONG]
+            if running:
+                self._last_line = self._last_named = now
+                lines = [self._position(), *(self._line(jobs, now - started) for jobs, started in running)]
+                say(self.console, "\n".join(lines))
 
 
-def describe_training(said: Mapping[str, Any]) -> str:
-    """What a training reports of itself, for one line; empty if it has said nothing."""
+def describe_training(said: Mapping[str, Any], room: int | None = None) -> str:
+    """What a training reports of itself, for one line of `room` columns; empty if it has said nothing."""
     if not said.keys() >= {"epoch", "epochs", "loss", "val_accuracy", "images_per_second", "seconds_left"}:
         return ""
     accuracy = said["val_accuracy"]
     checked = "" if accuracy is None else f", validation accuracy {accuracy:.1%}"
-    return (
-        f": epoch {said['epoch']} of {said['epochs']}, loss {said['loss']:.3f}{checked}, "
-        f"{said['images_per_second']:,.0f} images/s, about {_clock(said['seconds_left'])} left"
+    epoch, loss = f"epoch {said['epoch']} of {said['epochs']}", f"loss {said['loss']:.3f}"
+    left = f"{_clock(said['seconds_left'])} left"
+    forms = (
+        f": {epoch}, {loss}{checked}, {said['images_per_second']:,.0f} images/s, about {left}",
+        f": {epoch}, {loss}{checked}, about {left}",
+        f": {epoch}, {loss}, about {left}",
+        f": {epoch}, about {left}",
+        f": {said['epoch']}/{said['epochs']}, {left}",
     )
+    return next((form for form in forms if room is None or len(form) <= room), forms[-1])
 
 
-def summaries(records: Mapping[Cell, Record]) -> list[Table]:
-    """A table for each track: a row an entry and init, mean over backbones and seeds, and how many cells."""
+def _cut(label: str, room: int) -> str:
+    """A label without its middle where it is longer than `room`: both ends tell what it is."""
+    if len(label) <= room:
+        return label
+    tail = max(0, room - 1) // 2
+    return f"{label[: max(0, room - 1 - tail)]}…{label[len(label) - tail :]}"
+
+
+def summaries(records: Mapping[Cell, Record]) -> list[Listing]:
+    """List for each track a row an entry and init: mean over backbones and seeds, and how many cells."""
     groups: dict[str, dict[tuple[str, str], list[Record]]] = defaultdict(lambda: defaultdict(list))
     for cell, record in records.items():
         groups[cell.track][cell.entry, cell.init].append(record)
     return [_summary(track, rows) for track, rows in groups.items()]
 
 
-def _summary(track: str, rows: Mapping[tuple[str, str], list[Record]]) -> Table:
-    title = f"{escape(track)}: mean over backbones and seeds, ×100"
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for name in ("Entry", "Init"):
-        table.add_column(name, overflow="fold")
-    for name in ("Near\nAUROC", "Far\nAUROC", "Near\nFPR@95", "ID\nacc.", "Measured"):
-        table.add_column(name, justify="right")
-    for key, members in rows.items():
+def _summary(track: str, groups: Mapping[tuple[str, str], list[Record]]) -> Listing:
+    rows = []
+    for key, members in groups.items():
         measured = [record.measurement for record in members if record.measurement]
-        columns = (
+        values = (
             [m.near.auroc for m in measured],
             [m.far.auroc for m in measured],
             [m.near.fpr95 for m in measured],
             [m.classification.accuracy for m in measured],
         )
-        means = [f"{100 * statistics.fmean(values):.1f}" if values else "–" for values in columns]
-        table.add_row(*map(escape, key), *means, f"{len(measured)}/{len(members)}")
-    return table
+        rows.append((*key, *map(_mean, values), f"{len(measured)}/{len(members)}"))
+    columns = ("Entry", "Init", "Near\nAUROC", "Far\nAUROC", "Near\nFPR@95", "ID\nacc.", "Measured")
+    title = f"{track}: mean over backbones and seeds, ×100"
+    return Listing(track, columns, rows, title, _reasons(groups))
 
 
-def study_summaries(records: Mapping[PlannedStudy, StudyRecord]) -> list[Table]:
-    """A table for each track and study: a row a method and init, mean over all else."""
+def study_summaries(records: Mapping[PlannedStudy, StudyRecord]) -> list[Listing]:
+    """List for each track and study a row a method and init: mean over all else."""
     groups: dict[tuple[str, StudyName], dict[tuple[str, str], list[StudyRecord]]] = {}
     for planned, record in records.items():
-        rows = groups.setdefault((planned.track, planned.study), {})
-        rows.setdefault((planned.row, planned.init), []).append(record)
-    tables = []
-    for (track, study), rows in groups.items():
-        title = f"{escape(track)}, {study}: mean over backbones, seeds and conditions, ×100"
-        table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
-        for name in ("Row", "Init"):
-            table.add_column(name, overflow="fold")
-        for name in (*_HEADLINES[study], "Measured"):
-            table.add_column(name, justify="right")
-        for key, members in rows.items():
+        of = groups.setdefault((planned.track, planned.study), {})
+        of.setdefault((planned.row, planned.init), []).append(record)
+    found = []
+    for (track, study), of in groups.items():
+        rows = []
+        for key, members in of.items():
             measured = [record.numbers for record in members if record.status == "measured"]
-            columns = [[m[number] for m in measured] for number in _HEADLINES[study].values()]
-            means = [f"{100 * statistics.fmean(values):.1f}" if values else "–" for values in columns]
-            table.add_row(*map(escape, key), *means, f"{len(measured)}/{len(members)}")
-        if warned := sum(len(record.warnings) for members in rows.values() for record in members):
-            table.caption = f"{warned} warning{'s' * (warned > 1)}: the page says which"
-        tables.append(table)
-    return tables
+            means = [_mean([m[number] for m in measured]) for number in _HEADLINES[study].values()]
+            rows.append((*key, *means, f"{len(measured)}/{len(members)}"))
+        notes = _reasons(of)
+        if warned := sum(len(record.warnings) for members in of.values() for record in members):
+            notes.append(f"{warned} warning{'s' * (warned > 1)}: the page says which")
+        columns = ("Row", "Init", *_HEADLINES[study], "Measured")
+        title = f"{track}, {study}: mean over backbones, seeds and conditions, ×100"
+        found.append(Listing(f"{track}_{study}", columns, rows, title, notes))
+    return found
 
 
-def plan_table(plan: Plan, missing: Iterable[Job]) -> Table:
-    """One row a kind of job: how many the plan needs, and how many of them must be run."""
-    to_run = Counter(job.kind for job in missing)
-    kinds = Counter(job.kind for job in plan.jobs.values())
-    named = [*(planned.cell.track for planned in plan.cells), *(planned.track for planned in plan.studies)]
-    studies = f" and {len(plan.studies)} measurements of studies" if plan.studies else ""
-    table = Table(title=f"{len(plan.cells)} cells{studies} on {escape(', '.join(dict.fromkeys(named)))}")
-    table.add_column("Job")
-    for name in ("Needed", "In the cache", "To run"):
-        table.add_column(name, justify="right")
-    for kind in Kind:
-        table.add_row(kind, *(str(n) for n in (kinds[kind], kinds[kind] - to_run[kind], to_run[kind])))
-    table.add_section()
-    table.add_row("all", *(str(n) for n in (kinds.total(), kinds.total() - to_run.total(), to_run.total())))
-    return table
+def _mean(values: list[float]) -> Shown:
+    if not values:
+        return Shown(None, "–")
+    mean = 100 * statistics.fmean(values)
+    return Shown(mean, f"{mean:.1f}")
 
 
-def freshness_table(found: Mapping[str, Mapping[State, int]]) -> Table:
-    """One row a track or study: how many of its records a run would write just so."""
-    table = Table(title="Records", caption="outdated: of other code, settings or libraries than today's")
-    table.add_column("Of")
+def _reasons(groups: Mapping[tuple[str, str], Iterable[Record | StudyRecord]]) -> list[str]:
+    """Why cells have no numbers: each reason once, with the rows that it is of."""
+    rows: dict[tuple[str, str | None], Counter[str]] = {}
+    for (row, _), members in groups.items():
+        for record in members:
+            if record.status != "measured":
+                rows.setdefault((record.status, record.reason), Counter())[row] += 1
+    return [
+        f"{', '.join(of)}: {status.replace('_', ' ')} ({of.total()} cell{'s' * (of.total() > 1)}): {reason}"
+        for (status, reason), of in rows.items()
+    ]
+
+
+def plan_listings(plan: Plan, work: Work) -> list[Listing]:
+    """List a row a track, what it measures; and a row a kind of job, how many there are and must be run."""
+    cells = Counter(planned.cell.track for planned in plan.cells)
+    studies = Counter(planned.track for planned in plan.studies)
+    tracks = [(name, cells[name], studies[name]) for name in cells | studies]
+    needed, cached, missing = (
+        Counter(job.kind for job in jobs) for jobs in (work.needed, work.cached, work.missing)
+    )
+    jobs = [(str(kind), needed[kind], cached[kind], missing[kind]) for kind in Kind]
+    jobs.append(("all", needed.total(), cached.total(), missing.total()))
+    return [
+        Listing("cells", ("Track", "Cells", "Measurements of studies"), tracks, "What is measured"),
+        Listing("jobs", ("Job", "Needed", "In the cache", "To run"), jobs, "Jobs"),
+    ]
+
+
+def freshness_listing(found: Mapping[str, Mapping[State, int]]) -> Listing:
+    """List a row a track or study: how many of its records a run would write just so."""
     states: tuple[State, ...] = ("current", "failed", "outdated", "missing")
-    for state in states:
-        table.add_column(state.capitalize(), justify="right")
-    for name, counts in found.items():
-        table.add_row(escape(name), *(str(counts.get(state, 0)) for state in states))
-    return table
+    rows = [(name, *(counts.get(state, 0) for state in states)) for name, counts in found.items()]
+    columns = ("Of", *(state.capitalize() for state in states))
+    note = "outdated: of other code, settings or libraries than today's"
+    return Listing("records", columns, rows, "Records", [note])
 
 
 def _clock(seconds: float) -> str:

@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress, TaskID
-from rich.table import Table
-from rich.text import Text
 
 from benchmark.datasets import Dataset, HubDataset, dataset, dataset_names
 from benchmark.errors import DataError, UsageError
 from benchmark.spec import ImageSource, Spec, Track
 from methods.names import did_you_mean
+from reports.listings import Cell, Column, Listing
+from reports.terminal import say
 
 _LICENCE = 40  # columns; `oodbench show` tells the whole
 Choose = Callable[[HubDataset], tuple[str, ...]]
@@ -32,8 +30,8 @@ class Part(NamedTuple):
         return self.dataset.asked(self.split)
 
 
-def listing(spec: Spec) -> Iterator[Table]:
-    """Tables of each track's image sets, of all datasets, and of their licences and citations.
+def listings(spec: Spec) -> list[Listing]:
+    """List each track's image sets, all datasets, and their licences and citations.
 
     They say what is in the mirror and what is not.
 
@@ -42,27 +40,29 @@ def listing(spec: Spec) -> Iterator[Table]:
     DataError
         If a track names a split that its dataset does not have.
     """
+    used = []
     for name, track in spec.tracks.items():
-        table = _table(f"Track {escape(name)}")
         for role, source in _sources(track):
             entry = _dataset(source.dataset)
             for split in _named(entry, source):
-                _add(table, entry, split, role, source.n)
-        yield table
-    table = _table("All datasets")
+                used.append((name, *_row(entry, split, role, source.n)))
+    everything, terms = [], []
     for name in dataset_names():
         entry = dataset(name)
         for split in tuple(entry.splits) or (None,):
-            _add(table, entry, split, "outliers" if entry.card.outlier_source else "ID, OOD", None)
-    table.caption = "by hand: on no Hub repository that we know; oodbench data get NAME tells where from"
-    yield table
-    table = Table(title="Licences and citations", box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for column in ("Dataset", "Licence", "Citation"):
-        table.add_column(column, overflow="fold")
-    for name in dataset_names():
-        card = dataset(name).card
-        table.add_row(name, escape(card.licence), escape(card.citation))
-    yield table
+            role = "outliers" if entry.card.outlier_source else "ID, OOD"
+            everything.append(_row(entry, split, role, None))
+        terms.append((name, entry.card.licence, entry.card.citation))
+    columns = (
+        Column("Dataset", whole=True), "Split", Column("Role", whole=True), "Images",
+        Column("On disk", whole=True), Column("Here", whole=True), Column("Licence", most=_LICENCE),
+    )  # fmt: skip
+    by_hand = "by hand: on no Hub repository that we know; oodbench data get NAME tells where from"
+    return [
+        Listing("tracks", ("Track", *columns), used, "Tracks", parted=True),
+        Listing("datasets", columns, everything, "All datasets", [by_hand]),
+        Listing("licences", ("Dataset", "Licence", "Citation"), terms, "Licences and citations"),
+    ]
 
 
 def get(names: Iterable[str], spec: Spec, console: Console) -> int:
@@ -84,16 +84,16 @@ def get(names: Iterable[str], spec: Spec, console: Console) -> int:
     for part in _parts(names, spec, _gettable):
         entry, split = part
         if entry.here(split):
-            _say(console, f"{part} is here already: {entry.path(split)}")
+            say(console, f"{part} is here already: {entry.path(split)}")
             continue
         try:
             with _progress(console, part) as (progress, task):
                 entry.download(split, lambda rows: progress.update(task, completed=rows))
             size = entry.path(split).stat().st_size
-            _say(console, f"{part}: {entry.splits[split]:,} images, {_megabytes(size)}: {entry.path(split)}")
+            say(console, f"{part}: {entry.splits[split]:,} images, {_megabytes(size)}: {entry.path(split)}")
         except DataError as error:
             failed += 1
-            _say(console, f"{part} failed: {error}", style="red")
+            say(console, f"{part} failed: {error}", style="red")
     return failed
 
 
@@ -117,11 +117,11 @@ def check(names: Iterable[str], spec: Spec, console: Console) -> int:
         faults = part.dataset.check(part.split)
         wrong += bool(faults)
         if not faults:
-            _say(console, f"{part} is fine: {part.dataset.splits[part.split]:,} images")
+            say(console, f"{part} is fine: {part.dataset.splits[part.split]:,} images")
         for fault in faults:
-            _say(console, f"{part}: {fault}", style="red")
+            say(console, f"{part}: {fault}", style="red")
     if not wanted:
-        _say(console, "nothing is here yet: oodbench data list tells what there is")
+        say(console, "nothing is here yet: oodbench data list tells what there is")
     return wrong
 
 
@@ -145,7 +145,8 @@ def _resolve(name: str, spec: Spec, choose: Choose) -> Iterator[Part]:
     title, _, split = name.partition(":")
     known = [*spec.tracks, *dataset_names()]
     if title not in dataset_names():
-        raise UsageError(f"no track or dataset is called {title!r}; {did_you_mean(title, known)}")
+        hint = did_you_mean(title, known, "oodbench data list")
+        raise UsageError(f"no track or dataset is called {title!r}; {hint}")
     entry = dataset(title)
     if split and split not in entry.splits:
         raise UsageError(f"dataset {title} has no split {split!r}; {did_you_mean(split, entry.splits)}")
@@ -196,48 +197,33 @@ def _named(entry: Dataset, source: ImageSource) -> tuple[str | None, ...]:
 
 def _dataset(name: str) -> Dataset:
     if name not in dataset_names():
-        raise UsageError(f"a track uses no known dataset: {name!r}; {did_you_mean(name, dataset_names())}")
+        hint = did_you_mean(name, dataset_names(), "oodbench list datasets")
+        raise UsageError(f"a track uses no known dataset: {name!r}; {hint}")
     return dataset(name)
 
 
-def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("Dataset", no_wrap=True)
-    table.add_column("Split", overflow="fold")
-    table.add_column("Role", no_wrap=True)
-    for column in ("Images", "On disk"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("Here", no_wrap=True)
-    table.add_column("Licence", max_width=_LICENCE)
-    return table
-
-
-def _add(table: Table, entry: Dataset, split: str | None, role: str, n: int | None) -> None:
-    """Add the row of a split, or of an embedded dataset."""
-    card = entry.card
+def _row(entry: Dataset, split: str | None, role: str, n: int | None) -> tuple[object, ...]:
+    """What is said of a split, or of an embedded dataset."""
+    size: Cell | None = None
     if isinstance(entry, HubDataset) and split is not None:
         images = n or entry.splits[split]
         here = entry.here(split)
-        size = _megabytes(entry.path(split).stat().st_size) if here else "–"
+        if here:
+            there = entry.path(split).stat().st_size
+            size = Cell(there, _megabytes(there))
         state = "yes" if here else "no" if entry.on_hub(split) else "by hand"
     else:
-        images, size, state = n or card.size, "–", "built in"
-    licence = Text(card.licence, no_wrap=True, overflow="ellipsis")
-    table.add_row(card.name, split or "–", role, f"{images:,}", size, state, licence)
+        images, state = n or entry.card.size, "built in"
+    return entry.card.name, split, role, images, size, state, entry.card.licence
 
 
 @contextmanager
 def _progress(console: Console, part: Part) -> Iterator[tuple[Progress, TaskID]]:
     """A bar of the rows that are there, in a terminal; else a line that says what is fetched."""
     if not console.is_terminal:
-        _say(console, f"getting {part} from {part.dataset.repository} …")
+        say(console, f"getting {part} from {part.dataset.repository} …")
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         yield progress, progress.add_task(str(part), total=part.dataset.splits[part.split])
-
-
-def _say(console: Console, text: str, style: str | None = None) -> None:
-    # No emoji: rich would draw a tramcar for the `:train:` of a message.
-    console.print(text, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _megabytes(size: int) -> str:

@@ -7,7 +7,7 @@ where lower is better. These are per-comparison intervals; claims with declared 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmark.metrics.statistics import PairedDifference, paired_difference
 from benchmark.spec import Column, Scratch, Spec
-from reports.selection import Found, Selection
+from reports.selection import Found, Measured, Selection
 
 CONDITIONAL = (
     "One pre-trained checkpoint is common to all seeds: the seeds vary only the fine-tuning, and every "
@@ -102,22 +102,33 @@ def compare_inits(spec: Spec, selection: Selection) -> list[Comparison]:
     for name, track in spec.tracks.items():
         cells = selection.of_track(name)
         by_entry: dict[tuple[str, str, str], dict[int, Found]] = {}
-        by_network: dict[tuple[str, str, str], dict[int, Found]] = {}
+        by_network: dict[tuple[str, str, str], dict[int, list[Measured]]] = {}
         for cell, found in cells.items():
             if found.record.networks > 1:
                 continue  # an ensemble takes the seeds of several networks: it pairs with none of them
             by_entry.setdefault((cell.init, cell.backbone, cell.entry), {})[cell.seed] = found
             network = cell.init, cell.backbone, found.file.objective
-            by_network.setdefault(network, {}).setdefault(cell.seed, found)  # its entries all say the same
+            several = by_network.setdefault(network, {}).setdefault(cell.seed, [])
+            several.append(found)
+        networks = {
+            place: {seed: _of_most(entries) for seed, entries in by_seed.items()}
+            for place, by_seed in by_network.items()
+        }
         scratch = next((i for i in track.inits if isinstance(spec.inits[i], Scratch)), None)
         for init in track.inits:
             if scratch is None or isinstance(spec.inits[init], Scratch):
                 continue
             detection = contrasts(by_entry, init, scratch, DETECTION)
-            network_contrasts = contrasts(by_network, init, scratch, NETWORK)
+            network_contrasts = contrasts(networks, init, scratch, NETWORK)
             if detection:
                 comparisons.append(Comparison(name, init, scratch, detection, network_contrasts))
     return comparisons
+
+
+def _of_most(entries: Sequence[Measured]) -> Measured:
+    """The network that most entries stand on; entries of one network all say the same of it."""
+    most = Counter(entry.checkpoints for entry in entries).most_common(1)[0][0]
+    return next(entry for entry in entries if entry.checkpoints == most)
 
 
 def contrasts(

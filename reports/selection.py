@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import product
 from statistics import fmean
 from typing import Any
 
 from benchmark.errors import DataError
+from benchmark.network_places import NetworkPlace, Stands, stands_of
 from benchmark.results import Cell, Measurement, Record, RecordFile, TrainedWith
 from benchmark.spec import Entry, Spec, Track
-from benchmark.studies.records import StudyFile, StudyRecord
+from benchmark.studies.records import STUDIES, StudyFile, StudyRecord
 from methods.names import did_you_mean
 from reports.gains import relative_gains
 from reports.register import SUMMARY
@@ -70,6 +72,11 @@ class Measured:
     def checkpoints(self) -> tuple[str, ...]:
         """The weights of its network, where they are recorded."""
         return (self.record.provenance.checkpoint if self.record.provenance else "",)
+
+    @cached_property
+    def stands(self) -> Stands:
+        """The weights of its network by where it was trained."""
+        return stands_of(self.file, self.record)
 
     @property
     def train_seconds(self) -> list[float]:
@@ -172,7 +179,8 @@ def select(spec: Spec, results: Sequence[RecordFile], studies: Sequence[StudyFil
     if summed := relative_gains(spec, measured, of_studies.measured):
         of_studies = replace(of_studies, measured={**of_studies.measured, SUMMARY: summed})
     notes += (*_on_other_images(measured), *of_studies.notes)
-    return Selection(measured, unmeasured, notes, of_studies)
+    found = Selection(measured, unmeasured, notes, of_studies)
+    return replace(found, notes=(*notes, *_on_other_networks(found)))
 
 
 def unmeasured_groups(selection: Selection) -> list[Unmeasured]:
@@ -284,6 +292,28 @@ def _on_other_images(measured: Mapping[Cell, Measured]) -> Iterator[str]:
                 f"Records of track {track!r} that are shown side by side saw {len(versions)} versions of the "
                 f"images of {name!r} (records: {counts}): the set was changed, or made on another machine"
             )
+
+
+def _on_other_networks(selection: Selection) -> Iterator[str]:
+    """Say whose records stand on other networks than most of the same place, track by track."""
+    cells: list[tuple[Cell, Found]] = [
+        item for study in (None, *STUDIES) for item in selection.of_study(study).items()
+    ]
+    seen: dict[NetworkPlace, Counter[str]] = {}
+    for _, found in cells:
+        for place, weights in found.stands.items():
+            seen.setdefault(place, Counter())[weights] += 1
+    most = {place: weights.most_common(1)[0][0] for place, weights in seen.items() if len(weights) > 1}
+    apart: dict[str, Counter[str]] = {}
+    for cell, found in cells if most else ():
+        if any(most.get(place, weights) != weights for place, weights in found.stands.items()):
+            apart.setdefault(cell.track, Counter())[cell.entry] += 1
+    for track, rows in apart.items():
+        yield (
+            f"{_records(rows.total())} of track {track!r} that {'are' if rows.total() > 1 else 'is'} shown "
+            f"side by side with others stand{'' if rows.total() > 1 else 's'} on other networks than most of "
+            f"the same backbone, init, seed and objective: {', '.join(rows)}; they are not paired with those"
+        )
 
 
 def _same_sets(track: Track, measurement: Measurement) -> bool:

@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.boundary import FILE, BoundaryFile, read_boundary
-from benchmark.files import write_atomically
+from benchmark.files import read_model, write_atomically
 from benchmark.fingerprints import code_fingerprint, library_versions
 from benchmark.results import RecordFile, read_all
 from benchmark.spec import Column, Spec
@@ -34,6 +35,7 @@ from reports.plots import SECTIONS
 from reports.pretraining import CONDITIONAL, CONFIRMATORY, compare_inits
 from reports.provenance import entry_settings, facts, ranges
 from reports.register import Register, load_register
+from reports.reproduction import Records, Reproduction, reproduction
 from reports.robustness import STUDY_SECTIONS, remarks
 from reports.selection import Selection, coverage, select, unmeasured_groups
 from reports.summary import Gains, gain_plots, gains
@@ -42,6 +44,7 @@ from reports.training import first_weights, training_plots
 
 ALL_SECTIONS = SECTIONS | STUDY_SECTIONS
 MANIFEST = "site.json"  # what the pages were made of
+REPORT = "reproduction.json"  # how the records compare with the published ones
 RUN = "oodbench run --all"  # what an empty page tells the reader to do
 _MARKDOWN = re.compile(r"[\\`*\[\]|~<>&!$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _BLOCK = re.compile(r"^(\d*)(?=[#=]|[-+](?:[\s-]|$)|(?<=\d)[.)](?:\s|$))")  # what would start a block
@@ -55,8 +58,18 @@ class Section:
     tracks: tuple[tuple[str, tuple[Plot, ...]], ...]
 
 
-def publish(spec: Spec, results: Path, site: Path) -> None:
+def publish(spec: Spec, results: Path, site: Path, published: Path | None = None) -> Reproduction | None:
     """Build the site from all that lies below `results`.
+
+    Nothing is read where the files of both folders are those that made the pages.
+
+    Parameters
+    ----------
+    published : the folder of the published records, with which others are compared; None: with nothing.
+
+    Returns
+    -------
+    How the records compare with the published ones; None for the published ones themselves.
 
     Raises
     ------
@@ -65,15 +78,32 @@ def publish(spec: Spec, results: Path, site: Path) -> None:
     StorageError
         If `site` cannot be written.
     """
+    if published is not None and published.resolve() == results.resolve():
+        published = None
+    bytes_ = [_fingerprint_of_files(folder) for folder in (results, published) if folder is not None]
+    read = _sha256(json.dumps([_made_with(spec, load_register()), results.name, *bytes_]).encode())
+    if _up_to_date(site, read, "read"):
+        return None if published is None else read_model(site / REPORT, Reproduction, "a report")
+    own = Records(read_all(results), read_studies(results))
+    report = None
+    if published is not None:
+        report = reproduction(
+            spec, own, Records(read_all(published), read_studies(published)), published.name
+        )
     build_site(
         spec,
-        read_all(results),
+        own.files,
         site,
         generated=datetime.now(UTC),
         trainings=read_trainings(results),
         boundary=read_boundary(results / FILE) if (results / FILE).exists() else None,
-        studies=read_studies(results),
+        studies=own.studies,
+        source=results.name,
+        report=report,
     )
+    manifest = json.loads((site / MANIFEST).read_bytes())
+    write_atomically(site / MANIFEST, json.dumps({**manifest, "read": read}, indent=1))
+    return report
 
 
 def build_site(
@@ -86,6 +116,8 @@ def build_site(
     trainings: Sequence[TrainingFile] = (),
     boundary: BoundaryFile | None = None,
     studies: Sequence[StudyFile] = (),
+    source: str = "results",
+    report: Reproduction | None = None,
 ) -> list[Path]:
     """Write the pages and `plots/*.svg` below `out`; equal input gives equal bytes.
 
@@ -100,6 +132,8 @@ def build_site(
     trainings : how the networks were trained.
     boundary : the experiment in two dimensions.
     studies : what is measured of networks besides OOD detection.
+    source : name of the folder that the records lie in.
+    report : how they compare with the published ones, where they are not these.
 
     Returns
     -------
@@ -113,8 +147,9 @@ def build_site(
         If `out` cannot be written.
     """
     claims = load_register() if register is None else register
-    made_of = _fingerprint(spec, results, claims, trainings, boundary, studies)
-    if _up_to_date(out, made_of):
+    compared = report.model_dump_json() if report else None
+    made_of = _fingerprint(spec, results, claims, trainings, boundary, studies, source, compared)
+    if _up_to_date(out, made_of, "made_of"):
         return []
     selection = select(spec, results, studies)
     gained = gains(spec, selection)
@@ -140,6 +175,8 @@ def build_site(
         "facts": facts(selection),
         "settings": entry_settings(selection),
         "notes": selection.notes,
+        "reproduction": report,
+        "source": source,
         "empty": not (selection.measured or selection.unmeasured or selection.studies.measured),
         "run": RUN,
         "conditional": CONDITIONAL,
@@ -158,6 +195,8 @@ def build_site(
     }
     plots = [plot for section in sections for _, plots in section.tracks for plot in plots]
     texts |= {out / "plots" / plot.file: plot.svg for plot in plots}
+    if report is not None:
+        texts[out / REPORT] = report.model_dump_json(indent=1) + "\n"
     for path, text in texts.items():
         write_atomically(path, text)
     checksums = {path.relative_to(out).as_posix(): _sha256(text.encode()) for path, text in texts.items()}
@@ -172,27 +211,42 @@ def _fingerprint(
     trainings: Sequence[TrainingFile],
     boundary: BoundaryFile | None,
     studies: Sequence[StudyFile],
+    *more: str | None,
 ) -> str:
     """Hash of all that the pages are made of, besides the date."""
+    parts = [
+        *_made_with(spec, claims),
+        [file.model_dump_json() for file in (*results, *trainings, *studies)],
+        boundary.model_dump_json() if boundary else None,
+        *more,
+    ]
+    return _sha256(json.dumps(parts).encode())
+
+
+def _made_with(spec: Spec, claims: Register) -> list[Any]:
+    """All that the pages are made of besides records."""
     here = Path(__file__).parent
     shared = sorted([*(here / "templates").iterdir(), *(here / "static").iterdir()])
-    parts = [
+    return [
         code_fingerprint("reports.site"),
         library_versions("jinja2", "matplotlib", "numpy", "scipy"),
         [path.read_text(encoding="utf-8") for path in shared],
         spec.model_dump_json(),
         claims.model_dump_json(),
-        [file.model_dump_json() for file in (*results, *trainings, *studies)],
-        boundary.model_dump_json() if boundary else None,
     ]
-    return _sha256(json.dumps(parts).encode())
 
 
-def _up_to_date(out: Path, made_of: str) -> bool:
+def _fingerprint_of_files(folder: Path) -> dict[str, str]:
+    """Hash of every record file below a folder."""
+    paths = sorted(path for path in folder.rglob("*.json") if path.is_file())
+    return {path.relative_to(folder).as_posix(): _sha256(path.read_bytes()) for path in paths}
+
+
+def _up_to_date(out: Path, made_of: str, by: str) -> bool:
     """Whether `out` holds what a build from the same input wrote, unchanged."""
     try:
         manifest = json.loads((out / MANIFEST).read_bytes())
-        return bool(manifest["made_of"] == made_of) and all(
+        return bool(manifest[by] == made_of) and all(
             _sha256((out / name).read_bytes()) == checksum for name, checksum in manifest["files"].items()
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -262,7 +316,7 @@ def _markdown() -> Environment:
 
 def _with_filters(environment: Environment) -> Environment:
     environment.filters |= {"fixed": _fixed, "half": _half, "signed": _signed, "p": _p, "ranges": ranges}
-    environment.filters["effect"] = _effect
+    environment.filters |= {"effect": _effect, "code": _code}
     return environment
 
 
@@ -290,6 +344,11 @@ def _p(number: float) -> str:
 def _effect(number: float) -> str:
     """A standardised effect; infinite where the seeds do not differ at all."""
     return f"{number:+.2f}".replace("-", "−").replace("inf", "∞")
+
+
+def _code(folder: str) -> Markup:
+    """The name of a folder as Markdown shows code."""
+    return Markup(f"`{' '.join(folder.replace('`', '').split())}/`")  # noqa: S704 nothing ends the code early
 
 
 def _static(name: str) -> str:

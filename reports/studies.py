@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from benchmark.errors import DataError
+from benchmark.network_places import NetworkPlace, Stands, stands_of_study
 from benchmark.results import Cell, TrainedWith
 from benchmark.spec import Scratch, Spec, Track
 from benchmark.spec_studies import (
@@ -85,6 +87,14 @@ class Studied:
     def checkpoints(self) -> tuple[str, ...]:
         """The weights of the network of each condition."""
         return tuple(record.checkpoint or record.key for _, record in sorted(self.records.items()))
+
+    @cached_property
+    def stands(self) -> Stands:
+        """The weights of its networks by where they were trained."""
+        found: dict[NetworkPlace, str] = {}
+        for record in self.records.values():
+            found |= stands_of_study(self.cell.track, record)
+        return found
 
     @property
     def train_seconds(self) -> list[float]:

@@ -7,15 +7,25 @@ and ranks are over seeds. This module must not know how a table is printed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 from statistics import fmean
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmark.metrics.statistics import Interval, mean_interval, significance_ranks
+from benchmark.metrics.unpaired import ranks_with_apart
+from benchmark.network_places import NetworkPlace, stand_apart
 from benchmark.results import Cell
 from benchmark.spec import Board, Column, Level, Spec
 from reports.selection import Found, Selection
 from reports.studies import Studied
 
+APART = (
+    "Networks that are trained apart differ as if by another seed: such rows are told apart by Welch's "
+    "t test, in the same family as the paired tests."
+)
 LEVELS: tuple[Level, ...] = ("entry", "backbone", "init")
 
 
@@ -64,6 +74,7 @@ class _Samples:
     note: str
     networks: int  # of which each number comes: more than one for ensembles
     complete: bool  # averaged over all that the board averages over
+    stands: Mapping[NetworkPlace, set[str]] = field(default_factory=dict)  # the weights of all its networks
 
     @property
     def comparable(self) -> bool:
@@ -85,7 +96,8 @@ def board_table(name: str, spec: Spec, selection: Selection, *, tuned: bool = Fa
     """Compute one table of board `name`: of the entries that are tuned, or of the others.
 
     Rows are ranked by two-sided paired tests over the seeds that all ranked rows share: the rank is one more
-    than the number of rows that are significantly better. A row that lacks part of what the others average
+    than the number of rows that are significantly better. Rows that stand on different networks of one place
+    are tested against each other unpaired. A row that lacks part of what the others average
     over, has a single seed, or is of ensembles (one of which takes several seeds), is shown without a rank.
 
     Raises
@@ -103,13 +115,28 @@ def board_table(name: str, spec: Spec, selection: Selection, *, tuned: bool = Fa
     common = sorted(set.intersection(*(set(samples[i].by_seed) for i in comparable))) if comparable else []
     ranked_by = next(column for column in board.columns if column.metric == board.rank_by)
     if len(common) > 1:
+        shared = [_within(samples[i].stands, common) for i in comparable]
+        apart = _apart(shared)
         for c, column in enumerate(board.columns):
             table = [[samples[i].by_seed[seed][c] for seed in common] for i in comparable]
-            ranks = significance_ranks(table, higher_is_better=column.better == "higher")
+            higher = column.better == "higher"
+            ranks = (
+                significance_ranks(table, higher_is_better=higher)
+                if apart is None
+                else ranks_with_apart(table, apart, higher_is_better=higher)
+            )
             for i, rank in zip(comparable, ranks, strict=True):
                 rows[i] = _ranked(rows[i], c, rank, max(ranks) > 1, column is ranked_by)
         if any(set(samples[i].by_seed) != set(common) for i in comparable):
             notes.append(f"Ranks use the seeds that all ranked rows share: {', '.join(map(str, common))}.")
+        if apart is not None:
+            for others in _on_networks_of_their_own(apart):
+                named = ", ".join(" · ".join(rows[comparable[i]].labels) for i in others)
+                notes.append(
+                    f"On other networks than the rest, and compared with it unpaired: {named}. {APART}"
+                )
+                for i in others:
+                    rows[comparable[i]] = _noted(rows[comparable[i]], "on other networks, not paired")
     elif rows:
         notes.append("Not ranked: that needs two or more seeds which the rows share.")
     position = board.columns.index(ranked_by)
@@ -128,6 +155,56 @@ def board_table(name: str, spec: Spec, selection: Selection, *, tuned: bool = Fa
         seeds=seeds,
         notes=tuple(notes),
     )
+
+
+def _within(stands: Mapping[NetworkPlace, set[str]], seeds: Sequence[int]) -> Mapping[NetworkPlace, set[str]]:
+    """The networks of some seeds."""
+    return {place: weights for place, weights in stands.items() if place[3] in seeds}
+
+
+def _apart(stands: Sequence[Mapping[NetworkPlace, set[str]]]) -> NDArray[np.bool_] | None:
+    """(R, R) which rows stand on different networks, where they ought to share them; None if none do."""
+    apart = np.zeros((len(stands), len(stands)), dtype=bool)
+    for i, j in combinations(range(len(stands)), 2):
+        apart[i, j] = apart[j, i] = stand_apart(stands[i], stands[j])
+    return apart if apart.any() else None
+
+
+def _on_networks_of_their_own(apart: NDArray[np.bool_]) -> list[list[int]]:
+    """Groups of rows that can be paired within but not with the largest such group, which is not listed."""
+    groups: list[list[int]] = []
+    for i in range(len(apart)):
+        group = next((group for group in groups if not apart[i, group].any()), None)
+        if group is None:
+            groups.append([i])
+        else:
+            group.append(i)
+    most = max(groups, key=len)
+    return [group for group in groups if group is not most]
+
+
+def _noted(row: Row, note: str) -> Row:
+    return replace(row, note=f"{row.note}; {note}" if row.note else note)
+
+
+def ranking_numbers(
+    name: str, spec: Spec, selection: Selection, *, tuned: bool = False
+) -> dict[tuple[str, ...], dict[int, float]]:
+    """What a table ranks by: by row and seed, averaged over what is not a row.
+
+    Raises
+    ------
+    DataError
+        If a column names a metric that a record does not have.
+    """
+    board = spec.boards[name]
+    cells, _ = _cells_of(board, spec, selection, tuned=tuned)
+    samples, _ = _samples(name, board, cells)
+    position = [column.metric for column in board.columns].index(board.rank_by)
+    return {
+        sample.labels: {seed: numbers[position] for seed, numbers in sorted(sample.by_seed.items())}
+        for sample in samples
+    }
 
 
 def _cells_of(
@@ -180,6 +257,7 @@ def _samples(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[list
     averaged = [level for level in varying if level not in board.rows]
     groups: dict[tuple[str, ...], dict[int, dict[tuple[str, ...], list[float]]]] = {}
     networks: dict[tuple[str, ...], int] = {}
+    stands: dict[tuple[str, ...], dict[NetworkPlace, set[str]]] = {}
     for cell, found in cells.items():
         labels = tuple(str(getattr(cell, level)) for level in board.rows)
         rest = tuple(str(getattr(cell, level)) for level in averaged)
@@ -188,6 +266,8 @@ def _samples(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[list
             for column in board.columns
         ]
         networks[labels] = max(found.networks, networks.get(labels, 1))
+        for place, weights in found.stands.items():
+            stands.setdefault(labels, {}).setdefault(place, set()).add(weights)
         groups.setdefault(labels, {}).setdefault(cell.seed, {})[rest] = numbers
     everything = {rest for group in groups.values() for parts in group.values() for rest in parts}
     samples, notes = [], []
@@ -203,7 +283,8 @@ def _samples(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[list
         if networks[labels] > 1:
             note = f"ensembles of {networks[labels]} networks, not paired with single ones and not ranked"
         if by_seed:
-            samples.append(_Samples(labels, by_seed, note, networks[labels], complete=not absent))
+            of_row = stands.get(labels, {})
+            samples.append(_Samples(labels, by_seed, note, networks[labels], not absent, of_row))
         else:
             over = ", ".join(" ".join(rest) for rest in sorted(covered))
             notes.append(f"{' · '.join(labels)} is left out: no seed was measured on all of {over}.")

@@ -1,46 +1,26 @@
-"""A leaderboard small enough to be run in seconds, and what the tests of several rooms share."""
+"""What the tests of several rooms share; one thread for each process of them."""
 
-from __future__ import annotations
+import os
+import signal
 
-from collections.abc import Iterator
-from pathlib import Path
+# Networks of a few channels gain nothing from threads, and lose much where cores are shared.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_name] = "1"
 
-import pytest
+from concurrent.futures import Future  # noqa: E402
+from pathlib import Path  # noqa: E402
 
-SMALL = """\
-version: 1
-tracks:
-  small:
-    title: A few digits
-    image_size: 16
-    id: {dataset: digits, classes: [0, 1, 2]}
-    split: {train_per_class: 4, val_per_class: 4}
-    near:
-      threes: {dataset: digits, classes: [3]}
-    far:
-      noise: {dataset: uniform_noise, n: 12}
-    shifts: {kinds: [gaussian_noise, contrast], scale: cifar_c, images_per_class: 3}
-    training: {epochs: 1, batch_size: 6, lr: 0.003, weight_decay: 0.01}
-    backbones: [tiny]
-    inits: [scratch]
-    seeds: [0, 1]
-    entries: [msp, knn]
-backbones:
-  tiny: {architecture: test_efficientnet}
-inits:
-  scratch: {source: scratch}
-entries:
-  msp: {detector: msp}
-  knn: {detector: knn, hyperparameters: {k: 2}}
-boards:
-  small:
-    title: Small
-    track: small
-    rows: [entry]
-    columns:
-      - {metric: near.auroc, title: Near AUROC, better: higher}
-    rank_by: near.auroc
-"""
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from small_leaderboard import SMALL  # noqa: E402
+
+from benchmark.engines.local import LocalEngine  # noqa: E402
+from benchmark.engines.worker import Outcome, perform  # noqa: E402
+from benchmark.job import Job  # noqa: E402
+
+torch.set_num_threads(1)
+# What a shell starts in the background ignores Ctrl-C, and so would the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
@@ -51,12 +31,30 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks of a few channels gain nothing from threads, and lose much where cores are shared."""
-    import torch
+@pytest.fixture(autouse=True)
+def one_worker_is_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where jobs run one at a time they run in this process, in which a test can change what they do.
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    So no test waits for a process to start. Those of processes ask for `real_workers`, or for two.
+    """
+    if "real_workers" in request.fixturenames:
+        return
+    in_a_worker, of_a_worker = LocalEngine._submit, LocalEngine._outcome
+
+    def submit(engine: LocalEngine, group: list[Job], *, fresh: bool) -> Future[Outcome]:
+        if engine.workers > 1:
+            return in_a_worker(engine, group, fresh=fresh)
+        future: Future[Outcome] = Future()
+        future.set_result(perform(engine.store.root, group, engine.environment, fresh=fresh))
+        return future
+
+    def outcome(engine: LocalEngine, future: Future[Outcome]) -> Outcome:
+        return of_a_worker(engine, future) if future in engine._busy else future.result()
+
+    monkeypatch.setattr(LocalEngine, "_submit", submit)
+    monkeypatch.setattr(LocalEngine, "_outcome", outcome)
+
+
+@pytest.fixture
+def real_workers() -> None:
+    """Jobs run in worker processes, even one at a time."""

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 ROOMS = ("benchmark", "methods", "reports")
 BUILT_FROM = ("oodbench.py", "pyproject.toml", "leaderboard.yaml", "README.md", "LICENSE", *ROOMS)
 

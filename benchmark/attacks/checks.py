@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import OodbenchError
+from benchmark.untouched import Untouched
 from methods.attack import Attack, bounds
 from methods.worst_case import WorstCase
 
@@ -61,42 +62,17 @@ def no_gradient(slope: Tensor) -> Tensor:
 
 @contextmanager
 def unchanged(name: str, network: object) -> Iterator[None]:
-    """Raise `BrokenAttack` if a network's parameters, buffers or modes differ afterwards.
+    """Raise `BrokenAttack` if a network's parameters, buffers, modes or hooks differ afterwards.
 
     Of a callable that is no module nothing can be seen.
     """
     if not isinstance(network, nn.Module):
         yield
         return
-    before = {key: tensor.detach().clone() for key, tensor in _tensors(network).items()}
-    flags = _flags(network)
+    before = Untouched(network)
     yield
-    after = _tensors(network)
-    changed = [key for key in before if key not in after or not _same(before[key], after[key])]
-    if changed or after.keys() != before.keys():
-        which = ", ".join(changed[:3] or sorted(after.keys() - before.keys())[:3])
-        raise BrokenAttack(f"attack {name}: the network was changed: {which}")
-    now = _flags(network)
-    turned = sorted(key for key in flags.keys() | now.keys() if flags.get(key) != now.get(key))
-    if turned:
-        raise BrokenAttack(f"attack {name}: the network was changed: {', '.join(turned[:3])}")
-
-
-def _tensors(network: nn.Module) -> dict[str, Tensor]:
-    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
-
-
-def _flags(network: nn.Module) -> dict[str, bool]:
-    """Modes of the modules, and what the parameters ask of autograd and have from it."""
-    found = {f"training of {name or 'the network'}": m.training for name, m in network.named_modules()}
-    for name, parameter in network.named_parameters():
-        found[f"requires_grad of {name}"] = parameter.requires_grad
-        found[f"gradient of {name}"] = parameter.grad is not None
-    return found
+    if changed := before.differences():
+        raise BrokenAttack(f"attack {name}: the network was changed: {', '.join(changed)}")
 
 
 def loss_warnings(name: str, losses: Sequence[float]) -> list[str]:

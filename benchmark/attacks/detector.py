@@ -16,8 +16,9 @@ from torch import Tensor
 
 from benchmark.attacks.checks import check_finite, check_points, no_gradient
 from benchmark.seeds import derive_seed
-from methods.attack import NoGradient, ascend, check_images, gradient, uniform_start
+from methods.attack import NoGradient, ascend, gradient, uniform_start
 from methods.base import AnyDetector, EnsembleDetector, FeatureNetwork, GradientDetector, NotApplicable
+from methods.tensors import check_images
 
 BATCH = 256
 NAME = "detector_pgd"
@@ -70,7 +71,7 @@ class ImageScore:
         assert not isinstance(detector, EnsembleDetector)
         if isinstance(detector, GradientDetector) and detector.step > 0:
             images = images - detector.step * detector.direction(self.network, images)
-        return detector.score(self.network(images))
+        return detector.raw_score(self.network(images))
 
 
 def attack_detector(

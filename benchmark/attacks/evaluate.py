@@ -23,8 +23,9 @@ from benchmark.attacks.checks import (
     unchanged,
 )
 from benchmark.seeds import derive_seed
-from methods.attack import Attack, Classifier, check_images, check_labels, cross_entropy, gradient
-from methods.errors import NotApplicable
+from methods.attack import Attack, Classifier, check_labels, cross_entropy, gradient
+from methods.errors import NotApplicable, said
+from methods.tensors import check_images
 
 BATCH = 256
 
@@ -137,7 +138,7 @@ def attack_accuracy(
         except NotApplicable as error:
             if len(left_out) + 1 == len(attacks):
                 raise
-            left_out.append(f"{name}: left out: {error}")
+            left_out.append(f"{name}: left out: {said(error)}")
             continue
         right[name] = torch.cat([walk[-1].right for walk in walks]).cpu()
         losses[name] = _mean_losses(clean, walks)

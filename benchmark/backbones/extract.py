@@ -6,7 +6,7 @@ memory does not grow with the number of images.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,10 +16,12 @@ from torch import Tensor
 from benchmark.artifacts import Draft
 from benchmark.backbones.network import Network, to_pixels
 from benchmark.tensors import TensorWriter
+from methods.errors import InputError
 from methods.features import Features
 from methods.head import Head
 from methods.objective import ObjectiveHead
 from methods.statistics import gram, pooled, rank_one
+from methods.tensors import not_finite
 
 BATCH = 256
 POOLING_TOLERANCE = 1e-4  # by which the penultimate features may differ from the averaged last map, relative
@@ -71,7 +73,9 @@ class Tap:
             outputs=outputs if outputs is not None and outputs.shape[1] else None,
             stages=[pooled(m) for m in found] or None,
             gram=[gram(m) for m in found] or None if "gram" in what else None,
-            rank_one=rank_one(last) if "rank_one" in what and not self.why_no_rank_one else None,
+            rank_one=rank_one(self.network.grid(last))
+            if "rank_one" in what and not self.why_no_rank_one
+            else None,
             maps=found or None if maps else None,
         )
 
@@ -83,7 +87,7 @@ class Tap:
         last = self.network.necked(model.forward_features(self.network.normalised(probe)))
         if last.ndim != 4:
             return "the network ends in tokens and not in a feature map"
-        averaged, penultimate = pooled(last), model.forward_head(last, pre_logits=True)
+        averaged, penultimate = pooled(self.network.grid(last)), model.forward_head(last, pre_logits=True)
         if averaged.shape != penultimate.shape or not torch.allclose(
             averaged, penultimate, rtol=POOLING_TOLERANCE, atol=POOLING_TOLERANCE * penultimate.abs().max()
         ):
@@ -120,13 +124,20 @@ def extract(
     drafts
         What to write where: ``base`` (logits, penultimate features, pooled stages, labels), ``gram``,
         ``rank_one``. Tensors are named ``<part>.<signal>`` and ``<part>.<signal>.<stage>``, in float32.
+
+    Raises
+    ------
+    InputError
+        If features are NaN or infinite: names the part, and says of how many images.
     """
     statistics = tuple(what for what in drafts if what != "base")
     writers: dict[str, TensorWriter] = {}
     with ExitStack() as stack:
         for part, images in parts.items():
+            bad: list[Tensor] = []
             for batch in torch.split(images, BATCH):
                 found = _by_artifact(tap(to_pixels(batch), *statistics))
+                bad.append(_not_finite(len(batch), (found[what] for what in drafts)))
                 for what, draft in drafts.items():
                     if what not in writers:
                         layout: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
@@ -139,8 +150,26 @@ def extract(
                         writers[what] = stack.enter_context(draft.rows("features", layout))
                     for name, tensor in found[what].items():
                         writers[what].append(f"{part}.{name}", tensor)
+            _refuse(part, list(drafts), torch.cat(bad))
         for part, tensor in labels.items() if "base" in writers else ():
             writers["base"].append(f"{part}.labels", tensor)
+
+
+def _not_finite(images: int, found: Iterable[Mapping[str, Tensor]]) -> Tensor:
+    """Which images of a batch have features that are NaN or infinite: (N,)."""
+    bad = torch.zeros(images, dtype=torch.bool)
+    for tensors in found:
+        for tensor in tensors.values():
+            bad |= not_finite(tensor)
+    return bad
+
+
+def _refuse(part: str, what: list[str], bad: Tensor) -> None:
+    if bad.any():
+        raise InputError(
+            f"image set {part!r}: the features ({', '.join(what)}) of {int(bad.sum())} of {len(bad)} images "
+            f"are NaN or infinite, the first of image {int(bad.nonzero()[0])}; the network may have diverged"
+        )
 
 
 def _by_artifact(found: Features) -> dict[str, dict[str, Tensor]]:

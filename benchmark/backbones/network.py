@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from methods.head import Head
 from methods.names import did_you_mean
 from methods.objective import Objective, ObjectiveHead, ObjectiveNeck
 
+CHANNELS = 3
 NECK = "neck"  # of the model, so that its parameters are among the weights
 HEAD_TOLERANCE = 1e-3  # spec §0.3: max |z - (h W' + b)|, relative to max(1, max |z|)
 
@@ -56,7 +58,7 @@ class Network(nn.Module):
 
     def maps(self, images: Tensor) -> Tensor:
         """(N, C, H', W') last feature maps before the neck, of a transformer its grid of tokens."""
-        return self._grid(self.model.forward_features(self.normalised(images)))
+        return self.grid(self.model.forward_features(self.normalised(images)))
 
     def classify(self, maps: Tensor) -> Tensor:
         """Logits (N, K) of maps (N, C, H', W') that have passed the neck."""
@@ -65,7 +67,7 @@ class Network(nn.Module):
 
     def necked(self, last: Tensor) -> Tensor:
         """What the model's `forward_features` gave, after the neck."""
-        return last if self.neck is None else self._as_the_model_has_them(self.neck(self._grid(last)))
+        return last if self.neck is None else self._as_the_model_has_them(self.neck(self.grid(last)))
 
     @property
     def neck(self) -> ObjectiveNeck | None:
@@ -77,7 +79,8 @@ class Network(nn.Module):
         """Whether the last features are tokens (N, T, C)."""
         return hasattr(self.model, "num_prefix_tokens")
 
-    def _grid(self, last: Tensor) -> Tensor:
+    def grid(self, last: Tensor) -> Tensor:
+        """(N, C, H', W') what the model's `forward_features` gave, of a transformer its grid of tokens."""
         if self.has_tokens:
             tokens = last[:, self.model.num_prefix_tokens :].transpose(1, 2)  # (N, C, T)
             return tokens.reshape(*tokens.shape[:2], *self.model.patch_embed.grid_size)
@@ -186,10 +189,11 @@ def create_network(
     UsageError
         If timm has no such architecture.
     DataError
-        If the architecture cannot take this image size or stem, or the weights do not fit it.
+        If the architecture cannot take this image size or stem, among them sizes that its patches do not
+        divide, or the weights do not fit it.
     """
     check_architecture(architecture)
-    options: dict[str, Any] = {"num_classes": classes, "in_chans": 3}
+    options: dict[str, Any] = {"num_classes": classes, "in_chans": CHANNELS}
     if weights is not None:
         file = {"file": str(weights), "custom_load": False}  # custom loaders read formats of before the Hub
         options |= {"pretrained": True, "pretrained_cfg_overlay": file}
@@ -201,12 +205,42 @@ def create_network(
         if stem == "cifar":
             _replace_stem(model)
         network = Network(model).eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), _whole_patches(network):
             network(torch.zeros(2, 3, image_size, image_size))
     except Exception as error:  # timm and torch raise whatever the architecture's code raises
         source = f" with the weights {weights}" if weights else ""
         raise DataError(f"{architecture} at {image_size}×{image_size} pixels{source}: {error}") from error
     return network.to(memory_format=torch.channels_last)
+
+
+@contextmanager
+def _whole_patches(network: Network) -> Iterator[None]:
+    """Refuse images whose rim the network would cut off, where its first layer makes patches of them."""
+
+    def check(layer: nn.Conv2d, given: tuple[Tensor, ...]) -> None:
+        for side, patch in zip(given[0].shape[2:], layer.kernel_size, strict=True):
+            if side % patch:
+                below = side // patch * patch
+                raise ValueError(
+                    f"images are cut into patches of {patch}×{patch} pixels, of which {side} is no multiple: "
+                    f"the last {side - below} rows and columns would not be seen; "
+                    f"set image_size to {f'{below} or ' if below else ''}{below + patch}"
+                )
+
+    patches = [
+        layer
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d)
+        and layer.in_channels == CHANNELS
+        and layer.kernel_size == layer.stride
+        and layer.padding == (0, 0)
+    ]
+    hooks = [layer.register_forward_pre_hook(check) for layer in patches]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _replace_stem(model: Any) -> None:

@@ -267,7 +267,8 @@ def dataset(name: str) -> Dataset:
     """
     if name in _CATALOG:
         return _CATALOG[name]
-    raise UnknownDatasetError(f"no dataset {name!r}; {did_you_mean(name, dataset_names())}")
+    hint = did_you_mean(name, dataset_names(), "oodbench list datasets")
+    raise UnknownDatasetError(f"no dataset {name!r}; {hint}")
 
 
 def to_uint8(x: NDArray[Any]) -> NDArray[np.uint8]:

@@ -1,13 +1,15 @@
-"""Runs jobs on this machine: in this process, or in several worker processes."""
+"""Runs jobs on this machine, in worker processes: what a job does to its process is no harm to another."""
 
 from __future__ import annotations
 
 import heapq
 import multiprocessing
+import signal
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 from benchmark.artifacts import Store
@@ -32,6 +34,7 @@ _ORDER = (
     Kind.TRAIN,
     Kind.BOUNDARY,
 )
+PRELOADED = ("torch", "timm")  # in the process that workers are forked from
 ATTEMPTS = 3  # at a job whose input was damaged or whose process died
 
 OnEvent = Callable[[str, Job, str], None]  # event ("start", "done", "failed"), job, message
@@ -45,7 +48,7 @@ class LocalEngine:
     store
         The cache.
     workers
-        How many jobs run at once; 1 runs them in this process.
+        How many jobs run at once, each in a process of its own.
     environment
         What the artifacts' manifests say of where they were made.
     """
@@ -179,7 +182,7 @@ class LocalEngine:
                     offered.difference_update(group)
                     if outcome.status == "storage":
                         raise StorageError(outcome.message)
-                    if outcome.status == "failed" and len(group) > 1:
+                    if outcome.status in ("failed", "died") and len(group) > 1:
                         alone.update(group)
                         for key in todo.keys() & set(group):
                             offer(key)
@@ -193,15 +196,12 @@ class LocalEngine:
 
     def _submit(self, group: list[Job], *, fresh: bool) -> Future[Outcome]:
         arguments = (self.store.root, group, self.environment)
-        if self.workers == 1:
-            future: Future[Outcome] = Future()
-            future.set_result(perform(*arguments, fresh=fresh))
-            return future
         while True:
             idle = (worker for worker in self._processes if worker not in self._busy.values())
             worker = next(idle, None) or self._start()
             try:
-                future = worker.submit(perform, *arguments, fresh=fresh)
+                with _interrupts_put_off():
+                    future = worker.submit(perform, *arguments, fresh=fresh)
             except BrokenProcessPool:  # it died while it was idle
                 self._end(worker)
             else:
@@ -209,17 +209,20 @@ class LocalEngine:
                 return future
 
     def _outcome(self, future: Future[Outcome]) -> Outcome:
-        worker = self._busy.pop(future, None)
+        worker = self._busy.pop(future)
         try:
-            return future.result()
+            outcome = future.result()
         except BrokenProcessPool:
-            if worker is not None:
-                self._end(worker)
-            return Outcome("died", "its process died; out of memory?")
+            outcome = Outcome("died", _how_it_died(worker), spoiled=True)
+        if outcome.spoiled:
+            self._end(worker)
+        return outcome
 
     def _start(self) -> ProcessPoolExecutor:
-        spawn = multiprocessing.get_context("spawn")
-        self._processes.append(ProcessPoolExecutor(1, mp_context=spawn, initializer=start_worker))
+        # Forked from a process that has imported the libraries and nothing of ours: a fresh one costs little.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(PRELOADED))
+        self._processes.append(ProcessPoolExecutor(1, mp_context=context, initializer=start_worker))
         return self._processes[-1]
 
     def _end(self, *workers: ProcessPoolExecutor) -> None:
@@ -234,3 +237,21 @@ class LocalEngine:
         """End the workers at once: whatever they were writing appears whole or not at all."""
         self._end(*self._processes)
         self._busy.clear()
+
+
+@contextmanager
+def _interrupts_put_off() -> Iterator[None]:
+    """Start processes that never see Ctrl-C: they are ended by this one, in which it has its effect after."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _how_it_died(worker: ProcessPoolExecutor) -> str:
+    (process,) = (worker._processes or {}).values()
+    process.join()
+    if process.exitcode is not None and process.exitcode >= 0:
+        return f"it ended its process, with exit code {process.exitcode}"
+    return "its process died; out of memory?"

@@ -18,8 +18,10 @@ from typing import Any, Literal, NamedTuple
 
 from benchmark import jobs
 from benchmark.artifacts import Store
-from benchmark.errors import DamagedArtifact, OodbenchError, StorageError
+from benchmark.engines.state import AT_MOST, GlobalState
+from benchmark.errors import ChangedState, DamagedArtifact, OodbenchError, StorageError
 from benchmark.job import GROUPED, Job
+from methods.errors import MethodError, printable, said
 
 THREADS = 1  # for every job, however many run at once: sums must not depend on how they were shared out
 
@@ -28,7 +30,8 @@ class Outcome(NamedTuple):
     """How a job ended."""
 
     status: Literal["done", "failed", "damaged", "storage", "died"]
-    message: str = ""  # why, unless done; the key of the input, if damaged
+    message: str = ""  # why, unless done, and printable; the key of the input, if damaged
+    spoiled: bool = False  # whether the process must not be used again
 
 
 @contextmanager
@@ -48,6 +51,27 @@ def single_threaded() -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
+
+
+@contextmanager
+def unchanged_state() -> Iterator[None]:
+    """See to it that what all jobs of a process share is after the block as it was before.
+
+    Raises
+    ------
+    ChangedState
+        If it is not, whether the block failed or not.
+    """
+    before = GlobalState.now()
+    try:
+        yield
+    finally:
+        changes = before.changes()
+        if changes:
+            more = f" and {len(changes) - AT_MOST} more" if len(changes) > AT_MOST else ""
+            raise ChangedState(
+                f"it changed what other methods compute with: {'; '.join(changes[:AT_MOST])}{more}"
+            )
 
 
 def start_worker() -> None:
@@ -81,8 +105,10 @@ def perform(root: Path, group: Sequence[Job], environment: dict[str, Any], *, fr
     except DamagedArtifact as error:
         return Outcome("damaged", error.key)
     except StorageError as error:
-        return Outcome("storage", str(error))
-    except Exception as error:  # one cell's failure must not end the others
+        return Outcome("storage", said(error))
+    except ChangedState as error:
+        return Outcome("failed", describe(error), spoiled=True)
+    except BaseException as error:  # one cell's failure must not end the others, nor may its `sys.exit()`
         return Outcome("failed", describe(error))
     return Outcome("done")
 
@@ -102,7 +128,7 @@ def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> Non
             for job, draft in zip(todo, drafts, strict=True)
         ]
         function = getattr(jobs, todo[0].kind)
-        with single_threaded():
+        with single_threaded(), unchanged_state():
             if todo[0].kind in GROUPED:
                 function(tasks)
             else:
@@ -115,18 +141,16 @@ def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> Non
             }
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """One line for people: what went wrong and, where the error does not say it itself, in which line."""
-    from methods.base import MethodError
-
     if isinstance(error, OodbenchError):
-        return str(error)
+        return said(error)
     if isinstance(error, MethodError):
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {said(error)}"
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if Path(f.filename).parent.name in {"detectors", "objectives"}] or frames
     where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())} ({where})"
+    return printable(f"{type(error).__name__}: {' '.join(said(error).split())} ({where})")
 
 
 def _peak_memory_mb() -> float:

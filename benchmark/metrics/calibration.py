@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 
+from benchmark.metrics.arrays import as_array
 from benchmark.metrics.statistics import finite_vector
 
 Vector = NDArray[np.float64]
@@ -62,14 +63,16 @@ def calibration_metrics(logits: ArrayLike, labels: ArrayLike, temperature: float
 
     Parameters
     ----------
-    logits : (N, K) finite. The prediction is the largest logit, the lowest index at ties.
+    logits : (N, K) finite. The prediction is the largest logit, the lowest index at ties. The NLL follows
+        from them and not from the probabilities, so that it has no limit.
     labels : (N,) integers in [0, K).
     temperature : positive.
 
     Raises
     ------
     ValueError
-        If a shape, a label, a logit or the temperature is out of range.
+        If a shape, a label, a logit or the temperature is out of range, or logits of one sample differ by
+        more than 1e300.
     """
     z = _matrix("logits", logits)
     y = _labels(labels, z)
@@ -78,7 +81,7 @@ def calibration_metrics(logits: ArrayLike, labels: ArrayLike, temperature: float
     confidence = p.max(axis=1)
     return CalibrationMetrics(
         accuracy=float(correct.mean()),
-        nll=nll(p, y),
+        nll=_log_loss(*_gaps_to_largest(z, y), temperature),
         brier=brier(p, y),
         ece=ece(confidence, correct),
         rms_calibration=rms_calibration(confidence, correct),
@@ -118,13 +121,15 @@ def rms_calibration(
 
     .. math:: \sqrt{\sum_b \frac{|B_b|}{N} (\mathrm{acc}(B_b) - \mathrm{conf}(B_b))^2}
 
-    Bins hold `bin_size` samples of consecutive confidence (stable sort); the last takes the remainder.
+    Bins hold `bin_size` samples of consecutive confidence; the last takes the remainder. Samples of equal
+    confidence are in one bin, which a bin boundary among them makes larger, so that their order is no matter.
 
     Parameters
     ----------
     confidence, correct : (N,), (N,) as for `ece`.
     bin_size : samples a bin, at least 1.
-    legacy : leave out the last, most confident bin, as the authors' release does.
+    legacy : the bins of the authors' release: cut through equal confidences, in the order that they came in,
+        and without the last, most confident bin.
 
     Raises
     ------
@@ -169,7 +174,10 @@ def brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
 
 def nll(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Negative log-likelihood −mean log max(p_iy, 1e-12), in nats; arguments and errors as `brier`."""
+    """Negative log-likelihood −mean log max(p_iy, 1e-12), in nats; arguments and errors as `brier`.
+
+    The limit is for probabilities that were rounded to 0; `calibration_metrics` has logits and needs none.
+    """
     p = _probabilities(probabilities)
     y = _labels(labels, p)
     # max(0, ·): a probability may exceed 1 by rounding
@@ -199,7 +207,8 @@ def reliability(
 
     Confidence c goes to equal-width bin clip(⌈c M − 1e-9⌉, 1, M), so that edges such as .6 do not depend on
     rounding. An adaptive bin spans the confidences of its samples; there are max(1, ⌊N / bin_size⌋), and the
-    last takes the remainder.
+    last takes the remainder. A boundary among samples of equal confidence moves up to their end, so that
+    there are fewer and larger bins where many are equal.
 
     Parameters
     ----------
@@ -214,28 +223,11 @@ def reliability(
         As `ece`, or if `bin_size` < 1.
     """
     c, k = _confidence_pair(confidence, correct)
-    for name, value in (("bins", bins), ("bin_size", bin_size)):
-        if value < 1:
-            raise ValueError(f"{name}: expected at least 1, got {value}")
+    _at_least_one(bins=bins, bin_size=bin_size)
     if adaptive:
-        order = np.argsort(c, kind="stable")
-        c, k = c[order], k[order]
-        bins = max(1, c.size // bin_size)
-        index = np.minimum(np.arange(c.size) // bin_size, bins - 1)
-        starts = bin_size * np.arange(bins)
-        lower, upper = c[starts], c[np.append(starts[1:] - 1, c.size - 1)]
-    else:
-        index = np.clip(np.ceil(c * bins - 1e-9), 1, bins).astype(np.int64) - 1
-        lower, upper = np.arange(bins) / bins, np.arange(1, bins + 1) / bins
-    count = np.bincount(index, minlength=bins)
-    size = np.where(count, count, math.nan)
-    return ReliabilityBins(
-        lower=lower,
-        upper=upper,
-        count=count,
-        confidence=np.bincount(index, weights=c, minlength=bins) / size,
-        accuracy=np.bincount(index, weights=k, minlength=bins) / size,
-    )
+        return _by_count(c, k, bin_size, through_ties=False)
+    index = np.clip(np.ceil(c * bins - 1e-9), 1, bins).astype(np.int64) - 1
+    return _binned(index, c, k, lower=np.arange(bins) / bins, upper=np.arange(1, bins + 1) / bins)
 
 
 def softmax(logits: ArrayLike, temperature: float = 1.0) -> Matrix:
@@ -270,7 +262,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
     .. math:: \mathrm{NLL}(T) = \frac1N \sum_i \log \sum_k e^{(z_{ik} - z_{iy_i}) / T}
 
     is convex in 1/T, hence unimodal in T: bounded scalar minimisation over log T, T ∈ [.05, 20], to 1e-8.
-    The NLL here is not clipped at log 1e-12 as in `nll`. Where no T is better than 1, T = 1.
+    The NLL is that of `calibration_metrics`, without a limit. Where no T is better than 1, T = 1.
 
     Parameters
     ----------
@@ -283,16 +275,10 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
         If a shape, a label or a logit is out of range, or logits of one sample differ by more than 1e300.
     """
     z = _matrix("logits", logits)
-    y = _labels(labels, z)
-    top = z.max(axis=1)
-    if (top / 2 - z.min(axis=1) / 2).max() > 0.5e300:
-        raise ValueError("logits: expected each row to span at most 1e300, got a wider one")
-    shifted = z - top[:, None]
-    at_label = shifted[np.arange(y.size), y]
+    gaps, at_label = _gaps_to_largest(z, _labels(labels, z))
 
     def loss(log_t: float) -> float:
-        t = math.exp(log_t)
-        return float(np.mean(np.log(np.sum(np.exp(shifted / t), axis=1)) - at_label / t))
+        return _log_loss(gaps, at_label, math.exp(log_t))
 
     low, high = TEMPERATURE_RANGE
     bounds = math.log(low), math.log(high)
@@ -301,6 +287,45 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
     best = min((0.0, *bounds, float(inside.x)), key=loss)
     value = dict(zip(bounds, TEMPERATURE_RANGE, strict=True)).get(best, math.exp(best))
     return Temperature(value=value, nll_before=loss(0.0), nll_after=loss(best), at_bound=best in bounds)
+
+
+def _gaps_to_largest(z: Matrix, y: NDArray[np.int64]) -> tuple[Matrix, Vector]:
+    """How far each logit (N, K) is below its row's largest, as numbers ≤ 0, and those of the labels (N,)."""
+    top = z.max(axis=1)
+    if (top / 2 - z.min(axis=1) / 2).max() > 0.5e300:
+        raise ValueError("logits: expected each row to span at most 1e300, got a wider one")
+    gaps = z - top[:, None]
+    return gaps, gaps[np.arange(y.size), y]
+
+
+def _log_loss(gaps: Matrix, at_label: Vector, temperature: float) -> float:
+    """NLL of softmax(z / T), in nats, from what `_gaps_to_largest` gives."""
+    return float(np.mean(np.log(np.sum(np.exp(gaps / temperature), axis=1)) - at_label / temperature))
+
+
+def _by_count(c: Vector, k: Vector, bin_size: int, *, through_ties: bool) -> ReliabilityBins:
+    """Bins of `bin_size` samples of consecutive confidence; boundaries may cut through equal ones or not."""
+    order = np.argsort(c, kind="stable")
+    c, k = c[order], k[order]
+    starts = bin_size * np.arange(max(1, c.size // bin_size))
+    if not through_ties:
+        # To the end of the run that the sample before a boundary belongs to: no move if it ends there.
+        moved = np.searchsorted(c, c[starts[1:] - 1], side="right")
+        starts = np.unique(np.append(0, moved[moved < c.size]))
+    index = np.searchsorted(starts, np.arange(c.size), side="right") - 1
+    return _binned(index, c, k, lower=c[starts], upper=c[np.append(starts[1:], c.size) - 1])
+
+
+def _binned(index: NDArray[np.int64], c: Vector, k: Vector, lower: Vector, upper: Vector) -> ReliabilityBins:
+    count = np.bincount(index, minlength=lower.size)
+    size = np.where(count, count, math.nan)
+    return ReliabilityBins(
+        lower=lower,
+        upper=upper,
+        count=count,
+        confidence=np.bincount(index, weights=c, minlength=lower.size) / size,
+        accuracy=np.bincount(index, weights=k, minlength=lower.size) / size,
+    )
 
 
 def _gaps(binned: ReliabilityBins) -> tuple[Vector, Vector]:
@@ -312,14 +337,23 @@ def _gaps(binned: ReliabilityBins) -> tuple[Vector, Vector]:
 def _adaptive_gaps(
     confidence: ArrayLike, correct: ArrayLike, bin_size: int, legacy: bool
 ) -> tuple[Vector, Vector]:
-    binned = reliability(confidence, correct, adaptive=True, bin_size=bin_size)
-    if legacy and binned.count.sum() < bin_size:
+    if not legacy:
+        return _gaps(reliability(confidence, correct, adaptive=True, bin_size=bin_size))
+    c, k = _confidence_pair(confidence, correct)
+    _at_least_one(bin_size=bin_size)
+    if c.size < bin_size:
         raise ValueError(
-            f"legacy: expected at least bin_size = {bin_size} samples, got {binned.count.sum()}; the release "
+            f"legacy: expected at least bin_size = {bin_size} samples, got {c.size}; the release "
             "that legacy reproduces fails on fewer"
         )
-    weight, gap = _gaps(binned)
-    return (weight[:-1], gap[:-1]) if legacy else (weight, gap)
+    weight, gap = _gaps(_by_count(c, k, bin_size, through_ties=True))
+    return weight[:-1], gap[:-1]
+
+
+def _at_least_one(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 1:
+            raise ValueError(f"{name}: expected at least 1, got {value}")
 
 
 def _confidence_pair(confidence: ArrayLike, correct: ArrayLike) -> tuple[Vector, Vector]:
@@ -334,7 +368,7 @@ def _confidence_pair(confidence: ArrayLike, correct: ArrayLike) -> tuple[Vector,
 
 
 def _matrix(name: str, values: ArrayLike) -> Matrix:
-    array = np.asarray(values)
+    array = as_array(values)
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"{name}: expected a non-empty array of shape (N, K), got shape {array.shape}")
     return finite_vector(name, array.ravel()).reshape(array.shape)
@@ -352,7 +386,7 @@ def _probabilities(values: ArrayLike) -> Matrix:
 
 
 def _labels(labels: ArrayLike, scores: Matrix) -> NDArray[np.int64]:
-    y = np.asarray(labels)
+    y = as_array(labels)
     samples, classes = scores.shape
     if y.dtype.kind not in "iu" or y.shape != (samples,):
         raise ValueError(f"labels: expected {samples} integers, got shape {y.shape}, dtype {y.dtype}")

@@ -22,6 +22,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike
 
+from benchmark.metrics.arrays import as_array
 from benchmark.metrics.statistics import Vector, finite_vector
 
 ALEXNET_IMAGENET_C: Mapping[str, float] = MappingProxyType(
@@ -139,7 +140,7 @@ def _relative_to(
         raise ValueError(f"base: no errors of {', '.join(absent)}; it has {', '.join(base) or 'none'}")
     ratios = {}
     for kind, row in rows.items():
-        others = _shares(f"base[{kind!r}]", np.atleast_1d(np.asarray(base[kind])))
+        others = _shares(f"base[{kind!r}]", np.atleast_1d(as_array(base[kind])))
         if others.size not in (1, row.size):
             raise ValueError(
                 f"base[{kind!r}]: expected {row.size} severities as in errors, or their mean, "

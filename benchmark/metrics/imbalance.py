@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from benchmark.metrics.arrays import as_array
+
 Classes = NDArray[np.int64]
 
 
@@ -120,7 +122,7 @@ def _pair(predictions: ArrayLike, labels: ArrayLike) -> tuple[Classes, Classes]:
 
 
 def _integers(name: str, values: ArrayLike) -> Classes:
-    array = np.asarray(values)
+    array = as_array(values)
     if array.dtype.kind not in "iu" or array.ndim != 1 or array.size == 0:
         raise ValueError(
             f"{name}: expected a non-empty 1-D array of integers, got shape {array.shape}, "

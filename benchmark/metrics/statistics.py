@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from benchmark.metrics.arrays import as_array
+
 Vector = NDArray[np.float64]
 
 EXACT_SIGN_FLIPS = 16
@@ -33,7 +35,7 @@ def finite_vector(name: str, values: ArrayLike) -> Vector:
     ValueError
         If `values` is not a non-empty one-dimensional array of finite real numbers.
     """
-    array = np.asarray(values)
+    array = as_array(values)
     if array.dtype.kind not in "biuf" or array.ndim != 1 or array.size == 0:
         raise ValueError(
             f"{name}: expected a non-empty 1-D array of real numbers, "

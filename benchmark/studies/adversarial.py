@@ -19,7 +19,7 @@ from benchmark.metrics.detection import detection_metrics
 from benchmark.seeds import derive_seed
 from benchmark.studies.subject import GROUPS, Measured, Subject
 from methods.attack import Attack
-from methods.errors import MethodError, NotApplicable
+from methods.errors import MethodError, NotApplicable, said
 from methods.objective import Objective
 from methods.registry import attack, objective
 
@@ -88,7 +88,7 @@ def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measur
         try:
             aurocs, signs = _attacked(subject, name, images)
         except NotApplicable as error:
-            signs = [f"not attacked: {error}"]
+            signs = [f"not attacked: {said(error)}"]
         else:
             numbers |= aurocs
         warnings += [f"detector {name}: {sign}" for sign in signs]

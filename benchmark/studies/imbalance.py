@@ -10,7 +10,7 @@ import numpy as np
 from benchmark.artifacts import Artifact
 from benchmark.metrics.imbalance import macro_f1, minority_error, total_error
 from benchmark.studies.subject import GROUPS, Measured, Subject
-from methods.errors import HyperparameterError, NotApplicable
+from methods.errors import HyperparameterError, NotApplicable, said
 
 
 def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measured:
@@ -34,7 +34,7 @@ def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measur
         try:
             (chosen,) = subject.detectors([name]).values()
         except (NotApplicable, HyperparameterError) as error:
-            warnings.append(f"detector {name}: left out: {error}")
+            warnings.append(f"detector {name}: left out: {said(error)}")
             continue
         for group in GROUPS:
             numbers[f"{name}.{group}.auroc"] = subject.auroc(chosen, inside, group)

@@ -16,10 +16,11 @@ from benchmark.backbones.batches import LabelledImages
 from benchmark.backbones.extract import BATCH, Tap
 from benchmark.backbones.network import Network, to_pixels
 from benchmark.id_data import id_images
-from benchmark.inputs import evenly, trained_network
+from benchmark.inputs import trained_network
 from benchmark.metrics.detection import detection_metrics
 from benchmark.seeds import derive_seed
 from methods.base import Detector, Features, MethodError, check_scores
+from methods.features import evenly
 from methods.registry import detector
 
 GROUPS = ("near", "far")
@@ -110,10 +111,7 @@ class Subject:
             if not isinstance(chosen, Detector):
                 raise MethodError(f"{name}: needs several networks; a study has one")
             rng = torch.Generator().manual_seed(derive_seed(self.config["seed"], "fit", name))
-            shown = train
-            if chosen.fit_limit is not None and len(train) > chosen.fit_limit:
-                shown = train[evenly(train.labels, chosen.fit_limit, rng)]
-            found[name] = chosen.fit(shown, val, self.tap.head, rng)
+            found[name] = chosen.fit(train, val, self.tap.head, rng)
         return found
 
     def score(self, chosen: Detector, features: Features) -> NDArray[np.float64]:

@@ -7,6 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from methods.method import check_percent
+
 PERCENTILE = 97.0  # the release's, for data such as CIFAR-10
 
 
@@ -40,5 +42,6 @@ def from_anchors(probabilities: Tensor, percentile: float | None) -> Tensor:
 
 def check_percentile(percentile: float | None) -> None:
     """Check the hyper-parameter."""
+    check_percent("percentile", percentile)
     if percentile is not None and not 0 < percentile <= 100:
         raise ValueError(f"percentile: expected a number in (0, 100] or None, got {percentile}")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, HyperparameterError, NotApplicable, Paper, Signal, fitted
+from methods.method import check_percent
 from methods.registry import register
 
 Variant = Literal["s", "p", "b"]
@@ -69,6 +70,7 @@ class ASH(Detector):
     needs = frozenset({Signal.PENULTIMATE, Signal.HEAD})
 
     def __post_init__(self) -> None:
+        check_percent("percentile", self.percentile)
         if not 0 <= self.percentile < 100:
             raise ValueError(f"percentile: expected a number of at least 0, below 100, got {self.percentile}")
         if self.variant not in get_args(Variant):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
+from methods.method import check_percent
 from methods.registry import register
 
 
@@ -55,6 +56,7 @@ class DICE(Detector):
     needs = frozenset({Signal.PENULTIMATE, Signal.HEAD})
 
     def __post_init__(self) -> None:
+        check_percent("percentile", self.percentile)
         if self.percentile is not None and not 0 <= self.percentile <= 100:
             raise ValueError(f"percentile: expected None or a number from 0 to 100, got {self.percentile}")
 

@@ -37,6 +37,7 @@ class Energy(Detector):
         year=2020,
         arxiv="2010.03759",
     )
+    aliases = ("ebo", "energy_based", "energy_score")
     needs = frozenset({Signal.LOGITS})
 
     def __post_init__(self) -> None:

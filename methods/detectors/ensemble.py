@@ -48,6 +48,7 @@ class Ensemble(EnsembleDetector):
         year=2017,
         arxiv="1612.01474",
     )
+    aliases = ("deep_ensemble", "deep_ensembles")
     needs = frozenset({Signal.LOGITS})
 
     def __post_init__(self) -> None:
@@ -61,10 +62,8 @@ class Ensemble(EnsembleDetector):
         Raises
         ------
         ValueError
-            If there are not as many members as the hyper-parameter says, or their logits differ in shape.
+            If their logits differ in shape.
         """
-        if len(members) != self.members:
-            raise ValueError(f"members: expected {self.members} networks, got {len(members)}")
         shapes = sorted({tuple(member.logits.shape) for member in members})
         if len(shapes) > 1:
             raise ValueError(f"members: expected logits of one shape, got {' and '.join(map(str, shapes))}")

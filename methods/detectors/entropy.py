@@ -36,6 +36,7 @@ class Entropy(Detector):
         year=2017,
         arxiv="1612.01474",
     )
+    aliases = ("negative_entropy", "softmax_entropy")
     needs = frozenset({Signal.LOGITS})
 
     def score(self, features: Features) -> Tensor:

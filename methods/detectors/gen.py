@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +28,9 @@ class GEN(Detector):
     Parameters
     ----------
     gamma
-        γ, above 0 and at most 1, the range in which the entropy is concave; 1 gives the Gini index if M = K.
+        γ, above 0. Up to 1 the entropy is concave, and least certain is the uniform prediction; 1 gives the
+        Gini index if M = K. Above 1 it is a score but no entropy: a prediction that two classes share may
+        count for less certain than the uniform one. At γ = 2 and K = 10 that scores -0.125 and this -0.081.
     top
         M, at least 1: how many of the largest probabilities count; all of them where K is smaller.
 
@@ -47,11 +50,12 @@ class GEN(Detector):
         venue="CVPR",
         year=2023,
     )
+    aliases = ("generalized_entropy",)
     needs = frozenset({Signal.LOGITS})
 
     def __post_init__(self) -> None:
-        if not 0 < self.gamma <= 1:
-            raise ValueError(f"gamma: expected a number above 0 and at most 1, got {self.gamma}")
+        if not 0 < self.gamma < math.inf:
+            raise ValueError(f"gamma: expected a finite number above 0, got {self.gamma}")
         if self.top < 1:
             raise ValueError(f"top: expected at least 1, got {self.top}")
 

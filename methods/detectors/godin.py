@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from methods.base import FeatureNetwork, Features, GradientDetector, NotApplicable, Paper, Signal
@@ -52,6 +51,7 @@ class GODIN(GradientDetector):
         year=2020,
         arxiv="2002.11297",
     )
+    aliases = ("generalized_odin",)
     needs = frozenset({Signal.LOGITS, Signal.OUTPUTS})
     step_name = "epsilon"
     step_grid = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)
@@ -68,10 +68,7 @@ class GODIN(GradientDetector):
 
     def direction(self, network: FeatureNetwork, images: Tensor) -> Tensor:
         """Where the step leads away from: pixels without a gradient are raised, as the formula has it."""
-        with torch.enable_grad():
-            x = images.detach().clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.score(network(x)).sum(), x)
-        return 1 - 2 * (gradient >= 0).to(images.dtype)
+        return 1 - 2 * (self.gradient(network, images) <= 0).to(images.dtype)
 
     def score(self, features: Features) -> Tensor:
         """Score outputs (N, K + 1) of images that have been stepped: (N,) float64.

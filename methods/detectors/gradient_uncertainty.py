@@ -49,6 +49,7 @@ class GradientUncertainty(Detector, ClosedForm):
         year=2020,
         arxiv="2008.08030",
     )
+    aliases = ("grad_uncertainty",)
     needs = frozenset({Signal.PENULTIMATE, Signal.HEAD})
 
     def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:

@@ -61,6 +61,7 @@ class Gram(Detector):
         year=2020,
         arxiv="1912.12510",
     )
+    aliases = ("gram_matrices",)
     needs = frozenset({Signal.GRAM, Signal.LOGITS})
 
     def __post_init__(self) -> None:

@@ -47,10 +47,7 @@ class IODIN(ODIN):
 
     def direction(self, network: FeatureNetwork, images: Tensor) -> Tensor:
         """Sign of the largest input gradient of the loss at its place and 0 elsewhere, like `images`."""
-        with torch.enable_grad():
-            x = images.detach().clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.loss(network(x)).sum(), x)
-        flat = gradient.flatten(1)
+        flat = self.gradient(network, images).flatten(1)
         largest = flat.abs().argmax(dim=1, keepdim=True)
         sign = 2 * (flat.gather(1, largest) >= 0).to(images.dtype) - 1
         return torch.zeros_like(flat).scatter_(1, largest, sign).view_as(images)

@@ -27,9 +27,8 @@ class KLM(Detector):
         s &= -\min_k \mathrm{KL}(p \Vert d_k), \qquad
         \mathrm{KL}(p \Vert d) = \sum_j p_j \bigl(\log \max(p_j, 10^{-12}) - \log \max(d_j, 10^{-12})\bigr)
 
-    :math:`S_k` are the validation images predicted as k. The template of a class that is never predicted is
-    one-hot: with the floor of 1e-12 its divergence is finite, up to 27.6, and small only for predictions that
-    are as good as certain of that class.
+    :math:`S_k` are the validation images predicted as k, and the minimum is over the classes that have any: a
+    class that is never predicted has no template, and a prediction of it is far from all.
 
     Shapes: logits (N, K) → scores (N,); K templates of K probabilities. Cost: fit O(NK), score O(NK²).
 
@@ -37,7 +36,8 @@ class KLM(Detector):
     ----------
     mode
         ``min``: as above. ``pred``: :math:`S_k` are the validation images labelled k, and the divergence is
-        from the template of the predicted class, :math:`s = -\mathrm{KL}(p \Vert d_{\hat y})`.
+        from the template of the predicted class, :math:`s = -\mathrm{KL}(p \Vert d_{\hat y})`, one-hot
+        where no image has the label.
 
     Deviations from the paper: none. Where references disagree: the paper makes templates of validation
     images, as here; some code takes training images, on which a network that memorises is more certain. One
@@ -47,7 +47,8 @@ class KLM(Detector):
 
     mode: Mode = "min"
 
-    templates: Tensor = fitted()  # (K, K): row k is d_k
+    templates: Tensor = fitted()  # (K, K): row k is d_k, one-hot where S_k is empty
+    made: Tensor = fitted()  # (K,) bool: of some image
 
     paper = Paper(
         title="Scaling Out-of-Distribution Detection for Real-World Settings",
@@ -56,6 +57,7 @@ class KLM(Detector):
         year=2022,
         arxiv="1911.11132",
     )
+    aliases = ("kl_matching",)
     needs = frozenset({Signal.LOGITS})
 
     def __post_init__(self) -> None:
@@ -77,7 +79,8 @@ class KLM(Detector):
         member = functional.one_hot(member_of, p.shape[1]).to(p)  # (N, K)
         counts = member.sum(dim=0)[:, None]
         one_hot = torch.eye(len(counts)).to(p)
-        return self.with_state(templates=torch.where(counts > 0, member.T @ p / counts.clamp(min=1), one_hot))
+        templates = torch.where(counts > 0, member.T @ p / counts.clamp(min=1), one_hot)
+        return self.with_state(templates=templates, made=counts[:, 0] > 0)
 
     def score(self, features: Features) -> Tensor:
         """Score logits (N, K): (N,) float64."""
@@ -87,7 +90,7 @@ class KLM(Detector):
         if self.mode == "pred":
             predicted = features.logits.argmax(dim=1, keepdim=True)
             return -divergence.gather(1, predicted).squeeze(1)
-        return -divergence.amin(dim=1)
+        return -divergence[:, self.made].amin(dim=1)
 
 
 def _log(p: Tensor) -> Tensor:

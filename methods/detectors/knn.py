@@ -56,6 +56,7 @@ class KNN(Detector):
         year=2022,
         arxiv="2204.06507",
     )
+    aliases = ("deep_knn", "deep_nearest_neighbors")
     needs = frozenset({Signal.PENULTIMATE})
 
     def __post_init__(self) -> None:

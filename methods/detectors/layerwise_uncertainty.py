@@ -52,6 +52,7 @@ class LayerwiseUncertainty(Detector):
         venue="ICLR 2020 submission",
         year=2019,
     )
+    aliases = ("ufel",)
     needs = frozenset({Signal.LOG_VARIANCES, Signal.LOGITS})
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Paper, Signal
+from methods.method import check_percent
 from methods.registry import register
 
 
@@ -47,9 +48,11 @@ class LTS(Detector):
         year=2025,
         arxiv="2409.01175",
     )
+    aliases = ("logit_scaling",)
     needs = frozenset({Signal.LOGITS, Signal.PENULTIMATE})
 
     def __post_init__(self) -> None:
+        check_percent("percentile", self.percentile)
         if not 0 <= self.percentile < 100:
             raise ValueError(f"percentile: expected a number of at least 0, below 100, got {self.percentile}")
 

@@ -58,6 +58,7 @@ class Mahalanobis(GradientDetector):
         year=2018,
         arxiv="1807.03888",
     )
+    aliases = ("mds", "maha", "mahalanobis_distance")
     needs = frozenset({Signal.PENULTIMATE})
     step_name = "magnitude"
 

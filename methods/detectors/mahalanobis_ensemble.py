@@ -59,6 +59,7 @@ class MahalanobisEnsemble(GradientDetector):
     deviations: Tensor = fitted()  # (L,): σ_l
 
     paper = Mahalanobis.paper
+    aliases = ("mds_ensemble", "multi_mahalanobis")
     needs = frozenset({Signal.STAGES, Signal.PENULTIMATE})
     step_name = "magnitude"
 

@@ -29,6 +29,7 @@ class MaxLogit(Detector):
         year=2022,
         arxiv="1911.11132",
     )
+    aliases = ("mls", "max_logit_score", "maximum_logit_score")
     needs = frozenset({Signal.LOGITS})
 
     def score(self, features: Features) -> Tensor:

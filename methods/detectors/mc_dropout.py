@@ -63,6 +63,7 @@ class MCDropout(Detector):
         year=2016,
         arxiv="1506.02142",
     )
+    aliases = ("dropout", "monte_carlo_dropout")
     needs = frozenset({Signal.PENULTIMATE, Signal.HEAD})
 
     def __post_init__(self) -> None:

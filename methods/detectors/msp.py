@@ -32,6 +32,7 @@ class MSP(Detector):
         year=2017,
         arxiv="1610.02136",
     )
+    aliases = ("max_softmax", "maximum_softmax_probability", "baseline")
     needs = frozenset({Signal.LOGITS})
 
     def score(self, features: Features) -> Tensor:

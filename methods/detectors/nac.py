@@ -71,6 +71,7 @@ class NAC(Detector, ClosedForm):
         year=2024,
         arxiv="2306.02879",
     )
+    aliases = ("nac_ue",)
     needs = frozenset({Signal.PENULTIMATE, Signal.HEAD})
 
     def __post_init__(self) -> None:

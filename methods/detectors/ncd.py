@@ -65,6 +65,7 @@ class NCD(Detector):
         venue="IJCAI",
         year=2020,
     )
+    aliases = ("malcom",)
     needs = frozenset({Signal.MAPS})
 
     def __post_init__(self) -> None:

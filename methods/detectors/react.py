@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
+from methods.method import check_percent
 from methods.registry import register
 
 Base = Literal["energy", "msp"]
@@ -58,6 +59,7 @@ class ReAct(Detector):
     needs = frozenset({Signal.PENULTIMATE, Signal.HEAD})
 
     def __post_init__(self) -> None:
+        check_percent("percentile", self.percentile)
         if not 0 <= self.percentile <= 100:
             raise ValueError(f"percentile: expected a number from 0 to 100, got {self.percentile}")
         if self.base not in get_args(Base):

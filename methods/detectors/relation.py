@@ -60,6 +60,7 @@ class Relation(Detector):
         year=2023,
         arxiv="2301.12321",
     )
+    aliases = ("neural_relation_graph",)
     needs = frozenset({Signal.LOGITS, Signal.PENULTIMATE})
 
     def __post_init__(self) -> None:

@@ -52,6 +52,7 @@ class RelativeMahalanobis(Detector):
         year=2021,
         arxiv="2106.09022",
     )
+    aliases = ("rmds", "rmd", "rel_mds")
     needs = frozenset({Signal.PENULTIMATE})
 
     def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:

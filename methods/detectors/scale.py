@@ -10,6 +10,7 @@ from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
 from methods.detectors.ash import amplification, count_kept, require_positive_sums
+from methods.method import check_percent
 from methods.registry import register
 
 
@@ -55,6 +56,7 @@ class Scale(Detector):
     needs = frozenset({Signal.PENULTIMATE, Signal.HEAD})
 
     def __post_init__(self) -> None:
+        check_percent("percentile", self.percentile)
         if not 0 <= self.percentile < 100:
             raise ValueError(f"percentile: expected a number of at least 0, below 100, got {self.percentile}")
 

@@ -53,6 +53,7 @@ class SHE(Detector):
         venue="ICLR",
         year=2023,
     )
+    aliases = ("simplified_hopfield_energy",)
     needs = frozenset({Signal.LOGITS, Signal.PENULTIMATE})
 
     def __post_init__(self) -> None:

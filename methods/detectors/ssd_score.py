@@ -58,6 +58,7 @@ class SSDScore(Detector):
         year=2021,
         arxiv="2103.12051",
     )
+    aliases = ("ssd",)
     needs = frozenset({Signal.PENULTIMATE})
 
     def __post_init__(self) -> None:

@@ -55,6 +55,7 @@ class TemperatureScaling(Detector):
         year=2017,
         arxiv="1706.04599",
     )
+    aliases = ("temp_scaling", "ts", "ts_msp")
     needs = frozenset({Signal.LOGITS})
 
     def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:

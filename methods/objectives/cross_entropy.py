@@ -21,6 +21,7 @@ class CrossEntropy(Objective):
     .. math:: L = -\frac{1}{B} \sum_i \log \mathrm{softmax}(z_i)_{y_i}
     """
 
+    aliases = ("ce",)
     paper = Paper(
         title="Probabilistic Interpretation of Feedforward Classification Network Outputs",
         authors="J. S. Bridle",

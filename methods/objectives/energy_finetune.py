@@ -100,6 +100,7 @@ class EnergyFinetune(Objective):
     m_in: float | None = None
     m_out: float | None = None
 
+    aliases = ("energy_ft", "energy_regularized_loss")
     paper = Paper(
         title="Energy-based Out-of-distribution Detection",
         authors="W. Liu, X. Wang, J. Owens, Y. Li",

@@ -86,6 +86,7 @@ class GeneralizedODIN(Objective):
 
     h: Similarity = "cosine"
 
+    aliases = ("godin",)
     paper = Paper(
         title="Generalized ODIN: Detecting Out-of-distribution Image without Learning from "
         "Out-of-distribution Data",

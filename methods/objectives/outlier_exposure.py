@@ -45,6 +45,7 @@ class OutlierExposure(Objective):
 
     weight: float = 0.5
 
+    aliases = ("oe", "outlier_exposure_loss")
     paper = Paper(
         title="Deep Anomaly Detection with Outlier Exposure",
         authors="D. Hendrycks, M. Mazeika, T. Dietterich",

@@ -41,6 +41,7 @@ class PGDAdversarialTraining(AdversarialObjective):
     validation accuracy. Optimizer and schedule are those of the track.
     """
 
+    aliases = ("adversarial_training", "madry")
     paper = Paper(
         title="Towards Deep Learning Models Resistant to Adversarial Attacks",
         authors="A. Madry, A. Makelov, L. Schmidt, D. Tsipras, A. Vladu",

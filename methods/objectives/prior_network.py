@@ -60,6 +60,7 @@ class PriorNetwork(Objective):
     concentration: float = CONCENTRATION
     smoothing: float = 0.0
 
+    aliases = ("dpn",)
     paper = Paper(
         title="Predictive Uncertainty Estimation via Prior Networks",
         authors="A. Malinin, M. Gales",

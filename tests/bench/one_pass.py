@@ -241,21 +241,9 @@ def cacheable(only: list[str] | None) -> dict[str, Detector]:
     return found
 
 
-def drawn(features: Features, limit: int | None, rng: torch.Generator) -> Features:
-    """At most `limit` of the features, as many of each class, as a run shows them to `fit`."""
-    if limit is None or len(features) <= limit:
-        return features
-    turn = torch.empty(len(features), dtype=torch.long)
-    for k in features.labels.unique():
-        rows = (features.labels == k).nonzero()[:, 0]
-        turn[rows] = torch.randperm(len(rows), generator=rng)
-    return features[torch.argsort(turn, stable=True)[:limit].sort().values]
-
-
 def fitted(unfitted: Detector, train: Features, val: Features, head: Head) -> Detector:
     rng = torch.Generator().manual_seed(0)
-    limit = unfitted.fit_limit
-    return unfitted.fit(drawn(train, limit, rng), drawn(val, limit, rng), head, rng)
+    return unfitted.fit(train, val, head, rng)
 
 
 def scored(scorer: Detector, tests: Mapping[str, Features]) -> dict[str, Tensor]:

@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from benchmark.checks import check_timm_names
 from benchmark.errors import SpecError, UsageError
@@ -15,7 +15,6 @@ from benchmark.job import Kind
 from benchmark.plan import Selection, make_plan
 from benchmark.spec import load_spec
 
-ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "leaderboard.yaml"
 RECIPE = "training: {epochs: 1, batch_size: 6, lr: 0.003, weight_decay: 0.01}"
 FRACTALS = f"  fractals: {{source: fractaldb, preset: fractaldb_tiny, {RECIPE}}}"

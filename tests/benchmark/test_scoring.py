@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score
 
 from benchmark import scoring
 from benchmark.artifacts import Store
-from benchmark.inputs import evenly
 from benchmark.job import Kind
 from benchmark.metrics import detection_metrics
 from benchmark.plan import Selection, make_plan
@@ -19,6 +18,7 @@ from benchmark.run import run_plan
 from benchmark.scoring import Scoring, score_together
 from benchmark.spec import load_spec
 from methods.detectors.odin import ODIN
+from methods.features import evenly
 
 LEADERBOARD = """\
 version: 1

@@ -63,9 +63,11 @@ def test_a_name_gives_the_objective():
 
 
 def test_a_mistyped_name_is_answered_with_the_nearest():
-    with pytest.raises(UnknownMethod, match=r"no detector 'enrgy'; did you mean 'energy'\? there are: .*msp"):
+    with pytest.raises(
+        UnknownMethod, match=r"no detector 'enrgy'; did you mean 'energy'\?.* list detectors`"
+    ):
         detector("enrgy")
-    with pytest.raises(UnknownMethod, match=r"no objective 'energy'; there are: .*cross_entropy"):
+    with pytest.raises(UnknownMethod, match=r"no objective 'energy'; .*there are: .*cross_entropy"):
         objective("energy")
 
 

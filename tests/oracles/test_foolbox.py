@@ -22,8 +22,6 @@ foolbox = pytest.importorskip("foolbox", reason="foolbox is not installed (a dev
 from methods.attack import uniform_start  # noqa: E402
 from methods.registry import attack  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 TIGHT = {"rtol": 0, "atol": 1e-14}
 CLASSES = 5
 

@@ -1,7 +1,7 @@
 """Detectors and metrics held to scikit-learn, on one world of features that never fire, clusters and a head.
 
 AUROC, average precision and the log-loss are held to it in `tests/benchmark/metrics`, and k-means and
-expectation-maximisation in `tests/methods/test_classic_detectors.py`.
+expectation-maximisation in `tests/methods/detectors/test_gmm.py`.
 """
 
 import numpy as np

@@ -188,7 +188,7 @@ def test_silence_is_broken_after_the_declared_seconds_and_not_before(clock, monk
         clock.now += 30
         time.sleep(0.2)
         clock.now += 1
-        wait_for("  net: train  1:02\n", target)
+        wait_for("  net: train  running for 1:02\n", target)
     assert re.findall(r"  net: train  (\S+)", said(target)) == ["0:31", "1:02"]
 
 

@@ -85,7 +85,7 @@ def rows(tables, width=200):
 
 def test_a_table_for_each_track_and_one_of_all(spec, insects):
     fill(insects[0], "test")
-    track, everything, terms = rows(data.listing(spec))
+    track, everything, terms = rows(data.listings(spec))
     size = f"{insects[0].path('test').stat().st_size / 1e6:.1f} MB"
     assert track == [
         ["digits", "–", "ID", "1,797", "–", "built in", "CC BY 4.0"],
@@ -104,7 +104,7 @@ def test_a_table_for_each_track_and_one_of_all(spec, insects):
 
 
 def test_the_tables_fit_a_narrow_terminal(spec):
-    for table in data.listing(spec):
+    for table in data.listings(spec):
         said = Said(80)
         said.console.print(table)
         lines = str(said).splitlines()
@@ -247,7 +247,7 @@ def command(monkeypatch, capsys, leaderboard):
 def test_list_get_check(command, insects):
     code, out, _ = command("list")
     assert code == 0
-    assert "Track small" in out
+    assert "tracks\tsmall\tbeetles\ttest\tnear OOD\t4\t\tby hand\t" in out
     assert command("check", "insects")[0] == 1
     code, out, err = command("get", "insects:test")
     assert (code, out) == (0, "")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import synthetic_records as synthetic
 import synthetic_studies as made
+from places import SHIPPED
 
 from benchmark.spec import load_spec
 from benchmark.spec_studies import Adversarial, LabelNoise, inits_of, rows_of
@@ -235,7 +235,7 @@ def test_an_arm_may_have_another_name_in_a_setting():
 
 def test_the_register_names_what_the_studies_have():
     """A claim that names no row would be `not run` for ever, and nobody would notice."""
-    own, board = load_register(), load_spec(Path(__file__).parents[2] / "leaderboard.yaml")
+    own, board = load_register(), load_spec(SHIPPED)
     absent, seen = set(), 0
     for claim in own.claims:
         for trial in claim.trials:

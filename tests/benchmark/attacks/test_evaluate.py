@@ -17,8 +17,6 @@ from methods.attack import Attack, cross_entropy
 from methods.errors import NotApplicable
 from methods.registry import attack
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 EPSILON = 0.1
 
 

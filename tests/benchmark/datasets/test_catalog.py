@@ -6,10 +6,10 @@ import dataclasses
 import hashlib
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import ROOT
 
 from benchmark import datasets
 from benchmark.datasets import (
@@ -24,7 +24,6 @@ from benchmark.datasets import (
     to_uint8,
 )
 
-ROOT = Path(__file__).parents[3]
 CARD = DatasetCard("new_one", "title", "description", "source", "licence", "citation", size=3)
 
 

@@ -6,12 +6,12 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from places import ROOT
 from scipy import stats
 from sklearn.datasets import load_digits
 
@@ -25,7 +25,6 @@ from benchmark.datasets import (
 )
 from benchmark.datasets.procedural import leaf_radii
 
-ROOT = Path(__file__).parents[3]
 EMBEDDED = [name for name in dataset_names() if isinstance(dataset(name), EmbeddedDataset)]
 SEEDED = [name for name in EMBEDDED if name != "digits"]
 OUTLIERS = {name for name in EMBEDDED if dataset(name).card.outlier_source}

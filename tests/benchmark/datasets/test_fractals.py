@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import ROOT
 
 from benchmark.datasets import FRACTAL_PRESETS, FractalConfig, fractal_categories, fractal_images, fractals
 
-ROOT = Path(__file__).parents[3]
 SMALL = FractalConfig(3, 110, 16, 400, 0.15, 32, 400, supersample=2, padding=4)
 # Specification §9.6: maps (a, b, c, d, e, f).
 WORKED = np.array([(0.5, 0, 0, 0.5, 0, 0), (0.5, 0.2, -0.1, 0.4, 0.3, 0), (-0.3, 0.6, 0.2, 0.5, 0, 0.2)])

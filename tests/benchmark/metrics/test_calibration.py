@@ -109,13 +109,18 @@ def test_adaptive_bins_span_their_samples() -> None:
     np.testing.assert_allclose(got.accuracy, [1 / 3, 2 / 3, 3 / 4], rtol=0, atol=1e-12)
 
 
-def test_adaptive_ties_keep_their_order() -> None:
+def test_legacy_cuts_through_ties_in_their_order() -> None:
     # A stable sort leaves tied samples as they came; an unstable one of many samples does not.
     correct = np.random.default_rng(0).integers(0, 2, 400)
     confidence = np.tile([0.6, 0.5], 200)
-    got = reliability(confidence, correct, adaptive=True, bin_size=50)
-    by_hand = np.concatenate([correct[1::2], correct[0::2]]).reshape(8, 50).mean(axis=1)
-    np.testing.assert_allclose(got.accuracy, by_hand, rtol=0, atol=1e-12)
+    accuracy = np.concatenate([correct[1::2], correct[0::2]]).reshape(8, 50).mean(axis=1)
+    gaps = (accuracy - np.repeat([0.5, 0.6], 4))[:7]  # without the last bin
+    assert mad_calibration(confidence, correct, 50, legacy=True) == pytest.approx(
+        np.abs(gaps).sum() / 8, **EXACT
+    )
+    assert rms_calibration(confidence, correct, 50, legacy=True) == pytest.approx(
+        math.sqrt((gaps**2).sum() / 8), **EXACT
+    )
 
 
 @given(

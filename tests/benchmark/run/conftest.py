@@ -1,0 +1,50 @@
+import shutil
+import signal
+import sys
+
+import pytest
+from small_runs import Place, command, run
+
+import oodbench
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """An uninterrupted run by one process: made once, never changed."""
+    return Place(tmp_path_factory.mktemp("cache"), tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture
+def reference(made, small):
+    if not made.records():
+        run(small, made)
+    return made
+
+
+@pytest.fixture
+def empty(tmp_path):
+    return Place(tmp_path / "cache", tmp_path / "results")
+
+
+@pytest.fixture
+def place(reference, empty):
+    """A copy of the finished run."""
+    shutil.copytree(reference.cache, empty.cache)
+    shutil.copytree(reference.results, empty.results)
+    return empty
+
+
+@pytest.fixture
+def cli(small, tmp_path, monkeypatch, capsys):
+    """The command line in this process, without its workers: exit code and what it said on standard error."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def call(place, *arguments):
+        monkeypatch.setattr(sys, "argv", ["oodbench", *command(small, place, tmp_path, *arguments)])
+        monkeypatch.setenv("COLUMNS", "300")
+        with pytest.raises(SystemExit) as ended:
+            oodbench.main()
+        return ended.value.code or 0, capsys.readouterr().err
+
+    yield call
+    signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,43 @@
+"""The study of imbalance: its records, and detectors on a long tail."""
+
+import torch
+from small_studies import LEADERBOARD, of, run
+
+from benchmark.artifacts import Store
+from benchmark.studies.subject import Subject
+
+
+def test_imbalance_records(made):
+    for row in ("none", "smote", "costly"):
+        for record in of(made, "imbalance", row):
+            assert {"total.error", "minority.error", "macro_f1", "msp.near.auroc"} <= record.numbers.keys()
+    assert of(made, "imbalance", "smote")[0].training.sampler["name"] == "smote"
+    assert of(made, "imbalance", "none")[0].training.training_set["profile"]["method"] == "exp"
+
+
+def test_detectors_are_fitted_on_the_long_tail_that_the_network_saw(made):
+    folder, plan, _, _ = made
+    store = Store(folder / "cache")
+    job = plan.jobs[next(s.key for s in plan.studies if s.study == "imbalance")]
+    subject = Subject(job.config, {role: store.open(key) for role, key in job.inputs.items()})
+    counts = subject.inputs["training_set"].json("card")["counts"]
+    assert min(counts) < max(counts)
+    assert torch.bincount(subject.trained_on.labels).tolist() == counts
+    (fitted,) = subject.detectors(["knn"]).values()
+    assert len(fitted.bank) == sum(counts) < len(subject.parts["train"].labels)
+    balanced = subject.parts["train"]
+    rows = [next(i for i, image in enumerate(balanced.images) if torch.equal(image, shown))
+            for shown in subject.trained_on.images]  # fmt: skip
+    assert torch.equal(balanced.labels[rows], subject.trained_on.labels)
+
+
+def test_a_detector_that_too_few_images_cannot_fit_costs_nothing_else(copy):
+    text = LEADERBOARD.replace(
+        "        detectors: [msp]\nbackbones", "        detectors: [vim, msp]\nbackbones"
+    )
+    _, done, _ = run(copy, text, studies=("imbalance",))
+    assert done.failed == 0
+    for record in of((copy,), "imbalance", "none"):
+        assert {"total.error", "msp.near.auroc"} <= record.numbers.keys()
+        assert not any(name.startswith("vim") for name in record.numbers)
+        assert any(warning.startswith("detector vim: left out: ") for warning in record.warnings)

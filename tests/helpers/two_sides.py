@@ -1,0 +1,69 @@
+"""Records of two sides whose networks and numbers are as a test wants them."""
+
+import csv
+from collections.abc import Callable
+
+import numpy as np
+import synthetic_records as synthetic
+from places import SHARED
+
+from benchmark.results import Measurement, Record, RecordFile
+
+CASES = SHARED / "cases" / "two_machines.csv"
+PLAIN = synthetic.make_measurement(np.random.default_rng(0), 1.2, 2.5, 0.05)
+
+
+def measurement(near: float, far: float = 0.9, accuracy: float = 0.95) -> Measurement:
+    """One with these numbers; all else is the same for all."""
+    return PLAIN.model_copy(
+        update={
+            "near": PLAIN.near.model_copy(update={"auroc": near}),
+            "far": PLAIN.far.model_copy(update={"auroc": far}),
+            "classification": PLAIN.classification.model_copy(update={"accuracy": accuracy}),
+        }
+    )
+
+
+def record(
+    near: float | None, *, seed: int = 0, backbone: str = "tiny_cnn", init: str = "scratch",
+    network: str = "", far: float = 0.9, accuracy: float = 0.95, **changes,
+) -> Record:  # fmt: skip
+    """A record; `network` tells networks of one place apart. Failed where `near` is None."""
+    made = synthetic.make_record(backbone, init, seed, None)
+    provenance = made.provenance.model_copy(
+        update={"checkpoint": f"{network} {backbone} {init} {seed}".ljust(64, "0")}
+    )
+    measured = None if near is None else measurement(near, far, accuracy)
+    return made.model_copy(
+        update={
+            "measurement": measured,
+            "status": "failed" if near is None else "measured",
+            "reason": "broke" if near is None else None,
+            "provenance": provenance,
+            **changes,
+        }
+    )
+
+
+def file(entry: str, records: list[Record], **changes) -> RecordFile:
+    return synthetic.make_file(entry, records, **changes)
+
+
+def two_machines() -> tuple[list[RecordFile], list[RecordFile]]:
+    """The records of the handed case: what was published, and what another processor came to."""
+    with CASES.open() as opened:
+        rows = list(csv.DictReader(opened))
+
+    def side(name: str, value: Callable[[dict[str, str], str], float]) -> list[RecordFile]:
+        by_entry: dict[str, list[Record]] = {}
+        for row in rows:
+            by_entry.setdefault(row["entry"], []).append(
+                record(
+                    value(row, "near_auroc"), far=value(row, "far_auroc"), accuracy=value(row, "accuracy"),
+                    seed=int(row["seed"]), backbone=row["backbone"], init=row["init"], network=name,
+                )
+            )  # fmt: skip
+        return [file(entry, records) for entry, records in by_entry.items()]
+
+    published = side("amd", lambda row, metric: float(row[f"{metric}_published"]) / 100)
+    return published, side("intel", lambda row, metric: float(row[f"{metric}_here"]) / 100)

@@ -1,0 +1,477 @@
+"""What holds for every registered detector. Nothing is written for one: a new file is tested by being there.
+
+The world of these tests is one small network in float64. Its images are mixtures of fixed patterns, and its
+features say how much of each pattern an image holds. In-distribution images hold the patterns of one class;
+outliers hold as many patterns, but any, among them some that no class has. The network has two stages: edges,
+and the patterns, each at one of 16 positions. Its head gives its logits as outputs too, or what `OUTPUTS` has
+for the detector at hand.
+"""
+
+import copy
+import inspect
+import itertools
+import json
+import re
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+from torch.testing import assert_close
+
+from methods.base import (
+    AnyDetector,
+    ClosedForm,
+    Detector,
+    EnsembleDetector,
+    Features,
+    GradientDetector,
+    Head,
+    NotApplicable,
+    NotFitted,
+    Paper,
+    Signal,
+)
+from methods.registry import broken, detectors
+from methods.statistics import gram, pooled, rank_one
+
+CLASSES, OF_A_CLASS, OF_NO_CLASS = 10, 8, 8
+PATTERNS = CLASSES * OF_A_CLASS + OF_NO_CLASS
+SIDE = 8
+EDGES = 12  # channels of the first stage
+
+# The same row in another batch may be summed in another order: some 1e-16 a sum, times the condition number
+# of what is computed from it, below 1e3 in this world.
+ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
+
+DETECTORS = detectors()
+# What the head that a detector is made for would give besides the logits, in this world; else the logits.
+OUTPUTS = {
+    "domain": lambda logits: logits.amax(dim=1, keepdim=True),
+    "godin": lambda logits: torch.cat([logits, torch.sigmoid(logits.amax(dim=1, keepdim=True))], dim=1),
+    "mcdd": lambda logits: -logits,
+}
+CLOSED_FORMS = {name: cls for name, cls in DETECTORS.items() if issubclass(cls, ClosedForm)}
+every_detector = pytest.mark.parametrize("cls", DETECTORS.values(), ids=DETECTORS)
+
+
+class Network(nn.Module):
+    def __init__(self, patterns):
+        super().__init__()
+        self.conv = nn.Conv2d(3, PATTERNS, SIDE, bias=False)
+        self.norm = nn.BatchNorm2d(PATTERNS)
+        self.fc = nn.Linear(PATTERNS, CLASSES)
+        own = torch.block_diag(*[torch.ones(1, OF_A_CLASS)] * CLASSES)
+        others = (1 - own) / (CLASSES - 1)
+        rng = torch.Generator().manual_seed(2)
+        with torch.no_grad():
+            self.conv.weight.copy_(patterns)
+            self.norm.weight.fill_(2.0)
+            self.fc.weight.copy_(torch.cat([own - others, torch.zeros(CLASSES, OF_NO_CLASS)], dim=1))
+            self.fc.bias.copy_(torch.linspace(-0.2, 0.2, CLASSES))
+        self.register_buffer("edges", torch.randn(EDGES, 3, 3, 3, generator=rng), persistent=False)
+        place = nn.functional.one_hot(torch.arange(PATTERNS) % 16, 16).reshape(PATTERNS, 4, 4)
+        self.register_buffer("places", 16.0 * place, persistent=False)
+        self.outputs = torch.clone
+
+    def penultimate(self, images):
+        return torch.relu(self.norm(self.conv(images - 0.5))).flatten(1)
+
+    def forward(self, images):
+        return self.fc(self.penultimate(images))
+
+    def features(self, images, labels=None):
+        """Every signal that there is."""
+        h = self.penultimate(images)
+        edges = torch.relu(nn.functional.conv2d(images - 0.5, self.edges, padding=1))
+        maps = [edges, h[:, :, None, None] * self.places]
+        logits = self.fc(h)
+        return Features(
+            logits,
+            h,
+            labels,
+            stages=[pooled(m) for m in maps],
+            gram=[gram(m) for m in maps],
+            rank_one=rank_one(maps[-1]),
+            log_variances=-torch.stack([logits.logsumexp(dim=1), logits.square().mean(dim=1)], dim=1),
+            outputs=self.outputs(logits),
+            maps=maps,
+        )
+
+
+@dataclass
+class Split:
+    images: torch.Tensor
+    features: Features
+
+    def __getitem__(self, rows):
+        return Split(self.images[rows], self.features[rows])
+
+    def __len__(self):
+        return len(self.images)
+
+
+class World:
+    def __init__(self):
+        rng = torch.Generator().manual_seed(0)
+
+        def normal(*shape):
+            return torch.randn(*shape, generator=rng, dtype=torch.float64)
+
+        flat = torch.linalg.qr(normal(3 * SIDE * SIDE, PATTERNS)).Q.T
+        patterns = flat.reshape(PATTERNS, 3, SIDE, SIDE)
+        self.network = Network(patterns).double().eval()
+        self.network.requires_grad_(False)
+        self.head = Head(self.network.fc.weight, self.network.fc.bias)
+
+        def split(amounts, labels=None):
+            images = (0.5 + torch.einsum("np,pchw->nchw", amounts, patterns)).clamp(0, 1)
+            return Split(images, self.network.features(images, labels))
+
+        def inliers(n, labelled):
+            labels = torch.arange(n) % CLASSES
+            amounts = 0.1 * normal(n, PATTERNS)
+            amounts += 0.6 * nn.functional.one_hot(labels, CLASSES + 1).repeat_interleave(OF_A_CLASS, dim=1)
+            return split(amounts, labels if labelled else None)
+
+        self.train, self.val = inliers(600, labelled=True), inliers(40, labelled=True)
+        self.inliers = inliers(40, labelled=False)
+        some = torch.rand(40, PATTERNS, generator=rng).argsort(dim=1) < OF_A_CLASS
+        self.outliers = split(0.1 * normal(40, PATTERNS) + 0.6 * some)
+
+    def give(self, outputs):
+        """Change what the head gives besides the logits."""
+        self.network.outputs = outputs
+        for part in ("train", "val", "inliers", "outliers"):
+            data = getattr(self, part)
+            seen = data.features.including(outputs=outputs(data.features.logits))
+            setattr(self, part, Split(data.images, seen))
+
+    def fit(self, detector):
+        rng = torch.Generator().manual_seed(1)
+        return detector.fit(self.train.features, self.val.features, self.head, rng)
+
+    def own(self):
+        """A world of one's own; images and features, which no test may change, are shared."""
+        own = copy.copy(self)
+        own.network = copy.deepcopy(self.network)
+        own.head = Head(own.network.fc.weight, own.network.fc.bias)
+        return own
+
+    def contents(self):
+        """All that `fit` and `score` are shown."""
+        used = (self.train, self.val, self.outliers)
+        found = [*tensors(*(data.features for data in used)), *(data.images for data in used)]
+        return [*found, self.head.weight, self.head.bias]
+
+    def state(self):
+        """Hooks, modes and gradients of the network, and copies of its weights."""
+        hooks = [
+            (name, key, dict(value))
+            for name, module in self.network.named_modules()
+            for key, value in vars(module).items()
+            if "hooks" in key
+        ]
+        modes = [module.training for module in self.network.modules()]
+        grads = [(p.requires_grad, p.grad) for p in self.network.parameters()]
+        weights = [t.clone() for t in self.network.state_dict().values()]
+        return (hooks, modes, grads, torch.is_grad_enabled()), weights
+
+    def score(self, detector, data):
+        if isinstance(detector, GradientDetector):
+            return detector.score_images(self.network.features, data.images)
+        if isinstance(detector, EnsembleDetector):
+            return detector.score([self.another(data, seed) for seed in range(detector.members)])
+        return detector.score(data.features)
+
+    def another(self, data, seed):
+        """What a network of another seed would give: the same, with noise in its last layer."""
+        shape = (CLASSES, PATTERNS)
+        noise = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        h = self.network.penultimate(data.images).detach()
+        return Features(data.features.logits + h @ (0.1 * noise.to(h.dtype)).T)
+
+
+@cache
+def world_of(outputs: str | None = None) -> World:
+    """The world, with a head that gives `OUTPUTS` of that name."""
+    if outputs is None:
+        return World()
+    own = world_of().own()
+    own.give(OUTPUTS[outputs])
+    return own
+
+
+@pytest.fixture
+def world(request):
+    name = request.node.callspec.params["cls"].name
+    return world_of(name if name in OUTPUTS else None).own()
+
+
+@cache
+def contents_of(name: str | None) -> list[torch.Tensor]:
+    """What detectors are shown of a world, copied before any has seen it."""
+    return [t.detach().clone() for t in world_of(name).contents()]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted detector, the one that it was made from, and whether the fit left all else as it was."""
+
+    detector: AnyDetector
+    unfitted: AnyDetector
+    inputs_kept: bool
+    network_kept: bool
+
+
+@cache
+def fit_of(cls: type[AnyDetector], gradients: bool = True) -> Fit:
+    """A detector fitted in float64: once with gradients and once without, under another global seed."""
+    name = cls.name if cls.name in OUTPUTS else None
+    original, own = contents_of(name), world_of(name).own()
+    own.network.conv.requires_grad_()  # frozen in part: a detector must neither freeze, thaw nor fill `grad`
+    torch.manual_seed(1 if gradients else 2)
+    unfitted = cls()
+    with torch.set_grad_enabled(gradients):
+        before = own.state()
+        detector = own.fit(unfitted)
+        return Fit(detector, unfitted, same(original, own.contents()), kept(before, own.state()))
+
+
+@pytest.fixture
+def fitted(cls):
+    """The detector at its published defaults, fitted once for all tests."""
+    return fit_of(cls).detector
+
+
+def same(before, after):
+    return all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def kept(before, after):
+    return before[0] == after[0] and same(before[1], after[1])
+
+
+def fitted_fields(cls):
+    return [f.name for f in fields(cls) if not f.init]
+
+
+def tensors(*all_features):
+    for features in all_features:
+        for parts in features._found.values():
+            yield from parts
+
+
+def test_every_file_loads():
+    assert broken() == {}
+    assert DETECTORS
+
+
+@every_detector
+def test_scores_are_finite_float64_one_an_image(cls, world, fitted):
+    for data in (world.inliers, world.inliers[:1], world.inliers[:0]):
+        scores = world.score(fitted, data)
+        assert scores.shape == (len(data),)
+        assert scores.dtype == torch.float64
+        assert torch.isfinite(scores).all()
+        assert not scores.requires_grad
+
+
+@every_detector
+def test_scores_of_float32_inputs_are_float64(cls, world, fitted):
+    def single(data):
+        found = {
+            name: tuple(p.float() if p.is_floating_point() else p for p in parts)
+            for name, parts in data.features._found.items()
+        }
+        return Split(data.images.float(), data.features._with(found))
+
+    expected = world.score(fitted, world.inliers)
+    world.train, world.val = single(world.train), single(world.val)
+    world.network.float()
+    world.head = Head(world.network.fc.weight, world.network.fc.bias)
+    scores = world.score(world.fit(cls()), single(world.inliers))
+    assert scores.dtype == torch.float64
+    assert_close(scores, expected, rtol=1e-5, atol=1e-5)  # float32 rounds inputs to 6e-8
+
+
+@every_detector
+def test_higher_means_more_in_distribution(cls, world, fitted):
+    scores = torch.cat([world.score(fitted, world.inliers), world.score(fitted, world.outliers)])
+    truth = [1] * len(world.inliers) + [0] * len(world.outliers)
+    assert roc_auc_score(truth, scores) > 0.9
+
+
+@every_detector
+def test_the_same_inputs_give_the_same_bits(cls, world, fitted):
+    torch.manual_seed(1)
+    first = world.score(fitted, world.inliers)
+    torch.manual_seed(2)  # only the generator handed to `fit` may be drawn from
+    assert torch.equal(world.score(fit_of(cls, gradients=False).detector, world.inliers), first)
+
+
+@every_detector
+@pytest.mark.parametrize("batch", [1, 7])
+def test_a_score_does_not_depend_on_the_batch(cls, world, fitted, batch):
+    whole = world.score(fitted, world.outliers)
+    parts = [
+        world.score(fitted, world.outliers[start : start + batch])
+        for start in range(0, len(world.outliers), batch)
+    ]
+    assert_close(torch.cat(parts), whole, **ROUNDING)
+
+
+@every_detector
+def test_a_score_does_not_depend_on_the_order(cls, world, fitted):
+    order = torch.randperm(len(world.outliers), generator=torch.Generator().manual_seed(3))
+    scores = world.score(fitted, world.outliers)
+    assert_close(world.score(fitted, world.outliers[order]), scores[order], **ROUNDING)
+
+
+@every_detector
+def test_inputs_are_left_unmodified(cls, world, fitted):
+    assert fit_of(cls).inputs_kept
+    original = contents_of(cls.name if cls.name in OUTPUTS else None)
+    world.score(fitted, world.outliers)
+    assert same(original, world.contents())
+    assert not world.outliers.images.requires_grad
+
+
+@every_detector
+def test_fit_leaves_the_unfitted_detector_as_it_was(cls):
+    assert not [name for name in fitted_fields(cls) if name in vars(fit_of(cls).unfitted)]
+
+
+@every_detector
+@pytest.mark.parametrize("gradients", [True, False], ids=["gradients on", "gradients off"])
+def test_the_network_is_left_as_it_was(cls, world, gradients):
+    fit = fit_of(cls, gradients)
+    assert fit.network_kept
+    world.network.conv.requires_grad_()
+    with torch.set_grad_enabled(gradients):
+        before = world.state()
+        scores = world.score(fit.detector, world.outliers)
+        assert kept(before, world.state())
+    assert not scores.requires_grad
+
+
+@every_detector
+def test_only_declared_signals_are_used(cls, world, fitted):
+    expected = world.score(fitted, world.inliers)
+
+    def strip(data):
+        undeclared = {str(signal) for signal in Signal} - {str(signal) for signal in cls.needs}
+        features = data.features.without(*undeclared)
+        if Signal.LOGITS not in cls.needs:
+            nothing = (torch.full_like(features.logits, torch.nan),)
+            features = features._with({**features._found, "logits": nothing})
+        return Split(data.images, features)
+
+    world.train, world.val = strip(world.train), strip(world.val)
+    if Signal.HEAD not in cls.needs:
+        world.head = Head.not_linear("the head is not declared as needed")
+    assert torch.equal(world.score(world.fit(cls()), strip(world.inliers)), expected)
+
+
+@pytest.mark.parametrize(
+    "cls", [pytest.param(cls, id=name) for name, cls in DETECTORS.items() if Signal.HEAD in cls.needs]
+)
+def test_a_head_that_is_not_linear_is_not_applicable(cls, world):
+    world.head = Head.not_linear("the head is a cosine")
+    with pytest.raises(NotApplicable, match="the head is a cosine"):
+        world.fit(cls())
+
+
+@pytest.mark.parametrize(
+    ("cls", "signal"),
+    [
+        pytest.param(cls, signal, id=f"{name}-{signal}")
+        for name, cls in DETECTORS.items()
+        for signal in sorted(cls.needs - {Signal.LOGITS, Signal.HEAD})
+        if issubclass(cls, Detector)
+    ],
+)
+def test_a_signal_that_was_not_collected_is_not_applicable(cls, signal, world, fitted):
+    with pytest.raises(NotApplicable, match="not collected"):
+        fitted.score(world.inliers.features.without(str(signal)))
+
+
+@every_detector
+def test_fit_comes_before_score_where_there_is_state(cls, world, fitted):
+    if fitted_fields(cls):
+        with pytest.raises(NotFitted, match=f"{cls.name}: call fit before score"):
+            world.score(cls(), world.inliers)
+    else:
+        assert torch.equal(world.score(cls(), world.inliers), world.score(fitted, world.inliers))
+
+
+def choices(cls):
+    """Every combination of the hyper-parameters that are a choice of names."""
+    hints = {key: hint for key, hint in get_type_hints(cls).items() if get_origin(hint) is Literal}
+    combinations = itertools.product(*map(get_args, hints.values()))
+    return [dict(zip(hints, values, strict=True)) for values in combinations]
+
+
+@pytest.mark.parametrize(
+    ("cls", "chosen"),
+    [
+        pytest.param(cls, chosen, id="-".join([name, *map(str, chosen.values())]))
+        for name, cls in CLOSED_FORMS.items()
+        for chosen in choices(cls)
+    ],
+)
+def test_a_closed_form_is_what_autograd_gives(cls, chosen, world):
+    detector = world.fit(cls.configure(chosen))
+    for data in (world.inliers, world.outliers):
+        assert_close(detector.score(data.features), detector.by_autograd(data.features), **ROUNDING)
+
+
+@pytest.mark.parametrize(
+    "cls", [pytest.param(c, id=n) for n, c in DETECTORS.items() if issubclass(c, GradientDetector)]
+)
+def test_the_gradient_loss_is_that_of_each_image_alone(cls, world, fitted):
+    features = world.outliers.features
+    whole = fitted.loss(features)
+    assert whole.shape == (len(world.outliers),)
+    for row in range(0, len(world.outliers), 13):
+        assert_close(fitted.loss(features[row : row + 1]), whole[row : row + 1], **ROUNDING)
+
+
+@every_detector
+def test_the_paper_is_named(cls):
+    paper = cls.paper
+    assert isinstance(paper, Paper)
+    assert all([paper.title, paper.authors, paper.venue])
+    assert 1900 < paper.year < 2100
+    assert paper.arxiv is None or re.fullmatch(r"\d{4}\.\d{4,5}", paper.arxiv)
+
+
+@every_detector
+def test_the_docstring_gives_the_formula_and_every_hyperparameter(cls):
+    doc = inspect.cleandoc(cls.__doc__)
+    assert ".. math::" in doc
+    assert "Shapes:" in doc
+    assert [f.name for f in fields(cls) if f.init and f"\n{f.name}\n" not in doc] == []
+
+
+@every_detector
+def test_hyperparameters_survive_a_record(cls: type[AnyDetector]):
+    hyperparameters = cls().hyperparameters()
+    assert list(hyperparameters) == [f.name for f in fields(cls) if f.init]
+    assert cls.configure(json.loads(json.dumps(hyperparameters))) == cls()
+
+
+@every_detector
+def test_the_name_is_that_of_the_file(cls):
+    assert cls.__module__.rpartition(".")[2] == cls.name
+    assert DETECTORS[cls.name] is cls
+
+
+@every_detector
+def test_a_detector_is_a_frozen_dataclass(cls):
+    assert cls.__dataclass_params__.frozen
+    assert isinstance(cls.needs, frozenset)
+    assert all(isinstance(signal, Signal) for signal in cls.needs)

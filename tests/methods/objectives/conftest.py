@@ -1,0 +1,7 @@
+import pytest
+from logit_objective_examples import Network
+
+
+@pytest.fixture
+def network():
+    return Network()

@@ -1,0 +1,92 @@
+"""Claims that the experiment in two dimensions decides."""
+
+import pytest
+import synthetic_records as synthetic
+from claim_examples import NOISE, arms, results, spec
+from page import Page
+
+from benchmark.boundary import BoundaryFile
+from reports.claims import decide_claims
+from reports.register import Register, load_register
+from reports.selection import select
+from reports.site import build_site
+
+
+def boundary(seeds: int = 8) -> BoundaryFile:
+    """Near outliers win on band and mid, far ones on far; energy follows the density better."""
+    auroc = {"near": (0.99, 0.98, 0.96), "far": (0.9, 0.9, 0.99), "cross_entropy": (0.3, 0.2, 0.1)}
+    confident = {"near": (0.0, 0.0, 0.2), "far": (0.6, 0.3, 0.0), "cross_entropy": (0.9, 0.9, 0.9)}
+    found = []
+    for seed in range(seeds):
+        for arm in auroc:
+            regions = {
+                name: {"auroc": a + NOISE[seed] / 10, "confident": abs(c - abs(NOISE[seed])), "n": 9}
+                for name, a, c in zip(("band", "mid", "far"), auroc[arm], confident[arm], strict=True)
+            }
+            density = {"energy": 0.8 + NOISE[seed], "msp": 0.3} if arm == "cross_entropy" else None
+            one = {"arm": arm, "seed": seed, "steps": 6000, "accuracy": 0.975, "id_confident": 0.9}
+            found.append(one | {"regions": regions, "density": density})
+    return BoundaryFile.model_validate({"results": found, "maps": []})
+
+
+def in_two_dimensions(*ids: str) -> Register:
+    """Those claims of the own register, only with their tests in two dimensions."""
+    own = load_register()
+    claims = [
+        claim.model_copy(update={"trials": [t for t in claim.trials if t.settings == ["plane"]]})
+        for claim in own.claims
+        if claim.id in ids
+    ]
+    return own.model_copy(update={"claims": claims, "untested": []})
+
+
+def test_two_dimensions_decide_the_claims_that_are_about_them():
+    claims = in_two_dimensions("C-A6", "C-A13", "C-B6")
+    found = decide_claims(claims, spec(), select(spec(), []), boundary=boundary())
+    assert {v.claim.id: v.overall for v in found} == dict.fromkeys(("C-A6", "C-A13", "C-B6"), "supported")
+    gains = {f.trial.id: f.outcomes[0].answer.gain.mean for v in found for f in v.findings}
+    assert gains == pytest.approx(
+        {
+            "band_auroc": 0.09,
+            "band_confident": 0.6 - 0.0025 - 0.0025,  # the noise's mean size is a quarter of a point
+            "mid_auroc": 0.08,
+            "mid_confident": 0.3 - 0.0025 - 0.0025,
+            "confident": 0.2 - 0.0025 - 0.05,
+            "far_at_least_as_good": 0.03,
+            "spearman": 0.5,
+        }
+    )
+    turned = [
+        r.model_copy(update={"arm": {"near": "far", "far": "near"}.get(r.arm, r.arm)})
+        for r in boundary().results
+    ]
+    other = BoundaryFile(results=turned, maps=[])
+    found = decide_claims(claims, spec(), select(spec(), []), boundary=other)
+    assert {v.claim.id: v.overall for v in found} == {
+        "C-A6": "refuted",
+        "C-A13": "refuted",
+        "C-B6": "supported",
+    }
+
+
+def test_two_dimensions_are_not_run_without_their_file():
+    claims = in_two_dimensions("C-A6", "C-A13", "C-B6")
+    for v in decide_claims(claims, spec(), select(spec(), [])):
+        assert v.overall == "not run"
+        for finding in v.findings:
+            (gap,) = finding.missing
+            assert gap.commands == ("oodbench run --full",)
+            assert [str(s) for s in gap.settings] == ["two dimensions · mlp_2_500_500 · he_normal"]
+
+
+def test_two_dimensions_are_on_the_page(tmp_path):
+    where = spec()
+    claims = in_two_dimensions("C-A6", "C-B6")
+    files = results(arms(0.02))
+    build_site(where, files, tmp_path, generated=synthetic.NOW, register=claims, boundary=boundary())
+    for text in (Page((tmp_path / "claims.html").read_text()).text, (tmp_path / "claims.md").read_text()):
+        plain = text.replace("\\", "")
+        assert "two dimensions · mlp_2_500_500 · he_normal" in plain
+        assert "AUROC of the region band: near_outliers is higher than far_outliers, by 1.00 points" in plain
+        assert "6000 steps for each classifier" in plain
+        assert "near_outliers: ID test accuracy 97.50" in plain

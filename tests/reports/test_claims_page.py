@@ -1,0 +1,139 @@
+"""The page of claims: numbers, dots, links, and hostile text."""
+
+import re
+from pathlib import Path
+
+import pytest
+import synthetic_records as synthetic
+from claim_examples import NOISE, arms, register, results, spec
+from markdown_it import MarkdownIt
+from page import Page
+
+from reports.claims_page import claims_page
+from reports.selection import select
+from reports.site import build_site
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+TABLE = "a|b `c` **d** [e](http://evil.example) <b>f</b>"
+
+
+def page_of(path: Path, values, claims, **rest) -> tuple[Page, str]:
+    where = spec(tuple(values))
+    build_site(where, results(values, **rest), path, generated=synthetic.NOW, register=claims)
+    markdown = (path / "claims.md").read_text()
+    return Page((path / "claims.html").read_text()), markdown
+
+
+def test_the_page_has_the_verdict_with_its_numbers(tmp_path):
+    published = [{"figure": "AUROC 1.23 → 4.56", "tag": "V"}]
+    page, markdown = page_of(tmp_path, arms(0.02), register(published=published))
+    rendered = Page(MarkdownIt("commonmark").enable("table").render(markdown)).text
+    half = 100 * 2.364624 * NOISE.std(ddof=1) / 8**0.5  # t(.975, 7)
+    for text in (page.text, rendered):
+        assert "supported" in text
+        assert "Energy is better." in text
+        assert "AUROC 1.23 → 4.56 (read in the authors' release [V])" in text
+        assert "AUROC: energy is higher than msp, by 0.50 points or more." in text
+        assert f"+{2 - half:.2f}" in text
+        assert f"+{2 + half:.2f}" in text
+        assert "0.004" in text  # 1/256
+        assert "Both arms score the same networks" in text
+        assert "nan" not in text.split()
+    for number in 2 + 100 * NOISE:
+        assert f"+{number:.2f}" in markdown
+    seeds = [a for tag, a in page.elements if tag == "circle"]
+    assert len(seeds) == 8
+    assert all(0 <= float(dot["cx"]) <= 220 for dot in seeds)
+
+
+def test_dots_lie_on_the_scale():
+    where = spec()
+    data = claims_page(register(), where, select(where, results(arms(0.02))))
+    (shown,) = data["shown"]["C-A1"]
+    ((outcome, dots),) = shown.rows
+    per_unit = (dots.mean - shown.scale.zero) / outcome.answer.gain.mean
+    assert dots.seeds == pytest.approx([shown.scale.zero + per_unit * g for g in outcome.gains], abs=0.2)
+    assert shown.scale.band[1] - shown.scale.zero == pytest.approx(per_unit * 0.005, abs=0.2)
+    assert "0" in {text for _, text in shown.scale.ticks}
+    assert len(shown.scale.ticks) >= 2
+    assert "Gains of the seeds: 1.60, 2.30" in dots.alt
+
+
+def test_one_seed_has_no_interval_on_the_page(tmp_path):
+    page, markdown = page_of(tmp_path, arms(0.02, seeds=1), register())
+    assert "exploratory" in page.text
+    assert not re.search(r"\bnan\b", page.text + markdown)
+
+
+def test_pretraining_is_said_to_be_conditional_on_its_checkpoint():
+    where = spec(inits=("scratch", "fractaldb"))
+    data = claims_page(
+        register(inits=["fractaldb"]), where, select(where, results(arms(0.02), init="fractaldb"))
+    )
+    (shown,) = data["shown"]["C-A1"]
+    assert any("conditional on one checkpoint" in factor for factor in shown.factors)
+
+
+def test_hostile_text_stays_text(tmp_path):
+    claims = register(
+        {"about": SCRIPT},
+        statement=f"{SCRIPT} {TABLE}",
+        source=TABLE,
+        about=SCRIPT,
+        published=[{"figure": TABLE, "tag": "R"}],
+    )
+    claims = claims.model_copy(
+        update={"metrics": {k: m.model_copy(update={"title": TABLE}) for k, m in claims.metrics.items()}}
+    )
+    page, markdown = page_of(tmp_path, arms(0.02), claims)
+    rendered = Page(MarkdownIt("commonmark").enable("table").render(markdown))
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "img", "b"}
+    assert not {tag for tag, _ in rendered.elements} & {"script", "img", "b"}
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    for text in (page.text, rendered.text):
+        assert SCRIPT in text
+        assert TABLE in text
+    links = [attributes["href"] for tag, attributes in rendered.elements if tag == "a"]
+    assert links == ["leaderboard.md"]
+    tables = re.findall(
+        r"<table>.*?</table>", MarkdownIt("commonmark").enable("table").render(markdown), re.S
+    )
+    assert len(tables) == 3
+    for table in tables:
+        rows = re.findall(r"<tr>.*?</tr>", table, re.S)
+        assert len({len(re.findall(r"<t[hd]\b", row)) for row in rows}) == 1
+
+
+def test_the_page_is_sound(tmp_path):
+    page, _ = page_of(tmp_path, arms(0.02), register({}, {"role": "secondary"}, {"a": "absent"}))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in page.elements:
+        assert "style" not in attributes
+        if "aria-labelledby" in attributes:
+            assert attributes["aria-labelledby"] in ids
+        link = attributes.get("href") or ""
+        assert not re.match(r"[a-z]+:|//", link)
+        if link.startswith("#"):
+            assert link[1:] in ids
+        elif link:
+            assert (tmp_path / link).exists()
+    tables = sum(tag == "table" for tag, _ in page.elements)
+    assert tables == sum(tag == "caption" for tag, _ in page.elements) == 4
+
+
+def test_the_pages_are_linked_and_rebuilt_with_the_claims(tmp_path):
+    values, where = arms(0.02), spec()
+    files = results(values)
+    assert build_site(where, files, tmp_path, generated=synthetic.NOW, register=register())
+    assert 'href="claims.html"' in (tmp_path / "index.html").read_text()
+    assert "(claims.md)" in (tmp_path / "leaderboard.md").read_text()
+    assert build_site(where, files, tmp_path, generated=synthetic.NOW, register=register()) == []
+    other = register(statement="Something else.")
+    assert build_site(where, files, tmp_path, generated=synthetic.NOW, register=other)
+    assert "Something else." in (tmp_path / "claims.html").read_text()
+    (tmp_path / "claims.html").write_text("edited")
+    assert build_site(where, files, tmp_path, generated=synthetic.NOW, register=other)
