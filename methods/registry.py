@@ -330,6 +330,9 @@ def _check_complete(cls: type[Method]) -> None:
     needs: object = getattr(cls, "needs", frozenset())
     if not isinstance(needs, frozenset):
         raise TypeError(f"needs: expected a frozenset, got {needs!r}")
+    aliases: object = getattr(cls, "aliases", ())
+    if not isinstance(aliases, tuple) or not all(isinstance(alias, str) for alias in aliases):
+        raise TypeError(f"aliases: expected a tuple of names, got {aliases!r}")
     defaults = cls.configure({}).hyperparameters()
     try:
         json.dumps(defaults, allow_nan=False)
