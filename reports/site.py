@@ -69,7 +69,7 @@ def publish(spec: Spec, results: Path, site: Path, published: Path | None = None
 
     Returns
     -------
-    How the records compare with the published ones; None for the published ones themselves.
+    How the records compare with the published ones; None for the published ones themselves, and for none.
 
     Raises
     ------
@@ -83,10 +83,11 @@ def publish(spec: Spec, results: Path, site: Path, published: Path | None = None
     bytes_ = [_fingerprint_of_files(folder) for folder in (results, published) if folder is not None]
     read = _sha256(json.dumps([_made_with(spec, load_register()), results.name, *bytes_]).encode())
     if _up_to_date(site, read, "read"):
-        return None if published is None else read_model(site / REPORT, Reproduction, "a report")
+        made = json.loads((site / MANIFEST).read_bytes())["files"]
+        return read_model(site / REPORT, Reproduction, "a report") if REPORT in made else None
     own = Records(read_all(results), read_studies(results))
     report = None
-    if published is not None:
+    if published is not None and (own.files or own.studies):
         report = reproduction(
             spec, own, Records(read_all(published), read_studies(published)), published.name
         )
