@@ -94,7 +94,7 @@ def make_measurement(rng: np.random.Generator, near: float, far: float, miscalib
         }
         for s in range(6)
     ]
-    edges = np.linspace(-4, 8, 41)
+    edges = np.linspace(-6, 10, 41)
     fpr = np.linspace(0, 1, 51)
     sets = {
         "digits_6_to_9": ("near", near),
@@ -125,7 +125,8 @@ def make_measurement(rng: np.random.Generator, near: float, far: float, miscalib
                 "fpr": fpr.tolist(),
                 "tpr_near": _roc(fpr, near),
                 "tpr_far": _roc(fpr, far),
-                "score_edges": edges.tolist(),
+                "score_low": edges[0],
+                "score_high": edges[-1],
                 "histogram_id": np.diff(norm.cdf(edges - 3)).tolist(),
                 "histogram_near": np.diff(norm.cdf(edges - 3 + near)).tolist(),
                 "histogram_far": np.diff(norm.cdf(edges - 3 + far)).tolist(),
