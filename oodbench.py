@@ -203,6 +203,9 @@ def run(
         where = {"cache": folder, "results": results}
         done = run_plan(plan, **where, workers=workers, on_event=progress.on_event, fresh=fresh)
     _console().print(*summaries(done.records), *study_summaries(done.studies))
+    for cell in done.withdrawn:
+        said = f"{cell}: failed; its record, which cannot be made any more, was replaced"
+        _console(stderr=True).print(said, style="red", soft_wrap=True, highlight=False, markup=False)
     _build(spec, results, site)
     if done.failed:
         total = len(done.records) + len(done.studies)

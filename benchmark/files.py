@@ -36,9 +36,10 @@ def read_regular(path: Path) -> bytes:
     """
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise DataError(f"{path}: cannot be read: not a regular file; expected one")
         with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise DataError(f"{path}: cannot be read: not a regular file; expected one")
             return file.read()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error

@@ -12,7 +12,7 @@ counts of images, integers, where these give back the same numbers, and rates as
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,15 +24,11 @@ from benchmark.record_schema import (
     GROUPS,
     SCHEMA,
     Classification,
-    Cost,
-    Curves,
-    Detection,
     Measurement,
     Record,
     RecordFile,
     Selective,
     TrainedWith,
-    group_means,
 )
 from benchmark.record_text import (
     Table,
@@ -287,7 +283,10 @@ def _parts(record: Record, made: Table, networks: Table) -> list[dict[str, Any]]
 
 
 def _written_curves(measured: Measurement) -> dict[str, Any]:
-    curves, images = measured.curves, _images(measured.detection)
+    curves, images = (
+        measured.curves,
+        _images([(d.group, d.n_in, d.n_out) for d in measured.detection.values()]),
+    )
     counts = {name: _counts(getattr(curves, name), images[name]) for name in (*_RATES, *_HISTOGRAMS)}
     for name in _RATES:
         if (found := counts[name]) is not None:
@@ -298,7 +297,7 @@ def _written_curves(measured: Measurement) -> dict[str, Any]:
     }
 
 
-def _read_curves(line: Any, fpr: Any, images: Mapping[str, int]) -> Curves:
+def _read_curves(line: Any, fpr: Any, images: Mapping[str, int]) -> dict[str, Any]:
     low, high = _named("curves.scores", ("low", "high"), line["scores"]).values()
     series = {name: line[name] for name in (*_RATES, *_HISTOGRAMS)}
     if odd := line.keys() - {"scores", *series}:
@@ -307,7 +306,7 @@ def _read_curves(line: Any, fpr: Any, images: Mapping[str, int]) -> Curves:
         if isinstance(values, list) and values and all(type(value) is int for value in values):
             counts = accumulate(values) if name in _RATES else values
             series[name] = [count / images[name] for count in counts]
-    return Curves.model_validate({"fpr": fpr, "score_low": low, "score_high": high, **series})
+    return {"fpr": fpr, "score_low": low, "score_high": high, **series}
 
 
 def _record(line: Any, made: Mapping[str, Any], networks: Mapping[str, Network]) -> Record:
@@ -330,12 +329,15 @@ def _record(line: Any, made: Mapping[str, Any], networks: Mapping[str, Network])
     if detection.keys() != sets.keys():
         raise ValueError(f"detection: expected {', '.join(sets)}, got {', '.join(detection)}")
     found = {
-        name: Detection.model_validate({**sets[name], **_named("detection", DETECTED, values)})
-        for name, values in detection.items()
+        name: {**sets[name], **_named("detection", DETECTED, values)} for name, values in detection.items()
     }
-    means: dict[str, dict[str, float]] = {group: group_means(found.values(), group) for group in GROUPS}
-    for group, auroc in line.pop("auroc").items():
-        means[group]["auroc"] = auroc
+    aurocs = line.pop("auroc")
+    means = {}
+    for group in GROUPS:
+        members = [values for name, values in detection.items() if sets[name]["group"] == group]
+        columns = zip(DETECTED, zip(*members, strict=True), strict=False)
+        means[group] = {name: sum(column) / len(members) for name, column in columns}
+        means[group]["auroc"] = aurocs[group]
     shifted = line.pop("auroc_near")
     if shifted.keys() != shared_line["shifts"].keys():
         raise ValueError(f"auroc_near: expected {', '.join(shared_line['shifts'])}, got {', '.join(shifted)}")
@@ -343,26 +345,24 @@ def _record(line: Any, made: Mapping[str, Any], networks: Mapping[str, Network])
     return Record.model_validate(
         {
             "status": "measured",
-            "measurement": Measurement.model_validate(
-                {
-                    "classification": network.classification,
-                    "detection": found,
-                    **means,
-                    "selective": _named("selective", _SELECTIVE, line.pop("selective")),
-                    "robustness": {
-                        shift: _levels(shift, shared_line["shifts"][shift], values)
-                        for shift, values in shifted.items()
-                    },
-                    "curves": _read_curves(line.pop("curves"), source["fpr"], _images(found)),
-                }
-            ),
+            "measurement": {
+                "classification": network.classification,
+                "detection": found,
+                **means,
+                "selective": _named("selective", _SELECTIVE, line.pop("selective")),
+                "robustness": {
+                    shift: _levels(shift, shared_line["shifts"][shift], values)
+                    for shift, values in shifted.items()
+                },
+                "curves": _read_curves(
+                    line.pop("curves"), source["fpr"], _images([*source["sets"].values()])
+                ),
+            },
             "cost": cost
-            and Cost.model_validate(
-                {
-                    **{name: shared_line[name] for name in _OF_NETWORK if name in shared_line},
-                    **_named("cost", _COST, cost),
-                }
-            ),
+            and {
+                **{name: shared_line[name] for name in _OF_NETWORK if name in shared_line},
+                **_named("cost", _COST, cost),
+            },
             "provenance": {
                 "date": line.pop("date"),
                 **{name: source[name] for name in ("measured_in", "method_source", "data")},
@@ -393,10 +393,13 @@ def _levels(shift: str, network: Mapping[str, Any], auroc_near: list[Any]) -> li
     ]
 
 
-def _images(sets: Mapping[str, Detection]) -> dict[str, int]:
-    """Of how many images each series is the share: a mean over sets counts the ID images for each of them."""
-    n_in = next((found.n_in for found in sets.values()), 1)
-    groups = {group: [found.n_out for found in sets.values() if found.group == group] for group in GROUPS}
+def _images(sets: Sequence[Sequence[Any]]) -> dict[str, int]:
+    """Of how many images each series is the share, for sets of group, ID images and OOD images.
+
+    A mean over sets counts the ID images for each of them.
+    """
+    n_in = next((n_in for _, n_in, _ in sets), 1)
+    groups = {group: [n_out for of, _, n_out in sets if of == group] for group in GROUPS}
     return {
         "histogram_id": n_in,
         **{f"tpr_{group}": n_in * len(n_out) for group, n_out in groups.items()},

@@ -160,6 +160,8 @@ class Detection(StrictModel):
 
 DETECTED: tuple[str, ...] = tuple(Means.model_fields)  # what is measured of each OOD set
 
+_detected = operator.attrgetter(*DETECTED)
+
 
 def group_means(sets: Iterable[Detection], group: Group) -> dict[str, float]:
     """Mean of each number over the sets of a group.
@@ -169,7 +171,7 @@ def group_means(sets: Iterable[Detection], group: Group) -> dict[str, float]:
     ValueError
         If the group has no set.
     """
-    members = [[getattr(found, name) for name in DETECTED] for found in sets if found.group == group]
+    members = [_detected(found) for found in sets if found.group == group]
     if not members:
         raise ValueError(f"detection: expected {group} OOD sets, got none")
     return {

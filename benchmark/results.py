@@ -64,12 +64,14 @@ __all__ = [
     "Shifted",
     "StrictModel",
     "TrainedWith",
+    "Updated",
     "iter_records",
     "merge",
     "read_all",
     "read_records",
     "record_path",
     "update_records",
+    "withdrawn",
     "write_records",
 ]
 

@@ -136,6 +136,6 @@ def finish(figure: Figure, file: str, title: str, alt: str) -> Plot:
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.set_facecolor("white")
     # `savefig` would draw twice: once for the layout, which the drawing itself makes again.
-    FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)  # type: ignore[no-untyped-call]
     width, height = (round(96 * float(inches)) for inches in figure.get_size_inches())
     return Plot(file, title, alt, buffer.getvalue(), width, height)

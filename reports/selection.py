@@ -71,7 +71,9 @@ class Measured:
     @property
     def ood_sets(self) -> list[str]:
         """The OOD sets that it was measured on."""
-        return [path.split(".")[1] for path in self.numbers if path.startswith("detection.") and "auroc" in path]
+        return [
+            path.split(".")[1] for path in self.numbers if path.startswith("detection.") and "auroc" in path
+        ]
 
     def number(self, metric: str, where: str) -> float:
         """One number of the measurement.
@@ -370,14 +372,16 @@ class _Order:
     """The places of cells in leaderboard.yaml."""
 
     def __init__(self, spec: Spec) -> None:
-        self.tracks = {
-            name: (i, *(_places(names) for names in (track.all_entries, track.backbones, track.inits)))
-            for i, (name, track) in enumerate(spec.tracks.items())
+        self.tracks = _places([*spec.tracks])
+        self.within = {
+            name: [_places(names) for names in (track.all_entries, track.backbones, track.inits)]
+            for name, track in spec.tracks.items()
         }
 
     def of(self, cell: Cell) -> tuple[int, ...]:
-        track, entries, backbones, inits = self.tracks[cell.track]
-        return track, entries[cell.entry], backbones[cell.backbone], inits[cell.init], cell.seed
+        entries, backbones, inits = self.within[cell.track]
+        place = entries[cell.entry], backbones[cell.backbone], inits[cell.init]
+        return self.tracks[cell.track], *place, cell.seed
 
 
 def _places(names: Sequence[str]) -> dict[str, int]:

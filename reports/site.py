@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -21,12 +21,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.boundary import FILE, BoundaryFile, read_boundary
-from benchmark.files import write_atomically
+from benchmark.files import read_regular, write_atomically
 from benchmark.fingerprints import code_fingerprint, library_versions
-from benchmark.results import RecordFile, read_all
+from benchmark.record_files import NETWORKS
+from benchmark.record_text import files_of, tracks_of
+from benchmark.results import RecordFile, iter_records
 from benchmark.spec import Column, Spec
-from benchmark.studies.records import StudyFile, read_studies
-from benchmark.trainings import TrainingFile, read_trainings
+from benchmark.studies.records import STUDIES, StudyFile, read_studies
+from benchmark.trainings import FOLDER, TrainingFile, read_trainings
 from reports.boundary import boundary_plots, boundary_table
 from reports.claims_page import claims_page
 from reports.figures import Plot
@@ -40,6 +42,7 @@ from reports.summary import Gains, gain_plots, gains
 from reports.tables import Value, board_tables
 from reports.training import first_weights, training_plots
 
+SUBFOLDERS = (NETWORKS, FOLDER, *STUDIES)  # of a track's folder of results, with files that pages are made of
 ALL_SECTIONS = SECTIONS | STUDY_SECTIONS
 MANIFEST = "site.json"  # what the pages were made of
 RUN = "oodbench run --all"  # what an empty page tells the reader to do
@@ -65,20 +68,26 @@ def publish(spec: Spec, results: Path, site: Path) -> None:
     StorageError
         If `site` cannot be written.
     """
+    claims = load_register()
+    made_of = _fingerprint(spec, claims, _content(results))
+    if _up_to_date(site, made_of):
+        return  # of records that have been read and checked
     build_site(
         spec,
-        read_all(results),
+        iter_records(results),
         site,
         generated=datetime.now(UTC),
+        register=claims,
         trainings=read_trainings(results),
         boundary=read_boundary(results / FILE) if (results / FILE).exists() else None,
         studies=read_studies(results),
+        made_of=made_of,
     )
 
 
 def build_site(
     spec: Spec,
-    results: Sequence[RecordFile],
+    results: Iterable[RecordFile],
     out: Path,
     *,
     generated: datetime,
@@ -86,24 +95,25 @@ def build_site(
     trainings: Sequence[TrainingFile] = (),
     boundary: BoundaryFile | None = None,
     studies: Sequence[StudyFile] = (),
+    made_of: str = "",
 ) -> list[Path]:
     """Write the pages and `plots/*.svg` below `out`; equal input gives equal bytes.
 
     The pages are `index.html` and `claims.html`, and `leaderboard.md` and `claims.md` with the same tables.
 
-    Pages that the same input has made already stay as they are, with their date.
-
     Parameters
     ----------
+    results : the records, read once and let go.
     generated : when the page is made, printed at its foot; with a time zone.
     register : the claims; those that come with oodbench if absent.
     trainings : how the networks were trained.
     boundary : the experiment in two dimensions.
     studies : what is measured of networks besides OOD detection.
+    made_of : a hash of all input, kept beside the pages; `publish` leaves pages of the same input alone.
 
     Returns
     -------
-    The files written; none if the pages are up to date.
+    The files written.
 
     Raises
     ------
@@ -113,9 +123,6 @@ def build_site(
         If `out` cannot be written.
     """
     claims = load_register() if register is None else register
-    made_of = _fingerprint(spec, results, claims, trainings, boundary, studies)
-    if _up_to_date(out, made_of):
-        return []
     selection = select(spec, results, studies)
     gained = gains(spec, selection)
     sections = [_section(name, spec, selection) for name in SECTIONS] if selection.measured else []
@@ -165,25 +172,26 @@ def build_site(
     return [*texts, out / MANIFEST]
 
 
-def _fingerprint(
-    spec: Spec,
-    results: Sequence[RecordFile],
-    claims: Register,
-    trainings: Sequence[TrainingFile],
-    boundary: BoundaryFile | None,
-    studies: Sequence[StudyFile],
-) -> str:
+def _content(results: Path) -> dict[str, str]:
+    """Hash of every file that pages are made of, by its path below `results`."""
+    folders = [
+        folder for track in tracks_of(results) for folder in (track, *(track / name for name in SUBFOLDERS))
+    ]
+    paths = [path for folder in folders for path in files_of(folder)]
+    return {path.relative_to(results).as_posix(): _sha256(read_regular(path)) for path in paths}
+
+
+def _fingerprint(spec: Spec, claims: Register, content: Mapping[str, str]) -> str:
     """Hash of all that the pages are made of, besides the date."""
     here = Path(__file__).parent
     shared = sorted([*(here / "templates").iterdir(), *(here / "static").iterdir()])
     parts = [
-        code_fingerprint("reports.site"),
+        code_fingerprint("reports.site", "benchmark.record_files", "benchmark.record_text"),
         library_versions("jinja2", "matplotlib", "numpy", "scipy"),
         [path.read_text(encoding="utf-8") for path in shared],
         spec.model_dump_json(),
         claims.model_dump_json(),
-        [file.model_dump_json() for file in (*results, *trainings, *studies)],
-        boundary.model_dump_json() if boundary else None,
+        content,
     ]
     return _sha256(json.dumps(parts).encode())
 

@@ -13,7 +13,7 @@ from page import Page
 
 from benchmark.boundary import BoundaryFile
 from benchmark.errors import DataError, SpecError
-from benchmark.results import Cell, RecordFile, TrainedWith
+from benchmark.results import Cell, Cost, RecordFile, TrainedWith
 from benchmark.spec import Full, load_spec
 from benchmark.trainings import TrainingFile
 from reports.claims import decide_claims
@@ -405,11 +405,11 @@ def trained(a: TrainedWith | None, b: TrainedWith | None, same_networks: bool = 
         for i, record in enumerate(file.records):
             checkpoint = ("c" if same_networks else mark) * 64
             changed = {
-                "cost": {**cost, "train_seconds": seconds},
+                "cost": Cost.model_validate({**cost, "train_seconds": seconds}),
                 "training": training,
-                "provenance": record.provenance.model_dump() | {"checkpoint": checkpoint},
+                "provenance": record.provenance.model_copy(update={"checkpoint": checkpoint}),
             }
-            file.records[i] = type(record).model_validate(record.model_dump() | changed)
+            file.records[i] = record.model_copy(update=changed)
     where = spec()
     found = Selection(
         {
