@@ -58,8 +58,12 @@ class Section:
     tracks: tuple[tuple[str, tuple[Plot, ...]], ...]
 
 
-def publish(spec: Spec, results: Path, site: Path) -> None:
-    """Build the site from all that lies below `results`.
+def publish(spec: Spec, results: Path, site: Path) -> list[Path]:
+    """Build the site from all that lies below `results`, unless it is of just that already.
+
+    Returns
+    -------
+    The files written; none if the pages are up to date.
 
     Raises
     ------
@@ -71,8 +75,8 @@ def publish(spec: Spec, results: Path, site: Path) -> None:
     claims = load_register()
     made_of = _fingerprint(spec, claims, _content(results))
     if _up_to_date(site, made_of):
-        return  # of records that have been read and checked
-    build_site(
+        return []  # of records that were read and checked then
+    return build_site(
         spec,
         iter_records(results),
         site,
