@@ -208,6 +208,9 @@ def run(
         where = {"cache": folder, "results": results}
         done = run_plan(plan, **where, workers=workers, on_event=progress.on_event, fresh=fresh)
     _console().print(*summaries(done.records), *study_summaries(done.studies))
+    for cell in done.withdrawn:
+        said = f"{cell}: failed; its record, which cannot be made any more, was replaced"
+        _console(stderr=True).print(said, style="red", soft_wrap=True, highlight=False, markup=False)
     _build(spec, results, site, _published(published, leaderboard))
     if done.failed:
         total = len(done.records) + len(done.studies)
@@ -476,9 +479,10 @@ def _say_where(records: Path) -> None:
 
 def _build(spec: Spec, results: Path, site: Path, published: Path) -> None:
     from reports.results_console import reproduction_lines, show
-    from reports.site import publish
+    from reports.site import publish, read_report
 
-    show(_console(), reproduction_lines(publish(spec, results, site, published)))
+    publish(spec, results, site, published)
+    show(_console(), reproduction_lines(read_report(site)))
     _console().print(f"Leaderboard: {site / 'index.html'}", soft_wrap=True, highlight=False)
 
 

@@ -231,6 +231,9 @@ def freshness_table(found: Mapping[str, Mapping[State, int]]) -> Table:
     table = Table(title="Records", caption="outdated: of other code, settings or libraries than today's")
     table.add_column("Of")
     states: tuple[State, ...] = ("current", "failed", "outdated", "missing")
+    if any(counts.get("misplaced") for counts in found.values()):
+        states = (*states, "misplaced")
+        table.caption = f"{table.caption}; misplaced: with the key of another cell, which no run wrote there"
     for state in states:
         table.add_column(state.capitalize(), justify="right")
     for name, counts in found.items():
