@@ -18,7 +18,7 @@ def plan(command):
 
 
 def files(folder):
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.json"))
 
 
 def test_publish_takes_what_is_finished_to_results(command, plan):
@@ -26,7 +26,7 @@ def test_publish_takes_what_is_finished_to_results(command, plan):
     code, out, err = command("publish")
     assert (code, err) == (0, "")
     assert out == (
-        "published: 4 new, 0 changed, 0 as they are already; refused: 0\n3 files written below results\n"
+        "published: 4 new, 0 changed, 0 as they are already; refused: 0\n4 files written below results\n"
     )
     assert files(command.folder / "results") == [
         "small/knn.json",
