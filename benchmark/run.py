@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from benchmark.errors import DamagedArtifact, StorageError
 from benchmark.files import require_writable
 from benchmark.job import Job, Kind
 from benchmark.plan import Plan, PlannedCell, PlannedStudy
+from benchmark.record_text import results_lock
 from benchmark.results import (
     Cell,
     Cost,
@@ -23,10 +23,10 @@ from benchmark.results import (
     Provenance,
     Record,
     RecordFile,
-    merge,
+    Updated,
     read_records,
     record_path,
-    write_records,
+    update_records,
 )
 from benchmark.studies.collect import collect_studies, study_paths, write_studies
 from benchmark.studies.records import StudyRecord, read_study
@@ -41,6 +41,7 @@ class Summary:
     studies: Mapping[PlannedStudy, StudyRecord]
     written: list[Path]  # record files that changed
     failed: int  # cells, and jobs that belong to none
+    withdrawn: list[str]  # cells whose record cannot be made any more: a failure took its place
 
 
 def run_plan(
@@ -89,7 +90,8 @@ def run_plan(
     failed = sum(record.status == "failed" for record in found.records.values())
     failed += sum(record.status == "failed" for record in found.studies.values())
     failed += sum(key in failures for key in plan.boundary)
-    return Summary(found.records, found.studies, _write(plan, store, results, found), failed)
+    updated = _write(plan, store, results, found)
+    return Summary(found.records, found.studies, updated.written, failed, updated.withdrawn)
 
 
 def wanted_keys(plan: Plan) -> list[str]:
@@ -196,8 +198,8 @@ def _record(planned: PlannedCell, **fields: Any) -> Record:
     )
 
 
-def _write(plan: Plan, store: Store, results: Path, found: _Found) -> list[Path]:
-    """Merge records into their files; return those that changed."""
+def _write(plan: Plan, store: Store, results: Path, found: _Found) -> Updated:
+    """Merge records into their files."""
     records = found.records
     files: dict[tuple[str, str], RecordFile] = {}
     for planned in plan.cells:
@@ -215,16 +217,10 @@ def _write(plan: Plan, store: Store, results: Path, found: _Found) -> list[Path]
                 ),
             )
             file.records.append(records[cell])
-    written = []
-    for (track, entry), new in files.items():
-        path = record_path(results, track, entry)
-        # Two runs may update one file: reading and writing it is one step.
-        with store.lock(f"records-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}"):
-            old = read_records(path) if path.exists() else None
-            if write_records(path, merge(old, new)):
-                written.append(path)
-    written += write_studies(found.studies, found.environments, store, results)
-    return [*written, *write_trainings(plan, store, results), *_write_boundary(plan, store, results)]
+    cells = update_records(results, files.values())
+    studies = write_studies(found.studies, found.environments, results)
+    more = [*write_trainings(plan, store, results), *_write_boundary(plan, store, results)]
+    return Updated([*cells.written, *studies.written, *more], [*cells.withdrawn, *studies.withdrawn])
 
 
 def _write_boundary(plan: Plan, store: Store, results: Path) -> list[Path]:
@@ -236,4 +232,5 @@ def _write_boundary(plan: Plan, store: Store, results: Path) -> list[Path]:
     except DamagedArtifact:
         return []  # set aside: the next run makes it again
     path = results / FILE
-    return [path] if write_boundary(path, boundary_file(arms)) else []
+    with results_lock(results):
+        return [path] if write_boundary(path, boundary_file(arms)) else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,8 @@ from benchmark.artifacts import Store
 from benchmark.environment import environment_id
 from benchmark.errors import DamagedArtifact
 from benchmark.job import Kind
-from benchmark.results import Environment, merge
+from benchmark.record_text import results_lock
+from benchmark.results import Environment, Updated, merge, withdrawn
 from benchmark.studies.records import (
     StudyFile,
     StudyRecord,
@@ -50,10 +50,9 @@ def collect_studies(
 def write_studies(
     found: Mapping[PlannedStudy, StudyRecord],
     environments: Mapping[str, Environment],
-    store: Store,
     results: Path,
-) -> list[Path]:
-    """Merge records into their files; return those that changed.
+) -> Updated:
+    """Merge records into their files.
 
     Raises
     ------
@@ -72,13 +71,14 @@ def write_studies(
                 records=[],
             )
         files[path].records.append(record)
-    written = []
+    written, gone = [], list[str]()
     for path, new in files.items():
-        with store.lock(f"records-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}"):
+        with results_lock(results):
             old = read_study(path) if path.exists() else None
+            gone += [f"{new.track} {new.study} {new.row} {cell}" for cell in withdrawn(old, new)]
             if write_study(path, merge(old, new)):
                 written.append(path)
-    return written
+    return Updated(written, gone)
 
 
 def _measured(planned: PlannedStudy, store: Store, environments: dict[str, Environment]) -> StudyRecord:

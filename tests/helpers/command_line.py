@@ -12,7 +12,7 @@ from places import ROOT
 
 import oodbench
 
-COMMANDS = ("run", "plan", "report", "list", "show", "schema", "cache")
+COMMANDS = ("run", "plan", "report", "publish", "compare", "list", "show", "schema", "cache")
 
 
 ENVIRONMENT = {
