@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import resource
@@ -129,6 +130,9 @@ def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> Non
         ]
         function = getattr(jobs, todo[0].kind)
         with single_threaded(), unchanged_state():
+            # Else the registry would load every contributed file to find one: only what is asked for is run.
+            for module in dict.fromkeys(module for job in todo for module in job.modules):
+                importlib.import_module(module)
             if todo[0].kind in GROUPED:
                 function(tasks)
             else:
