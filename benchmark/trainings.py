@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from benchmark.artifacts import Artifact, Store
 from benchmark.errors import DamagedArtifact
+from benchmark.finished import Finished
 from benchmark.job import Kind
 from benchmark.record_schema import SCHEMA, Amount, Curve, Drawn, StrictModel, TrainedWith, same_length
 from benchmark.record_text import (
@@ -172,9 +173,10 @@ def write_trainings(plan: Plan, store: Store, results: Path) -> list[Path]:
         networks = files.setdefault((planned.cell.track, planned.objective), {})
         networks.setdefault(planned.chain[Kind.TRAIN], planned)
     written = []
+    finished = Finished(store, plan.jobs)
     for (track, objective), networks in files.items():
         path = training_path(results, track, objective)
-        found = [record for cell in networks.values() if (record := _record(cell, store)) is not None]
+        found = [r for cell in networks.values() if (r := _record(cell, finished)) is not None]
         if not found:
             continue
         with results_lock(results):
@@ -193,14 +195,14 @@ def write_trainings(plan: Plan, store: Store, results: Path) -> list[Path]:
     return written
 
 
-def _record(planned: PlannedCell, store: Store) -> TrainingRecord | None:
+def _record(planned: PlannedCell, finished: Finished) -> TrainingRecord | None:
     """The training of a cell's network; None where it is not finished, or nothing was trained."""
     key = planned.chain[Kind.TRAIN]
-    if not store.has(key):
+    if not finished.store.has(key):
         return None
     try:
-        trained = store.open(key)
-        source = store.open(planned.chain[Kind.PRETRAIN]) if Kind.PRETRAIN in planned.chain else None
+        trained, seconds = finished.open(key), finished.made(key).seconds
+        source = finished.open(planned.chain[Kind.PRETRAIN]) if Kind.PRETRAIN in planned.chain else None
     except DamagedArtifact:
         return None
     history, loaded = trained.json("history"), trained.json("about")["loaded"]
@@ -215,7 +217,7 @@ def _record(planned: PlannedCell, store: Store) -> TrainingRecord | None:
         val_accuracy=[epoch["val_accuracy"] for epoch in history],
         val_nll=[epoch["val_nll"] for epoch in history],
         notes={name: [epoch["notes"].get(name) for epoch in history] for name in notes},
-        seconds=trained.manifest["made"]["seconds"],
+        seconds=seconds,
         loaded=None
         if loaded is None
         else Loaded(loaded=len(loaded["loaded"]), fresh=loaded["fresh"], unused=len(loaded["unused"])),
