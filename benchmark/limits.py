@@ -32,7 +32,7 @@ MOST_CELLS = 200_000
 """Of a track and its studies in one plan: a cell has some five jobs, so that planning takes minutes."""
 
 MOST_STEPS = 10_000
-"""Of the attack whose search is shown step by step: planning runs it once, on one image."""
+"""Steps or queries of the attack whose search is shown: planning runs it once, on one image."""
 
 MOST_MISTAKES = 20
 """That are told of one file; then only that there are more."""

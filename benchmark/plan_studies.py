@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -336,10 +337,11 @@ class StudyPlanner:
                 f"{place}: {study.curves!r} has no {' and no '.join(sorted(lacks))}; expected an attack of "
                 "several steps, such as pgd"
             )
-        if found["steps"] > MOST_STEPS:
-            raise SpecError(
-                f"{place}: {study.curves!r} has {found['steps']:,} steps; expected at most {MOST_STEPS:,}"
-            )
+        for name, value in found.items():
+            if isinstance(value, int) and value > MOST_STEPS:
+                raise SpecError(
+                    f"{place}: {study.curves!r} has {value:,} {name}; expected at most {MOST_STEPS:,}"
+                )
         if max(study.steps) > found["steps"]:
             raise SpecError(
                 f"{self.spec.where(*where, 'steps')}: got {max(study.steps)}; expected at most "
@@ -350,7 +352,7 @@ class StudyPlanner:
             path = made.path(
                 lambda x: x.flatten(1)[:, : self._classes], image, torch.zeros(1, dtype=torch.int64)
             )
-            points = sum(1 for _ in path)
+            points = sum(1 for _ in islice(path, found["steps"] + 1))
         except (MethodError, ValueError) as error:
             raise SpecError(f"{place}: {error}") from error
         if points != found["steps"]:

@@ -57,7 +57,7 @@ class Method(ABC):
             return cls(**hyperparameters)
         except ValueError as error:
             raise HyperparameterError(f"{cls.name}: {error}") from error
-        except Exception as error:  # of a `__post_init__` that does not expect the value
+        except (Exception, SystemExit) as error:  # of a `__post_init__` that does not expect the value
             raise HyperparameterError(f"{cls.name}: {describe(error)}") from error
 
 
