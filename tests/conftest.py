@@ -11,6 +11,8 @@ from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from command_line import Ran, run_all  # noqa: E402
+from once import once  # noqa: E402
 from small_leaderboard import SMALL  # noqa: E402
 
 torch.set_num_threads(1)
@@ -24,3 +26,10 @@ def small(tmp_path: Path) -> Path:
     path = tmp_path / "leaderboard.yaml"
     path.write_text(SMALL)
     return path
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The small leaderboard, run once from the command line: never changed."""
+    folder = once(tmp_path_factory, "ran", run_all)
+    return Ran(folder, (folder / "stdout").read_text(), (folder / "stderr").read_text())
