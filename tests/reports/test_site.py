@@ -227,6 +227,7 @@ def test_without_records_the_page_says_what_to_run(tmp_path):
         assert "oodbench run --all" in path.read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_failures_alone_make_a_page(tmp_path):
     spec = small_spec()
     files = synthetic.make_results(spec, lambda *_: False, seeds=[0])
@@ -236,6 +237,7 @@ def test_failures_alone_make_a_page(tmp_path):
     assert "scores are not finite" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_seed_has_no_interval(tmp_path):
     spec = small_spec()
     build_site(spec, synthetic.make_results(spec, seeds=[0]), tmp_path, generated=synthetic.NOW)
@@ -246,6 +248,7 @@ def test_one_seed_has_no_interval(tmp_path):
     assert "nan" not in Page((tmp_path / "index.html").read_text()).text.split()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_records_of_an_unknown_track_are_noted(tmp_path):
     spec = small_spec()
     files = [file.model_copy(update={"track": "moon"}) for file in synthetic.make_results(spec, seeds=[0])]
@@ -268,6 +271,7 @@ def test_the_same_input_gives_the_same_bytes_and_nothing_else_is_touched(tmp_pat
     assert (tmp_path / "plots" / "mine.svg").read_text() == "mine"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_pages_that_are_up_to_date_stay_as_they_are(tmp_path):
     spec = small_spec()
     files = synthetic.make_results(spec, seeds=[0, 1])
