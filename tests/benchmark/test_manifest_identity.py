@@ -14,7 +14,7 @@ from benchmark.artifacts import MANIFEST, PROGRESS, Store
 from benchmark.errors import DamagedArtifact, StorageError
 from benchmark.job import Kind
 from benchmark.plan import Selection, make_plan
-from benchmark.run import missing_jobs, run_plan
+from benchmark.run import run_plan, work
 from benchmark.spec import load_spec
 from benchmark.trainings import read_trainings
 
@@ -340,7 +340,7 @@ def refused(monkeypatch):
 def test_r5_plan_and_run_name_the_folder(place, refused, kind):
     folder = Store(place.cache).folder(place.keys(kind)[0])
     refused(folder)
-    for use in (lambda: missing_jobs(place.plan, place.cache), place.run):
+    for use in (lambda: work(place.plan, place.cache), place.run):
         with pytest.raises(StorageError, match="Permission denied; choose a folder") as caught:
             use()
         assert str(caught.value).startswith(str(folder))

@@ -13,6 +13,8 @@ from reports.claims_page import claims_page
 from reports.selection import select
 from reports.site import build_site
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SCRIPT = "<script>alert(1)</script>"
 
 

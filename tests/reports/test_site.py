@@ -228,6 +228,7 @@ def test_without_records_the_page_says_what_to_run(tmp_path):
         assert "oodbench run --all" in path.read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_failures_alone_make_a_page(tmp_path):
     spec = small_spec()
     files = synthetic.make_results(spec, lambda *_: False, seeds=[0])
@@ -237,6 +238,7 @@ def test_failures_alone_make_a_page(tmp_path):
     assert "scores are not finite" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_seed_has_no_interval(tmp_path):
     spec = small_spec()
     build_site(spec, synthetic.make_results(spec, seeds=[0]), tmp_path, generated=synthetic.NOW)
@@ -247,6 +249,7 @@ def test_one_seed_has_no_interval(tmp_path):
     assert "nan" not in Page((tmp_path / "index.html").read_text()).text.split()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_records_of_an_unknown_track_are_noted(tmp_path):
     spec = small_spec()
     files = [file.model_copy(update={"track": "moon"}) for file in synthetic.make_results(spec, seeds=[0])]
@@ -274,6 +277,7 @@ def make_other(spec):
     return spec.model_copy(update={"tracks": {"toy": track}})
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_pages_that_are_up_to_date_stay_as_they_are(tmp_path):
     spec = small_spec()
     site, results = tmp_path / "site", tmp_path / "results"
