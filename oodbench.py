@@ -226,6 +226,9 @@ def run(
         where = {"cache": folder, "results": results}
         done = run_plan(plan, **where, workers=workers, on_event=progress.on_event, fresh=fresh)
     console().print(*summaries(done.records), *study_summaries(done.studies))
+    for cell in done.withdrawn:
+        replaced = f"{cell}: failed; its record, which cannot be made any more, was replaced"
+        say(console(stderr=True), replaced, style="red")
     _build(spec, results, site, _published(published, leaderboard))
     if done.failed:
         total = len(done.records) + len(done.studies)
@@ -493,10 +496,11 @@ def _say_where(records: Path) -> None:
 
 def _build(spec: Spec, results: Path, site: Path, published: Path) -> None:
     from reports.results_console import reproduction_lines, show
-    from reports.site import publish
+    from reports.site import publish, read_report
     from reports.terminal import console, say
 
-    show(console(), reproduction_lines(publish(spec, results, site, published)))
+    publish(spec, results, site, published)
+    show(console(), reproduction_lines(read_report(site)))
     say(console(), f"Leaderboard: {site / 'index.html'}")
 
 

@@ -11,7 +11,6 @@ first weights and the order of the batches, and differ in their outliers alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.special import expit
 from scipy.stats import spearmanr
 
-from benchmark.files import read_model, write_atomically
+from benchmark.errors import DataError
 from benchmark.metrics.detection import detection_metrics
-from benchmark.results import BOUNDARY, Number
+from benchmark.record_schema import BOUNDARY, SCHEMA, Count, Number, Share
+from benchmark.record_text import document, parse, read_whole, write_changed
 from benchmark.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ RegionName = Literal["band", "mid", "far"]
 Floats = NDArray[np.float64]
 
 FILE = Path(BOUNDARY, "boundary.json")  # within the folder of the results
-SCHEMA: Literal[1] = 1
 ARMS: tuple[Arm, ...] = get_args(Arm)
 MEANS = np.array([[-2.0, 0.0], [2.0, 0.0]])  # of the classes; both have covariance I
 CONFIDENT = 0.95  # from this probability on a point counts as confident
@@ -55,11 +54,16 @@ _LEARNING_RATE = 1e-3
 _BETA = 1.0
 _SPACING = {"band": 0.1, "mid": 0.2, "far": 0.5}  # of the grid on each region
 _DENSITY_FIELD, _DENSITY_SPACING = 6.0, 0.1
-_LINE = 700  # characters up to which a value stays on one line of the file
+_PER_MILLE = 1000  # in which the maps are written
+_WHAT = "a boundary"
 _MANY = 8192  # points that pass the network at a time
 
 Map = Annotated[
-    list[Annotated[list[float], Field(min_length=MAP_POINTS, max_length=MAP_POINTS)]],
+    list[
+        Annotated[
+            list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=MAP_POINTS, max_length=MAP_POINTS)
+        ]
+    ],
     Field(min_length=MAP_POINTS, max_length=MAP_POINTS),
 ]
 
@@ -71,9 +75,9 @@ class _Model(BaseModel):
 class Region(_Model):
     """One region of the plane as OOD set, against the ID test points."""
 
-    auroc: Number  # of the largest probability
-    confident: Number  # share of the region's grid with max p ≥ .95
-    n: int  # points of the grid
+    auroc: Share  # of the largest probability
+    confident: Share  # share of the region's grid with max p ≥ .95
+    n: Count  # points of the grid
 
 
 class Density(_Model):
@@ -89,8 +93,8 @@ class ArmResult(_Model):
     arm: Arm
     seed: int
     steps: int
-    accuracy: Number  # on the ID test points
-    id_confident: Number  # share of the ID test points with max p ≥ .95
+    accuracy: Share  # on the ID test points
+    id_confident: Share  # share of the ID test points with max p ≥ .95
     regions: dict[RegionName, Region]
     density: Density | None = None  # of the cross-entropy arm
 
@@ -116,7 +120,7 @@ class Maps(_Model):
 class BoundaryFile(_Model):
     """All trainings of the experiment, and the maps of one seed."""
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[2] = SCHEMA
     results: list[ArmResult]
     maps: list[Maps]
 
@@ -213,22 +217,43 @@ def read_boundary(path: Path) -> BoundaryFile:
     DataError
         If it cannot be read, is not JSON or not of this schema: names the file, the place and what is wrong.
     """
-    return read_model(path, BoundaryFile, f"a boundary of schema {SCHEMA}")
+    content = parse(path, _WHAT)
+    try:
+        content["maps"] = [
+            {**one, **{field: [[v / _PER_MILLE for v in row] for row in one[field]] for field in FIELDS}}
+            for one in content["maps"]
+        ]
+    except (LookupError, TypeError) as error:
+        raise DataError(f"{path}: maps: expected thousandths by arm and field, {error!r}") from error
+    return read_whole(path, _WHAT, BoundaryFile, content)
 
 
 def write_boundary(path: Path, file: BoundaryFile) -> bool:
     """Write the file of the experiment atomically unless it says that already; tells whether it wrote.
+
+    A result and a row of a map take a line each; probabilities are written in thousandths.
 
     Raises
     ------
     StorageError
         If the folder is read-only or full.
     """
-    text = _json(file.model_dump(exclude_none=True)) + "\n"
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return False
-    write_atomically(path, text)
-    return True
+    results = [[result.model_dump(exclude_none=True)] for result in file.results]
+    maps = [
+        [
+            {"arm": one.arm, "seed": one.seed},
+            *(
+                {field: [[round(_PER_MILLE * v) for v in row] for row in getattr(one, field)]}
+                for field in FIELDS
+            ),
+        ]
+        for one in file.maps
+    ]
+    return write_changed(path, document({"schema_version": SCHEMA}, {}, {"results": results, "maps": maps}))
+
+
+def _thousandths(rows: Map) -> list[list[int]]:
+    return [[round(_PER_MILLE * value) for value in row] for row in rows]
 
 
 def radius(points: Floats) -> Floats:
@@ -377,15 +402,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _json(value: Any, indent: int = 0) -> str:
-    """JSON with a line for whatever is short enough, so that a change is a changed line."""
-    flat = json.dumps(value, allow_nan=False)
-    if len(flat) <= _LINE - indent or not isinstance(value, dict | list):
-        return flat
-    pad, end = "\n" + " " * (indent + 1), "\n" + " " * indent
-    if isinstance(value, list):
-        return "[" + ",".join(pad + _json(v, indent + 1) for v in value) + end + "]"
-    items = (f"{json.dumps(k)}: {_json(v, indent + 1)}" for k, v in value.items())
-    return "{" + ",".join(pad + item for item in items) + end + "}"

@@ -34,6 +34,25 @@ _ADVICE = {
 }
 
 
+def read_regular(path: Path) -> bytes:
+    """The bytes of a regular file; whatever else bears the name is refused without waiting for it.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or is a folder, a pipe, a socket or a device.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise DataError(f"{path}: cannot be read: not a regular file; expected one")
+        with os.fdopen(handle, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
 def read_model(path: Path, model: type[M], expected: str) -> M:
     """Read a JSON file into a model.
 
@@ -43,13 +62,19 @@ def read_model(path: Path, model: type[M], expected: str) -> M:
         If it cannot be read, is not JSON or not of the model: names the file, the place and what is wrong.
     """
     try:
-        return model.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        return model.model_validate_json(read_regular(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataError(f"{path}: {place}: {first['msg']}; expected {expected}") from error
+        raise DataError(f"{path}: {first_error(error)}; expected {expected}") from error
+
+
+def first_error(error: ValidationError, where: str = "") -> str:
+    """The first thing that a model refused: its place, what is wrong, and what was seen there."""
+    first = error.errors(include_url=False)[0]
+    place, seen = ".".join(str(part) for part in first["loc"]), first["input"]
+    told = first["msg"].removeprefix("Value error, ")
+    if not isinstance(seen, dict | list | bytes | BaseModel):
+        told += f", got {seen!r:.80}"
+    return ": ".join(part for part in (where or ("" if place else "the file"), place, told) if part)
 
 
 def special_file(path: Path) -> str | None:

@@ -21,6 +21,8 @@ _NEUTRAL = {
     "methods.errors",
     "benchmark.errors",
     "benchmark.files",
+    "benchmark.record_files",
+    "benchmark.record_text",
     "benchmark.artifacts",
     "benchmark.tensors",
     "benchmark.untouched",

@@ -76,7 +76,7 @@ class PlannedCell:
     @property
     def keys(self) -> tuple[str, ...]:
         """Of everything that the record draws on, in the order in which it is made."""
-        return (*self.data.values(), *self.extracts, *self.chain.values())
+        return (*self.data.values(), *self.starts, *self.extracts, *self.chain.values())
 
 
 @dataclass(frozen=True)

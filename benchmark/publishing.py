@@ -21,8 +21,16 @@ from benchmark.files import require_writable
 from benchmark.job import Kind
 from benchmark.network_places import NetworkPlace
 from benchmark.plan import Plan, PlannedCell, PlannedStudy, Selection
-from benchmark.results import BOUNDARY, Record, RecordFile, merge, read_all, record_path, write_records
-from benchmark.studies.records import StudyFile, StudyRecord, read_studies, study_path, write_study
+from benchmark.record_text import results_lock
+from benchmark.results import BOUNDARY, Record, RecordFile, merge, read_all, update_records
+from benchmark.studies.records import (
+    StudyFile,
+    StudyRecord,
+    read_studies,
+    read_study,
+    study_path,
+    write_study,
+)
 from benchmark.trainings import TrainingFile, TrainingRecord, read_trainings, training_path, write_training
 
 Planned = PlannedCell | PlannedStudy
@@ -64,21 +72,16 @@ class Publication:
             If a file cannot be written; what is written before it is whole, and the same call goes on.
         """
         require_writable(self.published)
-        written = []
-        before = {(f.track, f.entry): f for f in read_all(self.published)}
-        for file in self.files:
-            path = record_path(self.published, file.track, file.entry)
-            if write_records(path, merge(before.get((file.track, file.entry)), file)):
-                written.append(path)
-        studied = {(s.track, s.study, s.row): s for s in read_studies(self.published)}
-        for study in self.studies:
-            path = study_path(self.published, study.track, study.study, study.row)
-            if write_study(path, merge(studied.get((study.track, study.study, study.row)), study)):
-                written.append(path)
-        for training in self.trainings:
-            path = training_path(self.published, training.track, training.objective)
-            if write_training(path, training):
-                written.append(path)
+        written = list(update_records(self.published, self.files).written)
+        with results_lock(self.published):
+            for study in self.studies:
+                path = study_path(self.published, study.track, study.study, study.row)
+                if write_study(path, merge(read_study(path) if path.exists() else None, study)):
+                    written.append(path)
+            for training in self.trainings:
+                path = training_path(self.published, training.track, training.objective)
+                if write_training(path, training):
+                    written.append(path)
         if self.plane is not None and write_boundary(self.published / BOUNDARY_FILE, self.plane):
             written.append(self.published / BOUNDARY_FILE)
         return written

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import Any
 from benchmark.artifacts import Store
 from benchmark.boundary import FILE, boundary_file, read_boundary, write_boundary
 from benchmark.engines.local import ATTEMPTS, LocalEngine, OnEvent
-from benchmark.environment import environment, environment_id
+from benchmark.environment import environment
 from benchmark.errors import DamagedArtifact, StorageError
 from benchmark.files import require_writable
+from benchmark.finished import Finished
 from benchmark.job import Job, Kind
 from benchmark.plan import Plan, PlannedCell, PlannedStudy
+from benchmark.record_text import results_lock
 from benchmark.results import (
     Cell,
     Cost,
@@ -23,10 +24,10 @@ from benchmark.results import (
     Provenance,
     Record,
     RecordFile,
-    merge,
+    Updated,
     read_records,
     record_path,
-    write_records,
+    update_records,
 )
 from benchmark.studies.collect import collect_studies, study_paths, write_studies
 from benchmark.studies.records import StudyRecord, read_study
@@ -41,6 +42,7 @@ class Summary:
     studies: Mapping[PlannedStudy, StudyRecord]
     written: list[Path]  # record files that changed
     failed: int  # cells, and jobs that belong to none
+    withdrawn: list[str]  # cells whose record cannot be made any more: a failure took its place
 
 
 def run_plan(
@@ -76,7 +78,7 @@ def run_plan(
             failures = engine.run(plan.jobs, wanted_keys(plan), on_event, fresh=fresh)
             found = _collect(plan, store, failures)
             whole = len(found.records) == len(plan.cells) and len(found.studies) == len(plan.studies)
-            if whole and all(k in failures or store.has(k) for k in plan.boundary):
+            if whole and all(k in failures or _is_whole(store, k) for k in _read_besides(plan)):
                 break
             fresh = False  # only what turned out to be damaged is computed again
         else:
@@ -89,7 +91,8 @@ def run_plan(
     failed = sum(record.status == "failed" for record in found.records.values())
     failed += sum(record.status == "failed" for record in found.studies.values())
     failed += sum(key in failures for key in plan.boundary)
-    return Summary(found.records, found.studies, _write(plan, store, results, found), failed)
+    updated = _write(plan, store, results, found)
+    return Summary(found.records, found.studies, updated.written, failed, updated.withdrawn)
 
 
 def wanted_keys(plan: Plan) -> list[str]:
@@ -117,6 +120,21 @@ def work(plan: Plan, cache: Path, *, fresh: bool = False) -> Work:
     return Work(needed, [job for job in needed if store.has(job.key)], missing)
 
 
+def _read_besides(plan: Plan) -> list[str]:
+    """What is read for other files than those of cells and studies: trainings, and the plane."""
+    trained = (c.chain[kind] for c in plan.cells for kind in (Kind.PRETRAIN, Kind.TRAIN) if kind in c.chain)
+    return list(dict.fromkeys([*trained, *plan.boundary]))
+
+
+def _is_whole(store: Store, key: str) -> bool:
+    """Whether an artifact is there and can be read; if it is damaged it has been set aside."""
+    try:
+        store.open(key)
+    except DamagedArtifact:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class _Found:
     """The records of all finished and failed cells and studies, and where they were made."""
@@ -129,45 +147,44 @@ class _Found:
 def _collect(plan: Plan, store: Store, failures: Mapping[str, str]) -> _Found:
     records: dict[Cell, Record] = {}
     environments: dict[str, Environment] = {}
+    finished = Finished(store, plan.jobs)
     for planned in plan.cells:
         reason = next((failures[key] for key in planned.keys if key in failures), None)
         if reason is None:
             try:
-                records[planned.cell] = _measured(planned, plan, store, environments)
+                records[planned.cell] = _measured(planned, plan, finished, environments)
             except DamagedArtifact:
                 continue  # not finished; what is damaged has been set aside
         else:
             records[planned.cell] = _record(planned, status="failed", reason=reason)
-    studies, more = collect_studies(plan, store, failures)
+    studies, more = collect_studies(plan, finished, failures)
     return _Found(records, studies, environments | more)
 
 
-def _measured(planned: PlannedCell, plan: Plan, store: Store, environments: dict[str, Environment]) -> Record:
+def _measured(
+    planned: PlannedCell, plan: Plan, finished: Finished, environments: dict[str, Environment]
+) -> Record:
     """The record of a finished cell; adds to `environments`."""
-    made = {kind: store.manifest(key)["made"] for kind, key in planned.chain.items()}
+    made = {kind: finished.made(key) for kind, key in planned.chain.items()}
     places = {}
     for kind in (Kind.MEASURE, Kind.TRAIN):
-        place = Environment.model_validate(made[kind]["environment"])
-        places[kind] = environment_id(place)
-        environments[places[kind]] = place
-    outcome = store.open(planned.chain[Kind.MEASURE]).json("cell")
+        places[kind], environments[places[kind]] = finished.place(planned.chain[kind])
+    outcome = finished.open(planned.chain[Kind.MEASURE]).json("cell")
     cost = Cost(
-        pretrain_seconds=made[Kind.PRETRAIN]["seconds"] if Kind.PRETRAIN in made else None,
-        train_seconds=sum(
-            store.manifest(key)["made"]["seconds"] for key in (planned.chain[Kind.TRAIN], *planned.starts)
-        ),
-        extract_seconds=sum(store.manifest(key)["made"]["seconds"] for key in planned.extracts),
-        score_seconds=made[Kind.SCORE]["seconds"],
-        measure_seconds=made[Kind.CLASSIFY]["seconds"] + made[Kind.MEASURE]["seconds"],
-        peak_memory_mb=max(m["peak_memory_mb"] for m in made.values()),
+        pretrain_seconds=made[Kind.PRETRAIN].seconds if Kind.PRETRAIN in made else None,
+        train_seconds=sum(finished.made(key).seconds for key in (planned.chain[Kind.TRAIN], *planned.starts)),
+        extract_seconds=sum(finished.made(key).seconds for key in planned.extracts),
+        score_seconds=made[Kind.SCORE].seconds,
+        measure_seconds=made[Kind.CLASSIFY].seconds + made[Kind.MEASURE].seconds,
+        peak_memory_mb=max(m.peak_memory_mb for m in made.values()),
     )
     provenance = Provenance(
-        date=made[Kind.MEASURE]["date"],
+        date=made[Kind.MEASURE].date,
         measured_in=places[Kind.MEASURE],
         trained_in=places[Kind.TRAIN],
-        checkpoint=store.manifest(planned.chain[Kind.TRAIN])["files"]["model.safetensors"]["sha256"],
+        checkpoint=finished.sha256(planned.chain[Kind.TRAIN], "model.safetensors"),
         method_source=plan.jobs[planned.chain[Kind.SCORE]].code,
-        data={name: store.open(key).json("card")["fingerprint"] for name, key in planned.data.items()},
+        data={name: finished.fingerprint(key) for name, key in planned.data.items()},
         seeds=dict(planned.seeds),
     )
     return _record(
@@ -196,8 +213,8 @@ def _record(planned: PlannedCell, **fields: Any) -> Record:
     )
 
 
-def _write(plan: Plan, store: Store, results: Path, found: _Found) -> list[Path]:
-    """Merge records into their files; return those that changed."""
+def _write(plan: Plan, store: Store, results: Path, found: _Found) -> Updated:
+    """Merge records into their files."""
     records = found.records
     files: dict[tuple[str, str], RecordFile] = {}
     for planned in plan.cells:
@@ -215,16 +232,10 @@ def _write(plan: Plan, store: Store, results: Path, found: _Found) -> list[Path]
                 ),
             )
             file.records.append(records[cell])
-    written = []
-    for (track, entry), new in files.items():
-        path = record_path(results, track, entry)
-        # Two runs may update one file: reading and writing it is one step.
-        with store.lock(f"records-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}"):
-            old = read_records(path) if path.exists() else None
-            if write_records(path, merge(old, new)):
-                written.append(path)
-    written += write_studies(found.studies, found.environments, store, results)
-    return [*written, *write_trainings(plan, store, results), *_write_boundary(plan, store, results)]
+    cells = update_records(results, files.values())
+    studies = write_studies(found.studies, found.environments, results)
+    more = [*write_trainings(plan, store, results), *_write_boundary(plan, store, results)]
+    return Updated([*cells.written, *studies.written, *more], [*cells.withdrawn, *studies.withdrawn])
 
 
 def _write_boundary(plan: Plan, store: Store, results: Path) -> list[Path]:
@@ -236,4 +247,5 @@ def _write_boundary(plan: Plan, store: Store, results: Path) -> list[Path]:
     except DamagedArtifact:
         return []  # set aside: the next run makes it again
     path = results / FILE
-    return [path] if write_boundary(path, boundary_file(arms)) else []
+    with results_lock(results):
+        return [path] if write_boundary(path, boundary_file(arms)) else []

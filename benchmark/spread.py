@@ -8,6 +8,7 @@ file; it lies beside the tracks' folders and is no record.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -29,10 +30,11 @@ from benchmark.comparison import (
 from benchmark.errors import DataError, UsageError
 from benchmark.files import read_model, write_atomically
 from benchmark.metrics.gaps import Gap
-from benchmark.results import Drawn, StrictModel, compact_json, read_all
+from benchmark.results import Drawn, StrictModel, read_all
 from benchmark.studies.records import read_studies
 
 SCHEMA: Literal[1] = 1
+LINE = 160  # characters up to which a value stays on one line of the file
 ALL = "all"  # in place of an entry: over every entry of the track
 Networks = Literal["own", "same"]
 
@@ -222,11 +224,23 @@ def add_to(path: Path, part: SpreadPart) -> bool:
         except DataError as error:
             raise UsageError(f"{error}; name another file, or remove this one") from error
     kept = [other for other in before if (other.a, other.b) != (part.a, part.b)]
-    text = compact_json(Spread(comparisons=[*kept, part]).model_dump(exclude_none=True)) + "\n"
+    text = _json(Spread(comparisons=[*kept, part]).model_dump(exclude_none=True)) + "\n"
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     write_atomically(path, text)
     return True
+
+
+def _json(value: Any, indent: int = 0) -> str:
+    """JSON with a line for whatever is short, such as the deviation of one metric."""
+    flat = json.dumps(value, allow_nan=False)
+    if len(flat) <= LINE or not isinstance(value, dict | list):
+        return flat
+    pad, end = "\n" + " " * (indent + 1), "\n" + " " * indent
+    if isinstance(value, list):
+        return "[" + ",".join(pad + _json(v, indent + 1) for v in value) + end + "]"
+    items = (f"{json.dumps(k)}: {_json(v, indent + 1)}" for k, v in value.items())
+    return "{" + ",".join(pad + item for item in items) + end + "}"
 
 
 def _by_network(

@@ -6,23 +6,40 @@ What a training came to, epoch by epoch, belongs to a network and not to the man
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from benchmark.artifacts import Artifact, Store
 from benchmark.errors import DamagedArtifact
-from benchmark.files import read_model, write_atomically
+from benchmark.finished import Finished
 from benchmark.job import Kind
-from benchmark.results import SCHEMA, Drawn, StrictModel, TrainedWith, compact_json, record_path
+from benchmark.record_schema import SCHEMA, Amount, Curve, Drawn, StrictModel, TrainedWith, same_length
+from benchmark.record_text import (
+    Table,
+    document,
+    files_of,
+    look_up,
+    parse,
+    read_each,
+    read_whole,
+    record_path,
+    refer,
+    results_lock,
+    shared,
+    tracks_of,
+    write_changed,
+)
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan, PlannedCell
 
 FOLDER = "trainings"
+_WHAT = "trainings"
+_PLACE = ("backbone", "init", "seed")
+_CURVES = ("loss", "val_accuracy", "val_nll", "notes")
 SAMPLES_BESIDE = 4  # of a generator's samples, in a row of the picture that is kept
 
 
@@ -42,19 +59,30 @@ class TrainingRecord(StrictModel):
     seed: int
     key: str  # content key of the network
     training: TrainedWith
-    loss: list[Drawn]
+    loss: Curve
     val_accuracy: list[Drawn | None]
     val_nll: list[Drawn | None]
     notes: dict[str, list[Drawn | None]] = Field(default_factory=dict)  # what the objective said of itself
-    seconds: Drawn
+    seconds: Amount
     loaded: Loaded | None = None
     source: dict[str, Any] | None = None  # of the first weights, where they were not drawn
     overlap: list[str] = Field(default_factory=list)  # test sets of a dataset that the weights have seen
-    samples: str | None = None  # a generator's: PNG in base64
+    samples: str | None = None  # a generator's: PNG in base64; of the first network of each init
+
+    @model_validator(mode="after")
+    def _all_epochs(self) -> Self:
+        same_length(self, "loss", "val_accuracy", "val_nll")
+        for name, values in self.notes.items():
+            if len(values) != len(self.loss):
+                raise ValueError(f"notes.{name}: expected {len(self.loss)}, one an epoch, got {len(values)}")
+        return self
 
     def same_as(self, other: TrainingRecord) -> bool:
-        """Whether both say the same, leaving out how long it took."""
-        return self.model_copy(update={"seconds": other.seconds}) == other
+        """Whether both say the same, leaving out how long it took, and a picture that only one has kept."""
+        kept: dict[str, Any] = {"seconds": other.seconds}
+        if self.samples is None or other.samples is None:
+            kept["samples"] = other.samples
+        return self.model_copy(update=kept) == other
 
     @property
     def network(self) -> tuple[str, str, int]:
@@ -65,7 +93,7 @@ class TrainingRecord(StrictModel):
 class TrainingFile(StrictModel):
     """All networks that one objective trained on one track."""
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[2] = SCHEMA
     track: str
     objective: str  # its name in leaderboard.yaml
     records: list[TrainingRecord]
@@ -85,27 +113,51 @@ def read_training(path: Path) -> TrainingFile:
     DataError
         If it is not JSON or not of this schema: names the file, the place and what was expected.
     """
-    return read_model(path, TrainingFile, f"trainings of schema {SCHEMA}")
+    content = parse(path, _WHAT)
+    ways = shared(path, "training", content.pop("training", None))
+    lines = content.get("records")
+    content["records"] = read_each(path, _WHAT, lines, _PLACE, lambda line: _read(line, ways))
+    return read_whole(path, _WHAT, TrainingFile, content)
 
 
 def read_trainings(results: Path) -> list[TrainingFile]:
-    """Read every file below `results`, sorted by path."""
-    return [read_training(path) for path in sorted(results.glob(f"*/{FOLDER}/*.json"))]
+    """Read every file below `results`, sorted by path.
+
+    Raises
+    ------
+    DataError
+        As `read_training`; or if a folder cannot be read, or holds what is no file.
+    """
+    return [read_training(path) for track in tracks_of(results) for path in files_of(track / FOLDER)]
 
 
 def write_training(path: Path, file: TrainingFile) -> bool:
     """Write a file atomically unless it says that already; tells whether it wrote.
+
+    Of the pictures that generators drew, that of the first network of each init is kept.
 
     Raises
     ------
     StorageError
         If the folder is read-only or full.
     """
-    text = compact_json(file.model_dump(exclude_none=False)) + "\n"
-    if path.exists() and path.read_text() == text:
-        return False
-    write_atomically(path, text)
-    return True
+    head = {name: getattr(file, name) for name in ("schema_version", "track", "objective")}
+    ways, pictured, records = Table(), set[str](), []
+    for record in file.records:
+        said = record.model_dump(exclude={"samples"}, exclude_none=True)
+        said |= record.model_dump(include=set(_CURVES))  # with None where nothing was measured
+        curves = [{name: said.pop(name)} for name in _CURVES]
+        picture = {"samples": record.samples} if record.samples and record.init not in pictured else {}
+        if picture:
+            pictured.add(record.init)
+        said["training"] = ways.add(said["training"])
+        records.append([said, *(curve for curve in curves if any(curve.values())), picture])
+    refer((parts[0] for parts in records), "training", ways.values)
+    return write_changed(path, document(head, {"training": ways.values}, {"records": records}))
+
+
+def _read(line: Any, ways: dict[str, Any]) -> TrainingRecord:
+    return TrainingRecord.model_validate({**line, "training": look_up(ways, "training", line)})
 
 
 def write_trainings(plan: Plan, store: Store, results: Path) -> list[Path]:
@@ -121,12 +173,13 @@ def write_trainings(plan: Plan, store: Store, results: Path) -> list[Path]:
         networks = files.setdefault((planned.cell.track, planned.objective), {})
         networks.setdefault(planned.chain[Kind.TRAIN], planned)
     written = []
+    finished = Finished(store, plan.jobs)
     for (track, objective), networks in files.items():
         path = training_path(results, track, objective)
-        found = [record for cell in networks.values() if (record := _record(cell, store)) is not None]
+        found = [r for cell in networks.values() if (r := _record(cell, finished)) is not None]
         if not found:
             continue
-        with store.lock(f"records-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}"):
+        with results_lock(results):
             records = {r.network: r for r in read_training(path).records} if path.exists() else {}
             for record in found:
                 before = records.get(record.network)
@@ -142,14 +195,14 @@ def write_trainings(plan: Plan, store: Store, results: Path) -> list[Path]:
     return written
 
 
-def _record(planned: PlannedCell, store: Store) -> TrainingRecord | None:
+def _record(planned: PlannedCell, finished: Finished) -> TrainingRecord | None:
     """The training of a cell's network; None where it is not finished, or nothing was trained."""
     key = planned.chain[Kind.TRAIN]
-    if not store.has(key):
+    if not finished.store.has(key):
         return None
     try:
-        trained = store.open(key)
-        source = store.open(planned.chain[Kind.PRETRAIN]) if Kind.PRETRAIN in planned.chain else None
+        trained, seconds = finished.open(key), finished.made(key).seconds
+        source = finished.open(planned.chain[Kind.PRETRAIN]) if Kind.PRETRAIN in planned.chain else None
     except DamagedArtifact:
         return None
     history, loaded = trained.json("history"), trained.json("about")["loaded"]
@@ -164,7 +217,7 @@ def _record(planned: PlannedCell, store: Store) -> TrainingRecord | None:
         val_accuracy=[epoch["val_accuracy"] for epoch in history],
         val_nll=[epoch["val_nll"] for epoch in history],
         notes={name: [epoch["notes"].get(name) for epoch in history] for name in notes},
-        seconds=trained.manifest["made"]["seconds"],
+        seconds=seconds,
         loaded=None
         if loaded is None
         else Loaded(loaded=len(loaded["loaded"]), fresh=loaded["fresh"], unused=len(loaded["unused"])),

@@ -61,7 +61,7 @@ def _flags(network: nn.Module) -> dict[str, Hashable]:
     for name, module in network.named_modules():
         own, called = vars(module), name or "the network"
         found[f"training of {called}"] = module.training
-        found[f"type of {called}"] = id(type(module))
+        found[f"class of {called}"] = id(type(module))
         found[f"hooks of {called}"] = tuple(
             (key, *value) for key, value in own.items() if key.endswith("_hooks") and value
         )

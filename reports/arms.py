@@ -296,7 +296,7 @@ def _value(found: Found, metric: Metric, where: str) -> float:
     if scope == "both":
         return fmean(found.number(f"{group}.{name}", where) for group in GROUPS)
     if scope == "worst" and isinstance(found, Measured):
-        numbers = [found.number(f"detection.{ood}.{name}", where) for ood in found.measurement.detection]
+        numbers = [found.number(f"detection.{ood}.{name}", where) for ood in found.ood_sets]
         if not numbers:
             raise DataError(f"{where}: {metric.metric!r} needs an OOD set, and the record has none")
         return min(numbers) if metric.better == "higher" else max(numbers)

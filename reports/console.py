@@ -280,9 +280,12 @@ def plan_listings(plan: Plan, work: Work) -> list[Listing]:
 def freshness_listing(found: Mapping[str, Mapping[State, int]]) -> Listing:
     """List a row a track or study: how many of its records a run would write just so."""
     states: tuple[State, ...] = ("current", "failed", "outdated", "missing")
+    note = "outdated: of other code, settings or libraries than today's"
+    if any(counts.get("misplaced") for counts in found.values()):
+        states = (*states, "misplaced")
+        note += "; misplaced: with the key of another cell, which no run wrote there"
     rows = [(name, *(counts.get(state, 0) for state in states)) for name, counts in found.items()]
     columns = ("Of", *(state.capitalize() for state in states))
-    note = "outdated: of other code, settings or libraries than today's"
     return Listing("records", columns, rows, "Records", [note])
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from benchmark.errors import DataError
@@ -133,6 +134,8 @@ def finish(figure: Figure, file: str, title: str, alt: str) -> Plot:
     """Draw a figure; without date and version, so that equal records give equal bytes."""
     buffer = io.StringIO()
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", facecolor="white", metadata=metadata)
+    figure.set_facecolor("white")
+    # `savefig` would draw twice: once for the layout, which the drawing itself makes again.
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)  # type: ignore[no-untyped-call]
     width, height = (round(96 * float(inches)) for inches in figure.get_size_inches())
     return Plot(file, title, alt, buffer.getvalue(), width, height)

@@ -86,7 +86,7 @@ def histograms(name: str, track: Track, selection: Selection) -> list[Plot]:
         with house_style():
             figure, axes = panel_grid(len(shown), columns=3, height=1.75)
             for axis, (entry, found) in zip(axes, shown.items(), strict=True):
-                curves = found.measurement.curves
+                curves = found.drawn.curves
                 for i, (field, label) in enumerate(GROUPS):
                     fill = i == 0
                     axis.stairs(
@@ -124,8 +124,8 @@ def roc_curves(name: str, track: Track, selection: Selection) -> list[Plot]:
             for axis, group in zip(axes, ("near", "far"), strict=True):
                 axis.plot((0, 1), (0, 1), color="#777777", linewidth=0.9, zorder=1)
                 for entry, seeds in entries.items():
-                    grid = np.asarray(next(iter(seeds.values())).measurement.curves.fpr)
-                    curves = [found.measurement.curves for found in seeds.values()]
+                    grid = np.asarray(next(iter(seeds.values())).drawn.curves.fpr)
+                    curves = [found.drawn.curves for found in seeds.values()]
                     tpr = np.mean(
                         [np.interp(grid, c.fpr, getattr(c, f"tpr_{group}")) for c in curves], axis=0
                     )
@@ -211,7 +211,7 @@ def _draw_severities(
     bands: bool,
 ) -> tuple[float, float]:
     """Draw one line, with its band; returns its first and last value."""
-    by_seed = [[PERCENT * getattr(s, metric) for s in f.measurement.robustness[shift]] for f in seeds]
+    by_seed = [[PERCENT * getattr(s, metric) for s in f.drawn.robustness[shift]] for f in seeds]
     intervals = [mean_interval(level) for level in zip(*by_seed, strict=True)]
     means = [interval.mean for interval in intervals]
     axis.plot(SEVERITIES, means, label=label, marker="o", markersize=3, **style)
@@ -260,7 +260,7 @@ def _draw_reliability(
 
 
 def _reliability(found: Measured, scaled: bool) -> Reliability:
-    classification = found.measurement.classification
+    classification = found.drawn.classification
     return classification.reliability_scaled if scaled else classification.reliability
 
 
@@ -285,7 +285,7 @@ def _by_network_and_entry(
 
 
 def _auroc(entry: str, seeds: Iterable[Measured]) -> str:
-    near, far = zip(*((f.measurement.near.auroc, f.measurement.far.auroc) for f in seeds), strict=True)
+    near, far = zip(*((f.numbers["near.auroc"], f.numbers["far.auroc"]) for f in seeds), strict=True)
     return f"{entry} near {fmean(near):.1%}, far {fmean(far):.1%}"
 
 

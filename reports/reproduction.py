@@ -7,7 +7,7 @@ for each board which rows' means differ significantly. This module must not know
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -123,7 +123,7 @@ class Reproduction(StrictModel):
 class Records:
     """What lies in a folder of records, as far as it is compared."""
 
-    files: Sequence[RecordFile]
+    files: Callable[[], Iterable[RecordFile]]  # read anew each time, so that not all have to be held
     studies: Sequence[StudyFile] = ()
 
 
@@ -139,9 +139,10 @@ def reproduction(spec: Spec, own: Records, published: Records, name: str) -> Rep
     DataError
         If a board asks for a metric that a record lacks, or records contradict each other.
     """
-    if not published.files and not published.studies:
+    there = seen(published.files(), published.studies)
+    if not there:
         return Reproduction(published=name, absent=f"there are no published records in {name}/")
-    pairs = pair(seen(own.files, own.studies), seen(published.files, published.studies))
+    pairs = pair(seen(own.files(), own.studies), there)
     return Reproduction(
         published=name,
         compared=len(pairs.compared),
@@ -194,8 +195,8 @@ def _told(place: Place, here: float, published: float) -> str:
 
 def _boards(spec: Spec, own: Records, published: Records, pairs: Pairs) -> list[BoardTest]:
     places = {one.place for one in pairs.compared}
-    here = select(spec, own.files, own.studies)
-    there = select(spec, published.files, published.studies)
+    here = select(spec, own.files(), own.studies)
+    there = select(spec, published.files(), published.studies)
     here, there = _shared(here, there, places), _shared(there, here, places)
     found = []
     for name, board in spec.boards.items():

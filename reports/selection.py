@@ -5,10 +5,10 @@ What is left out is said, never dropped silently. This module must not know how 
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import product
 from statistics import fmean
 from typing import Any
@@ -29,14 +29,52 @@ SHIFTED = ("accuracy", "ece", "auroc_near")
 NO_STUDIES = StudySelection({}, {}, {}, {}, ())
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A measured cell."""
+class Numbers(Mapping[str, float]):
+    """Numbers by metric path. Cells that measured the same paths share these."""
 
-    file: RecordFile
-    record: Record
-    measurement: Measurement
+    __slots__ = ("_place", "_values")
+
+    def __init__(self, place: Mapping[str, int], values: array[float]) -> None:
+        self._place, self._values = place, values
+
+    def __getitem__(self, path: str) -> float:
+        return self._values[self._place[path]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._place)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measured cell: of its record what pages may need, so that many are held at once."""
+
+    file: RecordFile  # without records
+    record: Record  # without measurement
+    measurement: Measurement | None  # where a plot may show it: of the entries that are drawn
     numbers: Mapping[str, float]  # by metric path
+
+    @property
+    def drawn(self) -> Measurement:
+        """What a plot shows.
+
+        Raises
+        ------
+        LookupError
+            If no plot may show this cell.
+        """
+        if self.measurement is None:
+            raise LookupError(f"{self.file.entry} is not drawn on track {self.file.track}")
+        return self.measurement
+
+    @property
+    def ood_sets(self) -> list[str]:
+        """The OOD sets that it was measured on."""
+        return [
+            path.split(".")[1] for path in self.numbers if path.startswith("detection.") and "auroc" in path
+        ]
 
     def number(self, metric: str, where: str) -> float:
         """One number of the measurement.
@@ -73,7 +111,7 @@ class Measured:
         """The weights of its network, where they are recorded."""
         return (self.record.provenance.checkpoint if self.record.provenance else "",)
 
-    @cached_property
+    @property
     def stands(self) -> Stands:
         """The weights of its network by where it was trained."""
         return stands_of(self.file, self.record)
@@ -146,17 +184,24 @@ class Selection:
         return {cell: found for cell, found in self.measured.items() if cell.track == track}
 
 
-def select(spec: Spec, results: Sequence[RecordFile], studies: Sequence[StudyFile] = ()) -> Selection:
+def select(spec: Spec, results: Iterable[RecordFile], studies: Sequence[StudyFile] = ()) -> Selection:
     """Choose the records that belong to `spec`.
+
+    `results` is read once, file by file; little is kept of each.
 
     Raises
     ------
     DataError
-        If two records claim the same cell.
+        If two records claim the same cell, or one content key for different measurements.
     """
-    chosen: dict[Cell, tuple[RecordFile, Record]] = {}
+    chosen: dict[Cell, Measured | Record] = {}
     left_out: Counter[str] = Counter()
+    places: dict[tuple[str, ...], dict[str, int]] = {}
+    by_key: dict[str, tuple[Cell, int]] = {}
     for file in results:
+        about = file.model_copy(update={"records": []})
+        track = spec.tracks.get(file.track)
+        drawn = track is not None and file.entry in (track.drawn or track.entries)
         for record in file.records:
             cell = Cell(file.track, record.backbone, record.init, record.seed, file.entry)
             problem = _problem(spec, cell, file, record)
@@ -164,23 +209,31 @@ def select(spec: Spec, results: Sequence[RecordFile], studies: Sequence[StudyFil
                 left_out[problem] += 1
             elif cell in chosen:
                 raise DataError(f"two records of the cell {cell}; expected one, remove a record file")
+            elif record.measurement is not None:
+                found = _numbers(record.measurement)
+                _one_measurement_a_key(by_key, cell, (file, record), found)
+                place = places.setdefault(tuple(found), {path: i for i, path in enumerate(found)})
+                numbers = Numbers(place, array("d", found.values()))
+                slim = record.model_copy(update={"measurement": None})
+                chosen[cell] = Measured(about, slim, record.measurement if drawn else None, numbers)
             else:
-                chosen[cell] = file, record
+                chosen[cell] = record
     measured: dict[Cell, Measured] = {}
     unmeasured: dict[Cell, Record] = {}
-    for cell in sorted(chosen, key=lambda cell: _order(spec, cell)):
-        file, record = chosen[cell]
-        if record.status == "measured" and record.measurement is not None:
-            measured[cell] = Measured(file, record, record.measurement, _numbers(record.measurement))
+    order = _Order(spec)
+    for cell in sorted(chosen, key=order.of):
+        one = chosen[cell]
+        if isinstance(one, Measured):
+            measured[cell] = one
         else:
-            unmeasured[cell] = record
+            unmeasured[cell] = one
     notes = tuple(f"{_records(n)} left out: {problem}" for problem, n in sorted(left_out.items()))
     of_studies = select_studies(spec, studies)
     if summed := relative_gains(spec, measured, of_studies.measured):
         of_studies = replace(of_studies, measured={**of_studies.measured, SUMMARY: summed})
     notes += (*_on_other_images(measured), *of_studies.notes)
-    found = Selection(measured, unmeasured, notes, of_studies)
-    return replace(found, notes=(*notes, *_on_other_networks(found)))
+    selection = Selection(measured, unmeasured, notes, of_studies)
+    return replace(selection, notes=(*notes, *_on_other_networks(selection)))
 
 
 def unmeasured_groups(selection: Selection) -> list[Unmeasured]:
@@ -326,15 +379,42 @@ def _same_sets(track: Track, measurement: Measurement) -> bool:
     }
 
 
-def _order(spec: Spec, cell: Cell) -> tuple[int, ...]:
-    track = spec.tracks[cell.track]
-    return (
-        list(spec.tracks).index(cell.track),
-        track.all_entries.index(cell.entry),
-        track.backbones.index(cell.backbone),
-        track.inits.index(cell.init),
-        cell.seed,
-    )
+def _one_measurement_a_key(
+    by_key: dict[str, tuple[Cell, int]],
+    cell: Cell,
+    made: tuple[RecordFile, Record],
+    numbers: Mapping[str, float],
+) -> None:
+    """Check that equal content keys mean equal measurements by the same method: else one was copied."""
+    file, record = made
+    settings = repr(sorted(record.hyperparameters.items()))
+    said = hash((file.objective, file.detector, settings, *numbers.values()))
+    before, what = by_key.setdefault(record.key, (cell, said))
+    if what != said or before[:4] != cell[:4]:
+        raise DataError(
+            f"{cell}: key {record.key}: is also that of {before}, which is another measurement; expected a "
+            "key of its own: remove the record that is not what its key says, and run it again"
+        )
+
+
+class _Order:
+    """The places of cells in leaderboard.yaml."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.tracks = _places([*spec.tracks])
+        self.within = {
+            name: [_places(names) for names in (track.all_entries, track.backbones, track.inits)]
+            for name, track in spec.tracks.items()
+        }
+
+    def of(self, cell: Cell) -> tuple[int, ...]:
+        entries, backbones, inits = self.within[cell.track]
+        place = entries[cell.entry], backbones[cell.backbone], inits[cell.init]
+        return self.tracks[cell.track], *place, cell.seed
+
+
+def _places(names: Sequence[str]) -> dict[str, int]:
+    return {name: i for i, name in enumerate(names)}
 
 
 def _numbers(measurement: Measurement) -> dict[str, float]:

@@ -11,23 +11,24 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.boundary import FILE, BoundaryFile, read_boundary
-from benchmark.files import read_model, write_atomically
+from benchmark.files import read_model, read_regular, write_atomically
 from benchmark.fingerprints import code_fingerprint, library_versions
-from benchmark.results import RecordFile, read_all
+from benchmark.record_files import NETWORKS
+from benchmark.record_text import files_of, tracks_of
+from benchmark.results import RecordFile, iter_records
 from benchmark.spec import Column, Spec
-from benchmark.studies.records import StudyFile, read_studies
-from benchmark.trainings import TrainingFile, read_trainings
+from benchmark.studies.records import STUDIES, StudyFile, read_studies
+from benchmark.trainings import FOLDER, TrainingFile, read_trainings
 from reports.boundary import boundary_plots, boundary_table
 from reports.claims_page import claims_page
 from reports.figures import Plot
@@ -42,6 +43,7 @@ from reports.summary import Gains, gain_plots, gains
 from reports.tables import Value, board_tables
 from reports.training import first_weights, training_plots
 
+SUBFOLDERS = (NETWORKS, FOLDER, *STUDIES)  # of a track's folder of results, with files that pages are made of
 ALL_SECTIONS = SECTIONS | STUDY_SECTIONS
 MANIFEST = "site.json"  # what the pages were made of
 REPORT = "reproduction.json"  # how the records compare with the published ones
@@ -58,18 +60,17 @@ class Section:
     tracks: tuple[tuple[str, tuple[Plot, ...]], ...]
 
 
-def publish(spec: Spec, results: Path, site: Path, published: Path | None = None) -> Reproduction | None:
-    """Build the site from all that lies below `results`.
-
-    Nothing is read where the files of both folders are those that made the pages.
+def publish(spec: Spec, results: Path, site: Path, published: Path | None = None) -> list[Path]:
+    """Build the site from all that lies below `results`, unless it is of just that already.
 
     Parameters
     ----------
-    published : the folder of the published records, with which others are compared; None: with nothing.
+    published : the folder of the published records, with which others are compared (`read_report` says how);
+        None: with nothing.
 
     Returns
     -------
-    How the records compare with the published ones; None for the published ones themselves.
+    The files written; none if the pages are up to date.
 
     Raises
     ------
@@ -78,37 +79,48 @@ def publish(spec: Spec, results: Path, site: Path, published: Path | None = None
     StorageError
         If `site` cannot be written.
     """
-    if published is not None and published.resolve() == results.resolve():
-        published = None
-    bytes_ = [_fingerprint_of_files(folder) for folder in (results, published) if folder is not None]
-    read = _sha256(json.dumps([_made_with(spec, load_register()), results.name, *bytes_]).encode())
-    if _up_to_date(site, read, "read"):
-        return None if published is None else read_model(site / REPORT, Reproduction, "a report")
-    own = Records(read_all(results), read_studies(results))
+    claims = load_register()
+    compared = published if published is not None and published.resolve() != results.resolve() else None
+    others = {} if compared is None else {"published": compared.name, **_content(compared)}
+    made_of = _fingerprint(spec, claims, {"results": results.name, **_content(results)}, others)
+    if _up_to_date(site, made_of):
+        return []  # of records that were read and checked then
+    studies = read_studies(results)
     report = None
-    if published is not None:
-        report = reproduction(
-            spec, own, Records(read_all(published), read_studies(published)), published.name
-        )
-    build_site(
+    if compared is not None and (studies or next(iter_records(results), None) is not None):
+        own = Records(lambda: iter_records(results), studies)
+        published_too = Records(lambda: iter_records(compared), read_studies(compared))
+        report = reproduction(spec, own, published_too, compared.name)
+    return build_site(
         spec,
-        own.files,
+        iter_records(results),
         site,
         generated=datetime.now(UTC),
+        register=claims,
         trainings=read_trainings(results),
         boundary=read_boundary(results / FILE) if (results / FILE).exists() else None,
-        studies=own.studies,
+        studies=studies,
+        made_of=made_of,
         source=results.name,
         report=report,
     )
-    manifest = json.loads((site / MANIFEST).read_bytes())
-    write_atomically(site / MANIFEST, json.dumps({**manifest, "read": read}, indent=1))
-    return report
+
+
+def read_report(site: Path) -> Reproduction | None:
+    """How the records of a site compare with the published ones; None where they were not compared.
+
+    Raises
+    ------
+    DataError
+        If the report cannot be read.
+    """
+    made = json.loads((site / MANIFEST).read_bytes())["files"]
+    return read_model(site / REPORT, Reproduction, "a reproduction report") if REPORT in made else None
 
 
 def build_site(
     spec: Spec,
-    results: Sequence[RecordFile],
+    results: Iterable[RecordFile],
     out: Path,
     *,
     generated: datetime,
@@ -116,6 +128,7 @@ def build_site(
     trainings: Sequence[TrainingFile] = (),
     boundary: BoundaryFile | None = None,
     studies: Sequence[StudyFile] = (),
+    made_of: str = "",
     source: str = "results",
     report: Reproduction | None = None,
 ) -> list[Path]:
@@ -123,21 +136,21 @@ def build_site(
 
     The pages are `index.html` and `claims.html`, and `leaderboard.md` and `claims.md` with the same tables.
 
-    Pages that the same input has made already stay as they are, with their date.
-
     Parameters
     ----------
+    results : the records, read once and let go.
     generated : when the page is made, printed at its foot; with a time zone.
     register : the claims; those that come with oodbench if absent.
     trainings : how the networks were trained.
     boundary : the experiment in two dimensions.
     studies : what is measured of networks besides OOD detection.
+    made_of : a hash of all input, kept beside the pages; `publish` leaves pages of the same input alone.
     source : name of the folder that the records lie in.
     report : how they compare with the published ones, where they are not these.
 
     Returns
     -------
-    The files written; none if the pages are up to date.
+    The files written.
 
     Raises
     ------
@@ -147,10 +160,6 @@ def build_site(
         If `out` cannot be written.
     """
     claims = load_register() if register is None else register
-    compared = report.model_dump_json() if report else None
-    made_of = _fingerprint(spec, results, claims, trainings, boundary, studies, source, compared)
-    if _up_to_date(out, made_of, "made_of"):
-        return []
     selection = select(spec, results, studies)
     gained = gains(spec, selection)
     sections = [_section(name, spec, selection) for name in SECTIONS] if selection.measured else []
@@ -204,49 +213,35 @@ def build_site(
     return [*texts, out / MANIFEST]
 
 
-def _fingerprint(
-    spec: Spec,
-    results: Sequence[RecordFile],
-    claims: Register,
-    trainings: Sequence[TrainingFile],
-    boundary: BoundaryFile | None,
-    studies: Sequence[StudyFile],
-    *more: str | None,
-) -> str:
-    """Hash of all that the pages are made of, besides the date."""
-    parts = [
-        *_made_with(spec, claims),
-        [file.model_dump_json() for file in (*results, *trainings, *studies)],
-        boundary.model_dump_json() if boundary else None,
-        *more,
+def _content(results: Path) -> dict[str, str]:
+    """Hash of every file that pages are made of, by its path below `results`."""
+    folders = [
+        folder for track in tracks_of(results) for folder in (track, *(track / name for name in SUBFOLDERS))
     ]
-    return _sha256(json.dumps(parts).encode())
+    paths = [path for folder in folders for path in files_of(folder)]
+    return {path.relative_to(results).as_posix(): _sha256(read_regular(path)) for path in paths}
 
 
-def _made_with(spec: Spec, claims: Register) -> list[Any]:
-    """All that the pages are made of besides records."""
+def _fingerprint(spec: Spec, claims: Register, *content: Mapping[str, str]) -> str:
+    """Hash of all that the pages are made of, besides the date."""
     here = Path(__file__).parent
     shared = sorted([*(here / "templates").iterdir(), *(here / "static").iterdir()])
-    return [
-        code_fingerprint("reports.site"),
+    parts = [
+        code_fingerprint("reports.site", "benchmark.record_files", "benchmark.record_text"),
         library_versions("jinja2", "matplotlib", "numpy", "scipy"),
         [path.read_text(encoding="utf-8") for path in shared],
         spec.model_dump_json(),
         claims.model_dump_json(),
+        content,
     ]
+    return _sha256(json.dumps(parts).encode())
 
 
-def _fingerprint_of_files(folder: Path) -> dict[str, str]:
-    """Hash of every record file below a folder."""
-    paths = sorted(path for path in folder.rglob("*.json") if path.is_file())
-    return {path.relative_to(folder).as_posix(): _sha256(path.read_bytes()) for path in paths}
-
-
-def _up_to_date(out: Path, made_of: str, by: str) -> bool:
+def _up_to_date(out: Path, made_of: str) -> bool:
     """Whether `out` holds what a build from the same input wrote, unchanged."""
     try:
         manifest = json.loads((out / MANIFEST).read_bytes())
-        return bool(manifest[by] == made_of) and all(
+        return bool(manifest["made_of"] == made_of) and all(
             _sha256((out / name).read_bytes()) == checksum for name, checksum in manifest["files"].items()
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

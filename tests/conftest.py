@@ -12,6 +12,8 @@ from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from command_line import Ran, run_all  # noqa: E402
+from once import once  # noqa: E402
 from small_leaderboard import SMALL  # noqa: E402
 
 from benchmark.engines.local import LocalEngine  # noqa: E402
@@ -58,3 +60,10 @@ def one_worker_is_this_process(request: pytest.FixtureRequest, monkeypatch: pyte
 @pytest.fixture
 def real_workers() -> None:
     """Jobs run in worker processes, even one at a time."""
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The small leaderboard, run once from the command line: never changed."""
+    folder = once(tmp_path_factory, "ran", run_all)
+    return Ran(folder, (folder / "stdout").read_text(), (folder / "stderr").read_text())

@@ -147,7 +147,7 @@ def test_an_installation_runs_and_reports(installed, small):
     """Templates, style sheet and method files are found where they were installed."""
     out = call(installed, "oodbench", "run", "--entry", "msp", "--seed", "0", "--jobs", "1", cwd=small.parent)
     assert "Leaderboard: site/index.html" in out
-    [record] = json.loads((small.parent / "results" / "small" / "msp.json").read_text())["records"]
+    [record] = json.loads((small.parent / "runs" / "small" / "msp.json").read_text())["records"]
     assert record["status"] == "measured"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import resource
@@ -129,6 +130,9 @@ def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> Non
         ]
         function = getattr(jobs, todo[0].kind)
         with single_threaded(), unchanged_state():
+            # Else the registry would load every contributed file to find one: only what is asked for is run.
+            for module in dict.fromkeys(module for job in todo for module in job.modules):
+                importlib.import_module(module)
             if todo[0].kind in GROUPED:
                 function(tasks)
             else:
@@ -145,12 +149,13 @@ def describe(error: BaseException) -> str:
     """One line for people: what went wrong and, where the error does not say it itself, in which line."""
     if isinstance(error, OodbenchError):
         return said(error)
+    kind = printable(type(error).__name__)
     if isinstance(error, MethodError):
-        return f"{type(error).__name__}: {said(error)}"
+        return f"{kind}: {said(error)}"
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if Path(f.filename).parent.name in {"detectors", "objectives"}] or frames
-    where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
-    return printable(f"{type(error).__name__}: {' '.join(said(error).split())} ({where})")
+    where = f" ({printable(Path(ours[-1].filename).name)}:{ours[-1].lineno})" if ours else ""
+    return f"{kind}: {' '.join(said(error).split())}{where}"
 
 
 def _peak_memory_mb() -> float:

@@ -18,7 +18,8 @@ from benchmark.metrics.calibration import (
     softmax,
 )
 from benchmark.metrics.detection import aupr_out_at_base_rate, detection_metrics, roc_at, selective_risk
-from benchmark.results import (
+from benchmark.record_schema import (
+    GROUPS,
     Calibration,
     Classification,
     Curves,
@@ -28,6 +29,7 @@ from benchmark.results import (
     Reliability,
     Selective,
     Shifted,
+    group_means,
 )
 from benchmark.seeds import derive_seed
 
@@ -110,8 +112,7 @@ def detection(scores: Arrays, network: Mapping[str, Any], groups: Mapping[str, l
     return Measurement(
         classification=Classification.model_validate(network["network"]),
         detection=sets,
-        near=_means(sets, "near"),
-        far=_means(sets, "far"),
+        **{group: Means(**group_means(sets.values(), group)) for group in GROUPS},
         selective=Selective(**asdict(selective_risk(test, ~scores["test.correct"]))),
         robustness=robustness,
         curves=_curves(scores, groups),
@@ -147,11 +148,6 @@ def _mean_auroc(id_scores: NDArray[Any], scores: Arrays, names: list[str]) -> fl
     return float(np.mean([detection_metrics(id_scores, scores[name]).auroc for name in names]))
 
 
-def _means(sets: Mapping[str, Detection], group: str) -> Means:
-    members = [found for found in sets.values() if found.group == group]
-    return Means(**{name: float(np.mean([getattr(m, name) for m in members])) for name in Means.model_fields})
-
-
 def _curves(scores: Arrays, groups: Mapping[str, list[str]]) -> Curves:
     test = scores["test"]
     pooled = {group: np.concatenate([scores[name] for name in names]) for group, names in groups.items()}
@@ -167,7 +163,8 @@ def _curves(scores: Arrays, groups: Mapping[str, list[str]]) -> Curves:
         fpr=FPR_GRID.tolist(),
         tpr_near=roc["near"].tolist(),
         tpr_far=roc["far"].tolist(),
-        score_edges=edges.tolist(),
+        score_low=float(edges[0]),
+        score_high=float(edges[-1]),
         histogram_id=_shares(test, edges),
         histogram_near=_shares(pooled["near"], edges),
         histogram_far=_shares(pooled["far"], edges),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.artifacts import Store
-from benchmark.environment import environment_id
 from benchmark.errors import DamagedArtifact
+from benchmark.finished import Finished
 from benchmark.job import Kind
-from benchmark.results import Environment, merge
+from benchmark.record_text import results_lock
+from benchmark.results import Environment, Updated, merge, withdrawn
 from benchmark.studies.records import (
     StudyFile,
     StudyRecord,
@@ -30,7 +30,7 @@ def study_paths(plan: Plan, results: Path) -> set[Path]:
 
 
 def collect_studies(
-    plan: Plan, store: Store, failures: Mapping[str, str]
+    plan: Plan, finished: Finished, failures: Mapping[str, str]
 ) -> tuple[dict[PlannedStudy, StudyRecord], dict[str, Environment]]:
     """The records of all finished and failed measurements, and where they were made."""
     records: dict[PlannedStudy, StudyRecord] = {}
@@ -39,9 +39,9 @@ def collect_studies(
         reason = next((failures[key] for key in planned.keys if key in failures), None)
         if reason is not None:
             records[planned] = _record(planned, status="failed", reason=reason)
-        elif store.has(planned.key):
+        elif finished.store.has(planned.key):
             try:
-                records[planned] = _measured(planned, store, environments)
+                records[planned] = _measured(planned, finished, environments)
             except DamagedArtifact:
                 continue  # set aside: it is made again
     return records, environments
@@ -50,10 +50,9 @@ def collect_studies(
 def write_studies(
     found: Mapping[PlannedStudy, StudyRecord],
     environments: Mapping[str, Environment],
-    store: Store,
     results: Path,
-) -> list[Path]:
-    """Merge records into their files; return those that changed.
+) -> Updated:
+    """Merge records into their files.
 
     Raises
     ------
@@ -72,27 +71,25 @@ def write_studies(
                 records=[],
             )
         files[path].records.append(record)
-    written = []
+    written, gone = [], list[str]()
     for path, new in files.items():
-        with store.lock(f"records-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}"):
+        with results_lock(results):
             old = read_study(path) if path.exists() else None
+            gone += [f"{new.track} {new.study} {new.row} {cell}" for cell in withdrawn(old, new)]
             if write_study(path, merge(old, new)):
                 written.append(path)
-    return written
+    return Updated(written, gone)
 
 
-def _measured(planned: PlannedStudy, store: Store, environments: dict[str, Environment]) -> StudyRecord:
-    artifact = store.open(planned.key)
-    place = Environment.model_validate(artifact.manifest["made"]["environment"])
-    made_in = environment_id(place)
-    environments[made_in] = place
+def _measured(planned: PlannedStudy, finished: Finished, environments: dict[str, Environment]) -> StudyRecord:
+    made_in, environments[made_in] = finished.place(planned.key)
     networks = [planned.chain[Kind.TRAIN], *planned.starts]
     return _record(
         planned,
-        **artifact.json("measured"),
-        train_seconds=sum(store.manifest(key)["made"]["seconds"] for key in networks),
-        seconds=artifact.manifest["made"]["seconds"],
-        checkpoint=store.manifest(planned.chain[Kind.TRAIN])["files"]["model.safetensors"]["sha256"],
+        **finished.open(planned.key).json("measured"),
+        train_seconds=sum(finished.made(key).seconds for key in networks),
+        seconds=finished.made(planned.key).seconds,
+        checkpoint=finished.sha256(planned.chain[Kind.TRAIN], "model.safetensors"),
         made_in=made_in,
     )
 

@@ -1,8 +1,9 @@
 """Records of the studies: one file a row, ``results/<track>/<study>/<row>.json``.
 
 A record is of one network under one condition, such as one strength of label noise. What was measured is
-numbers by path and series by name; the modules beside this one say which there are. This module must not
-import torch.
+numbers by path and series by name; the modules beside this one say which there are. A series ``a_by_b`` has a
+value for each one of series ``b``. How networks were trained and measured stands once a file, in tables. This
+module must not import torch.
 """
 
 from __future__ import annotations
@@ -12,20 +13,37 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from benchmark.files import read_model, write_atomically
-from benchmark.results import (
+from benchmark.record_schema import (
     SCHEMA,
-    Drawn,
+    Amount,
+    Curve,
     Environment,
     Number,
     StrictModel,
     TrainedWith,
-    compact_json,
-    each_cell_once,
+    refuse_loose,
+)
+from benchmark.record_text import (
+    Table,
+    document,
+    files_of,
+    in_its_place,
+    look_up,
+    parse,
+    read_each,
+    read_whole,
     record_path,
+    refer,
+    shared,
+    tracks_of,
+    write_changed,
 )
 from benchmark.spec_studies import StudyName
 
+_WHAT = "a study"
+_PLACE = ("backbone", "init", "seed", "condition")
+_SHARED = ("training", "settings")  # what many records of a file have in common
+_DEFAULTS = {"condition": "", "status": "measured"}
 STUDIES: tuple[StudyName, ...] = get_args(StudyName)
 
 
@@ -42,12 +60,25 @@ class StudyRecord(StrictModel):
     training: TrainedWith
     settings: dict[str, Any] = Field(default_factory=dict)  # of the measurement: attacks, detectors, images
     numbers: dict[str, Number] = Field(default_factory=dict)  # by path
-    series: dict[str, list[Drawn]] = Field(default_factory=dict)  # of the plots
+    series: dict[str, Curve] = Field(default_factory=dict)  # of the plots
     warnings: list[str] = Field(default_factory=list)
-    train_seconds: Drawn | None = None  # of this network and of those that it goes on from
-    seconds: Drawn | None = None  # of the measurement
+    train_seconds: Amount | None = None  # of this network and of those that it goes on from
+    seconds: Amount | None = None  # of the measurement
     checkpoint: str | None = None  # SHA-256 of the network's weights
     made_in: str | None = None  # key into `StudyFile.environments`
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.status == "measured" and (self.checkpoint is None or self.made_in is None):
+            raise ValueError("expected the checkpoint that was measured and where it was made, got none")
+        for name, values in self.series.items():
+            _, by, axis = name.partition("_by_")
+            along = len(self.series.get(axis, ())) if by else len(values)
+            if len(values) != along:
+                raise ValueError(
+                    f"series.{name}: expected one value for each {axis}, {along}, got {len(values)}"
+                )
+        return self
 
     @property
     def cell(self) -> tuple[str, str, int, str]:
@@ -68,7 +99,7 @@ class StudyRecord(StrictModel):
 class StudyFile(StrictModel):
     """All records of one row of a study on one track."""
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[2] = SCHEMA
     track: str
     study: StudyName
     row: str  # an objective of leaderboard.yaml, or a method of the study
@@ -76,11 +107,8 @@ class StudyFile(StrictModel):
     records: list[StudyRecord]
 
     @model_validator(mode="after")
-    def _environments_are_known(self) -> Self:
-        for record in self.records:
-            if record.made_in is not None and record.made_in not in self.environments:
-                cell = " ".join(map(str, record.cell))
-                raise ValueError(f"{cell}: made in an environment that the file does not describe")
+    def _records_are_whole(self) -> Self:
+        refuse_loose(self.records, self.environments)
         return self
 
 
@@ -96,20 +124,32 @@ def read_study(path: Path) -> StudyFile:
     Raises
     ------
     DataError
-        If it is not JSON or not of this schema: names the file, the place and what was expected.
+        If it is not JSON, not of this schema, or says what cannot be: names the file, the cell, the place,
+        what was seen and what was expected.
     """
-    return read_model(path, StudyFile, f"a study of schema {SCHEMA}")
+    content = parse(path, _WHAT)
+    tables = {name: shared(path, name, content.pop(name, None)) for name in _SHARED}
+    lines, places = content.get("records"), content.get("environments")
+    content["records"] = read_each(path, _WHAT, lines, _PLACE, lambda line: _record(line, tables, places))
+    return read_whole(path, _WHAT, StudyFile, content)
 
 
 def read_studies(results: Path) -> list[StudyFile]:
-    """Read every file below `results`, sorted by path; errors as for `benchmark.results.read_all`."""
-    paths = [path for study in STUDIES for path in sorted(results.glob(f"*/{study}/*.json"))]
-    return each_cell_once(
-        [(path, read_study(path)) for path in paths],
-        lambda file: [
-            f"{file.track} {' '.join(map(str, r.cell))} of {file.study} {file.row}" for r in file.records
-        ],
-    )
+    """Read every file below `results`, sorted by study and path.
+
+    Raises
+    ------
+    DataError
+        As `read_study`; or if a folder cannot be read, or holds what is no file; or if a file holds the
+        records of another.
+    """
+    found = []
+    tracks = tracks_of(results)
+    for path in (path for study in STUDIES for track in tracks for path in files_of(track / study)):
+        file = read_study(path)
+        in_its_place(path, file.track, file.study, file.row)
+        found.append(file)
+    return found
 
 
 def write_study(path: Path, file: StudyFile) -> bool:
@@ -120,8 +160,28 @@ def write_study(path: Path, file: StudyFile) -> bool:
     StorageError
         If the folder is read-only or full.
     """
-    text = compact_json(file.model_dump(exclude_none=True)) + "\n"
-    if path.exists() and path.read_text() == text:
-        return False
-    write_atomically(path, text)
-    return True
+    head = {name: getattr(file, name) for name in ("schema_version", "track", "study", "row")}
+    places = {name: place.model_dump(exclude_none=True) for name, place in file.environments.items()}
+    tables = {name: Table() for name in _SHARED}
+    records = [_parts(record, tables) for record in file.records]
+    for name, table in tables.items():
+        refer((parts[0] for parts in records), name, table.values)
+    refer((parts[0] for parts in records), "made_in", places)
+    written = {"environments": places, **{name: table.values for name, table in tables.items()}}
+    return write_changed(path, document(head, written, {"records": records}))
+
+
+def _parts(record: StudyRecord, tables: dict[str, Table]) -> list[dict[str, Any]]:
+    """A record as parts, a line each; what it shares goes into the tables."""
+    said = record.model_dump(exclude_none=True)
+    for name, table in tables.items():
+        said[name] = table.add(said[name])
+    measured = [{name: value} for name in ("numbers", "series", "warnings") if (value := said.pop(name))]
+    return [{name: value for name, value in said.items() if value != _DEFAULTS.get(name)}, *measured]
+
+
+def _record(line: Any, tables: dict[str, dict[str, Any]], places: Any) -> StudyRecord:
+    looked_up = {name: look_up(table, name, line) for name, table in tables.items()}
+    if "checkpoint" in line and len(places) == 1:
+        looked_up["made_in"] = line.get("made_in", next(iter(places)))
+    return StudyRecord.model_validate({**line, **looked_up})

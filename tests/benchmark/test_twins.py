@@ -1,6 +1,6 @@
 """What must be there once and is there twice: records of a cell, columns of a Parquet file."""
 
-import json
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,62 +8,52 @@ import pytest
 
 from benchmark.datasets.mirror import Columns, MirrorFile
 from benchmark.errors import DataError
-from benchmark.results import read_all
-from benchmark.studies.records import read_studies
+from benchmark.results import RecordFile, read_all, write_records
+from benchmark.studies.records import StudyFile, read_studies, write_study
 
 RECORD = {"backbone": "tiny", "init": "scratch", "seed": 0, "status": "failed", "reason": "none", "key": "k"}
 
 
-@pytest.fixture
-def kept(tmp_path):
-    """Write a record file, or a file of a study, below a results folder."""
-
-    def write(name, *seeds, study=None):
-        records = [RECORD | {"seed": seed} for seed in seeds]
-        head = {"schema_version": 1, "track": "small", "environments": {}}
-        if study is None:
-            told = head | {"entry": "msp", "objective": "cross_entropy", "detector": "msp"}
-        else:
-            training = {"objective": "cross_entropy", "hyperparameters": {}, "outliers": {}, "recipe": None}
-            records = [record | {"training": training} for record in records]
-            told = head | {"study": study, "row": "cross_entropy"}
-        path = tmp_path / "small" / (study or "") / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(told | {"records": records}))
-        return path
-
-    return write
+def entry(*seeds):
+    head = {"track": "small", "entry": "msp", "objective": "cross_entropy", "detector": "msp"}
+    records = [RECORD | {"seed": seed} for seed in seeds]
+    return RecordFile.model_validate({**head, "environments": {}, "records": records})
 
 
-def test_r30_two_records_of_a_cell_name_both_files(kept, tmp_path):
-    one, two = kept("msp copy.json", 0, 1), kept("msp.json", 1, 2)
+def row(*seeds):
+    training = {"objective": "cross_entropy", "hyperparameters": {}, "outliers": {}, "recipe": None}
+    records = [RECORD | {"seed": seed, "training": training} for seed in seeds]
+    head = {"track": "small", "study": "corruptions", "row": "cross_entropy"}
+    return StudyFile.model_validate({**head, "environments": {}, "records": records})
+
+
+def test_r30_records_under_another_name_are_refused_with_both_names(tmp_path):
+    write_records(tmp_path / "small" / "msp.json", entry(0, 1))
+    assert [r.seed for file in read_all(tmp_path) for r in file.records] == [0, 1]
+    copy = tmp_path / "small" / "msp copy.json"
+    copy.write_bytes((tmp_path / "small" / "msp.json").read_bytes())
     with pytest.raises(DataError) as caught:
         read_all(tmp_path)
     assert str(caught.value) == (
-        f"two records of the cell small tiny scratch seed 1 msp, in {one} and in {two}; expected one"
+        f"{copy}: holds the records of small/msp.json; expected one file of them, of that name"
     )
 
 
-def test_r30_two_records_of_a_cell_in_one_file_name_it(kept, tmp_path):
-    path = kept("msp.json", 0, 0)
-    with pytest.raises(DataError, match=f"seed 0 msp, in {path} and in {path}; expected one"):
-        read_all(tmp_path)
-
-
-def test_r30_files_of_different_cells_are_read_side_by_side(kept, tmp_path):
-    kept("msp.json", 0, 1)
-    kept("msp more.json", 2)
-    assert sorted(r.seed for file in read_all(tmp_path) for r in file.records) == [0, 1, 2]
-
-
-def test_r30_two_records_of_a_study_name_both_files(kept, tmp_path):
-    one, two = kept("a.json", 0, study="corruptions"), kept("b.json", 0, study="corruptions")
-    kept("a.json", 0, study="adversarial")  # another study is another cell
-    with pytest.raises(DataError) as caught:
+def test_r30_records_of_a_study_under_another_name_are_refused_with_both_names(tmp_path):
+    write_study(tmp_path / "small" / "corruptions" / "cross_entropy.json", row(0))
+    assert [r.seed for file in read_studies(tmp_path) for r in file.records] == [0]
+    copy = tmp_path / "small" / "adversarial" / "cross_entropy.json"
+    copy.parent.mkdir()
+    copy.write_bytes((tmp_path / "small" / "corruptions" / "cross_entropy.json").read_bytes())
+    said = f"{copy}: holds the records of small/corruptions/cross_entropy.json"
+    with pytest.raises(DataError, match=re.escape(said)):
         read_studies(tmp_path)
-    said = str(caught.value)
-    assert f", in {one} and in {two}; expected one" in said
-    assert "of corruptions cross_entropy" in said
+
+
+@pytest.mark.parametrize("made", [entry, row])
+def test_r30_two_records_of_a_cell_in_one_file_name_it(made):
+    with pytest.raises(ValueError, match="tiny scratch 1: two records of one cell"):
+        made(0, 1, 1)
 
 
 ENCODED = pa.array([b"a", b"b"])

@@ -41,6 +41,7 @@ def test_a_mistake_at_the_command_line_exits_2_and_says_what_to_do(command, argu
     assert (code, out) == (2, "")
     assert re.search(message.replace("?", r"\?"), squeezed(err), re.IGNORECASE)
     assert not (command.folder / "cache").exists()
+    assert not (command.folder / "runs").exists()
     assert not (command.folder / "results").exists()
 
 

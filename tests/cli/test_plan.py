@@ -24,7 +24,7 @@ def test_a_plan_of_a_part(command):
 
 def test_a_plan_says_which_records_a_run_would_write_just_so(ran, command):
     folder = command.folder
-    shutil.copytree(ran.folder / "results", folder / "results")
+    shutil.copytree(ran.folder / "runs", folder / "results")
 
     def counted(text=SMALL):
         """Current, failed, outdated, missing."""

@@ -12,8 +12,8 @@ from reports.console import summaries
 
 def test_a_run_measures_writes_and_reports(ran):
     folder, out, err = ran
-    assert sorted(p.name for p in folder.glob("results/small/*.json")) == ["knn.json", "msp.json"]
-    assert {r.status for file in read_all(folder / "results") for r in file.records} == {"measured"}
+    assert sorted(p.name for p in folder.glob("runs/small/*.json")) == ["knn.json", "msp.json"]
+    assert {r.status for file in read_all(folder / "runs") for r in file.records} == {"measured"}
     assert "<title>" in (folder / "site" / "index.html").read_text()
     assert "Leaderboard: site/index.html" in out
     assert "24 jobs, 1 at a time" in err
@@ -22,7 +22,7 @@ def test_a_run_measures_writes_and_reports(ran):
 
 def test_the_summary_cuts_no_name_off(ran):
     """80 columns are what a log has; `energy` and `energy_finetune+energy` must not look alike."""
-    [record, *_] = read_all(ran.folder / "results")[0].records
+    [record, *_] = read_all(ran.folder / "runs")[0].records
     out = io.StringIO()
     cell = Cell("small", "tiny", "fractaldb", 0, "energy_finetune+energy")
     Console(file=out, width=80).print(*summaries({cell: record}))
@@ -37,10 +37,10 @@ def test_without_a_terminal_there_are_no_control_characters(ran):
 def test_a_second_run_computes_nothing_and_changes_no_record(ran, command):
     folder = command.folder
     shutil.copytree(ran.folder / "cache", folder / "cache")
-    shutil.copytree(ran.folder / "results", folder / "results")
-    before = {p: p.read_bytes() for p in folder.glob("results/**/*.json")}
+    shutil.copytree(ran.folder / "runs", folder / "runs")
+    before = {p: p.read_bytes() for p in folder.glob("runs/**/*.json")}
     code, _, err = command("run", "--all", "--jobs", "1")
     assert (code, err) == (0, "")
-    assert {p: p.read_bytes() for p in folder.glob("results/**/*.json")} == before
+    assert {p: p.read_bytes() for p in folder.glob("runs/**/*.json")} == before
     _, out, _ = command("plan")
     assert "jobs\tall\t24\t24\t0\n" in out

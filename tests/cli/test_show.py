@@ -24,7 +24,7 @@ def test_show_a_track_with_its_sets_and_their_fingerprints(command):
 
 def test_the_fingerprints_shown_are_those_of_the_records(command, ran):
     _, out, _ = command("show", "small")
-    [record, *_] = read_all(ran.folder / "results")[0].records
+    [record, *_] = read_all(ran.folder / "runs")[0].records
     for name in ("id", "threes", "noise"):
         assert record.provenance.data[name][:16] in out
 

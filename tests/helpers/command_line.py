@@ -1,18 +1,21 @@
 """The command line in this process and in others."""
 
+import io
 import os
 import re
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from places import ROOT
+from small_leaderboard import SMALL
 
 import oodbench
 
-COMMANDS = ("run", "plan", "report", "list", "show", "schema", "cache")
+COMMANDS = ("run", "plan", "report", "publish", "compare", "list", "show", "schema", "cache")
 
 
 ENVIRONMENT = {
@@ -54,6 +57,22 @@ class Ran(NamedTuple):
     folder: Path
     out: str
     err: str
+
+
+def run_all(folder: Path) -> None:
+    """Run the small leaderboard in a folder, and keep what that prints there too."""
+    (folder / "leaderboard.yaml").write_text(SMALL)
+    out, err = io.StringIO(), io.StringIO()
+    places = ["--cache", "cache", "--results", "results", "--site", "site"]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["oodbench", "run", "--all", "--jobs", "1", *places])
+        patch.setattr(oodbench.signal, "signal", lambda *_: None)
+        with pytest.raises(SystemExit) as done:
+            oodbench.main()
+    assert not done.value.code, err.getvalue()
+    (folder / "stdout").write_text(out.getvalue())
+    (folder / "stderr").write_text(err.getvalue())
 
 
 def squeezed(text):

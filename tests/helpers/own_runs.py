@@ -29,7 +29,7 @@ def fill(
                     **where, key=planned.chain[Kind.TRAIN], training=WAY,
                     loss=[len(network) / 7], val_accuracy=[0.5], val_nll=[1.0], seconds=1.0,
                 )  # fmt: skip
-        made = file(entry, records, track="small", objective="cross_entropy")
+        made = file(entry, records, exact=True, track="small", objective="cross_entropy")
         write_records(record_path(folder, "small", entry), made)
     of_networks = TrainingFile(
         track="small", objective="cross_entropy", records=[trainings[seed] for seed in sorted(trainings)]

@@ -94,7 +94,7 @@ def make_measurement(rng: np.random.Generator, near: float, far: float, miscalib
         }
         for s in range(6)
     ]
-    edges = np.linspace(-4, 8, 41)
+    edges = np.linspace(-6, 10, 41)
     fpr = np.linspace(0, 1, 51)
     sets = {
         "digits_6_to_9": ("near", near),
@@ -110,8 +110,8 @@ def make_measurement(rng: np.random.Generator, near: float, far: float, miscalib
                 "calibration_scaled": scaled,
                 "temperature": 1.4,
                 "temperature_at_bound": False,
-                "reliability": _reliability(rng, 2 * miscalibration),
-                "reliability_scaled": _reliability(rng, miscalibration / 2),
+                "reliability": _reliability(rng, 2 * miscalibration, accuracy),
+                "reliability_scaled": _reliability(rng, miscalibration / 2, accuracy),
             },
             "detection": {
                 name: {"group": group, **_detection(distance), "n_in": 400, "n_out": 400}
@@ -125,7 +125,8 @@ def make_measurement(rng: np.random.Generator, near: float, far: float, miscalib
                 "fpr": fpr.tolist(),
                 "tpr_near": _roc(fpr, near),
                 "tpr_far": _roc(fpr, far),
-                "score_edges": edges.tolist(),
+                "score_low": edges[0],
+                "score_high": edges[-1],
                 "histogram_id": np.diff(norm.cdf(edges - 3)).tolist(),
                 "histogram_near": np.diff(norm.cdf(edges - 3 + near)).tolist(),
                 "histogram_far": np.diff(norm.cdf(edges - 3 + far)).tolist(),
@@ -137,16 +138,16 @@ def make_measurement(rng: np.random.Generator, near: float, far: float, miscalib
 def make_record(
     backbone: str, init: str, seed: int, measurement: Measurement | None, **changes: Any
 ) -> Record:
-    return Record.model_validate(
+    """A record; its measurement is taken as it is, so that a test may change a number alone."""
+    record = Record.model_validate(
         {
             "backbone": backbone,
             "init": init,
             "seed": seed,
-            "status": "measured" if measurement else "failed",
+            "status": "failed",
             "reason": None if measurement else "scores are not finite",
             "key": f"{backbone}-{init}-{seed}",
             "hyperparameters": {"temperature": 1.0},
-            "measurement": measurement,
             "provenance": {
                 "date": f"2025-06-{seed + 1:02d}T12:00:00Z",
                 "measured_in": "e1",
@@ -159,6 +160,9 @@ def make_record(
             **changes,
         }
     )
+    if measurement is None:
+        return record
+    return record.model_copy(update={"status": "measured", "measurement": measurement})
 
 
 def make_file(entry: str, records: Sequence[Record], track: str = "toy", **changes: Any) -> RecordFile:
@@ -172,17 +176,19 @@ def make_file(entry: str, records: Sequence[Record], track: str = "toy", **chang
         "accelerator": None,
         "libraries": {"torch": "2.4.0", "timm": "1.0.9"},
     }
-    return RecordFile.model_validate(
+    file = RecordFile.model_validate(
         {
             "track": track,
             "entry": entry,
             "objective": "cross_entropy",
             "detector": entry,
             "environments": {"e1": environment},
-            "records": list(records),
+            "records": [],
             **changes,
         }
     )
+    keyed = [record.model_copy(update={"key": f"{entry}-{record.key}"}) for record in records]
+    return file.model_copy(update={"records": keyed})
 
 
 def make_results(
@@ -227,13 +233,20 @@ def _roc(fpr: np.ndarray, distance: float) -> list[float]:
     return norm.cdf(norm.ppf(np.clip(fpr, 1e-9, 1 - 1e-9)) + distance).tolist()
 
 
-def _reliability(rng: np.random.Generator, gap: float) -> dict[str, list[Any]]:
+def _reliability(rng: np.random.Generator, gap: float, accuracy: float) -> dict[str, list[Any]]:
+    """Bins of 400 images whose accuracy is `accuracy` over all."""
     upper = np.arange(5, 16) / 15
     middle = upper - 1 / 30
+    count = [3, 4, 5, 6, 8, 10, 14, 20, 30, 60, 240]
+    right = np.clip(middle - gap + 0.1 * rng.standard_normal(11) * (1 - middle), 0, 1)
+    mean = np.average(right, weights=count)
+    right += (
+        (accuracy - mean) / (1 - mean) * (1 - right) if mean < accuracy else (accuracy / mean - 1) * right
+    )
     return {
         "lower": (upper - 1 / 15).tolist(),
         "upper": upper.tolist(),
-        "count": [3, 4, 5, 6, 8, 10, 14, 20, 30, 60, 240],
+        "count": count,
         "confidence": middle.tolist(),
-        "accuracy": np.clip(middle - gap + 0.1 * rng.standard_normal(11) * (1 - middle), 0, 1).tolist(),
+        "accuracy": right.tolist(),
     }

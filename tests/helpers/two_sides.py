@@ -2,10 +2,12 @@
 
 import csv
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import synthetic_records as synthetic
 from places import SHARED
+from scipy.stats import norm
 
 from benchmark.results import Measurement, Record, RecordFile
 
@@ -13,8 +15,15 @@ CASES = SHARED / "cases" / "two_machines.csv"
 PLAIN = synthetic.make_measurement(np.random.default_rng(0), 1.2, 2.5, 0.05)
 
 
-def measurement(near: float, far: float = 0.9, accuracy: float = 0.95) -> Measurement:
-    """One with these numbers; all else is the same for all."""
+@cache
+def whole(near: float, far: float) -> Measurement:
+    """One with these AUROCs, and all else as it goes with them."""
+    distances = [2**0.5 * float(norm.ppf(auroc)) for auroc in (near, far)]
+    return synthetic.make_measurement(np.random.default_rng(0), *distances, 0.05)
+
+
+def numbers(near: float, far: float, accuracy: float) -> Measurement:
+    """One with these numbers alone changed: enough for what is never written."""
     return PLAIN.model_copy(
         update={
             "near": PLAIN.near.model_copy(update={"auroc": near}),
@@ -26,14 +35,16 @@ def measurement(near: float, far: float = 0.9, accuracy: float = 0.95) -> Measur
 
 def record(
     near: float | None, *, seed: int = 0, backbone: str = "tiny_cnn", init: str = "scratch",
-    network: str = "", far: float = 0.9, accuracy: float = 0.95, **changes,
+    network: str = "", far: float = 0.9, accuracy: float | None = None, **changes,
 ) -> Record:  # fmt: skip
     """A record; `network` tells networks of one place apart. Failed where `near` is None."""
     made = synthetic.make_record(backbone, init, seed, None)
     provenance = made.provenance.model_copy(
         update={"checkpoint": f"{network} {backbone} {init} {seed}".ljust(64, "0")}
     )
-    measured = None if near is None else measurement(near, far, accuracy)
+    measured = None
+    if near is not None:
+        measured = whole(near, far) if accuracy is None else numbers(near, far, accuracy)
     return made.model_copy(
         update={
             "measurement": measured,
@@ -45,8 +56,12 @@ def record(
     )
 
 
-def file(entry: str, records: list[Record], **changes) -> RecordFile:
-    return synthetic.make_file(entry, records, **changes)
+def file(entry: str, records: list[Record], *, exact: bool = False, **changes) -> RecordFile:
+    """A file of records; each with a key of its own, unless their keys are `exact`."""
+    if not exact:
+        records = [one.model_copy(update={"key": f"{one.key} {one.cell}"}) for one in records]
+        return synthetic.make_file(entry, records, **changes)
+    return synthetic.make_file(entry, [], **changes).model_copy(update={"records": records})
 
 
 def two_machines() -> tuple[list[RecordFile], list[RecordFile]]:

@@ -3,13 +3,15 @@ from pathlib import Path
 
 import pytest
 import synthetic_records as synthetic
+from matplotlib.figure import Figure
+from once import once
 
 from reports.site import build_site
 
+WRITTEN = "full_site.txt"  # beside the site: the files that were written
 
-@pytest.fixture(scope="session")
-def full_site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[Path]]:
-    """A site of two backbones, two inits, eight seeds and three entries, two of which have failures."""
+
+def build_full_site(folder: Path) -> None:
     boards = {
         "detection": synthetic.board(),
         "by_backbone": synthetic.board(title="Each backbone", rows=["entry", "backbone", "init"]),
@@ -18,5 +20,22 @@ def full_site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[
     results = synthetic.make_results(
         spec, lambda entry, backbone, init, seed: (entry, seed) != ("energy", 3) or backbone == "tiny_vit"
     )
-    out = tmp_path_factory.mktemp("site")
-    return out, build_site(spec, results, out, generated=synthetic.NOW)
+    written = build_site(spec, results, folder, generated=synthetic.NOW)
+    (folder.parent / WRITTEN).write_text("\n".join(map(str, written)))
+
+
+@pytest.fixture(scope="session")
+def full_site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[Path]]:
+    """A site of two backbones, two inits, eight seeds and three entries, two of which have failures."""
+    folder = once(tmp_path_factory, "full_site", build_full_site)
+    return folder, [Path(line) for line in (folder.parent / WRITTEN).read_text().splitlines()]
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots without a picture: for what a test of tables and texts builds itself."""
+
+    def blank(figure: Figure, file, **options) -> None:
+        file.write('<svg xmlns="http://www.w3.org/2000/svg"/>')
+
+    monkeypatch.setattr(Figure, "savefig", blank)

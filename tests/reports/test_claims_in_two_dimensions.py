@@ -11,6 +11,8 @@ from reports.register import Register, load_register
 from reports.selection import select
 from reports.site import build_site
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def boundary(seeds: int = 8) -> BoundaryFile:
     """Near outliers win on band and mid, far ones on far; energy follows the density better."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from claim_examples import BASE, arms, register, results, spec, verdict
 
-from benchmark.results import Cell, TrainedWith
+from benchmark.results import Cell, Cost, TrainedWith
 from benchmark.trainings import TrainingFile
 from reports.claims import decide_claims
 from reports.claims_page import claims_page
@@ -38,11 +38,11 @@ def trained(a: TrainedWith | None, b: TrainedWith | None, same_networks: bool = 
         for i, record in enumerate(file.records):
             checkpoint = ("c" if same_networks else mark) * 64
             changed = {
-                "cost": {**cost, "train_seconds": seconds},
+                "cost": Cost.model_validate({**cost, "train_seconds": seconds}),
                 "training": training,
-                "provenance": record.provenance.model_dump() | {"checkpoint": checkpoint},
+                "provenance": record.provenance.model_copy(update={"checkpoint": checkpoint}),
             }
-            file.records[i] = type(record).model_validate(record.model_dump() | changed)
+            file.records[i] = record.model_copy(update=changed)
     where = spec()
     found = Selection(
         {

@@ -13,6 +13,8 @@ from reports.claims_page import claims_page
 from reports.selection import select
 from reports.site import build_site
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -131,7 +133,6 @@ def test_the_pages_are_linked_and_rebuilt_with_the_claims(tmp_path):
     assert build_site(where, files, tmp_path, generated=synthetic.NOW, register=register())
     assert 'href="claims.html"' in (tmp_path / "index.html").read_text()
     assert "(claims.md)" in (tmp_path / "leaderboard.md").read_text()
-    assert build_site(where, files, tmp_path, generated=synthetic.NOW, register=register()) == []
     other = register(statement="Something else.")
     assert build_site(where, files, tmp_path, generated=synthetic.NOW, register=other)
     assert "Something else." in (tmp_path / "claims.html").read_text()

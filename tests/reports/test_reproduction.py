@@ -14,7 +14,7 @@ from benchmark.errors import DataError
 from benchmark.results import record_path, write_records
 from reports.reproduction import Records, Reproduction, reproduction
 from reports.results_console import reproduction_lines, show
-from reports.site import REPORT, build_site, publish
+from reports.site import REPORT, build_site, publish, read_report
 
 SEEDS = range(8)
 
@@ -40,7 +40,8 @@ def spec(**board):
 
 
 def report(own, published, of=None) -> Reproduction:
-    return reproduction(of or spec(), Records(own), Records(published), "results")
+    sides = (Records(lambda: own), Records(lambda: published))
+    return reproduction(of or spec(), *sides, "results")
 
 
 @pytest.mark.skipif(not CASES.exists(), reason=f"needs {CASES}, which is not here")
@@ -180,26 +181,28 @@ def test_unchanged_folders_are_not_read_again(tmp_path, monkeypatch):
     own, published, site = (tmp_path / name for name in ("runs", "results", "site"))
     write(own, side("own", 0.02))
     write(published, side("published"))
-    first = publish(spec(), own, site, published)
+
+    def made() -> Reproduction | None:
+        publish(spec(), own, site, published)
+        return read_report(site)
+
+    first = made()
     assert first is not None
     assert first.differ == 1
     with monkeypatch.context() as patch:
-        patch.setattr("reports.site.read_all", lambda folder: pytest.fail(f"{folder} was read"))
-        assert publish(spec(), own, site, published) == first
+        patch.setattr("reports.site.iter_records", lambda folder: pytest.fail(f"{folder} was read"))
+        assert made() == first
     write(published, side("published", 0.02))
-    changed = publish(spec(), own, site, published)
-    assert changed is not None
-    assert changed.differ == 0
+    assert made().differ == 0
     shutil.rmtree(published)
-    gone = publish(spec(), own, site, published)
-    assert gone is not None
-    assert gone.absent
+    assert made().absent == "there are no published records in results/"
 
 
 def test_the_published_folder_is_not_compared_with_itself(tmp_path):
     published = tmp_path / "results"
     write(published, side("published"))
-    assert publish(spec(), published, tmp_path / "site", tmp_path / "." / "results") is None
+    publish(spec(), published, tmp_path / "site", tmp_path / "." / "results")
+    assert read_report(tmp_path / "site") is None
 
 
 def test_a_published_file_that_cannot_be_read_is_named(tmp_path):

@@ -334,6 +334,7 @@ def test_warnings_stay_text(site):
         assert "&lt;script&gt;" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_studies_the_site_is_as_it_was(tmp_path):
     spec = synthetic.make_spec(["msp"], backbones=[made.BACKBONE])
     build_site(spec, synthetic.make_results(spec, seeds=(0, 1)), tmp_path, generated=synthetic.NOW)
@@ -344,6 +345,7 @@ def test_without_studies_the_site_is_as_it_was(tmp_path):
     assert names == {"reliability", "histograms", "roc", "robustness", "robustness_detection"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_other_studies_rebuild_the_site(tmp_path):
     spec = made.make_spec(boards={})
     noise = [file for file in made.make_studies((0,)) if file.study == "imbalance"]

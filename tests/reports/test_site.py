@@ -8,7 +8,8 @@ import synthetic_records as synthetic
 from markdown_it import MarkdownIt
 from page import Page
 
-from reports.site import build_site, escape_markdown
+from benchmark.results import record_path, write_records
+from reports.site import build_site, escape_markdown, publish
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'
@@ -227,6 +228,7 @@ def test_without_records_the_page_says_what_to_run(tmp_path):
         assert "oodbench run --all" in path.read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_failures_alone_make_a_page(tmp_path):
     spec = small_spec()
     files = synthetic.make_results(spec, lambda *_: False, seeds=[0])
@@ -236,6 +238,7 @@ def test_failures_alone_make_a_page(tmp_path):
     assert "scores are not finite" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_seed_has_no_interval(tmp_path):
     spec = small_spec()
     build_site(spec, synthetic.make_results(spec, seeds=[0]), tmp_path, generated=synthetic.NOW)
@@ -246,6 +249,7 @@ def test_one_seed_has_no_interval(tmp_path):
     assert "nan" not in Page((tmp_path / "index.html").read_text()).text.split()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_records_of_an_unknown_track_are_noted(tmp_path):
     spec = small_spec()
     files = [file.model_copy(update={"track": "moon"}) for file in synthetic.make_results(spec, seeds=[0])]
@@ -268,17 +272,25 @@ def test_the_same_input_gives_the_same_bytes_and_nothing_else_is_touched(tmp_pat
     assert (tmp_path / "plots" / "mine.svg").read_text() == "mine"
 
 
+def make_other(spec):
+    track = spec.tracks["toy"].model_copy(update={"title": "Another"})
+    return spec.model_copy(update={"tracks": {"toy": track}})
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_pages_that_are_up_to_date_stay_as_they_are(tmp_path):
     spec = small_spec()
-    files = synthetic.make_results(spec, seeds=[0, 1])
-    assert build_site(spec, files, tmp_path, generated=synthetic.NOW)
-    assert build_site(spec, files, tmp_path, generated=synthetic.NOW + timedelta(days=1)) == []
-    fewer = synthetic.make_results(spec, seeds=[0])
-    assert build_site(spec, fewer, tmp_path, generated=synthetic.NOW), "other records"
-    (tmp_path / "index.html").write_text("edited")
-    assert build_site(spec, fewer, tmp_path, generated=synthetic.NOW), "a page was changed"
-    (tmp_path / "site.json").write_text("{}")
-    assert build_site(spec, fewer, tmp_path, generated=synthetic.NOW), "not known what made them"
+    site, results = tmp_path / "site", tmp_path / "results"
+    for seeds in ([0, 1], [0]):
+        for file in synthetic.make_results(spec, seeds=seeds):
+            write_records(record_path(results, "toy", file.entry), file)
+        assert publish(spec, results, site), "other records"
+        assert publish(spec, results, site) == []
+    (site / "index.html").write_text("edited")
+    assert publish(spec, results, site), "a page was changed"
+    (site / "site.json").write_text("{}")
+    assert publish(spec, results, site), "not known what made them"
+    assert publish(make_other(spec), results, site), "another leaderboard"
 
 
 def test_the_moment_is_printed_in_utc(tmp_path):

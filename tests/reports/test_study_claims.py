@@ -209,6 +209,7 @@ def test_factors_tell_the_attacks_and_the_pre_training():
     assert list(page["tracks"]) == ["toy"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_claims_page_shows_claims_of_studies(tmp_path):
     files = attacked("pgd_at", 0.5 + NOISE), attacked("pgd_at_fsr", 0.6 + 2 * NOISE)
     claims = register({}, {"role": "secondary"})

@@ -3,22 +3,15 @@ import signal
 import sys
 
 import pytest
-from small_runs import Place, command, run
+from small_runs import Place, command
 
 import oodbench
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """An uninterrupted run by one process: made once, never changed."""
-    return Place(tmp_path_factory.mktemp("cache"), tmp_path_factory.mktemp("results"))
-
-
 @pytest.fixture
-def reference(made, small):
-    if not made.records():
-        run(small, made)
-    return made
+def reference(ran):
+    """An uninterrupted run by one process: made once, never changed."""
+    return Place(ran.folder / "cache", ran.folder / "results")
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 import shutil
 
 import pytest
-from small_studies import ALL, run
+from once import once
+from small_studies import ALL, planned, run
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("studies")
-    return folder, *run(folder, studies=ALL)
+    """The folder of a finished run of all studies, never changed, and its plan."""
+    folder = once(tmp_path_factory, "studies", lambda folder: run(folder, studies=ALL))
+    return folder, planned(tmp_path_factory.mktemp("plan"), studies=ALL)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ def test_imbalance_records(made):
 
 
 def test_detectors_are_fitted_on_the_long_tail_that_the_network_saw(made):
-    folder, plan, _, _ = made
+    folder, plan = made
     store = Store(folder / "cache")
     job = plan.jobs[next(s.key for s in plan.studies if s.study == "imbalance")]
     subject = Subject(job.config, {role: store.open(key) for role, key in job.inputs.items()})

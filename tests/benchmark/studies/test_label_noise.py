@@ -28,7 +28,7 @@ def test_the_test_error_is_kept_where_it_is_watched(made):
 
 def test_networks_without_noise_are_trained_once(made):
     """Strength 0 is the plain network, that of the adversarial board too."""
-    _, plan, _, _ = made
+    _, plan = made
     plain = {
         s.chain[Kind.TRAIN]
         for s in plan.studies

@@ -1,0 +1,89 @@
+"""A site of many records: what is done how often. (How long it takes depends on the machine.)"""
+
+import gc
+import weakref
+
+import pytest
+import synthetic_records as synthetic
+from matplotlib.figure import Figure
+
+from benchmark import record_text
+from benchmark.errors import DataError
+from benchmark.results import iter_records, record_path, write_records
+from reports.plots import SECTIONS
+from reports.selection import select
+from reports.site import publish
+
+ENTRIES = ["msp", "energy", "knn", "react"]
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """The results of four entries, of which two are drawn."""
+    results = tmp_path_factory.mktemp("results")
+    spec = synthetic.make_spec(ENTRIES, backbones=["tiny_cnn"])
+    track = spec.tracks["toy"].model_copy(update={"drawn": ENTRIES[:2]})
+    spec = spec.model_copy(update={"tracks": {"toy": track}})
+    for file in synthetic.make_results(spec, seeds=[0, 1]):
+        write_records(record_path(results, "toy", file.entry), file)
+    return spec, results
+
+
+def test_r31_each_file_is_parsed_once_and_each_plot_drawn_once(many, tmp_path, monkeypatch):
+    spec, results = many
+    parsed, drawn = [], []
+
+    def parse(path, what, plain=record_text.parse):
+        parsed.append(path.relative_to(results).as_posix())
+        return plain(path, what)
+
+    def draw(figure, renderer, plain=Figure.draw):
+        drawn.append(figure)
+        plain(figure, renderer)
+
+    monkeypatch.setattr("benchmark.record_files.parse", parse)
+    monkeypatch.setattr(Figure, "draw", draw)
+    written = publish(spec, results, tmp_path)
+    names = [f"toy/{name}.json" for name in ("networks/cross_entropy", *sorted(ENTRIES))]
+    assert parsed == names
+    plots = [path for path in written if path.suffix == ".svg"]
+    assert len(plots) == len(set(plots)) == len(drawn) == len({id(figure) for figure in drawn})
+    assert len(plots) >= len(SECTIONS)
+    assert publish(spec, results, tmp_path) == []
+    assert parsed == names, "pages that are up to date need no record"
+    assert len(drawn) == len(plots)
+
+
+def test_r31_of_a_file_only_what_is_drawn_is_kept_when_the_next_is_read(many):
+    spec, results = many
+    read = []
+
+    def one_by_one():
+        for file in iter_records(results):
+            read.append((file.entry, weakref.ref(file.records[0].measurement)))
+            yield file
+            gc.collect()
+            before = [(entry, measurement()) for entry, measurement in read[:-1]]  # the last is still in use
+            assert {entry for entry, measurement in before if measurement is not None} <= {"msp", "energy"}
+
+    selection = select(spec, one_by_one())
+    assert len(selection.measured) == len(ENTRIES) * 2 * 2
+    held = {cell.entry for cell, found in selection.measured.items() if found.measurement is not None}
+    assert held == {"msp", "energy"}
+
+
+def test_r31_cells_share_the_names_of_their_numbers(many):
+    spec, results = many
+    first, second, *_ = select(spec, iter_records(results)).measured.values()
+    assert first.numbers._place is second.numbers._place
+    assert set(first.numbers) == set(second.numbers)
+    assert first.numbers["near.auroc"] != second.numbers["near.auroc"]
+
+
+def test_r8_a_record_with_the_key_of_another_is_refused(many):
+    spec, results = many
+    files = list(iter_records(results))
+    stolen = files[0].records[0].key
+    files[1].records[0] = files[1].records[0].model_copy(update={"key": stolen})
+    with pytest.raises(DataError, match=rf"toy .* seed 0 knn: key {stolen}: is also that of toy .* energy"):
+        select(spec, files)
