@@ -7,7 +7,8 @@ functions of records: this module must not know where they lie, nor how anything
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+import hashlib
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -80,23 +81,18 @@ class Place(NamedTuple):
 class Seen:
     """One record, as far as it is compared."""
 
-    record: Record | StudyRecord
+    record: Record | StudyRecord  # without measurement, so that many are held at once
     settings: Mapping[str, Any]  # what was asked for; None where a record does not say
     code: str  # hash of the method's source; empty if it is not recorded
     environments: tuple[Environment, ...]
     stands: Stands
+    numbers: Mapping[str, float]  # those that are compared, by path
+    digest: bytes  # hash of all that was measured
 
     @property
     def measured(self) -> bool:
         """Whether it carries numbers."""
         return self.record.status == "measured"
-
-    @property
-    def numbers(self) -> Mapping[str, float]:
-        """Its numbers by path."""
-        if isinstance(self.record, StudyRecord):
-            return self.record.numbers
-        return {} if self.record.measurement is None else _Numbers(self.record.measurement)
 
     @property
     def chosen(self) -> Mapping[str, Any]:
@@ -107,36 +103,7 @@ class Seen:
 
     def says_as(self, other: Seen) -> bool:
         """Whether both say the same to the bit, as far as records are rounded."""
-        mine, its = self.record, other.record
-        if isinstance(mine, Record) and isinstance(its, Record):
-            return mine.measurement == its.measurement and self.chosen == other.chosen
-        if isinstance(mine, StudyRecord) and isinstance(its, StudyRecord):
-            return mine.numbers == its.numbers and mine.series == its.series
-        return False
-
-
-class _Numbers(Mapping[str, float]):
-    """The numbers of a measurement by path, looked up rather than spread out."""
-
-    def __init__(self, measurement: Measurement) -> None:
-        self._measurement = measurement
-
-    def __getitem__(self, path: str) -> float:
-        head, _, rest = path.partition(".")
-        try:
-            if head == "detection":
-                name, _, metric = rest.rpartition(".")
-                return float(getattr(self._measurement.detection[name], metric))
-            return float(attrgetter(path)(self._measurement))
-        except AttributeError as error:
-            raise KeyError(path) from error
-
-    def __iter__(self) -> Iterator[str]:
-        yield from (metric.path for metric in (*OF_DETECTORS, *OF_NETWORKS))
-        yield from (f"detection.{name}.auroc" for name in self._measurement.detection)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return self.digest == other.digest and self.chosen == other.chosen
 
 
 @dataclass(frozen=True)
@@ -197,16 +164,27 @@ def seen(files: Iterable[RecordFile], studies: Iterable[StudyFile] = ()) -> dict
     for file in files:
         for record in file.records:
             place = Place(file.track, "", file.entry, *record.cell)
-            source = record.provenance.method_source if record.provenance else ""
+            measurement = record.measurement
             found[place] = Seen(
-                record, _settings(file, record), source, _environments(file, record), stands_of(file, record)
+                record=record.model_copy(update={"measurement": None}),
+                settings=_settings(file, record),
+                code=record.provenance.method_source if record.provenance else "",
+                environments=_environments(file, record),
+                stands=stands_of(file, record),
+                numbers={} if measurement is None else _numbers(measurement),
+                digest=b"" if measurement is None else _digest(measurement.model_dump_json()),
             )
     for study in studies:
         for made in study.records:
             place = Place(study.track, study.study, study.row, *made.cell)
-            settings = {"training": made.training, "settings": made.settings}
             found[place] = Seen(
-                made, settings, "", _environments(study, made), stands_of_study(study.track, made)
+                record=made,
+                settings={"training": made.training, "settings": made.settings},
+                code="",
+                environments=_environments(study, made),
+                stands=stands_of_study(study.track, made),
+                numbers=made.numbers,
+                digest=_digest(made.model_dump_json(include={"numbers", "series"})),
             )
     return found
 
@@ -256,6 +234,19 @@ def by_subject(pairs: Iterable[Compared]) -> dict[tuple[str, str, str], list[Com
         return pair.place[:3]
 
     return {key: list(group) for key, group in groupby(sorted(pairs, key=subject), subject)}
+
+
+_PATHS = tuple(metric.path for metric in (*OF_DETECTORS, *OF_NETWORKS))
+_read = attrgetter(*_PATHS)
+
+
+def _numbers(measurement: Measurement) -> dict[str, float]:
+    found = dict(zip(_PATHS, _read(measurement), strict=True))
+    return found | {f"detection.{name}.auroc": one.auroc for name, one in measurement.detection.items()}
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _settings(file: RecordFile, record: Record) -> dict[str, Any]:

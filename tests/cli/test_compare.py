@@ -83,12 +83,12 @@ def test_a_file_holds_one_comparison_for_each_pair_of_conditions(folders):
     part = read_spread(path).comparisons[0]
     forced = part.b[0].model_copy(update={"instructions": "DEFAULT"})
     wider = describe(
-        pair(seen([file("msp", [record(0.8)])]), seen([file("msp", [record(0.2, network="x")])]))
+        pair(seen([file("msp", [record(0.8)])]), seen([file("msp", [record(0.4, network="x")])]))
     )
     assert add_to(path, wider.model_copy(update={"b": [forced]}))
     spread = read_spread(path)
     assert len(spread.comparisons) == 2
-    assert spread.tolerance("toy", "msp", "near.auroc") == pytest.approx(0.6)  # the largest of all
+    assert spread.tolerance("toy", "msp", "near.auroc") == pytest.approx(0.4)  # the largest of all
 
 
 def test_a_record_is_not_overwritten(folders):

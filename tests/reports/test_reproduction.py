@@ -88,7 +88,7 @@ def test_only_the_seeds_and_rows_of_both_are_compared():
 
 
 def test_a_single_seed_tests_no_row():
-    found = report(side("own", 0.3, seeds=[0]), side("published"))
+    found = report(side("own", 0.1, seeds=[0]), side("published"))
     assert (found.compared, found.boards) == (3, [])
 
 
