@@ -127,9 +127,11 @@ def _checked_fit(learn: Callable[..., S]) -> Callable[Concatenate[S, ...], S]:
         shown = limited(train, self.fit_limit if isinstance(fit_limit, EllipsisType) else fit_limit, rng)
         with torch.inference_mode(mode=False):  # what is kept may be differentiated through later
             learnt = learn(self, shown.handed_on(), val, head, rng)
+        if not isinstance(learnt, _Scorer):
+            raise MethodError(f"{name}: expected `fit` to return a fitted copy, got {type(learnt).__name__}")
         return learnt.with_state(_widths=train.widths())
 
-    functools.update_wrapper(fit, learn)
+    functools.update_wrapper(fit, learn, ("__module__", "__name__", "__qualname__", "__doc__"))
     del fit.__dict__["__wrapped__"]  # or else `help` would show the arguments of what is wrapped
     return fit
 

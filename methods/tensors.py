@@ -64,17 +64,21 @@ def _sums_up(values: Tensor) -> bool:
 
 def check_image_batch(images: Tensor, what: str = "images") -> None:
     """Raise `InputError`, a `ValueError`, for what is no batch of finite floats (N, 3, H, W)."""
-    if images.ndim != 4 or not images.is_floating_point():
-        seen = f"{images.dtype} of shape {tuple(images.shape)}"
-        hint = "; bytes are divided by 255" if images.dtype == torch.uint8 else ""
-        raise InputError(f"{what}: expected floats of shape (N, 3, H, W), got {seen}{hint}")
+    _check_form(images, what)
     if why := why_not_finite(images):
         raise InputError(f"{what}: {why}")
 
 
 def check_images(images: Tensor, what: str = "images") -> None:
     """Raise `InputError`, a `ValueError`, for what is no batch of floats with pixels in [0, 1]."""
-    check_image_batch(images, what)
+    _check_form(images, what)
     if images.numel() and not (images.min() >= 0 and images.max() <= 1):
         low, high = images.min().item(), images.max().item()
         raise InputError(f"{what}: expected pixels in [0, 1], got {low:g} to {high:g}")
+
+
+def _check_form(images: Tensor, what: str) -> None:
+    if images.ndim != 4 or not images.is_floating_point():
+        seen = f"{images.dtype} of shape {tuple(images.shape)}"
+        hint = "; bytes are divided by 255" if images.dtype == torch.uint8 else ""
+        raise InputError(f"{what}: expected floats of shape (N, 3, H, W), got {seen}{hint}")

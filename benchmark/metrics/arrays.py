@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def as_array(values: ArrayLike) -> NDArray[np.generic]:
+def as_array(values: ArrayLike) -> NDArray[Any]:
     """The same numbers in NumPy; bfloat16, which it lacks, in float32."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(values, torch.Tensor):
-        tensor: Any = values.detach().cpu()
-        return np.asarray(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)
-    return np.asarray(values)
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not isinstance(values, torch.Tensor):
+        return np.asarray(values)
+    tensor: Any = values
+    tensor = tensor.detach().cpu()
+    return np.asarray(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.artifacts import Store
 from benchmark.errors import DamagedArtifact
 from benchmark.finished import Finished
 from benchmark.job import Kind

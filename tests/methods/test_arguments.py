@@ -1,5 +1,6 @@
 """What a detector takes from a library user, in which form, and what it says where something is missing."""
 
+import inspect
 import re
 
 import numpy as np
@@ -8,7 +9,16 @@ import torch
 from plain_features import BIAS, CLASSES, DETECTORS, HEAD, WEIGHT, WIDTH, drawn, features, fitted, made
 
 from benchmark.metrics import detection_metrics
-from methods.base import EnsembleDetector, Features, GradientDetector, Head, NotApplicable, Signal
+from methods.base import (
+    Detector,
+    EnsembleDetector,
+    Features,
+    GradientDetector,
+    Head,
+    MethodError,
+    NotApplicable,
+    Signal,
+)
 from methods.detectors.ensemble import Ensemble
 from methods.detectors.klm import KLM
 from methods.detectors.mahalanobis import Mahalanobis
@@ -160,6 +170,26 @@ def test_l12_a_head_may_be_left_out_where_it_is_not_used(name):
 def test_l12_a_detector_that_learns_nothing_needs_nothing():
     plain = detector("msp").fit(Features([[1.0, 0.0]]))
     assert plain.score(Features([[0.0, 0.0]])).tolist() == [0.5]
+
+
+def test_l12_the_signature_says_what_may_be_left_out():
+    parameters = inspect.signature(detector("vim").fit).parameters
+    assert list(parameters) == ["train", "val", "head", "rng", "fit_limit"]
+    assert [name for name, p in parameters.items() if p.default is p.empty] == ["train"]
+
+
+def test_l12_a_fit_that_returns_nothing_is_named():
+    class Forgetful(Detector):
+        name, needs = "forgetful", frozenset()
+
+        def fit(self, train, val, head, rng=None):
+            self.with_state(mean=train.logits.mean())
+
+        def score(self, features):
+            return features.logits[:, 0]
+
+    with pytest.raises(MethodError, match=r"forgetful: expected `fit` to return a fitted copy, got NoneType"):
+        Forgetful().fit(features(20))
 
 
 # ------------------------------------------------------------------------------------------ steps and images
