@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,7 +220,7 @@ def _write(plan: Plan, store: Store, results: Path, found: _Found) -> list[Path]
     for (track, entry), new in files.items():
         path = record_path(results, track, entry)
         # Two runs may update one file: reading and writing it is one step.
-        with store.lock(f"records-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}"):
+        with store.lock(f"records-{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}"):
             old = read_records(path) if path.exists() else None
             if write_records(path, merge(old, new)):
                 written.append(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -111,7 +112,7 @@ def write_trainings(plan: Plan, store: Store, results: Path) -> list[Path]:
         found = [record for cell in networks.values() if (record := _record(cell, store)) is not None]
         if not found:
             continue
-        with store.lock(f"records-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}"):
+        with store.lock(f"records-{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}"):
             records = {r.network: r for r in read_training(path).records} if path.exists() else {}
             for record in found:
                 before = records.get(record.network)

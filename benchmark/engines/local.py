@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from benchmark.artifacts import Store
+from benchmark.engines.undisturbed import undisturbed
 from benchmark.engines.worker import Outcome, perform, start_worker
 from benchmark.errors import StorageError
 from benchmark.job import Job, Kind
@@ -199,14 +200,15 @@ class LocalEngine:
             return future
         while True:
             idle = (worker for worker in self._processes if worker not in self._busy.values())
-            worker = next(idle, None) or self._start()
-            try:
-                future = worker.submit(perform, *arguments, fresh=fresh)
-            except BrokenProcessPool:  # it died while it was idle
-                self._end(worker)
-            else:
-                self._busy[future] = worker
-                return future
+            with undisturbed():
+                worker = next(idle, None) or self._start()
+                try:
+                    future = worker.submit(perform, *arguments, fresh=fresh)
+                except BrokenProcessPool:  # it died while it was idle
+                    self._end(worker)
+                else:
+                    self._busy[future] = worker
+                    return future
 
     def _outcome(self, future: Future[Outcome]) -> Outcome:
         worker = self._busy.pop(future, None)

@@ -20,6 +20,7 @@ from benchmark import jobs
 from benchmark.artifacts import Store
 from benchmark.errors import DamagedArtifact, OodbenchError, StorageError
 from benchmark.job import GROUPED, Job
+from benchmark.output import guard_output
 
 THREADS = 1  # for every job, however many run at once: sums must not depend on how they were shared out
 
@@ -51,8 +52,9 @@ def single_threaded() -> Iterator[None]:
 
 
 def start_worker() -> None:
-    """Prepare a worker process: it ends with its parent, and leaves Ctrl-C to it."""
+    """Prepare a worker process: it ends with its parent, leaves Ctrl-C to it, and may print to nobody."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    guard_output()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(THREADS)
     parent = multiprocessing.parent_process()

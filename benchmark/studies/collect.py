@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +75,7 @@ def write_studies(
         files[path].records.append(record)
     written = []
     for path, new in files.items():
-        with store.lock(f"records-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}"):
+        with store.lock(f"records-{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}"):
             old = read_study(path) if path.exists() else None
             if write_study(path, merge(old, new)):
                 written.append(path)
