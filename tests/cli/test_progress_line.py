@@ -106,6 +106,19 @@ def test_u9_the_time_left_is_never_cut_off(clock, width, seconds):
     assert width < 60 or "…" not in line.plain or "classifier" in line.plain
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_u9_bar_and_position_share_a_line_that_ends_with_the_time_left(clock, width):
+    target = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    progress = Progress(target, [job(i, Kind.TRAIN) for i in range(1234)], 2)
+    progress.done = 100
+    with target.capture() as captured:
+        target.print(progress._render())
+    first = captured.get().splitlines()[0]
+    assert first.endswith("8%  100 of 1234 jobs, about 41:08 left")  # 1,234 of 4 s, two at a time
+    assert len(first) <= width
+    assert ("━" in first) == (width > 40)
+
+
 def test_u9_a_narrow_line_says_less():
     forms = [describe_training(SAID, room) for room in (None, 90, 70, 45, 30, 10)]
     assert forms[0] == forms[1]
