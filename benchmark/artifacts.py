@@ -147,6 +147,12 @@ class Store:
         StorageError
             If the folder cannot be written, or holds something else.
         """
+        try:
+            os.fsencode(self.root).decode()
+        except UnicodeDecodeError:
+            raise StorageError(
+                f"{self.root}: the path of a cache must be UTF-8, as safetensors has it; name another folder"
+            ) from None
         with storage_errors(self.root):
             if self.root.is_dir() and not (self.root / TAG).exists() and any(self.root.iterdir()):
                 raise StorageError(f"{self.root}: neither empty nor a cache of oodbench; name another folder")

@@ -51,6 +51,7 @@ _HEADLINES: Mapping[StudyName, Mapping[str, str]] = {  # column title → number
 PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
 SILENT_AT_MOST = 60.0  # seconds without a line there, while something runs
 LONG = 60.0  # seconds after which a job is unusually long: named, and at most so often, whatever else ends
+_BAR = 6  # columns that a bar has at least
 _LABEL = 24  # columns that a narrow terminal leaves to what runs
 
 Reported = Callable[[str], Mapping[str, Any]]  # how far the job of a key says it is
@@ -125,7 +126,9 @@ class Progress:
 
     def _render(self) -> RenderableType:
         width = self.console.width
-        bar = ProgressBar(total=self.total, completed=self.done + self.failed, width=min(40, width))
+        position = Text(f" {self._position().strip()}", no_wrap=True)
+        room = min(40, width - len(position))  # on the same line; the time left is worth more
+        bar = ProgressBar(total=self.total, completed=self.done + self.failed, width=room)
         now = time.monotonic()
         lines = [
             Text(
@@ -134,7 +137,7 @@ class Progress:
             )
             for jobs, started in self._groups()
         ]  # fmt: skip
-        return Group(bar, Text(self._position()), *lines)
+        return Group(*([bar] if room >= _BAR else []), position, *lines)
 
     def _groups(self) -> list[tuple[list[Job], float]]:
         """What runs, longest first: jobs that are done together, and since when."""

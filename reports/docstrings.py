@@ -27,11 +27,6 @@ class Doc(NamedTuple):
     body: tuple[Block, ...]  # without the summary
     parameters: dict[str, str]  # name → what it says of it
 
-    @property
-    def text(self) -> str:
-        """The body as it is, a paragraph or formula a line."""
-        return "\n".join(f"    {block.text}" if block.formula else block.text for block in self.body)
-
 
 def read_docstring(raw: str | None) -> Doc:
     """Read the docstring of a method."""

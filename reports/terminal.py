@@ -103,6 +103,7 @@ def run_command(command: Callable[[], object], signals: Iterable[int] = ()) -> N
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    code = INTERRUPTED
     for number in heeded:
         signal.signal(number, interrupt)
     try:
@@ -115,7 +116,7 @@ def run_command(command: Callable[[], object], signals: Iterable[int] = ()) -> N
         err.settle()
     finally:
         sys.stdout, sys.stderr = streams
-        for number in heeded:
+        for number in heeded if code != INTERRUPTED else ():  # else this process ends, whatever comes
             signal.signal(number, before[number])
     sys.exit(code)
 
@@ -136,7 +137,9 @@ def _exit_code(command: Callable[[], object]) -> int:
     except BrokenPipeError:  # the reader of an answer went away
         return 1
     except OSError as error:
-        if not isinstance(sys.stdout, Output) or error is not sys.stdout.failure:  # else it is told of later
+        sys.stdout.flush()
+        failure = sys.stdout.failure if isinstance(sys.stdout, Output) else None
+        if failure is None or failure.errno != error.errno:  # else it is told of in the end
             _complain(_described(error))
         return 1
     return 0

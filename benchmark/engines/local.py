@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import heapq
 import multiprocessing
-import signal
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from typing import Any
 
 from benchmark.artifacts import Store
+from benchmark.engines.undisturbed import undisturbed
 from benchmark.engines.worker import Outcome, perform, start_worker
 from benchmark.errors import StorageError
 from benchmark.job import Job, Kind
@@ -198,15 +197,15 @@ class LocalEngine:
         arguments = (self.store.root, group, self.environment)
         while True:
             idle = (worker for worker in self._processes if worker not in self._busy.values())
-            worker = next(idle, None) or self._start()
-            try:
-                with _interrupts_put_off():
+            with undisturbed():
+                worker = next(idle, None) or self._start()
+                try:
                     future = worker.submit(perform, *arguments, fresh=fresh)
-            except BrokenProcessPool:  # it died while it was idle
-                self._end(worker)
-            else:
-                self._busy[future] = worker
-                return future
+                except BrokenProcessPool:  # it died while it was idle
+                    self._end(worker)
+                else:
+                    self._busy[future] = worker
+                    return future
 
     def _outcome(self, future: Future[Outcome]) -> Outcome:
         worker = self._busy.pop(future)
@@ -237,16 +236,6 @@ class LocalEngine:
         """End the workers at once: whatever they were writing appears whole or not at all."""
         self._end(*self._processes)
         self._busy.clear()
-
-
-@contextmanager
-def _interrupts_put_off() -> Iterator[None]:
-    """Start processes that never see Ctrl-C: they are ended by this one, in which it has its effect after."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _how_it_died(worker: ProcessPoolExecutor) -> str:

@@ -22,6 +22,7 @@ from benchmark.artifacts import Store
 from benchmark.engines.state import AT_MOST, GlobalState
 from benchmark.errors import ChangedState, DamagedArtifact, OodbenchError, StorageError
 from benchmark.job import GROUPED, Job
+from benchmark.output import guard_output
 from methods.errors import MethodError, printable, said
 
 THREADS = 1  # for every job, however many run at once: sums must not depend on how they were shared out
@@ -76,8 +77,9 @@ def unchanged_state() -> Iterator[None]:
 
 
 def start_worker() -> None:
-    """Prepare a worker process: it ends with its parent, and leaves Ctrl-C to it."""
+    """Prepare a worker process: it ends with its parent, leaves Ctrl-C to it, and may print to nobody."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    guard_output()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(THREADS)
     parent = multiprocessing.parent_process()
