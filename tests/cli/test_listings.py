@@ -7,8 +7,8 @@ import sys
 
 import pytest
 from as_process import ROOT, in_terminal
-from conftest import SMALL
 from rich.console import Console
+from small_leaderboard import SMALL
 
 import oodbench
 from methods.names import did_you_mean

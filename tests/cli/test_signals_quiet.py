@@ -8,7 +8,7 @@ import time
 
 import pytest
 from as_process import start
-from conftest import SMALL
+from small_leaderboard import SMALL
 
 from benchmark.engines.undisturbed import undisturbed
 from reports.terminal import run_command

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 from as_process import ENVIRONMENT, in_terminal, piped, start
-from conftest import SMALL
 from rich.console import Console
+from small_leaderboard import SMALL
 
 import oodbench
 from benchmark.output import Output
