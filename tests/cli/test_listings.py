@@ -6,8 +6,7 @@ import re
 import sys
 
 import pytest
-from as_process import ROOT, in_terminal
-from conftest import SMALL
+from as_process import ROOT, SMALL, in_terminal
 from rich.console import Console
 
 import oodbench

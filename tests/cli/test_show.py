@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from as_process import SMALL
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,11 +19,8 @@ METHODS = [(family, name) for family in registry.FAMILIES for name in registry.f
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory):
-    import runpy
-    from pathlib import Path
-
     path = tmp_path_factory.mktemp("spec") / "leaderboard.yaml"
-    path.write_text(runpy.run_path(str(Path(__file__).parents[1] / "conftest.py"))["SMALL"])
+    path.write_text(SMALL)
     return load_spec(path)
 
 

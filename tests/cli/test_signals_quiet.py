@@ -7,8 +7,7 @@ import threading
 import time
 
 import pytest
-from as_process import start
-from conftest import SMALL
+from as_process import SMALL, start
 
 from benchmark.engines.undisturbed import undisturbed
 from reports.terminal import run_command

@@ -7,8 +7,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from as_process import ENVIRONMENT, in_terminal, piped, start
-from conftest import SMALL
+from as_process import ENVIRONMENT, SMALL, in_terminal, piped, start
 from rich.console import Console
 
 import oodbench
