@@ -268,7 +268,8 @@ def _binds(beside: _Piece | None, *, left: bool) -> bool:
     if beside.kind in ("atom", "word", "fraction"):
         return True
     if beside.kind == "mark":
-        return beside.text[0] in "/_^∂∇'" or beside.text[0] in _SCRIPTS
+        first = beside.text[:1]
+        return first in set("/_^∂∇'") | _SCRIPTS
     return beside.kind == ("close" if left else "open")
 
 
@@ -297,7 +298,7 @@ def _accented(text: str, mark: str) -> str:
 
 
 def _greek(name: str) -> str:
-    case = "CAPITAL" if name[0].isupper() else "SMALL"
+    case = "CAPITAL" if name[:1].isupper() else "SMALL"
     try:
         return unicodedata.lookup(f"GREEK {case} LETTER {name.upper()}")
     except KeyError:

@@ -95,6 +95,8 @@ def test_u4_studies_that_use_an_attack_are_named():
         (r"\left(\frac{d}{\lambda_k}\right)^{\kappa_k}", "(d/λₖ)^κₖ"),
         (r"\tfrac12 \min_c d", "(1/2) min_c d"),
         (r"\unknowncommand{x}", "unknowncommand x"),
+        ("\\", ""),
+        (r"\frac{1}{2}\text{}", "1/2"),
     ],
 )
 def test_u4_latex_is_written_in_unicode(latex, text):

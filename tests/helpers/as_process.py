@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import runpy
 import struct
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import termios
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+SMALL = runpy.run_path(str(ROOT / "tests" / "conftest.py"))["SMALL"]
 _OURS = ("OODBENCH", "PYTHON", "COLUMNS", "LC_", "LANG")
 ENVIRONMENT = {
     **{k: v for k, v in os.environ.items() if not k.startswith(_OURS)},

@@ -63,7 +63,7 @@ def run_all(folder: Path) -> None:
     """Run the small leaderboard in a folder, and keep what that prints there too."""
     (folder / "leaderboard.yaml").write_text(SMALL)
     out, err = io.StringIO(), io.StringIO()
-    places = ["--cache", "cache", "--results", "results", "--site", "site"]
+    places = ["--cache", "cache", "--results", "runs", "--site", "site"]
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["oodbench", "run", "--all", "--jobs", "1", *places])
