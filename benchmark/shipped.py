@@ -10,7 +10,6 @@ from pathlib import Path
 from benchmark.errors import UsageError
 
 RESULTS = "results"  # the folder of the published records, beside leaderboard.yaml
-RUNS = "runs"  # of a user's own, in the folder where oodbench runs
 
 
 def published_results(leaderboard: Path) -> Path:

@@ -39,7 +39,6 @@ REASONS: dict[Reason, str] = {
     "other images": "measured on other images",
     "other code": "made by other code: the published record is older, or the code was changed here",
 }
-EXAMPLES = 3  # the largest differences that are named
 
 
 class MetricGap(StrictModel):
