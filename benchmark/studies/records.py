@@ -69,8 +69,6 @@ class StudyRecord(StrictModel):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if self.status == "measured" and (self.checkpoint is None or self.made_in is None):
-            raise ValueError("expected the checkpoint that was measured and where it was made, got none")
         for name, values in self.series.items():
             _, by, axis = name.partition("_by_")
             along = len(self.series.get(axis, ())) if by else len(values)
@@ -184,4 +182,7 @@ def _record(line: Any, tables: dict[str, dict[str, Any]], places: Any) -> StudyR
     looked_up = {name: look_up(table, name, line) for name, table in tables.items()}
     if "checkpoint" in line and len(places) == 1:
         looked_up["made_in"] = line.get("made_in", next(iter(places)))
-    return StudyRecord.model_validate({**line, **looked_up})
+    record = StudyRecord.model_validate({**line, **looked_up})
+    if record.status == "measured" and (record.checkpoint is None or record.made_in is None):
+        raise ValueError("expected the checkpoint that was measured and where that was, got none")
+    return record

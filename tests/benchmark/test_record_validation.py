@@ -234,7 +234,6 @@ def test_r22_a_measured_record_says_what_made_it(path, name):
 def test_r22_a_measurement_without_provenance_is_no_record():
     with pytest.raises(ValueError, match="provenance: expected what made the measurement, got none"):
         record(0, provenance=None)
-    made = record(0)
     with pytest.raises(ValueError, match="status failed: expected a measurement if measured, got one"):
         record(0).model_validate(
             {**failed(0).model_dump(), "measurement": record(0).measurement.model_dump()}

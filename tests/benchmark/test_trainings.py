@@ -161,7 +161,7 @@ def test_a_record_says_how_its_network_was_trained(made):
 
 def test_a_second_run_changes_no_file(folder):
     before = folder.state()
-    assert len(before) == 4 + 3
+    assert len(before) == 4 + 3 + 3  # entries, trainings, networks
     assert folder.run().written == []
     assert folder.state() == before
 
@@ -216,28 +216,28 @@ def test_a_network_that_is_not_whole_has_no_new_record(folder, how):
 
 
 WRONG = [
-    pytest.param(lambda text: text[: len(text) // 2], "the file: Invalid JSON", id="truncated"),
-    pytest.param(lambda text: "", "the file: Invalid JSON", id="empty"),
-    pytest.param(lambda text: "[]", "the file: Input should be an object", id="a list"),
-    pytest.param(lambda text: '{"a": 1}', "track: Field required", id="foreign"),
+    pytest.param(lambda text: text[: len(text) // 2], "the file: ", id="truncated"),
+    pytest.param(lambda text: "", "the file: ", id="empty"),
+    pytest.param(lambda text: "[]", "the file: expected an object", id="a list"),
+    pytest.param(lambda text: '{"a": 1}', "schema_version: got None", id="foreign"),
     pytest.param(
-        lambda text: text.replace('"schema_version":1', '"schema_version":2').replace(
-            '"schema_version": 1', '"schema_version": 2'
-        ),
-        "schema_version: Input should be 1",
+        lambda text: text.replace('"schema_version":2', '"schema_version":3'),
+        "schema_version: got 3",
         id="another schema",
     ),
     pytest.param(
-        lambda text: text.replace('"loss"', '"loss_"', 1), "records.0.loss: Field required", id="no loss"
+        lambda text: text.replace('"loss"', '"loss_"', 1),
+        "tiny scratch 0: loss: Field required",
+        id="no loss",
     ),
     pytest.param(
         lambda text: text.replace('"seed"', '"own": 1, "seed"', 1),
-        "records.0.own: Extra inputs are not permitted",
+        "tiny scratch 0: own: Extra inputs are not permitted",
         id="a key too many",
     ),
     pytest.param(
         lambda text: _with_loss(text, float("nan")),
-        "records.1.loss.0: Input should be a finite number",
+        "the file: ",
         id="NaN",
     ),
 ]
@@ -259,7 +259,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_place(made, tmp_path, chan
     with pytest.raises(DataError) as caught:
         read_training(path)
     assert str(caught.value).startswith(f"{path}: {complaint}")
-    assert "expected trainings of schema 1" in str(caught.value)
+    assert "expected trainings of schema 2" in str(caught.value)
     with pytest.raises(DataError, match=r"cross_entropy\.json"):
         read_trainings(tmp_path)
 
@@ -271,7 +271,7 @@ def test_an_absent_file_is_named(tmp_path):
 
 def test_a_run_refuses_a_damaged_file_and_leaves_it(folder):
     folder.file("ssd").write_text("{")
-    with pytest.raises(DataError, match=r"ssd\.json: the file: Invalid JSON"):
+    with pytest.raises(DataError, match=r"ssd\.json: the file: "):
         folder.run()
     assert folder.file("ssd").read_text() == "{"
 

@@ -33,7 +33,7 @@ class Place(NamedTuple):
 
     def state(self):
         """Content and time of every record file."""
-        return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in self.results.rglob("*") if p.is_file()}
+        return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in self.results.rglob("*.json")}
 
 
 class Events(list):

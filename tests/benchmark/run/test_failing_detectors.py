@@ -149,20 +149,6 @@ def test_a_failure_that_goes_away_by_itself_is_tried_again(place, small, monkeyp
     assert len(place.state()) == len(files)
 
 
-def test_a_failed_attempt_leaves_a_measurement_of_the_same_key(place, small, monkeypatch):
-    before = place.state()
-    lose(place, *(key for key, kind in artifacts(place).items() if kind == "measure"))
-
-    def fail(*_):
-        raise RuntimeError("today it does not work")
-
-    monkeypatch.setattr(jobs, "measure", fail)
-    _, summary = run(small, place)
-    assert {record.status for record in summary.records.values()} == {"failed"}
-    assert summary.written == []
-    assert place.state() == before
-
-
 def test_what_does_not_apply_is_recorded_with_the_reason_and_is_no_failure(features, small, odd, cli):
     odd(fit="raise NotApplicable('the head is not linear')")
     code, said = cli(features)
@@ -184,3 +170,18 @@ def test_the_command_line_exits_with_1_if_a_cell_failed(features, odd, cli):
     assert "failed small tiny scratch seed 0: scores of odd: ZeroDivisionError: by nothing" in said
     odd()
     assert cli(features)[0] == 0
+
+
+def test_r21_what_cannot_be_made_again_is_replaced_by_the_failure_and_named(place, small, monkeypatch):
+    cells = [f"small {entry} tiny scratch {seed}" for entry in ("msp", "knn") for seed in (0, 1)]
+    lose(place, *(key for key, kind in artifacts(place).items() if kind == "measure"))
+
+    def fail(*_):
+        raise RuntimeError("today it does not work")
+
+    monkeypatch.setattr(jobs, "measure", fail)
+    _, summary = run(small, place)
+    assert {record.status for record in summary.records.values()} == {"failed"}
+    assert {record.status for record in place.records().values()} == {"failed"}
+    assert sorted(summary.withdrawn) == sorted(cells)
+    assert run(small, place)[1].withdrawn == []  # told once

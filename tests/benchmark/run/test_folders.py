@@ -88,10 +88,10 @@ def test_results_that_fill_up_are_reported_and_nothing_is_computed_twice(place, 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("{", "the file: Invalid JSON"),
-        ("", "the file: Invalid JSON"),
-        ("<<<<<<< HEAD\n{}", "the file: Invalid JSON"),
-        ('{"schema_version": 2}', "schema_version: Input should be 1"),
+        ("{", "the file: "),
+        ("", "the file: "),
+        ("<<<<<<< HEAD\n{}", "the file: "),
+        ('{"schema_version": 1}', "schema_version: got 1, of an older oodbench"),
     ],
 )
 def test_a_record_file_that_cannot_be_read_is_named_before_anything_is_computed(

@@ -61,7 +61,7 @@ def test_lost_records_are_written_again_from_the_cache(place, small):
     shutil.rmtree(place.results)
     done, summary = run(small, place)
     assert done == []
-    assert len(summary.written) == 3  # of two entries, and of one objective
+    assert len(summary.written) == 4  # of two entries, their networks, and the trainings of these
     assert {p: content for p, (content, _) in place.state().items()} == {p: c for p, (c, _) in before.items()}
 
 
