@@ -223,7 +223,8 @@ def _write(plan: Plan, store: Store, results: Path, found: _Found) -> list[Path]
         # Two runs may update one file: reading and writing it is one step.
         with store.lock(f"records-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}"):
             old = read_records(path) if path.exists() else None
-            if write_records(path, merge(old, new)):
+            merged = merge(old, new)
+            if merged != old and write_records(path, merged):
                 written.append(path)
     written += write_studies(found.studies, found.environments, store, results)
     return [*written, *write_trainings(plan, store, results), *_write_boundary(plan, store, results)]

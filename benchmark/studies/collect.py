@@ -76,7 +76,8 @@ def write_studies(
     for path, new in files.items():
         with store.lock(f"records-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}"):
             old = read_study(path) if path.exists() else None
-            if write_study(path, merge(old, new)):
+            merged = merge(old, new)
+            if merged != old and write_study(path, merged):
                 written.append(path)
     return written
 
