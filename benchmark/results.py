@@ -189,6 +189,7 @@ def update_records(results: Path, files: Iterable[RecordFile]) -> Updated:
         for new in files:
             path = record_path(results, new.track, new.entry)
             old = read_records(path) if path.exists() else None
-            merged[path] = merge(old, new)
             gone += [f"{new.track} {new.entry} {cell}" for cell in withdrawn(old, new)]
+            if (both := merge(old, new)) != old:  # else it says so already
+                merged[path] = both
         return Updated(write_files(merged), gone)

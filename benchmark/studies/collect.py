@@ -75,7 +75,8 @@ def write_studies(
         with results_lock(results):
             old = read_study(path) if path.exists() else None
             gone += [f"{new.track} {new.study} {new.row} {cell}" for cell in withdrawn(old, new)]
-            if write_study(path, merge(old, new)):
+            merged = merge(old, new)
+            if merged != old and write_study(path, merged):
                 written.append(path)
     return Updated(written, gone)
 
