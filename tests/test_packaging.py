@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from once import once
 from places import ROOT
 
 ROOMS = ("benchmark", "methods", "reports")
@@ -27,15 +28,17 @@ def run(*command, **options):
     return done.stdout
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """The wheel, built from a copy: a build leaves files behind."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in BUILT_FROM:
-        copy(ROOT / name, source / name)
-    offline = ["--no-isolation"] if find_spec("setuptools") else []
-    run(sys.executable, "-m", "build", "--wheel", *offline, "--outdir", out, source)
-    [built] = out.glob("*.whl")
+
+    def build(folder):
+        for name in BUILT_FROM:
+            copy(ROOT / name, folder / "source" / name)
+        offline = ["--no-isolation"] if find_spec("setuptools") else []
+        run(sys.executable, "-m", "build", "--wheel", *offline, "--outdir", folder, folder / "source")
+
+    [built] = once(tmp_path_factory, "wheel", build).glob("*.whl")
     return built
 
 
@@ -55,22 +58,24 @@ def contents(wheel):
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installed(wheel, tmp_path_factory):
     """A virtual environment with the wheel, and the libraries of this one, but not its oodbench.
 
     The libraries' folder is made visible as links to what lies in it, so that the path hooks of an editable
     installation, and the metadata of it, stay out.
     """
-    home = tmp_path_factory.mktemp("installed") / "venv"
-    venv.create(home, with_pip=False, symlinks=True)
-    python = home / "bin" / "python"
-    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-    for path in Path(sysconfig.get_path("purelib")).iterdir():
-        if "oodbench" not in path.name and path.name not in ROOMS:
-            (site / path.name).symlink_to(path)
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
-    return home
+
+    def install(home):
+        venv.create(home, with_pip=False, symlinks=True)
+        python = home / "bin" / "python"
+        site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+        for path in Path(sysconfig.get_path("purelib")).iterdir():
+            if "oodbench" not in path.name and path.name not in ROOMS:
+                (site / path.name).symlink_to(path)
+        run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
+
+    return once(tmp_path_factory, "installed", install)
 
 
 def call(installed, *command, cwd):

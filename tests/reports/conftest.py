@@ -5,6 +5,7 @@ import pytest
 import synthetic_records as synthetic
 from matplotlib.figure import Figure
 from once import once
+from undrawn import blank
 
 from reports.site import build_site
 
@@ -34,8 +35,4 @@ def full_site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots without a picture: for what a test of tables and texts builds itself."""
-
-    def blank(figure: Figure, file, **options) -> None:
-        file.write('<svg xmlns="http://www.w3.org/2000/svg"/>')
-
     monkeypatch.setattr(Figure, "savefig", blank)

@@ -11,7 +11,9 @@ import pytest
 import synthetic_records as synthetic
 import synthetic_studies as made
 from markdown_it import MarkdownIt
+from matplotlib.figure import Figure
 from page import Page
+from undrawn import blank
 
 from benchmark.spec_studies import CORRUPTIONS
 from reports.adversarial import warnings
@@ -289,9 +291,11 @@ def site(tmp_path_factory):
     first = studies[0].records[0].model_copy(update={"warnings": [SCRIPT]})
     studies[0] = studies[0].model_copy(update={"records": [first, *studies[0].records[1:]]})
     spec = made.make_spec()
-    build_site(
-        spec, synthetic.make_results(spec, seeds=(0, 1)), out, generated=synthetic.NOW, studies=studies
-    )
+    with pytest.MonkeyPatch.context() as patch:  # the pictures are tested above
+        patch.setattr(Figure, "savefig", blank)
+        build_site(
+            spec, synthetic.make_results(spec, seeds=(0, 1)), out, generated=synthetic.NOW, studies=studies
+        )
     return out
 
 
