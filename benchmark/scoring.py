@@ -25,6 +25,7 @@ from methods.base import (
     EnsembleDetector,
     Features,
     GradientDetector,
+    InputError,
     NotApplicable,
     ScoreError,
     Signal,
@@ -225,8 +226,8 @@ class Scoring:
                 [check_scores(scores, len(range(length)[r])) for scores in found]
                 for r, found in zip(rows, batches, strict=True)
             ]
-        except ScoreError as error:
-            raise ScoreError(f"{part}: {error}") from error
+        except (ScoreError, InputError) as error:
+            raise type(error)(f"{part}: {error}") from error
         return [torch.cat(scores) for scores in zip(*checked, strict=True)]
 
     def _of_images(self, candidates: list[AnyDetector], batch: Tensor) -> list[Tensor]:

@@ -1,10 +1,10 @@
-"""A run and a library user who fit a detector on the same features with the same seed get the same bits."""
+"""What a run hands to detectors: as a library user would with the same seed, no labels, finite features."""
 
 import pytest
 import torch
 
 from benchmark.scoring import Scoring, score_together
-from methods.base import Features, Head
+from methods.base import Features, Head, InputError
 from methods.registry import detector, detector_class
 
 CLASSES, WIDTH, SEED = 5, 16, 11
@@ -128,3 +128,12 @@ def test_r15_a_run_hands_score_no_labels(world, monkeypatch):
     assert "labels" in world[1]["test"].collected()
     score_together([(task, task.choose()[0])])
     assert seen == [False, False]
+
+
+def test_l1_a_run_names_the_part_whose_features_are_not_finite(world):
+    head, parts = world
+    broken = parts["noise"].logits.clone()
+    broken[2, 1] = torch.nan
+    task = scoring("msp", (head, {**parts, "noise": parts["noise"].including(logits=broken)}))
+    with pytest.raises(InputError, match=r"^noise: features\.logits: 1 of 300 values .* first in row 2$"):
+        score_together([(task, task.choose()[0])])
