@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import signal
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,9 +20,8 @@ import typer
 
 if TYPE_CHECKING:
     from benchmark.metrics import detection_metrics
-    from benchmark.plan import Plan
     from benchmark.results import read_all
-    from benchmark.spec import Spec, load_spec
+    from benchmark.spec import load_spec
     from methods.attack import Attack
     from methods.base import (
         Detector,
@@ -200,6 +197,7 @@ def run(
     from benchmark.files import require_writable
     from benchmark.job import Kind
     from benchmark.run import run_plan, work
+    from reports.commands import build, plan_of, published_folder, spec_of, use_mirror
     from reports.console import Progress, plan_listings, study_summaries, summaries
     from reports.listings import present
     from reports.terminal import console, say
@@ -212,9 +210,9 @@ def run(
         )
     if everything and any(chosen):
         raise UsageError("--all means everything; leave it out to choose a part")
-    _use_mirror(mirror)
-    spec = _spec(leaderboard)
-    plan = _plan(spec, *chosen, full=full)
+    use_mirror(mirror)
+    spec = spec_of(leaderboard)
+    plan = plan_of(spec, *chosen, full=full)
     folder = cache or default_cache()
     if dry_run:
         present(plan_listings(plan, work(plan, folder, fresh=fresh)))
@@ -231,7 +229,7 @@ def run(
     for cell in done.withdrawn:
         replaced = f"{cell}: failed; its record, which cannot be made any more, was replaced"
         say(console(stderr=True), replaced, style="red")
-    _build(spec, results, site, _published(published, leaderboard))
+    build(spec, results, site, published_folder(published, leaderboard))
     if done.failed:
         total = len(done.records) + len(done.studies)
         said = f"{done.failed} of {total} cells failed; the others are finished"
@@ -258,15 +256,16 @@ def plan(
     from benchmark.artifacts import default_cache
     from benchmark.freshness import freshness
     from benchmark.run import work
+    from reports.commands import plan_of, records_of, say_where, spec_of, use_mirror
     from reports.console import freshness_listing, plan_listings
     from reports.listings import present
 
-    _use_mirror(mirror)
-    records = _records(results, leaderboard)
-    made = _plan(_spec(leaderboard), track, entry, backbone, init, seed, study, full=full)
+    use_mirror(mirror)
+    records = records_of(results, leaderboard)
+    made = plan_of(spec_of(leaderboard), track, entry, backbone, init, seed, study, full=full)
     pages = plan_listings(made, work(made, cache or default_cache()))
     present([*pages, freshness_listing(freshness(made, records))], as_json=as_json)
-    _say_where(records)
+    say_where(records)
 
 
 @app.command()
@@ -277,9 +276,11 @@ def report(
     leaderboard: Leaderboard = None,
 ) -> None:
     """Build the site from the records, computing nothing."""
-    records = _records(results, leaderboard)
-    _build(_spec(leaderboard), records, site, _published(published, leaderboard))
-    _say_where(records)
+    from reports.commands import build, published_folder, records_of, say_where, spec_of
+
+    records = records_of(results, leaderboard)
+    build(spec_of(leaderboard), records, site, published_folder(published, leaderboard))
+    say_where(records)
 
 
 @app.command()
@@ -300,12 +301,13 @@ def publish(
     """Take finished records of today from your own to the published ones, and refuse all others by name."""
     from benchmark.artifacts import default_cache
     from benchmark.publishing import prepare
+    from reports.commands import plan_of, published_folder, spec_of, use_mirror
     from reports.results_console import publication_lines, show
     from reports.terminal import console
 
-    _use_mirror(mirror)
-    made = _plan(_spec(leaderboard), track, entry, backbone, init, seed, study, full=True)
-    found = prepare(made, results, _published(published, leaderboard), cache or default_cache())
+    use_mirror(mirror)
+    made = plan_of(spec_of(leaderboard), track, entry, backbone, init, seed, study, full=True)
+    found = prepare(made, results, published_folder(published, leaderboard), cache or default_cache())
     show(console(), publication_lines(found, None if dry_run else found.write()))
     if found.refused:
         raise typer.Exit(1)
@@ -342,9 +344,10 @@ def list_(
 ) -> None:
     """List methods (detectors, objectives, attacks, …), entries, tracks, datasets, backbones and inits."""
     from reports.catalog import listings
+    from reports.commands import spec_of
     from reports.listings import present
 
-    present(listings(what, _spec(leaderboard)), as_json=as_json)
+    present(listings(what, spec_of(leaderboard)), as_json=as_json)
 
 
 @app.command()
@@ -356,10 +359,11 @@ def show(
 ) -> None:
     """Show everything known under a name: a method's paper and settings, a dataset's card, a track's sets."""
     from reports.catalog import cards
+    from reports.commands import spec_of, use_mirror
     from reports.listings import present
 
-    _use_mirror(mirror)
-    present(cards(name, _spec(leaderboard)), as_json=as_json)
+    use_mirror(mirror)
+    present(cards(name, spec_of(leaderboard)), as_json=as_json)
 
 
 @app.command()
@@ -394,11 +398,12 @@ app.add_typer(data, name="data")
 @data.command("list")
 def data_list(mirror: Mirror = None, leaderboard: Leaderboard = None, as_json: AsJson = False) -> None:
     """Say which datasets the tracks use, which there are, and which of them are here."""
+    from reports.commands import spec_of, use_mirror
     from reports.data import listings
     from reports.listings import present
 
-    _use_mirror(mirror)
-    present(listings(_spec(leaderboard)), as_json=as_json)
+    use_mirror(mirror)
+    present(listings(spec_of(leaderboard)), as_json=as_json)
 
 
 @data.command("get")
@@ -410,11 +415,12 @@ def data_get(
     leaderboard: Leaderboard = None,
 ) -> None:
     """Fetch what is not here yet from the Hugging Face Hub. A name that both bear is the track's."""
+    from reports.commands import spec_of, use_mirror
     from reports.data import get
     from reports.terminal import console
 
-    _use_mirror(mirror)
-    if get(names, _spec(leaderboard), console(stderr=True)):
+    use_mirror(mirror)
+    if get(names, spec_of(leaderboard), console(stderr=True)):
         raise typer.Exit(1)
 
 
@@ -430,11 +436,12 @@ def data_check(
     leaderboard: Leaderboard = None,
 ) -> None:
     """Verify checksums, columns, labels, and that every image can be decoded."""
+    from reports.commands import spec_of, use_mirror
     from reports.data import check
     from reports.terminal import console
 
-    _use_mirror(mirror)
-    if check(names or (), _spec(leaderboard), console()):
+    use_mirror(mirror)
+    if check(names or (), spec_of(leaderboard), console()):
         raise typer.Exit(1)
 
 
@@ -448,62 +455,6 @@ def main() -> None:
     from reports.terminal import run_command
 
     run_command(lambda: app(prog_name="oodbench"), SIGNALS)
-
-
-def _spec(named: Path | None) -> Spec:
-    from benchmark.shipped import find_leaderboard
-    from benchmark.spec import load_spec
-
-    return load_spec(find_leaderboard(named))
-
-
-def _plan(spec: Spec, *chosen: Iterable[Any] | None, full: bool) -> Plan:
-    from benchmark.plan import Selection, make_plan
-    from reports.terminal import console, say
-
-    tracks, entries, backbones, inits, seeds, studies = (tuple(part or ()) for part in chosen)
-    made = make_plan(spec, Selection(tracks, entries, backbones, inits, seeds, studies, full))
-    for track, why in made.left_out.items():
-        said = f"left out: track {track}: {why} (all of the track: oodbench data get {track})"
-        say(console(stderr=True), said)
-    for what, why in made.broken.items():
-        say(console(stderr=True), f"left out: {what}: {why}")
-    return made
-
-
-def _use_mirror(named: Path | None) -> None:
-    if named is not None:
-        os.environ["OODBENCH_MIRROR"] = str(named)
-
-
-def _published(named: Path | None, leaderboard: Path | None) -> Path:
-    from benchmark.shipped import find_leaderboard, published_results
-
-    return named or published_results(find_leaderboard(leaderboard))
-
-
-def _records(named: Path | None, leaderboard: Path | None) -> Path:
-    """The folder that is read: that of the published records, unless there is none."""
-    published = _published(None, leaderboard)
-    return named or (published if published.is_dir() else Path("runs"))
-
-
-def _say_where(records: Path) -> None:
-    from reports.terminal import console, say
-
-    own = Path("runs")
-    more = f"; your own are in {own}/: --results {own}" if records != own and own.is_dir() else ""
-    say(console(stderr=True), f"These are the records in {records}/{more}")
-
-
-def _build(spec: Spec, results: Path, site: Path, published: Path) -> None:
-    from reports.results_console import reproduction_lines, show
-    from reports.site import publish, read_report
-    from reports.terminal import console, say
-
-    publish(spec, results, site, published)
-    show(console(), reproduction_lines(read_report(site)))
-    say(console(), f"Leaderboard: {site / 'index.html'}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from benchmark.studies.records import (
     StudyFile,
     StudyRecord,
     read_study,
+    write_study,
 )
 
 
