@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from methods.base import Detector, Features, Head, NotApplicable, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks
 from methods.detectors._gaussian import whitener
 from methods.registry import register
 
@@ -44,6 +45,8 @@ class PNML(Detector):
     features does not count, as in the release. Where references disagree: the probabilities follow from the
     normalised features, bias included, as in the release. Features that are all zero have no direction; they
     stay zero, their regret is 0, and they score highest.
+
+    Differs from: pytorch-ood 0.4.0 holds probabilities above 1e-12; OpenOOD v1.5 does not have it.
     """
 
     root: Tensor = fitted()  # (D, R): the product with its transpose is the pseudo-inverse
@@ -77,7 +80,10 @@ class PNML(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        x = functional.normalize(features.penultimate.double(), dim=1)
+        return by_blocks(self._score, features.penultimate)
+
+    def _score(self, h: Tensor) -> Tensor:
+        x = functional.normalize(h.double(), dim=1)
         energy = (x @ self.root).square().sum(dim=1, keepdim=True)  # (N, 1): π
         gain = energy / (1 + energy)
         log_p = torch.log_softmax(x @ self.weight.T + self.bias, dim=1)  # (N, K)
