@@ -274,7 +274,7 @@ def _score(scorer: AnyDetector, members: list[Features]) -> Tensor:
 
 
 def _widened(features: Features) -> Features:
-    """With penultimate features in float64: a record should not hold how a machine rounds float32 products."""
+    """With penultimate features in float64, so that no record holds how a machine rounds float32 products."""
     if "penultimate" not in features.collected():
         return features
     return features.including(penultimate=features.penultimate.double())
