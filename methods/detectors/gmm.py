@@ -54,7 +54,8 @@ class GMM(Detector):
     densities compare also where features never fire. Signed features need nothing special.
 
     Differs from: OpenOOD v1.5 learns its components without labels, from several layers with weights set for
-    each network; pytorch-ood 0.4.0 gives each class a covariance of its own, which is ``full``.
+    each network; pytorch-ood 0.4.0 gives each class a covariance of its own, which is the
+    entry `gmm_full`.
     """
 
     components: int | None = None

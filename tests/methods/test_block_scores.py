@@ -8,10 +8,10 @@ from methods.base import Features, Head
 from methods.detectors import _blocks
 from methods.registry import detector
 
-IN_FLOAT32 = ["react", "vra", "fdbd", "vim"]  # what they multiply by
+IN_FLOAT32 = ["react", "vra", "fdbd", "vim", "pnml"]  # what they multiply by
 BY_BLOCKS = [
     "msp", "energy", "entropy", "xent_uniform", "gen", "klm", "temperature_scaling", "ash", "scale", "lts",
-    "dice", "nci", "she", "residual", "pnml", "gmm", *IN_FLOAT32,
+    "dice", "nci", "she", "residual", "gmm", *IN_FLOAT32,
 ]  # fmt: skip
 WIDTH, CLASSES = 24, 5
 
