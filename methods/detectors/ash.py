@@ -102,7 +102,7 @@ class ASH(Detector):
         h = h.double()
         kept = _kept(h, top[:, :1], self.kept)
         # What an image's activations are multiplied by its logits can be multiplied by, but for the bias.
-        shaped, factor = kept * h, 1.0
+        shaped, factor = kept * h, torch.ones_like(h[:, 0])
         if self.variant == "b":
             shaped, factor = kept, h.sum(dim=1) / self.kept
         elif self.variant == "s":

@@ -87,7 +87,7 @@ class FDBD(Detector):
             logits = head_logits(h, weight, bias)  # (K, n)
             largest, predicted = logits.max(dim=0)
             distances = (largest - logits) * self.inverse_gaps[:, predicted]  # (K, n), 0 for ŷ itself
-            from_centre = torch.linalg.vector_norm(h - mean, dim=1).double()
+            from_centre: Tensor = torch.linalg.vector_norm(h - mean, dim=1).double()
             return distances.sum(dim=0) / from_centre.clamp(min=1e-12)
 
         return by_blocks(score, features.penultimate)

@@ -86,7 +86,7 @@ class ViM(Detector):
 
         def score(h: Tensor) -> Tensor:
             h = h.to(kind)
-            outside = torch.linalg.vector_norm((h - origin) @ basis, dim=1).double()
+            outside: Tensor = torch.linalg.vector_norm((h - origin) @ basis, dim=1).double()
             return log_sum_exp(head_logits(h, weight, bias)) - self.alpha * outside
 
         return by_blocks(score, features.penultimate)
