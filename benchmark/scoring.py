@@ -220,7 +220,9 @@ class Scoring:
         else:
             members = [read_features(stored, part).without("labels") for stored in self.stored]
             rows = _slices(length, ROWS)
-            batches = ([_score(c, [member[r] for member in members]) for c in candidates] for r in rows)
+            batches = (
+                [_score(c, [_widened(member[r]) for member in members]) for c in candidates] for r in rows
+            )
         try:
             checked = [
                 [check_scores(scores, len(range(length)[r])) for scores in found]
@@ -281,6 +283,13 @@ def _head_tensors(artifact: Artifact) -> dict[str, Tensor]:
 
 def _score(scorer: AnyDetector, members: list[Features]) -> Tensor:
     return scorer.score(members) if isinstance(scorer, EnsembleDetector) else scorer.score(members[0])
+
+
+def _widened(features: Features) -> Features:
+    """With penultimate features in float64, so that no record holds how a machine rounds float32 products."""
+    if "penultimate" not in features.collected():
+        return features
+    return features.including(penultimate=features.penultimate.double())
 
 
 def _slices(length: int, rows: int) -> list[slice]:

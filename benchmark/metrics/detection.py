@@ -43,7 +43,12 @@ class FprConvention(StrEnum):
 
 @dataclass(frozen=True)
 class DetectionMetrics:
-    """Detection metrics of one ID and one OOD set, each in [0, 1]; AUPRs compare only at equal base rates."""
+    """Detection metrics of one ID and one OOD set, each in [0, 1]; AUPRs compare only at equal base rates.
+
+    AUPR is average precision, a sum of steps. OpenOOD and pytorch-ood integrate precision over recall by
+    trapezoids from precision 1 at recall 0, which as a rule gives more: constant scores and sets of one size
+    have 0.75 there and 0.5 here, the share of positives.
+    """
 
     auroc: float
     aupr_in: float
@@ -71,6 +76,8 @@ def detection_metrics(id_scores: ArrayLike, ood_scores: ArrayLike) -> DetectionM
         \mathrm{AUROC} &= P(s_{in} > s_{out}) + ½ P(s_{in} = s_{out}) \\
         \mathrm{AUPR} &= \textstyle\sum_i (R_i - R_{i-1}) P_i \quad\text{over distinct thresholds} \\
         \mathrm{error} &= \min_τ ½ [P(s_{in} < τ) + P(s_{out} ≥ τ)]
+
+    AUPR is average precision, not the trapezoids of other libraries (`DetectionMetrics`).
 
     O(N log N) time for N = N_in + N_out, two float64 copies of the scores in memory, faster if
     all scores are float32 numbers.

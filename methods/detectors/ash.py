@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, HyperparameterError, NotApplicable, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks, head_logits, largest_of_each, log_sum_exp
 from methods.method import check_percent
 from methods.registry import register
 
@@ -45,12 +46,15 @@ class ASH(Detector):
 
     Deviations from the paper: it shapes pooled features, where the release shapes the map before pooling for
     some networks. The release's p is tuned to the network (90 and 95 for S, 99 for B and for DenseNet on
-    ImageNet); the default is that of ResNet-50 on ImageNet. Where references disagree: one benchmark has B
-    alone.
+    ImageNet); the default is that of ResNet-50 on ImageNet.
 
     Signed features (ViT, ConvNeXt): s₁ / s₂ is limited to [0, 20], because it explodes where s₂ is near 0. A
     network where s₂ ≤ 0 for more than 1 % of training images is not applicable to S. P and B do not divide by
     s₂ and take signed features as they are.
+
+    Differs from: OpenOOD v1.5 has B, at 90 and then at what validation outliers choose from 65 to 95; its
+    setting is the entry `ash_b`. pytorch-ood 0.4.0 shapes the map before it is pooled, by default with S at
+    65.
     """
 
     percentile: float = 90.0
@@ -88,23 +92,38 @@ class ASH(Detector):
         """
         kept = count_kept(head.weight.shape[1], self.percentile)
         if self.variant == "s":
-            require_positive_sums(train.penultimate.double(), kept)
+            require_positive_sums(train.penultimate, kept)
         return self.with_state(kept=kept, weight=head.weight.double(), bias=head.bias.double())
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        h = features.penultimate.double()
-        order = torch.sort(features.penultimate, dim=1, descending=True, stable=True).indices
-        largest = order[:, : self.kept]  # (N, k)
-        shaped = torch.zeros_like(h).scatter(1, largest, self._shape(h, h.gather(1, largest)))
-        return torch.logsumexp(shaped @ self.weight.T + self.bias, dim=1)
+        return by_blocks(self._score, features.penultimate)
 
-    def _shape(self, h: Tensor, top: Tensor) -> Tensor:
-        if self.variant == "s":
-            return top * amplification(h, top)
+    def _score(self, h: Tensor) -> Tensor:
+        top = largest_of_each(h, self.kept).double()
+        h = h.double()
+        kept = _kept(h, top[:, :1], self.kept)
+        # What an image's activations are multiplied by its logits can be multiplied by, but for the bias.
+        shaped, factor = kept * h, torch.ones_like(h[:, 0])
         if self.variant == "b":
-            return (h.sum(dim=1, keepdim=True) / self.kept).expand_as(top)
-        return top
+            shaped, factor = kept, h.sum(dim=1) / self.kept
+        elif self.variant == "s":
+            factor = amplification(h, top)[:, 0]
+        unscaled = head_logits(shaped, self.weight, torch.zeros_like(self.bias))  # (K, n)
+        return log_sum_exp(factor * unscaled + self.bias[:, None])
+
+
+def _kept(h: Tensor, least: Tensor, count: int) -> Tensor:
+    """1 where an activation of h (n, D) is among the `count` largest, down to `least` (n, 1), and else 0."""
+    # In the type of the activations: torch multiplies by truth values far slower.
+    kept = torch.ge(h.detach(), least.detach(), out=torch.empty_like(h))
+    surplus = (kept.sum(dim=1) > count).nonzero()[:, 0]
+    if len(surplus):  # several are equal to the least: the first of them
+        rows, bound = h[surplus], least[surplus]
+        above, equal = rows > bound, rows == bound
+        room = count - above.sum(dim=1, keepdim=True)
+        kept[surplus] = (above | (equal & (equal.cumsum(dim=1) <= room))).to(kept)
+    return kept
 
 
 def count_kept(width: int, percentile: float) -> int:
@@ -119,7 +138,8 @@ def count_kept(width: int, percentile: float) -> int:
 
 def require_positive_sums(h: Tensor, kept: int) -> None:
     """Raise `NotApplicable` if the `kept` largest of the rows h (N, D) too often sum to nothing or less."""
-    share = float((torch.topk(h, kept, dim=1).values.sum(dim=1) <= 0).double().mean())
+    sums = by_blocks(lambda rows: largest_of_each(rows, kept).sum(dim=1, dtype=torch.float64), h)
+    share = float((sums <= 0).double().mean())
     if share > TOLERATED:
         raise NotApplicable(
             f"the {kept} largest features sum to 0 or less for {share:.1%} of training images, more than "

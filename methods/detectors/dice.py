@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks, head_logits, log_sum_exp
 from methods.method import check_percent
 from methods.registry import register
 
@@ -38,6 +39,8 @@ class DICE(Detector):
 
     Deviations from the paper: none. The comparison is strict: weights at t go too. Signed features (ViT,
     ConvNeXt) are taken as they are: where the mean is negative, negative weights contribute.
+
+    Differs from: OpenOOD v1.5 takes 90 for any number of classes; pytorch-ood 0.4.0 has no default.
     """
 
     percentile: float | None = None
@@ -73,4 +76,7 @@ class DICE(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        return torch.logsumexp(features.penultimate.double() @ self.weight.T + self.bias, dim=1)
+        return by_blocks(
+            lambda h: log_sum_exp(head_logits(h.double(), self.weight, self.bias)),
+            features.penultimate,
+        )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Paper, Signal
+from methods.detectors._blocks import by_blocks, classes_first, log_sum_exp
 from methods.registry import register
 
 
@@ -26,6 +26,8 @@ class Energy(Detector):
     ----------
     temperature
         T > 0, in the units of the logits.
+
+    Differs from: none: OpenOOD v1.5 (as EBO) and pytorch-ood 0.4.0 have T = 1, in float32.
     """
 
     temperature: float = 1.0
@@ -46,4 +48,7 @@ class Energy(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score logits (N, K): (N,) float64."""
-        return self.temperature * torch.logsumexp(features.logits.double() / self.temperature, dim=1)
+        return by_blocks(self._score, features.logits)
+
+    def _score(self, logits: Tensor) -> Tensor:
+        return self.temperature * log_sum_exp(classes_first(logits) / self.temperature)

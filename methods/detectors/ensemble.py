@@ -36,6 +36,8 @@ class Ensemble(EnsembleDetector):
 
     Deviations from the paper: the members are trained without its adversarial examples. Where references
     disagree: some benchmarks average logits, which is another estimator; the paper averages probabilities.
+
+    Differs from: OpenOOD v1.5 averages logits; pytorch-ood 0.4.0 does not have it.
     """
 
     members: int = 5

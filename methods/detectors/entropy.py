@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Paper, Signal
+from methods.detectors._blocks import by_blocks, classes_first
 from methods.registry import register
 
 
@@ -27,6 +28,8 @@ class Entropy(Detector):
     outliers; the one named takes the entropy of an ensemble's mean prediction, here of one network's. Where
     references disagree: some libraries return :math:`+H` as an outlier score. In float64 it does not tie
     where `msp` does: when the largest probability rounds to 1, the small ones still tell by how much.
+
+    Differs from: pytorch-ood 0.4.0 holds probabilities above 1e-7; OpenOOD v1.5 does not have it.
     """
 
     paper = Paper(
@@ -41,6 +44,9 @@ class Entropy(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score logits (N, K): (N,) float64."""
-        p = torch.softmax(features.logits.double(), dim=1)
-        entropy: Tensor = torch.special.entr(p).sum(dim=1)
-        return -entropy
+        return -by_blocks(_entropy, features.logits)
+
+
+def _entropy(logits: Tensor) -> Tensor:
+    entropy: Tensor = torch.special.entr(torch.softmax(classes_first(logits), dim=0)).sum(dim=0)
+    return entropy

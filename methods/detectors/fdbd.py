@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks, head_logits, working_type
 from methods.registry import register
 
 Centre = Literal["mean", "zero"]
@@ -27,8 +28,8 @@ class FDBD(Detector):
     Each term is the exact distance in feature space from h to the plane where classes ŷ and c have equal
     logits. Features far from the mean are far from the boundaries too, which the division takes out.
 
-    The logits z follow from h and the head in float64. Shapes: features (N, D), weight (K, D), bias (K,) →
-    scores (N,). Cost: fit O(ND + K²D), score O(NKD).
+    Products of float32 features are computed in float32, all that follows from them in float64. Shapes:
+    features (N, D), weight (K, D), bias (K,) → scores (N,). Cost: fit O(ND + K²D), score O(NKD).
 
     Parameters
     ----------
@@ -39,6 +40,9 @@ class FDBD(Detector):
     ranking. Classes with equal weights have no boundary between them and are left out. A distance from the
     centre below 1e-12 counts as 1e-12. Where references disagree: one benchmark chooses the centre by
     validation. Signed features need nothing special.
+
+    Differs from: OpenOOD v1.5 lets validation outliers choose the centre; pytorch-ood 0.4.0 divides the sum
+    by K - 1 (same ranking).
     """
 
     centre: Centre = "mean"
@@ -75,9 +79,15 @@ class FDBD(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        h = features.penultimate.double()
-        logits = h @ self.weight.T + self.bias  # (N, K)
-        largest, predicted = logits.max(dim=1)
-        distances = (largest[:, None] - logits) * self.inverse_gaps[predicted]  # (N, K), 0 for ŷ itself
-        from_centre: Tensor = torch.linalg.vector_norm(h - self.mean, dim=1)
-        return distances.sum(dim=1) / from_centre.clamp(min=1e-12)
+        kind = working_type(features.penultimate)
+        mean, weight, bias = (t.to(kind) for t in (self.mean, self.weight, self.bias))
+
+        def score(h: Tensor) -> Tensor:
+            h = h.to(kind)
+            logits = head_logits(h, weight, bias)  # (K, n)
+            largest, predicted = logits.max(dim=0)
+            distances = (largest - logits) * self.inverse_gaps[:, predicted]  # (K, n), 0 for ŷ itself
+            from_centre: Tensor = torch.linalg.vector_norm(h - mean, dim=1).double()
+            return distances.sum(dim=0) / from_centre.clamp(min=1e-12)
+
+        return by_blocks(score, features.penultimate)

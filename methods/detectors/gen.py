@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Paper, Signal
+from methods.detectors._blocks import by_blocks, classes_first
 from methods.registry import register
 
 
@@ -39,6 +40,10 @@ class GEN(Detector):
     disagree: public code takes the powers of float32 probabilities, which gives
     :math:`(1 - p_{(1)})^\gamma = 0` from a margin of 17 between the logits on; at γ = 0.1 the true value
     there is still 0.18, so the score jumps.
+
+    Differs from: OpenOOD v1.5 starts from γ = 0.1 and M = 100 too and then takes what validation outliers
+    choose; pytorch-ood 0.4.0 counts all classes, averages the terms (same ranking for one number of classes),
+    and holds probabilities between 1e-7 and 1 - 1e-7.
     """
 
     gamma: float = 0.1
@@ -61,12 +66,14 @@ class GEN(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score logits (N, K): (N,) float64."""
-        log_p = (
-            torch.log_softmax(features.logits.double(), dim=1).sort(dim=1, descending=True).values
-        )  # (N, K)
-        others = log_p[:, 1:]
-        log_complement = torch.cat(
-            [torch.logsumexp(others, dim=1, keepdim=True), torch.log1p(-others.exp())], dim=1
-        )
-        terms = torch.exp(self.gamma * (log_p + log_complement))
-        return -terms[:, : self.top].sum(dim=1)
+        return by_blocks(self._score, features.logits)
+
+    def _score(self, logits: Tensor) -> Tensor:
+        log_p = torch.log_softmax(classes_first(logits), dim=0)  # (K, n)
+        first = log_p.max(dim=0, keepdim=True).indices
+        others = torch.logsumexp(log_p.scatter(0, first, -math.inf), dim=0, keepdim=True)
+        log_complement = torch.log1p(-log_p.exp()).scatter(0, first, others)
+        if self.top < len(log_p):
+            largest = torch.topk(log_p, self.top, dim=0).indices
+            log_p, log_complement = log_p.gather(0, largest), log_complement.gather(0, largest)
+        return -torch.exp(self.gamma * (log_p + log_complement)).sum(dim=0)

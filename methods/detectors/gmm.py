@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from methods.base import Detector, Features, Head, HyperparameterError, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks
 from methods.detectors._kmeans import kmeans
 from methods.detectors._mixture import Mixture
 from methods.registry import register
@@ -51,6 +52,10 @@ class GMM(Detector):
     references disagree: OpenOOD fits components without labels to several layers and weighs the layers with
     outliers; one library is ``full`` with the same λ. As components share λ and not a pseudo-inverse, their
     densities compare also where features never fire. Signed features need nothing special.
+
+    Differs from: OpenOOD v1.5 learns its components without labels, from several layers with weights set for
+    each network; pytorch-ood 0.4.0 gives each class a covariance of its own, which is the
+    entry `gmm_full`.
     """
 
     components: int | None = None
@@ -118,7 +123,9 @@ class GMM(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        return self.mixture.log_densities(features.penultimate.double()).logsumexp(dim=1)
+        return by_blocks(
+            lambda h: self.mixture.log_densities(h.double()).logsumexp(dim=1), features.penultimate
+        )
 
 
 def _shares(train: Features) -> Tensor:

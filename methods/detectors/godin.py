@@ -38,6 +38,9 @@ class GODIN(GradientDetector):
 
     Deviations from the paper: none. Where references disagree: one benchmark takes a softmax of h; here h is
     as it is. The stepped image is not clipped to [0, 1].
+
+    Differs from: OpenOOD v1.5 fixes ε = 0.0025 and takes the softmax of h; pytorch-ood 0.4.0 does not have
+    it.
     """
 
     epsilon: float | None = None

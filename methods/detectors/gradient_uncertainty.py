@@ -35,8 +35,13 @@ class GradientUncertainty(Detector, ClosedForm):
 
     Deviations from the paper: it hands the squared norms of all layers to a classifier trained on outliers;
     here is the last layer alone, weight and bias, without a classifier. Where references disagree: that the
-    sum of squared norms is a score, larger in distribution, rests on pytorch-ood 0.4.0 alone, which sums over
-    all layers by default; with its filter set to the last layer its score is minus this one.
+    sum of squared norms is a score, larger in distribution, rests on pytorch-ood 0.4.0 alone. With its filter
+    set to the last layer its score is minus this one where every probability is above 1e-12. Of smaller ones
+    the gradient of its loss vanishes, so that the score of a confident network falls to a third of this one
+    and less, and sure predictions may score below unsure ones; here the norm grows with how sure they are.
+
+    Differs from: pytorch-ood 0.4.0 takes the gradient of all parameters unless it is told which; OpenOOD v1.5
+    does not have it.
     """
 
     weight: Tensor = fitted()  # (K, D)

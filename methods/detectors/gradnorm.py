@@ -47,6 +47,9 @@ class GradNorm(Detector, ClosedForm):
     Deviations from the paper: none; the bias gradient is left out as there. Where references disagree: the
     release's loss is K times this one, and so is its score (same ranking). It goes one image at a time; a
     batch's mean gradient is not this score.
+
+    Differs from: OpenOOD v1.5 has the release's loss (same ranking); pytorch-ood 0.4.0 takes the gradient of
+    all parameters unless it is told which.
     """
 
     norm: Norm = "l1"

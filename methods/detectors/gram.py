@@ -46,6 +46,10 @@ class Gram(Detector):
     a tenth of the in-distribution test images and averages ten such draws. Where references disagree: the
     paper describes the upper triangle of the rooted Gram matrix, the release, followed here, sums its rows
     first; some code takes the range over true labels.
+
+    Differs from: OpenOOD v1.5 takes powers 1 to 10 and normalises by test images, as the release; pytorch-ood
+    0.4.0 takes ranges over true labels, as many powers as there are layers, a normaliser of a tenth of the
+    training images, and does not divide by the largest probability.
     """
 
     powers: int = POWERS

@@ -35,6 +35,9 @@ class IODIN(ODIN):
 
     Deviations from the paper: the defaults are those of the author's code in OpenOOD, which searches a grid
     with validation outliers; here no data is used. Where references disagree: as in `odin`.
+
+    Differs from: OpenOOD v1.5 has these values and then takes what validation outliers choose; pytorch-ood
+    0.4.0 does not have it.
     """
 
     paper = Paper(

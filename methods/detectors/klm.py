@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks, classes_first
 from methods.registry import register
 
 Mode = Literal["min", "pred"]
@@ -43,6 +44,9 @@ class KLM(Detector):
     images, as here; some code takes training images, on which a network that memorises is more certain. One
     public library measures from the predicted class's template, made in one version of the images predicted,
     not labelled, as that class; ``pred`` is that score where the validation labels are the predictions.
+
+    Differs from: none in the settings, in ``min``. OpenOOD v1.5 and pytorch-ood 0.4.0 have no floor, so that
+    a probability of 0 in a template makes the divergence infinite or as good as.
     """
 
     mode: Mode = "min"
@@ -84,13 +88,15 @@ class KLM(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score logits (N, K): (N,) float64."""
-        p = torch.softmax(features.logits.double(), dim=1)
+        return -by_blocks(self._divergence, features.logits)
+
+    def _divergence(self, logits: Tensor) -> Tensor:
+        p = torch.softmax(classes_first(logits), dim=0)  # (K, n)
         # Σ p (log p - log d), with the second sum for all templates at once.
-        divergence = (p * _log(p)).sum(dim=1, keepdim=True) - p @ _log(self.templates).T  # (N, K)
+        divergence = (p * _log(p)).sum(dim=0) - _log(self.templates) @ p  # (K, n)
         if self.mode == "pred":
-            predicted = features.logits.argmax(dim=1, keepdim=True)
-            return -divergence.gather(1, predicted).squeeze(1)
-        return -divergence[:, self.made].amin(dim=1)
+            return divergence.gather(0, logits.argmax(dim=1)[None])[0]
+        return divergence[self.made].amin(dim=0)
 
 
 def _log(p: Tensor) -> Tensor:

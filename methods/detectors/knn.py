@@ -26,8 +26,8 @@ class KNN(Detector):
         s &= -\lVert \hat h - \hat h_{(k)} \rVert
 
     where :math:`\hat h_{(k)}` is the k-th nearest of the M training features (the bank), counted from 1. The
-    neighbour is found by inner products, in the type of the features; its distance is then taken from the
-    difference, in float64, because the identity has lost half of the digits where d is small. Where rounding
+    neighbour is found by inner products in float32; its distance is then taken from the difference, in
+    float64, because the identity has lost half of the digits where d is small. Where rounding
     leaves open which neighbour is the k-th, the image is searched again in float64.
 
     Shapes: features (N, D) → scores (N,). Cost: O(NMD), in blocks of rows that hold 2²² inner products at
@@ -42,6 +42,9 @@ class KNN(Detector):
     Deviations from the paper: the whole training set is the bank (α = 100 %). Where references disagree:
     FAISS returns the squared distance (same ranking); some code adds 1e-10 after the division, or does not
     normalise.
+
+    Differs from: OpenOOD v1.5 and pytorch-ood 0.4.0 take k = 50 whatever the size of the bank; for 50,000
+    images that is this default.
     """
 
     k: int | None = None
@@ -79,8 +82,7 @@ class KNN(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        search = torch.float32 if features.penultimate.dtype == torch.float32 else torch.float64
-        return -kth_distance(_normalise(features), self.bank, self.used_k, search, SIMILARITIES)
+        return -kth_distance(_normalise(features), self.bank, self.used_k, torch.float32, SIMILARITIES)
 
 
 def _normalise(features: Features) -> Tensor:

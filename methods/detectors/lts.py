@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Paper, Signal
+from methods.detectors._blocks import by_blocks, classes_first, largest_of_each, log_sum_exp
 from methods.method import check_percent
 from methods.registry import register
 
@@ -37,6 +38,8 @@ class LTS(Detector):
     concerns signed features (ViT, ConvNeXt) alone. An image without a positive activation has factor 1, where
     the release divides 0 by 0, and k is at least 1, where the release would sum nothing. The paper allows
     other scores of the scaled logits; its results are for the energy.
+
+    Differs from: none: pytorch-ood 0.4.0 has the same share; OpenOOD v1.5 does not have it.
     """
 
     percentile: float = 95.0
@@ -58,9 +61,11 @@ class LTS(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score features (N, D) of images with logits (N, K): (N,) float64."""
-        h = features.penultimate.double().clamp_min(0)
+        return by_blocks(self._score, features.penultimate, features.logits)
+
+    def _score(self, h: Tensor, logits: Tensor) -> Tensor:
         width = h.shape[1]
         kept = max(1, width - round(width * self.percentile / 100))
-        largest = torch.topk(h, kept, dim=1, sorted=False).values.sum(dim=1, keepdim=True)
-        ratio = torch.where(largest > 0, h.sum(dim=1, keepdim=True) / largest, 1.0)
-        return torch.logsumexp(ratio.square() * features.logits.double(), dim=1)
+        largest = largest_of_each(h, kept).double().clamp_min(0).sum(dim=1)
+        ratio = torch.where(largest > 0, h.double().clamp_min(0).sum(dim=1) / largest, 1.0)
+        return log_sum_exp(ratio.square() * classes_first(logits))

@@ -45,6 +45,9 @@ class Mahalanobis(GradientDetector):
     pseudo-inverse. As in the release :math:`\mathrm{sgn}_+(0) = +1` and the stepped image is not clipped.
     The distance is summed from differences: expanded into inner products it would cancel in directions of
     tiny variance.
+
+    Differs from: OpenOOD v1.5 takes no step either and the same covariance (same ranking); pytorch-ood 0.4.0
+    adds 1e-6 to the diagonal of the scatter, which is N covariances, so that features that never fire count.
     """
 
     magnitude: float = 0.0

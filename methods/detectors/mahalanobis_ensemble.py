@@ -48,6 +48,9 @@ class MahalanobisEnsemble(GradientDetector):
     costs one gradient instead of one a layer. Layers are those that the harness taps, without the stem that
     the release adds. Where references disagree: as in `mahalanobis`; some code adds the variance over the
     positions to the features, or reduces their dimension first, here neither.
+
+    Differs from: OpenOOD v1.5 takes a step, and weights of a logistic regression with validation outliers;
+    pytorch-ood 0.4.0 adds the distances as they are, with 1e-6 on the diagonal of each scatter.
     """
 
     magnitude: float = 0.0

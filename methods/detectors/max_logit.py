@@ -20,6 +20,8 @@ class MaxLogit(Detector):
     Shapes: logits (N, K) → scores (N,). Cost: O(NK). No hyper-parameters. Deviations from the paper: none; it
     states the score as :math:`-s`. A constant added to all logits changes it, so compare scores of one
     network only.
+
+    Differs from: none: OpenOOD v1.5 (as MLS) and pytorch-ood 0.4.0 have the same score.
     """
 
     paper = Paper(
@@ -34,4 +36,4 @@ class MaxLogit(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score logits (N, K): (N,) float64."""
-        return features.logits.double().amax(dim=1)
+        return features.logits.amax(dim=1).double()

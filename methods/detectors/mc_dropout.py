@@ -46,6 +46,9 @@ class MCDropout(Detector):
     network was trained with it; other layers of dropout stay off. The paper draws new masks for every image.
     Where references disagree: some benchmarks average logits, which is another estimator; here probabilities
     are averaged, and 30 passes of this cheap kind replace a benchmark's 5 of the whole network.
+
+    Differs from: OpenOOD v1.5 has 5 passes and averages logits; pytorch-ood 0.4.0 has 30 passes of the
+    dropout layers that the network has, and by default the mean variance of the probabilities.
     """
 
     passes: int = 30

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Paper, Signal
+from methods.detectors._blocks import by_blocks, classes_first
 from methods.registry import register
 
 
@@ -23,6 +24,8 @@ class MSP(Detector):
     Deviations from the paper: none. Some releases store :math:`-\max_k p_k` as an outlier score. The softmax
     is taken in float64: in float32 a margin of 17 between the logits already gives exactly 1.0, and such ties
     change the false-positive rate; float64 moves that margin to 37.
+
+    Differs from: none: OpenOOD v1.5 and pytorch-ood 0.4.0 have the same score, in float32.
     """
 
     paper = Paper(
@@ -37,4 +40,4 @@ class MSP(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score logits (N, K): (N,) float64."""
-        return torch.softmax(features.logits.double(), dim=1).amax(dim=1)
+        return by_blocks(lambda z: torch.softmax(classes_first(z), dim=0).amax(dim=0), features.logits)

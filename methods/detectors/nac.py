@@ -51,6 +51,9 @@ class NAC(Detector, ClosedForm):
     on CIFAR-10. It tunes all three for each network, and for ImageNet starts from α = 3000 and O* = 10. As
     there, `fit` sees 1000 training images. Where references disagree: the bins are those of the release for
     OpenOOD, on whose code alone they rest; pytorch-ood 0.4.0 has M bins that are finest at 0 and 1.
+
+    Differs from: pytorch-ood 0.4.0 has other bins and sees all training images; OpenOOD v1.5 does not have
+    it.
     """
 
     bins: int = 50

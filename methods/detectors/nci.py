@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks, head_logits
 from methods.registry import register
 
 SHORTEST = 1e-12  # a norm below this counts as this
@@ -39,6 +40,9 @@ class NCI(Detector):
     Deviations from the paper: it chooses α with validation outliers; here it is the default of the authors'
     release, the least of its grid 1e-4, 1e-3, 1e-2, 0.1, and no data is used. Where references disagree: one
     library takes α = 0. Signed features need nothing special.
+
+    Differs from: OpenOOD v1.5 starts from this α and then takes what validation outliers choose; pytorch-ood
+    0.4.0 has α = 0.
     """
 
     alpha: float = 1e-4
@@ -67,8 +71,11 @@ class NCI(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        h = features.penultimate.double()
-        predicted = (h @ self.weight.T + self.bias).argmax(dim=1)
+        return by_blocks(self._score, features.penultimate)
+
+    def _score(self, h: Tensor) -> Tensor:
+        h = h.double()
+        predicted = head_logits(h, self.weight, self.bias).argmax(dim=0)
         centred = h - self.mean
         aligned = (centred * self.weight[predicted]).sum(dim=1)
         length = torch.linalg.vector_norm(centred, dim=1).clamp_min(SHORTEST)

@@ -33,8 +33,8 @@ class NNGuide(Detector):
     always of the nearest images.
 
     Shapes: features (N, D), logits (N, K) → scores (N,). Cost: O(NMD), in blocks of rows that hold 2²² inner
-    products at once. The largest are found in the type of the features and then computed in float64; where
-    rounding leaves open which they are, the image is searched again in float64.
+    products at once. The largest are found in float32 and then computed in float64; where rounding leaves
+    open which they are, the image is searched again in float64.
 
     Parameters
     ----------
@@ -47,6 +47,9 @@ class NNGuide(Detector):
     Deviations from the paper: none. Where references disagree: one benchmark takes k = 100; some code adds
     1e-10 after the division by the norm. A negative energy turns the sign of the product, here as in the
     release; shifting the energies would be another method.
+
+    Differs from: OpenOOD v1.5 takes k = 100 and the first 1 % of the training images, however few; that
+    setting is the entry `nnguide_openood`. pytorch-ood 0.4.0 takes k = 10 and all of them.
     """
 
     k: int = 10
@@ -87,9 +90,8 @@ class NNGuide(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D) of images with logits (N, K): (N,) float64."""
-        search = torch.float32 if features.penultimate.dtype == torch.float32 else torch.float64
         h = _normalise(features)
-        guidance = largest_products(h, self.bank, self.k, search, SIMILARITIES).mean(dim=1)
+        guidance = largest_products(h, self.bank, self.k, torch.float32, SIMILARITIES).mean(dim=1)
         return _energy(features) * guidance
 
     def _bank_size(self, images: int) -> int:

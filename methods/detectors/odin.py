@@ -39,6 +39,10 @@ class ODIN(GradientDetector):
     by ε/std in normalised space, which is this step of ε in pixels; :math:`\mathrm{sgn}_+(0) = +1` is what
     the release computes, and like the release the stepped image is not clipped to [0, 1]. The softmax is in
     float64, because at T = 1000 all scores lie within about 1e-3 of 1/K and float32 would tie them.
+
+    Differs from: OpenOOD v1.5 has these values and may choose others by validation outliers; it divides the
+    step by the deviations of CIFAR-10's channels on any data. pytorch-ood 0.4.0 has these values, steps in
+    the units of its input, and takes the sign of 0 as 0.
     """
 
     temperature: float = 1000.0

@@ -54,6 +54,10 @@ class OpenMax(Detector):
     :math:`w_k = 1` beyond it and 0 before it. Where references disagree: libMR shifts the tail to 10⁴ before
     the fit, which makes the Weibull distribution nearly a Gumbel one, and so is done here; one benchmark has
     α = 3 and the Euclidean distance alone, one library a tail of 25. Norms below 1e-12 count as 1e-12.
+
+    Differs from: OpenOOD v1.5 takes α = 3 and the Euclidean distance alone, pytorch-ood 0.4.0 a tail of 25,
+    the Euclidean distance alone and means of all images of a class. The Weibull fit depends on the scale of
+    the distance, so that no `euclidean` is theirs.
     """
 
     alpha: int = 10

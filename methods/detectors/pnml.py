@@ -11,8 +11,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from methods.base import Detector, Features, Head, NotApplicable, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks, working_type
 from methods.detectors._gaussian import whitener
 from methods.registry import register
+
+EVEN = 1e3  # by which directions may differ in what they count, for π to keep some four digits in float32
 
 
 @register("pnml")
@@ -44,9 +47,12 @@ class PNML(Detector):
     features does not count, as in the release. Where references disagree: the probabilities follow from the
     normalised features, bias included, as in the release. Features that are all zero have no direction; they
     stay zero, their regret is 0, and they score highest.
+
+    Differs from: pytorch-ood 0.4.0 holds probabilities above 1e-12; OpenOOD v1.5 does not have it.
     """
 
     root: Tensor = fitted()  # (D, R): the product with its transpose is the pseudo-inverse
+    even: bool = fitted()  # whether no direction counts so much more than others that float32 would not do
     weight: Tensor = fitted()  # (K, D)
     bias: Tensor = fitted()  # (K,)
 
@@ -73,12 +79,20 @@ class PNML(Detector):
         x = functional.normalize(train.penultimate.double(), dim=1)
         if not x.any():
             raise NotApplicable("every training feature is zero, so that there are no directions to know")
-        return self.with_state(root=whitener(x.T @ x), weight=weight, bias=bias)
+        root = whitener(x.T @ x)
+        lengths = torch.linalg.vector_norm(root, dim=0)
+        even = bool(lengths.max() < EVEN * lengths.min())
+        return self.with_state(root=root, even=even, weight=weight, bias=bias)
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        x = functional.normalize(features.penultimate.double(), dim=1)
-        energy = (x @ self.root).square().sum(dim=1, keepdim=True)  # (N, 1): π
+        kind = working_type(features.penultimate) if self.even else torch.float64
+        root = self.root.to(kind)
+        return by_blocks(lambda h: self._score(h, root), features.penultimate)
+
+    def _score(self, h: Tensor, root: Tensor) -> Tensor:
+        x = functional.normalize(h.double(), dim=1)
+        energy = (x.to(root.dtype) @ root).double().square().sum(dim=1, keepdim=True)  # (n, 1): π
         gain = energy / (1 + energy)
         log_p = torch.log_softmax(x @ self.weight.T + self.bias, dim=1)  # (N, K)
         p = log_p.exp()

@@ -38,6 +38,10 @@ class RankFeat(Detector):
     left out, so this is its ablation with the last block alone. The temperature is 1. Where references
     disagree: code for large maps finds the component by some 20 power iterations from a random start; here it
     is the exact one.
+
+    Differs from: OpenOOD v1.5 averages the logits of the last block with those of the last but one, whose
+    component is removed before it passes the last block, as the paper does: a second run of part of the
+    network, which no hyper-parameter of features can express. pytorch-ood 0.4.0 has one map, as here.
     """
 
     weight: Tensor = fitted()  # (K, D)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks, head_logits, log_sum_exp, working_type
 from methods.method import check_percent
 from methods.registry import register
 
@@ -28,7 +29,8 @@ class ReAct(Detector):
     with c the p-th percentile of all N·D in-distribution training features together, not of each feature,
     linearly interpolated. Outliers tend to fire a few features very strongly, and lose more by the clipping.
 
-    Shapes: features (N, D), weight (K, D), bias (K,) → scores (N,). Cost: fit O(ND), score O(NKD).
+    Logits of float32 features are computed in float32, and the score of them in float64. Shapes: features
+    (N, D), weight (K, D), bias (K,) → scores (N,). Cost: fit O(ND), score O(NKD).
 
     Parameters
     ----------
@@ -40,6 +42,9 @@ class ReAct(Detector):
     Deviations from the paper: none. Where references disagree: some code takes the percentile of validation
     or test features, or a fixed c = 1; ViM's comparison uses p = 99. Signed features (ViT, ConvNeXt) are
     clipped from above alone, and the percentile is of their signed values.
+
+    Differs from: OpenOOD v1.5 takes the percentile of validation images, pytorch-ood 0.4.0 that of the map's
+    entries, which it clips before they are pooled.
     """
 
     percentile: float = 90.0
@@ -73,8 +78,13 @@ class ReAct(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        rectified = features.penultimate.double().clamp(max=self.threshold)
-        logits = rectified @ self.weight.T + self.bias  # (N, K)
-        if self.base == "energy":
-            return torch.logsumexp(logits, dim=1)
-        return torch.softmax(logits, dim=1).amax(dim=1)
+        kind = working_type(features.penultimate)
+        weight, bias = self.weight.to(kind), self.bias.to(kind)
+
+        def score(h: Tensor) -> Tensor:
+            logits = head_logits(h.to(kind).clamp(max=self.threshold), weight, bias)  # (K, n)
+            if self.base == "energy":
+                return log_sum_exp(logits)
+            return torch.softmax(logits, dim=0).amax(dim=0)
+
+        return by_blocks(score, features.penultimate)

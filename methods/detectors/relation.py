@@ -44,6 +44,9 @@ class Relation(Detector):
     disagree: the release says that t = 1 is best for outliers and takes t = 4 for wrong labels; one benchmark
     searches for t with validation outliers. The bank is at most 2,000 training images (`fit_limit`), drawn
     evenly by class, because the score relates every image to all of it. Signed features need nothing special.
+
+    Differs from: OpenOOD v1.5 relates to all training images, and takes the t that validation outliers
+    choose; pytorch-ood 0.4.0 does not have it.
     """
 
     power: float = 1.0

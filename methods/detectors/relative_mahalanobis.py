@@ -40,6 +40,8 @@ class RelativeMahalanobis(Detector):
     :math:`\Sigma_0` alone has a background N times too weak, and its score is `mahalanobis` again;
     pytorch-ood 0.4 leaves it out of both covariances (same ranking); here both have it. Each pseudo-inverse
     leaves out eigenvalues below 1e-10 of the largest.
+
+    Differs from: OpenOOD v1.5 is the same; pytorch-ood 0.4.0 adds 1e-6 to the diagonals of both scatters.
     """
 
     classwise: Gaussian = fitted()  # its distance is d_c², but for what cancels

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, HyperparameterError, NotApplicable, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks
 from methods.detectors._subspace import principal_axes
 from methods.registry import register
 
@@ -39,10 +40,13 @@ class Residual(Detector):
         2048, 512 for D of at least 768 and else D // 2.
 
     Deviations from the paper: none. Where references disagree: one benchmark takes dim = 256 for ResNet-18,
-    which is D // 2, and learns this subspace from validation and test features, which is leakage. The
-    pseudo-inverse leaves out singular values below 1e-5 of the largest, the root of the 1e-10 used for
-    covariances: the rows of a head often sum to zero up to float32 rounding, and a pseudo-inverse in full
-    precision would divide the bias by that rounding. Signed features need nothing special.
+    which is D // 2. The pseudo-inverse leaves out singular values below 1e-5 of the largest, the root of the
+    1e-10 used for covariances: the rows of a head often sum to zero up to float32 rounding, and a
+    pseudo-inverse in full precision would divide the bias by that rounding. Signed features need nothing
+    special.
+
+    Differs from: OpenOOD v1.5 learns the subspace from validation images and with a dim set for each network;
+    pytorch-ood 0.4.0 has `vim` alone.
     """
 
     dim: int | None = None
@@ -88,9 +92,12 @@ class Residual(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        outside = (features.penultimate.double() - self.origin) @ self.basis  # (N, D - dim)
+        return -by_blocks(self._norm, features.penultimate)
+
+    def _norm(self, h: Tensor) -> Tensor:
+        outside = (h.double() - self.origin) @ self.basis  # (n, D - dim)
         norm: Tensor = torch.linalg.vector_norm(outside, dim=1)
-        return -norm
+        return norm
 
 
 def published_dim(width: int) -> int:

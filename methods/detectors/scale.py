@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks, head_logits, largest_of_each, log_sum_exp
 from methods.detectors.ash import amplification, count_kept, require_positive_sums
 from methods.method import check_percent
 from methods.registry import register
@@ -38,6 +39,9 @@ class Scale(Detector):
     Deviations from the paper: none for its post-hoc use; its training (ISH) is not part of this. Signed
     features (ViT, ConvNeXt): as for ASH-S, s₁ / s₂ is limited to [0, 20], and a network where s₂ ≤ 0 for more
     than 1 % of training images is not applicable.
+
+    Differs from: OpenOOD v1.5 starts from 85 too and then takes what validation outliers choose from 65 to
+    95; pytorch-ood 0.4.0 scales by the map before it is pooled, by default with 65.
     """
 
     percentile: float = 85.0
@@ -71,11 +75,15 @@ class Scale(Detector):
             If the scale would divide by sums that are not positive.
         """
         kept = count_kept(head.weight.shape[1], self.percentile)
-        require_positive_sums(train.penultimate.double(), kept)
+        require_positive_sums(train.penultimate, kept)
         return self.with_state(kept=kept, weight=head.weight.double(), bias=head.bias.double())
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        h = features.penultimate.double()
-        scaled = h * amplification(h, torch.topk(h, self.kept, dim=1).values)
-        return torch.logsumexp(scaled @ self.weight.T + self.bias, dim=1)
+        return by_blocks(self._score, features.penultimate)
+
+    def _score(self, h: Tensor) -> Tensor:
+        top = largest_of_each(h, self.kept).double()
+        h = h.double()
+        unscaled = head_logits(h, self.weight, torch.zeros_like(self.bias))  # (K, n)
+        return log_sum_exp(amplification(h, top)[:, 0] * unscaled + self.bias[:, None])

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks
 from methods.detectors._gaussian import class_means
 from methods.registry import register
 
@@ -40,6 +41,9 @@ class SHE(Detector):
     all its images for a pattern, where the release leaves zeros. The inner product grows with the norm of the
     features, which makes the method fragile where outliers have large ones. Signed features need nothing
     special.
+
+    Differs from: none in the settings. OpenOOD v1.5 has no pattern of a class without a correct image,
+    pytorch-ood 0.4.0 refuses it.
     """
 
     metric: Metric = "inner"
@@ -76,8 +80,11 @@ class SHE(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D) of images with logits (N, K): (N,) float64."""
-        h = features.penultimate.double()
-        pattern = self.patterns[features.logits.argmax(dim=1)]  # (N, D)
+        return by_blocks(self._score, features.penultimate, features.logits)
+
+    def _score(self, h: Tensor, logits: Tensor) -> Tensor:
+        h = h.double()
+        pattern = self.patterns[logits.argmax(dim=1)]  # (n, D)
         if self.metric == "euclidean":
             distance: Tensor = torch.linalg.vector_norm(h - pattern, dim=1)
             return -distance

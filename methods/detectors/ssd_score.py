@@ -42,6 +42,8 @@ class SSDScore(Detector):
     Where references disagree: the release has one covariance for each cluster and not a tied one; its variant
     for few labelled outliers is another method. A feature that never fires within one cluster is no direction
     of that cluster, so outliers along it are not seen by it: more clusters are not always better.
+
+    Differs from: OpenOOD v1.5 and pytorch-ood 0.4.0 do not have it.
     """
 
     clusters: int = 1

@@ -11,6 +11,7 @@ from scipy import optimize
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks, classes_first
 from methods.registry import register
 
 BOUNDS = (0.05, 20.0)  # temperatures searched
@@ -43,6 +44,9 @@ class TemperatureScaling(Detector):
     Deviations from the paper: it scales to calibrate and not to detect outliers; the score is the confidence
     that it calibrates. Where references disagree: the paper's release runs 50 steps of L-BFGS from T = 1.5;
     code of Hendrycks et al. bisects the slope over [0.2, 5] to 1e-4.
+
+    Differs from: OpenOOD v1.5 stops L-BFGS after 50 steps from T = 1.5, pytorch-ood 0.4.0 after 50 from 1,
+    which may not have arrived; here T is the minimum.
     """
 
     temperature: float = fitted()  # T*
@@ -90,4 +94,6 @@ class TemperatureScaling(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score logits (N, K): (N,) float64."""
-        return torch.softmax(features.logits.double() / self.temperature, dim=1).amax(dim=1)
+        return by_blocks(
+            lambda z: torch.softmax(classes_first(z) / self.temperature, dim=0).amax(dim=0), features.logits
+        )

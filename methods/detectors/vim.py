@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, NotApplicable, Signal, fitted
+from methods.detectors._blocks import by_blocks, head_logits, log_sum_exp, working_type
 from methods.detectors.residual import Residual
 from methods.registry import register
 
@@ -28,8 +29,9 @@ class ViM(Detector):
     as large on average as the largest logit. This ranks as one minus the softmax probability of the virtual
     logit next to the others.
 
-    The logits z follow from h and the head in float64. Shapes: features (N, D), weight (K, D), bias (K,) →
-    scores (N,). Cost: fit O(ND² + D³ + NKD), score O(ND(D - dim) + NKD).
+    Products of float32 features are computed in float32, all that follows from them in float64. Shapes:
+    features (N, D), weight (K, D), bias (K,) → scores (N,). Cost: fit O(ND² + D³ + NKD), score O(ND(D - dim)
+    + NKD).
 
     Parameters
     ----------
@@ -38,6 +40,9 @@ class ViM(Detector):
 
     Deviations from the paper: α is of all training images, where the release takes at most 200,000. Where
     references disagree: as in `residual`.
+
+    Differs from: OpenOOD v1.5 sets one dim for all networks, where the default here follows the width;
+    pytorch-ood 0.4.0 has no default.
     """
 
     dim: int | None = None
@@ -75,5 +80,13 @@ class ViM(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        logits = features.penultimate.double() @ self.weight.T + self.bias  # (N, K)
-        return torch.logsumexp(logits, dim=1) + self.alpha * self.residual.score(features)
+        kind = working_type(features.penultimate)
+        kept = (self.residual.origin, self.residual.basis, self.weight, self.bias)
+        origin, basis, weight, bias = (t.to(kind) for t in kept)
+
+        def score(h: Tensor) -> Tensor:
+            h = h.to(kind)
+            outside: Tensor = torch.linalg.vector_norm((h - origin) @ basis, dim=1).double()
+            return log_sum_exp(head_logits(h, weight, bias)) - self.alpha * outside
+
+        return by_blocks(score, features.penultimate)

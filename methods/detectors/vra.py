@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
+from methods.detectors._blocks import by_blocks, head_logits, log_sum_exp, working_type
 from methods.registry import register
+
+Rule = Literal["remove", "clip"]
 
 
 @register("vra")
@@ -30,7 +33,8 @@ class VRA(Detector):
     with :math:`\alpha_d` and :math:`\beta_d` quantiles of feature d over the training images (linear
     interpolation). Without the removal of low features it is `react` with a limit a feature.
 
-    Shapes: features (N, D), weight (K, D), bias (K,) → scores (N,). Cost: fit O(ND log N), score O(NKD).
+    Logits of float32 features are computed in float32, and the score of them in float64. Shapes: features
+    (N, D), weight (K, D), bias (K,) → scores (N,). Cost: fit O(ND log N), score O(NKD).
 
     Parameters
     ----------
@@ -40,6 +44,9 @@ class VRA(Detector):
         The quantile above which a feature is cut, at least `low`, at most 1.
     gamma
         γ, added to what lies between; 0 is the paper's VRA and above 0 its VRA+.
+    rule
+        ``remove``: as above. ``clip``: α and β are quantiles of all features together, and what is below α
+        is raised to α.
 
     Deviations from the paper: the defaults are the release's for CIFAR-10, which were searched for with
     Gaussian noise as outliers; here no data is used. Where references disagree: the release takes fixed
@@ -47,14 +54,20 @@ class VRA(Detector):
     takes one pair of thresholds for all features, from validation images, and sets low features to α instead
     of 0; one library does the same for each position of the feature map. Signed features are treated alike: a
     feature below a negative α rises to 0, as in the release.
+
+    Differs from: OpenOOD v1.5 clips: it raises low features to α instead of removing them, with one α and β
+    for all features together, the 10 % and 90 % quantiles of validation images or what validation outliers
+    choose; that is `rule` ``clip`` and the entry `vra_clip`, but for the images. pytorch-ood 0.4.0 clips at
+    the 1 % and 99 % quantiles of each position of the map, before it is pooled.
     """
 
     low: float = 0.6
     high: float = 0.9
     gamma: float = 0.0
+    rule: Rule = "remove"
 
-    alpha: Tensor = fitted()  # (D,)
-    beta: Tensor = fitted()  # (D,)
+    alpha: Tensor = fitted()  # (D,), or of all features ()
+    beta: Tensor = fitted()  # the same
     weight: Tensor = fitted()  # (K, D)
     bias: Tensor = fitted()  # (K,)
 
@@ -74,17 +87,31 @@ class VRA(Detector):
             raise ValueError(f"high: expected a number from low, {self.low}, to 1, got {self.high}")
         if not 0 <= self.gamma < math.inf:
             raise ValueError(f"gamma: expected a finite number of at least 0, got {self.gamma}")
+        if self.rule not in get_args(Rule):
+            raise ValueError(f"rule: expected one of {', '.join(get_args(Rule))}, got {self.rule!r}")
 
     def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:
         """Learn the thresholds; keep the head."""
         weight, bias = head.weight.double(), head.bias.double()
         h = train.penultimate.double().numpy()
-        alpha, beta = (torch.from_numpy(t) for t in np.quantile(h, [self.low, self.high], axis=0))
+        axis = 0 if self.rule == "remove" else None
+        alpha, beta = (torch.as_tensor(t) for t in np.quantile(h, [self.low, self.high], axis=axis))
         return self.with_state(alpha=alpha, beta=beta, weight=weight, bias=bias)
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        h = features.penultimate.double()
-        kept = torch.where(h > self.beta, self.beta, h + self.gamma)
-        kept = kept.masked_fill_(h < self.alpha, 0.0)
-        return torch.logsumexp(torch.addmm(self.bias, kept, self.weight.T), dim=1)
+        kind = working_type(features.penultimate)
+        alpha, beta, weight, bias = (t.to(kind) for t in (self.alpha, self.beta, self.weight, self.bias))
+
+        def score(h: Tensor) -> Tensor:
+            h = h.to(kind)
+            kept = torch.minimum(h, beta)
+            if self.gamma:
+                kept = kept + self.gamma * (h <= beta)
+            if self.rule == "clip":
+                return log_sum_exp(head_logits(kept.maximum(alpha), weight, bias))
+            # Ones and zeros in the type of the features: torch multiplies by truth values far slower.
+            kept *= torch.ge(h.detach(), alpha, out=torch.empty_like(h))
+            return log_sum_exp(head_logits(kept, weight, bias))
+
+        return by_blocks(score, features.penultimate)

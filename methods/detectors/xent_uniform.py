@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Paper, Signal
+from methods.detectors._blocks import by_blocks, classes_first
 from methods.registry import register
 
 
@@ -42,4 +43,4 @@ class XentUniform(Detector):
 
     def score(self, features: Features) -> Tensor:
         """Score logits (N, K): (N,) float64."""
-        return -torch.log_softmax(features.logits.double(), dim=1).mean(dim=1)
+        return -by_blocks(lambda z: torch.log_softmax(classes_first(z), dim=0).mean(dim=0), features.logits)

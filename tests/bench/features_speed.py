@@ -1,12 +1,12 @@
 """Print how long detectors take on features that are there already, ours over pytorch-ood's.
 
 In one process and one thread, in turn, on the same float32 features, labels and head, with the same settings.
-The CPU time of the process counts, so that other load does not decide; of several runs, the median. A ratio of
-1 is as fast as theirs, below it faster; `scored` counts, `fitted` is told besides. `agree` is Spearman's rank
-correlation of both scores.
+The CPU time of the process counts, so that other load does not decide; of several runs, the median. A ratio
+of 1 is as fast as theirs, below it faster; `scored` counts, `fitted` is told besides. `agree` is Spearman's
+rank correlation of both scores.
 
-Left out: detectors that step images (ODIN, MahalanobisODIN), and Gram and RankFeat, which theirs hands feature
-maps and ours what the one pass has made of them.
+Left out: detectors that step images (ODIN, MahalanobisODIN), and Gram and RankFeat, which get feature maps
+there and what the one pass has made of them here.
 
 Run: python tests/bench/features_speed.py            about five minutes
      python tests/bench/features_speed.py --only vim fdbd
@@ -111,7 +111,7 @@ def by_rows(made: Any, part: Part) -> Tensor:
 
 
 def knn(world: World) -> Any:
-    made = theirs.KNN(None, k=50, n_jobs=1) if False else theirs.KNN(None, k=50)
+    made = theirs.KNN(None, k=50)
     made.knn.n_jobs = 1
     return made.fit_features(world.train.h, world.train.y)
 
@@ -279,6 +279,7 @@ def measured(world: World, pair: Pair, args: argparse.Namespace) -> tuple[list[f
     def fit() -> Any:
         return unfitted.fit(train, world.val.ours, head, torch.Generator().manual_seed(0))
 
+    test = Features(world.test.z, world.test.h, stages=world.test.stages)
     fits: list[tuple[float, float]] = []
     for _ in range(args.fits):
         a, made = cpu_seconds(lambda: make(world))
@@ -288,13 +289,12 @@ def measured(world: World, pair: Pair, args: argparse.Namespace) -> tuple[list[f
     spent = 0.0
     while len(scores) < 3 or (len(scores) < args.repeats and spent < args.seconds):
         a, outlier = cpu_seconds(lambda: predict(made, world.test))
-        b, inlier = cpu_seconds(
-            lambda: fitted.score(Features(world.test.z, world.test.h, stages=world.test.stages))
-        )
+        b, inlier = cpu_seconds(lambda: fitted.score(test))
         scores.append((a, b))
         spent += a + b
     agree = float(spearmanr(-outlier.double().numpy(), inlier.numpy()).statistic)
-    return [statistics.median(c) for c in zip(*fits)], [statistics.median(c) for c in zip(*scores)], agree
+    medians = [[statistics.median(c) for c in zip(*times, strict=True)] for times in (fits, scores)]
+    return medians[0], medians[1], agree
 
 
 def main() -> None:
@@ -305,17 +305,15 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=41, help="runs of each, at most")
     parser.add_argument("--fits", type=int, default=3, help="fits of each")
-    parser.add_argument(
-        "--seconds", type=float, default=8.0, help="after which no further run of a pair starts"
-    )
+    parser.add_argument("--seconds", type=float, default=8.0, help="after which no run of a pair starts")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these detectors of ours alone")
     args = parser.parse_args()
     torch.set_num_threads(1)
     with threadpool_limits(1), torch.no_grad():
         world = features(args)
         print(
-            f"pytorch-ood {__version__}, torch {torch.__version__}: {args.train:,} training and {args.test:,} "
-            f"test images, {args.width} features, {args.classes} classes; milliseconds of CPU, medians"
+            f"pytorch-ood {__version__}, torch {torch.__version__}: {args.train:,} training and "
+            f"{args.test:,} test images, {args.width} features, {args.classes} classes; milliseconds, medians"
         )
         print(f"{'theirs':<20}{'ours':<22}{'theirs':>9}{'ours':>9}{'scored':>8}{'fitted':>8}{'agree':>8}")
         slower = []
@@ -325,10 +323,8 @@ def main() -> None:
             fits, scores, agree = measured(world, pair, args)
             ratio = scores[1] / scores[0]
             fit = f"{fits[1] / fits[0]:8.2f}" if fits[0] > 1e-3 else f"{'-':>8}"
-            print(
-                f"{name:<20}{pair[0]:<22}{1e3 * scores[0]:9.2f}{1e3 * scores[1]:9.2f}{ratio:8.2f}{fit}{agree:8.4f}",
-                flush=True,
-            )
+            times = f"{1e3 * scores[0]:9.2f}{1e3 * scores[1]:9.2f}{ratio:8.2f}{fit}"
+            print(f"{name:<20}{pair[0]:<22}{times}{agree:8.4f}", flush=True)
             if ratio > GOAL:
                 slower.append(f"{name} {ratio:.2f}")
     print(f"slower than theirs: {', '.join(slower) or 'none'}")
