@@ -24,7 +24,8 @@ from scipy.stats import spearmanr
 
 from benchmark.errors import DataError
 from benchmark.metrics.detection import detection_metrics
-from benchmark.record_schema import BOUNDARY, SCHEMA, Count, Number, Share
+from benchmark.record_numbers import Count, Number, Share
+from benchmark.record_schema import BOUNDARY, SCHEMA
 from benchmark.record_text import document, parse, read_whole, write_changed
 from benchmark.seeds import derive_seed
 

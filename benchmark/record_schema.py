@@ -14,69 +14,28 @@ from collections.abc import Container, Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, Self, get_args
 
-import numpy as np
-from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from benchmark.record_numbers import (
+    DRAWN,
+    ROUNDING,
+    Amount,
+    Count,
+    Number,
+    Share,
+    Shares,
+    StrictModel,
+    drawn,
+    same_length,
+)
 
 SCHEMA: Literal[2] = 2
 BOUNDARY = "boundary"  # the folder of an experiment that is no track
 NAME = re.compile(r"[a-z0-9][a-z0-9_+.-]*")  # of anything that may become part of a path
-LIMIT = 1e100  # no score, loss or temperature is larger; beyond it sums and squares overflow
-ROUNDING = 1e-9  # by which the mean of numbers of ten digits may differ from theirs
-DRAWN = 1e-3  # by which a sum over a drawn curve, of four digits, may differ from the number that it shows
-
-
-def _round_to(digits: int) -> AfterValidator:
-    return AfterValidator(lambda value: float(f"{value:.{digits}g}"))
-
-
-def _share(value: float) -> float:
-    rounded = float(f"{value:.10g}")
-    if not 0 <= rounded <= 1:
-        raise ValueError("expected a share from 0 to 1")
-    return rounded
-
-
-def _drawn(values: list[float]) -> list[float]:
-    return [float(f"{value:.4g}") for value in values]
-
-
-def _drawn_shares(values: list[float]) -> list[float]:
-    if values and not (min(values) >= 0 and max(values) <= 1):
-        raise ValueError("expected shares from 0 to 1")
-    return _drawn(values)
-
 
 HpMode = Literal["published", "declared", "id_val", "proxy_ood", "oracle"]
 Group = Literal["near", "far"]
 GROUPS: tuple[Group, ...] = get_args(Group)
-Count = Annotated[int, Field(ge=1)]
-Finite = Annotated[float, AllowInfNan(False), Field(ge=-LIMIT, le=LIMIT)]
-Number = Annotated[Finite, _round_to(10)]  # rounded once, so that files compare exactly
-Share = Annotated[float, AllowInfNan(False), AfterValidator(_share)]  # the same, of shares
-Drawn = Annotated[Finite, _round_to(4)]  # only ever drawn
-Amount = Annotated[Drawn, Field(ge=0)]  # of seconds or megabytes
-Curve = Annotated[list[Finite], Field(min_length=1), AfterValidator(_drawn)]  # only ever drawn
-Shares = Annotated[list[Finite], Field(min_length=1), AfterValidator(_drawn_shares)]
-
-
-def same_length(what: object, *names: str) -> None:
-    """Check that the lists of those names are of one length.
-
-    Raises
-    ------
-    ValueError
-        Names the lists and their lengths.
-    """
-    lengths = {name: len(getattr(what, name)) for name in names}
-    if len(set(lengths.values())) > 1:
-        seen = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ValueError(f"expected lists of one length, got {seen}")
-
-
-class StrictModel(BaseModel):
-    """Frozen, and no key more than are declared."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Calibration(StrictModel):
@@ -227,7 +186,8 @@ class Curves(StrictModel):
     @property
     def score_edges(self) -> list[float]:
         """Edges of the histograms' bins: one more than there are bins."""
-        return _drawn(np.linspace(self.score_low, self.score_high, len(self.histogram_id) + 1).tolist())
+        bins, width = len(self.histogram_id), self.score_high - self.score_low
+        return drawn([self.score_low + width * edge / bins for edge in range(bins + 1)])
 
     def auroc_bounds(self, group: Group) -> tuple[float, float]:
         """Between what the area under the ROC curve of a group lies: a true curve never descends."""
@@ -330,8 +290,10 @@ class TrainedWith(StrictModel):
     """How the network of a record was trained, complete."""
 
     objective: str  # in the registry
-    hyperparameters: dict[str, Any] = {}
-    outliers: dict[str, float | None] = {}  # sets; with the share of their images in a mix with ID images
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    outliers: dict[str, float | None] = Field(
+        default_factory=dict
+    )  # sets; with the share of their images in a mix with ID images
     recipe: dict[str, Any] | None = None  # epochs, learning rate, …; None: published weights as they are
     starts_from: TrainedWith | None = None  # the network that it fine-tunes
     first_phase: TrainedWith | None = None  # the network whose predictions it was given
@@ -354,7 +316,7 @@ class Record(StrictModel):
     status: Literal["measured", "failed", "not_applicable"]
     reason: str | None = None  # why, unless measured
     key: str  # content key of the measurement: equal keys, equal measurements
-    hyperparameters: dict[str, Any] = {}  # all of the detector's
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)  # all of the detector's
     # Spec §0.5, and "declared" for values that leaderboard.yaml sets by hand.
     hp_mode: HpMode = "published"
     tuning: list[Candidate] | None = None  # of which the hyper-parameters were chosen

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from benchmark.record_files import iterate, read_file, write_files
+from benchmark.record_numbers import Drawn, Number, StrictModel
 from benchmark.record_schema import (
     BOUNDARY,
     NAME,
@@ -22,19 +23,16 @@ from benchmark.record_schema import (
     Cost,
     Curves,
     Detection,
-    Drawn,
     Environment,
     HpMode,
     Means,
     Measurement,
-    Number,
     Provenance,
     Record,
     RecordFile,
     Reliability,
     Selective,
     Shifted,
-    StrictModel,
     TrainedWith,
 )
 from benchmark.record_text import record_path, results_lock

@@ -16,7 +16,8 @@ from benchmark.artifacts import Artifact, Store
 from benchmark.errors import DamagedArtifact
 from benchmark.finished import Finished
 from benchmark.job import Kind
-from benchmark.record_schema import SCHEMA, Amount, Curve, Drawn, StrictModel, TrainedWith, same_length
+from benchmark.record_numbers import Amount, Drawn, StrictModel, same_length
+from benchmark.record_schema import SCHEMA, TrainedWith
 from benchmark.record_text import (
     Table,
     document,
@@ -59,7 +60,7 @@ class TrainingRecord(StrictModel):
     seed: int
     key: str  # content key of the network
     training: TrainedWith
-    loss: Curve
+    loss: list[Drawn]  # of no epochs where published weights were taken as they are
     val_accuracy: list[Drawn | None]
     val_nll: list[Drawn | None]
     notes: dict[str, list[Drawn | None]] = Field(default_factory=dict)  # what the objective said of itself

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from methods.errors import said
 
 NEAREST = 3
-MANY = 30  # names that are no help on one line
+MANY = 20  # names that are no help on one line
 
 
 def did_you_mean(name: str, choices: Iterable[str], listed_by: str = "") -> str:

@@ -31,6 +31,7 @@ from benchmark.studies.records import STUDIES, StudyFile, read_studies
 from benchmark.trainings import FOLDER, TrainingFile, read_trainings
 from reports.boundary import boundary_plots, boundary_table
 from reports.claims_page import claims_page
+from reports.coverage import coverage, unmeasured_groups
 from reports.figures import Plot
 from reports.plots import SECTIONS
 from reports.pretraining import CONDITIONAL, CONFIRMATORY, compare_inits
@@ -38,7 +39,7 @@ from reports.provenance import entry_settings, facts, ranges
 from reports.register import Register, load_register
 from reports.reproduction import Records, Reproduction, reproduction
 from reports.robustness import STUDY_SECTIONS, remarks
-from reports.selection import Selection, coverage, select, unmeasured_groups
+from reports.selection import Selection, select
 from reports.summary import Gains, gain_plots, gains
 from reports.tables import Value, board_tables
 from reports.training import first_weights, training_plots

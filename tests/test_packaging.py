@@ -137,7 +137,7 @@ def test_an_installation_lists_from_anywhere(installed, tmp_path):
     """With its own leaderboard, from a folder that has none."""
     out = call(installed, "oodbench", "list", cwd=tmp_path)
     for word in (
-        "Detectors",
+        "detectors",
         "mahalanobis",
         "cross_entropy",
         "digits_6_to_9",
@@ -153,7 +153,7 @@ def test_an_installation_runs_and_reports(installed, small):
     out = call(installed, "oodbench", "run", "--entry", "msp", "--seed", "0", "--jobs", "1", cwd=small.parent)
     assert "Leaderboard: site/index.html" in out
     [record] = json.loads((small.parent / "runs" / "small" / "msp.json").read_text())["records"]
-    assert record["status"] == "measured"
+    assert 0 <= record["auroc"]["near"] <= 1
 
 
 def test_an_installation_has_no_commit(installed, tmp_path):

@@ -13,7 +13,7 @@ from typing import Any
 from benchmark.artifacts import Store
 from benchmark.engines.undisturbed import undisturbed
 from benchmark.engines.worker import Outcome, perform, start_worker
-from benchmark.errors import StorageError
+from benchmark.errors import OodbenchError, StorageError
 from benchmark.job import Job, Kind
 
 # What is ready first runs first in this order: long chains start early, and cells end early.
@@ -203,6 +203,8 @@ class LocalEngine:
                     future = worker.submit(perform, *arguments, fresh=fresh)
                 except BrokenProcessPool:  # it died while it was idle
                     self._end(worker)
+                except (EOFError, ConnectionError) as error:
+                    raise OodbenchError("the process that starts workers died; run again") from error
                 else:
                     self._busy[future] = worker
                     return future

@@ -38,7 +38,7 @@ def undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    for number, frame in came[:1]:
-        handler = handlers[number]
-        if callable(handler):
-            handler(number, frame)
+        for number, frame in came[:1]:  # also where a start failed because of it
+            handler = handlers[number]
+            if callable(handler):
+                handler(number, frame)

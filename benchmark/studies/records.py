@@ -13,16 +13,8 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from benchmark.record_schema import (
-    SCHEMA,
-    Amount,
-    Curve,
-    Environment,
-    Number,
-    StrictModel,
-    TrainedWith,
-    refuse_loose,
-)
+from benchmark.record_numbers import Amount, Curve, Number, StrictModel
+from benchmark.record_schema import SCHEMA, Environment, TrainedWith, refuse_loose
 from benchmark.record_text import (
     Table,
     document,

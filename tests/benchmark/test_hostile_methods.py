@@ -52,7 +52,7 @@ class Method({base}):
 
     def score_images(self, network, images, direction=None):
         {images}
-        return self.score(network(images))
+        return self.raw_score(network(images))
 """
 REPLACE = "torch.softmax = torch.Tensor.softmax = lambda x, *a, **k: torch.zeros_like(x)"
 HALVE = "for p in network.network.parameters(): p.data.mul_(0.5)"

@@ -90,8 +90,8 @@ def inputs(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         save_file({"images": images, "labels": torch.full((len(images),), -1)}, folder / "images.safetensors")
-        found[f"outliers.{name}"] = Artifact(name, folder, {"files": {}})
-    return {"id": Artifact("id", tmp_path, {"files": {}}), **found}
+        found[f"outliers.{name}"] = Artifact(name, folder, {"files": {"images.safetensors": {}}})
+    return {"id": Artifact("id", tmp_path, {"files": {"images.safetensors": {}}}), **found}
 
 
 def test_without_sets_there_are_none(inputs):

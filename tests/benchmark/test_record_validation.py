@@ -7,7 +7,8 @@ from invented_records import failed, file, measurement, record
 
 from benchmark.boundary import read_boundary
 from benchmark.errors import DataError
-from benchmark.record_schema import LIMIT, Measurement
+from benchmark.record_numbers import LIMIT
+from benchmark.record_schema import Measurement
 from benchmark.record_text import name_of
 from benchmark.results import read_records, record_path, write_records
 from benchmark.studies.records import StudyFile, read_study, write_study

@@ -125,7 +125,7 @@ def test_r29_a_run_that_nobody_listens_to_finishes(folder):
     assert running.stdout.readline() == b"12 jobs, 2 at a time\n"
     running.stdout.close()
     assert running.wait(timeout=300) == 0
-    assert (folder / "results" / "small" / "msp.json").is_file()
+    assert (folder / "runs" / "small" / "msp.json").is_file()
     assert (folder / "site" / "index.html").is_file()
 
 
@@ -189,7 +189,8 @@ def test_r30_what_is_quoted_sends_nothing_to_the_terminal():
 
 def test_r30_brackets_and_escapes_in_paths_are_shown(folder):
     code, lines = in_terminal("report", "--site", "[red]a\x1b[1mb", cwd=folder, width=80)
-    assert (code, lines) == (0, ["Leaderboard: [red]a\\x1b[1mb/index.html"])
+    said = ["Leaderboard: [red]a\\x1b[1mb/index.html", "These are the records in runs/"]
+    assert (code, lines) == (0, said)
     code, lines = in_terminal("cache", "--cache", "[red]c", cwd=folder, width=80)
     assert (code, lines) == (0, ["[red]c: 0 artifacts, 0 MB"])
     code, lines = in_terminal("plan", "--leaderboard", "[red]\x1b[1m.yaml", cwd=folder, width=80)

@@ -39,7 +39,7 @@ def make_tap() -> Tap:
 
 
 @pytest.fixture(scope="module")
-def tap(one_thread):
+def tap():
     return make_tap()
 
 
@@ -118,7 +118,7 @@ def darken(network, images):
 @pytest.mark.parametrize(
     "spoil", [halve, halve_one_weight, shift_statistics, train, hook, replace_forward, darken]
 )
-def test_r16_one_that_changes_them_fails(spoil, one_thread):
+def test_r16_one_that_changes_them_fails(spoil):
     cls = type("Hostile", (Hostile,), {"spoil": staticmethod(spoil), "name": "hostile"})
     with pytest.raises(ChangedInputs, match="hostile: it changed the"):
         check_that_the_network_is_left_alone(cls, make_tap())

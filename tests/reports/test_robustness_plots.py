@@ -16,12 +16,13 @@ from page import Page
 from undrawn import blank
 
 from benchmark.spec_studies import CORRUPTIONS
+from benchmark.studies.records import study_path, write_study
 from reports.adversarial import warnings
 from reports.corruptions import FIFTEEN, types_sentence
 from reports.figures import Plot
 from reports.robustness import STUDY_SECTIONS, remarks
 from reports.selection import Selection, select
-from reports.site import build_site
+from reports.site import build_site, publish
 from reports.summary import gain_plots, gains
 
 SPEC = made.make_spec()
@@ -353,6 +354,17 @@ def test_without_studies_the_site_is_as_it_was(tmp_path):
 def test_other_studies_rebuild_the_site(tmp_path):
     spec = made.make_spec(boards={})
     noise = [file for file in made.make_studies((0,)) if file.study == "imbalance"]
-    assert build_site(spec, [], tmp_path, generated=synthetic.NOW, studies=noise)
-    assert build_site(spec, [], tmp_path, generated=synthetic.NOW, studies=noise) == []
-    assert build_site(spec, [], tmp_path, generated=synthetic.NOW, studies=noise[:1])
+    results, site = tmp_path / "results", tmp_path / "site"
+    paths = [study_path(results, file.track, file.study, file.row) for file in noise]
+    for path, file in zip(paths, noise, strict=True):
+        records = [r.model_copy(update={"checkpoint": "0" * 64, "made_in": "here"}) for r in file.records]
+        places = {
+            "here": next(
+                iter(synthetic.make_results(synthetic.make_spec(), seeds=[0])[0].environments.values())
+            )
+        }
+        write_study(path, file.model_copy(update={"records": records, "environments": places}))
+    assert publish(spec, results, site)
+    assert publish(spec, results, site) == []
+    paths[-1].unlink()
+    assert publish(spec, results, site)

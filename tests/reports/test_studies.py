@@ -12,8 +12,9 @@ from benchmark.errors import DataError
 from benchmark.results import Cell
 from benchmark.spec import ObjectiveUse, Spec
 from benchmark.spec_studies import Adversarial
+from reports.coverage import coverage, unmeasured_groups
 from reports.gains import measures, relative_gains
-from reports.selection import coverage, select, unmeasured_groups
+from reports.selection import select
 from reports.studies import Studied, StudySelection, select_studies
 from reports.study_numbers import adversarial_numbers, noise_numbers, parse_noise, relative_corruption
 from reports.summary import gains
@@ -206,9 +207,7 @@ def test_the_corruption_error_is_relative_to_the_plain_row_from_scratch_whatever
 
 
 def test_two_records_of_one_condition_are_an_error():
-    with pytest.raises(
-        DataError, match=r"two records of the study label_noise of toy tiny_cnn .*uniform@0.5"
-    ):
+    with pytest.raises(ValueError, match=r"tiny_cnn .*uniform@0.5: two records of one cell"):
         chosen("label_noise", "none", noisy(0.3), noisy(0.4))
 
 
@@ -344,7 +343,7 @@ def test_what_claims_ask_of_attacks_by_hand():
             "fsr.negative.accuracy": 0.2,
             "fsr.recalibrated.accuracy": 0.35,
         },
-        series={"loss_by_steps": [1.0, 1.4, 1.3, 1.5]},
+        series={"steps": [1, 2, 4, 8], "loss_by_steps": [1.0, 1.4, 1.3, 1.5]},
     )
     numbers, absent = adversarial_numbers(record, study)
     assert numbers["fsr.gain"] == pytest.approx(0.15)

@@ -7,7 +7,8 @@ from scipy import stats
 
 from benchmark.errors import DataError
 from benchmark.results import Candidate, RecordFile
-from reports.selection import coverage, select, unmeasured_groups
+from reports.coverage import coverage, unmeasured_groups
+from reports.selection import select
 from reports.tables import Row, Table, board_table, board_tables
 
 AUROC = {"metric": "near.auroc", "title": "Near AUROC", "better": "higher"}
@@ -169,7 +170,10 @@ def test_robust_accuracy_is_the_mean_over_shifts_and_severities_from_1():
 def test_an_unknown_metric_names_board_column_and_choices(metric):
     columns = [{"metric": metric, "title": "Mystery", "better": "higher"}]
     spec = synthetic.make_spec(boards={"b": synthetic.board(columns=columns, rank_by=metric)})
-    with pytest.raises(DataError, match=r"board 'b', column 'Mystery'.*there are: .*near\.auroc"):
+    with pytest.raises(
+        DataError,
+        match=r"board 'b', column 'Mystery': .* was not measured .*there are: classification\.accuracy",
+    ):
         board_table("b", spec, select(spec, synthetic.make_results(spec, seeds=[0])))
 
 

@@ -306,12 +306,12 @@ def test_a_run_from_the_hub_through_the_command_line(hub, leaderboard, tmp_path,
     err = capsys.readouterr().err
     assert "hf download timm/test_resnet.r160_in1k model.safetensors" in " ".join(err.split())
     assert "1 of 2 cells failed; the others are finished" in err
-    status = {r.init: r.status for file in read_all(tmp_path / "results") for r in file.records}
+    status = {r.init: r.status for file in read_all(tmp_path / "runs") for r in file.records}
     assert status == {"scratch": "measured", "hub": "failed"}
 
     publish(hub, "test_resnet.r160_in1k", "model.safetensors", timm_weights("test_resnet"))
     assert command(monkeypatch, *run) == 0
-    [file] = read_all(tmp_path / "results")
+    [file] = read_all(tmp_path / "runs")
     hubs, scratch = sorted(file.records, key=lambda record: record.init)
     assert (hubs.status, scratch.status) == ("measured", "measured")
     assert hubs.provenance.checkpoint != scratch.provenance.checkpoint
@@ -326,7 +326,7 @@ def labelled_artifact(folder):
     images = torch.arange(6 * 3 * 4 * 4, dtype=torch.uint8).reshape(6, 3, 4, 4)
     save_file({"images": images, "labels": torch.tensor([0, 1, 2, 2, 1, 0])}, folder / "images.safetensors")
     (folder / "card.json").write_text(json.dumps({"classes": ["a", "b", "c"], "n": 6}))
-    return Artifact("k", folder, {"files": {}}), images
+    return Artifact("k", folder, {"files": {"images.safetensors": {}, "card.json": {}}}), images
 
 
 def test_excluded_classes_are_left_out_and_the_others_counted_anew(tmp_path):

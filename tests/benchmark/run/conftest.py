@@ -11,7 +11,7 @@ import oodbench
 @pytest.fixture
 def reference(ran):
     """An uninterrupted run by one process: made once, never changed."""
-    return Place(ran.folder / "cache", ran.folder / "results")
+    return Place(ran.folder / "cache", ran.folder / "runs")
 
 
 @pytest.fixture

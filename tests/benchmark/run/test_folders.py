@@ -76,7 +76,7 @@ def test_a_cache_that_fills_up_ends_the_run_and_the_next_goes_on(reference, empt
 
 
 def test_results_that_fill_up_are_reported_and_nothing_is_computed_twice(place, small, cli, small_disk):
-    disk = Place(place.cache, small_disk("size=24k"))
+    disk = Place(place.cache, small_disk("size=12k"))
     code, said = cli(disk)
     assert code == 1
     assert "No space left on device; free some space and run again; finished work is kept" in said

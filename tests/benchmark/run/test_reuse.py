@@ -21,7 +21,8 @@ def test_a_first_run_measures_every_cell(reference, small):
     ]
     assert {record.status for record in records.values()} == {"measured"}
     assert sorted(p.relative_to(reference.results).as_posix() for p in reference.state()) == [
-        "small/knn.json", "small/msp.json", "small/trainings/cross_entropy.json",
+        "small/knn.json", "small/msp.json", "small/networks/cross_entropy.json",
+        "small/trainings/cross_entropy.json",
     ]  # fmt: skip
     assert {r.key for r in records.values()} == {cell.key for cell in plan.cells}
     assert_sound(reference, plan)

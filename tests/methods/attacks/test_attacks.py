@@ -232,7 +232,7 @@ def test_images_and_labels_that_do_not_fit_are_refused(name, world):
 
     refused(255 * images, labels, r"images: expected pixels in \[0, 1\], got 0 to 255")
     refused(images - 0.1, labels, r"images: expected pixels in \[0, 1\]")
-    refused(images.where(images < 0.9, math.nan), labels, r"images: \d+ of \d+ values are NaN or infinite")
+    refused(images.where(images < 0.9, math.nan), labels, r"images: expected pixels in \[0, 1\]")
     refused((255 * images).byte(), labels, "images: expected floats")
     refused(images[0], labels, r"images: expected floats of shape \(N, 3, H, W\)")
     refused(images, labels[:-1], r"labels: expected shape \(24,\), got \(23,\)")
