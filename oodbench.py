@@ -235,6 +235,8 @@ def run(
         said = f"{done.failed} of {total} cells failed; the others are finished"
         say(console(stderr=True), said, style="red")
         raise typer.Exit(1)
+    if plan.broken:
+        raise typer.Exit(1)
 
 
 @app.command()
