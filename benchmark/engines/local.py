@@ -34,6 +34,8 @@ _ORDER = (
     Kind.BOUNDARY,
 )
 PRELOADED = ("torch", "timm")  # in the process that workers are forked from
+# Which of the two it was is not always known: the exit code reaches one of several readers only.
+DIED = "its process ended without an answer: the method ended it, or memory ran out"
 ATTEMPTS = 3  # at a job whose input was damaged or whose process died
 
 OnEvent = Callable[[str, Job, str], None]  # event ("start", "done", "failed"), job, message
@@ -214,7 +216,7 @@ class LocalEngine:
         try:
             outcome = future.result()
         except BrokenProcessPool:
-            outcome = Outcome("died", _how_it_died(worker), spoiled=True)
+            outcome = Outcome("died", DIED, spoiled=True)
         if outcome.spoiled:
             self._end(worker)
         return outcome
@@ -238,11 +240,3 @@ class LocalEngine:
         """End the workers at once: whatever they were writing appears whole or not at all."""
         self._end(*self._processes)
         self._busy.clear()
-
-
-def _how_it_died(worker: ProcessPoolExecutor) -> str:
-    (process,) = (worker._processes or {}).values()
-    process.join()
-    if process.exitcode is not None and process.exitcode >= 0:
-        return f"it ended its process, with exit code {process.exitcode}"
-    return "its process died; out of memory?"

@@ -107,7 +107,7 @@ class VRA(Detector):
             h = h.to(kind)
             kept = torch.minimum(h, beta)
             if self.gamma:
-                kept = kept + self.gamma * (h <= beta)
+                kept = kept + self.gamma * (h <= beta).to(kind)  # a truth value times a float is float32
             if self.rule == "clip":
                 return log_sum_exp(head_logits(kept.maximum(alpha), weight, bias))
             # Ones and zeros in the type of the features: torch multiplies by truth values far slower.

@@ -88,7 +88,7 @@ PLAIN = {
     ),
     "exits": ({"score": "sys.exit(0)"}, "SystemExit: 0 (exits.py:"),
     "interrupts": ({"score": "raise KeyboardInterrupt"}, "KeyboardInterrupt:  (interrupts.py:"),
-    "ends_python": ({"score": "os._exit(0)"}, "it ended its process, with exit code 0"),
+    "ends_python": ({"score": "os._exit(0)"}, "its process ended without an answer"),
     "exits_when_loaded": (
         {"top": "if IN_A_WORKER: sys.exit(0)"},
         "",
@@ -120,7 +120,7 @@ GRADIENT = {
         {"images": "network.network.register_forward_hook(lambda *_: None)"},
         "ChangedInputs: hooks: it changed the network that it was given: hooks of the network",
     ),
-    "dies": ({"images": "os._exit(1)"}, "it ended its process, with exit code 1"),
+    "dies": ({"images": "os._exit(1)"}, "its process ended without an answer"),
 }
 METHODS = PLAIN | GRADIENT
 

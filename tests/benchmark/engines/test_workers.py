@@ -14,7 +14,7 @@ from fake_jobs import ENVIRONMENT, names
 from waiting import descendants, is_alive, kill, needs_proc, wait_until
 
 from benchmark.artifacts import Store
-from benchmark.engines.local import ATTEMPTS, LocalEngine
+from benchmark.engines.local import ATTEMPTS, DIED, LocalEngine
 from benchmark.engines.worker import perform, start_worker
 from benchmark.errors import StorageError
 from benchmark.job import Job, Kind
@@ -138,7 +138,7 @@ def test_a_job_whose_process_always_dies_fails_and_takes_no_other_with_it(store,
 
     with Meanwhile(kill_whoever_does_the_deadly_job, store.lock(deadly.key), store.lock(innocent.key)):
         failures = engine.run(plan, plan, events)
-    assert failures == dict.fromkeys((deadly.key, needs_it.key), "its process died; out of memory?")
+    assert failures == dict.fromkeys((deadly.key, needs_it.key), DIED)
     assert events.count(("start", "noise 0")) == ATTEMPTS
     assert events.count(("start", "noise 1")) == 1
     assert workers() == []
@@ -180,7 +180,7 @@ RUNNING = """
 import sys
 from pathlib import Path
 from benchmark.artifacts import Store
-from benchmark.engines.local import LocalEngine
+from benchmark.engines.local import DIED, LocalEngine
 from benchmark.job import Job, Kind
 
 if __name__ == "__main__":
