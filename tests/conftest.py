@@ -21,8 +21,8 @@ from benchmark.engines.worker import Outcome, perform  # noqa: E402
 from benchmark.job import Job  # noqa: E402
 
 torch.set_num_threads(1)
-# What a shell starts in the background ignores Ctrl-C, and what nohup starts ignores that the terminal goes; so
-# would the processes that tests interrupt.
+# What a shell starts in the background ignores Ctrl-C, and what nohup starts a lost terminal: so would the
+# processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
