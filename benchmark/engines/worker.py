@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -131,9 +131,10 @@ def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> Non
             for job, draft in zip(todo, drafts, strict=True)
         ]
         function = getattr(jobs, todo[0].kind)
-        with single_threaded(), unchanged_state():
+        methods = dict.fromkeys(module for job in todo for module in job.modules)
+        with single_threaded(), unchanged_state() if methods else nullcontext():  # ours alone changes nothing
             # Else the registry would load every contributed file to find one: only what is asked for is run.
-            for module in dict.fromkeys(module for job in todo for module in job.modules):
+            for module in methods:
                 importlib.import_module(module)
             if todo[0].kind in GROUPED:
                 function(tasks)
