@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = ROOT / "CONTRIBUTING.md"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not TEXT.is_file(), reason=f"no checkout: {TEXT} is not there")
 def test_u11_the_command_for_one_method_runs_its_tests_and_few_others():
     (line,) = re.findall(r"`\.venv/bin/python (-m pytest [^`]*-k <name>)`", TEXT.read_text())

@@ -148,6 +148,7 @@ def test_an_installation_lists_from_anywhere(installed, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_an_installation_runs_and_reports(installed, small):
     """Templates, style sheet and method files are found where they were installed."""
     out = call(installed, "oodbench", "run", "--entry", "msp", "--seed", "0", "--jobs", "1", cwd=small.parent)

@@ -47,6 +47,8 @@ def leaderboard(tmp_path):
         tree["tracks"] = {track: tree["tracks"][track] | SMALLER[track]}
         if track == "imagenet_openood":
             tree["tracks"][track]["id"]["n"] = 2000
+        for source in tree["tracks"][track]["validation"].values():
+            source["n"] = min(source["n"], 40)
         tree["inits"]["hub_small"] = {"source": "hub", "tag": "r160_in1k"}
         tree["boards"] = {}
         path = tmp_path / "leaderboard.yaml"
@@ -104,6 +106,7 @@ def run(spec, folder):
     return {file.entry: file.records for file in read_all(folder / "results")}
 
 
+@pytest.mark.long
 def test_cifar10_openood_runs_from_files_laid_out_as_on_the_hub(leaderboard, mirror, tmp_path):
     spec = leaderboard("cifar10_openood")
     track = spec.tracks["cifar10_openood"]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from waiting import kill, needs_proc, wait_until
 
 from benchmark.artifacts import Store
@@ -14,7 +15,7 @@ from benchmark.results import read_all
 from benchmark.run import run_plan
 from benchmark.spec import load_spec
 
-EPOCHS = 40
+EPOCHS = 24
 LEADERBOARD = f"""\
 version: 1
 tracks:
@@ -52,6 +53,7 @@ def command(folder, name):
     return [sys.executable, "-m", "oodbench", *map(str, arguments)]
 
 
+@pytest.mark.long
 @needs_proc
 def test_a_training_that_is_killed_goes_on_to_the_same_weights(tmp_path):
     """Three networks and three optimizers: a GAN. The run is killed twice, each time some epochs further."""

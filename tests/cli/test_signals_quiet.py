@@ -16,6 +16,7 @@ from reports.terminal import run_command
 END = "oodbench: interrupted; what is finished is kept, the same command goes on from there\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["SIGINT", "SIGHUP", "SIGTERM"])
 def test_r11_five_signals_to_all_processes_end_a_run_quietly(tmp_path, name):
     """As a terminal sends them: to the run, its workers, and the tracker of their semaphores."""

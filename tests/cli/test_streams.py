@@ -38,6 +38,7 @@ def test_r10_the_message_of_a_mistake_may_be_lost(folder):
         assert piped("list", "detctors", cwd=folder, stderr=full)[:2] == (2, "")
 
 
+@pytest.mark.long
 def test_r10_a_path_that_is_not_utf_8(folder):
     name = os.fsdecode(b"\xff")
     code, out, err = piped("cache", "--cache", name, cwd=folder)
@@ -117,6 +118,7 @@ def test_u5_an_ascii_process_has_no_traceback(folder):
     assert (code, out, err) == (0, "grun: 0 artifacts, 0 MB\n", "")
 
 
+@pytest.mark.long
 def test_r29_a_run_that_nobody_listens_to_finishes(folder):
     running = start(
         "run", "--seed", "0", "--entry", "msp", "--jobs", "2", "--cache", "cache", cwd=folder,
@@ -187,6 +189,7 @@ def test_r30_what_is_quoted_sends_nothing_to_the_terminal():
     assert target.file.getvalue() == "out\\x1b]0;title\\x07 [red]x[/red] :train:\n"
 
 
+@pytest.mark.long
 def test_r30_brackets_and_escapes_in_paths_are_shown(folder):
     code, lines = in_terminal("report", "--site", "[red]a\x1b[1mb", cwd=folder, width=80)
     said = ["Leaderboard: [red]a\\x1b[1mb/index.html", "These are the records in runs/"]

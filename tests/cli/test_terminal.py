@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 
+import pytest
 from command_line import ENVIRONMENT
 from small_leaderboard import SMALL
 
 
+@pytest.mark.long
 def test_a_terminal_shows_the_run_as_it_goes_and_is_left_clean(tmp_path):
     (tmp_path / "leaderboard.yaml").write_text(SMALL.replace("seeds: [0, 1]", "seeds: [0]"))
     ours, theirs = pty.openpty()

@@ -35,6 +35,7 @@ def start(small, tmp_path):
             process.kill()
 
 
+@pytest.mark.long
 @needs_proc
 def test_the_command_line_goes_on_after_it_was_killed(reference, place, small, start):
     """The networks are there, which spares loading timm."""
@@ -57,6 +58,7 @@ def test_the_command_line_goes_on_after_it_was_killed(reference, place, small, s
     assert place.measurements() == reference.measurements()
 
 
+@pytest.mark.long
 @needs_proc
 def test_an_interrupted_run_writes_what_is_finished_and_goes_on(reference, place, small, start):
     """As Ctrl-C does it: every process of the group gets the signal."""
@@ -179,6 +181,7 @@ def nursery(only_nursery):
     return only_nursery
 
 
+@pytest.mark.long
 @needs_proc
 def test_a_run_that_is_killed_at_random_times_goes_on(reference, empty, small, nursery):
     rng = random.Random(20)
