@@ -1,7 +1,11 @@
-"""What code made an artifact: hashes of source, and the versions of the libraries it runs on.
+"""What code made a result: hashes of the definitions that compute it, and the versions of its libraries.
 
-The hash of a module covers every module of ours that it imports, directly or not. Comments, docstrings and
-layout do not count. Nothing is imported: source is found and parsed.
+A definition is a function, a class or a constant of a module of ours. Its hash covers every definition that
+it reaches by reference, directly or not, and nothing else: neither the names of modules and of what they
+define, nor imports, comments, docstrings, annotations and layout. So code may be moved, split and renamed.
+Nothing is imported: source is found and parsed.
+
+What is marked `methods.neutral.neutral` cannot change a number; it is not followed.
 """
 
 from __future__ import annotations
@@ -9,50 +13,42 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, NamedTuple
 
-# Plumbing that cannot change a number: names, messages, where and how files are kept.
-_NEUTRAL = {
-    "methods.registry",
-    "methods.names",
-    "methods.errors",
-    "benchmark.errors",
-    "benchmark.files",
-    "benchmark.record_files",
-    "benchmark.record_text",
-    "benchmark.artifacts",
-    "benchmark.tensors",
-    "benchmark.untouched",
-    "benchmark.fingerprints",
-}
 _OURS = {"benchmark", "methods"}
+_NEUTRAL = "neutral"  # the decorator, whatever module it is imported from
+_DESCRIPTIVE = {"paper", "aliases"}  # attributes of methods, for people
+_SKIPPED = {"annotation", "returns", "type_comment", "type_params", "ctx", "kind", "simple"}
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @cache
 def code_fingerprint(*roots: str) -> str:
-    """Hash the source of `roots` and of all that they import.
+    """Hash what computes the results of `roots`.
 
-    A root is a module (``"methods.detectors.energy"``), or a function of one (``"benchmark.jobs:train"``), of
-    which only the function's own body and the imports inside it count.
+    A root is a definition (``"methods.detectors.energy:Energy"``), or a module: all that it defines counts.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If there is no source of a module.
+    LookupError
+        If a module does not define a name.
     """
-    digest = hashlib.sha256()
-    seen: set[str] = set()
-    waiting = list(roots)
-    parts = []
-    while waiting:
-        root = waiting.pop()
-        if root in seen or root in _NEUTRAL:
-            continue
-        seen.add(root)
-        tree, imports = _parse(root)
-        parts.append(f"{root}\0{tree}")
-        waiting.extend(imports)
-    for part in sorted(parts):
-        digest.update(part.encode())
-    return digest.hexdigest()[:32]
+    texts = sorted({_text(root) for root in roots})
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:32]
+
+
+def definition_of(thing: Any) -> str:
+    """The root that stands for a class or function; its module, where that is no definition of a module."""
+    nested = "." in thing.__qualname__
+    return thing.__module__ if nested else f"{thing.__module__}:{thing.__qualname__}"
 
 
 @cache
@@ -69,40 +65,315 @@ def installed_version(name: str) -> str | None:
         return None
 
 
+class Definition(NamedTuple):
+    """A name that a module of ours defines."""
+
+    module: str
+    name: str
+
+
 @cache
-def _parse(root: str) -> tuple[str, tuple[str, ...]]:
-    """Canonical text of a root, and the modules of ours that it imports."""
-    module, _, function = root.partition(":")
-    path = _source(module)
-    if path is None:
+def reached(root: str) -> dict[Definition, int]:
+    """All that a root reaches, itself included, numbered in the order in which it is met; errors as above."""
+    module, _, name = root.partition(":")
+    if _source(module) is None:
         raise ModuleNotFoundError(f"no source for module {module!r}")
-    tree: ast.AST = ast.parse(path.read_bytes())
-    if function:
-        found = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == function]
-        tree = found[0]
-    imports = tuple(_imports(tree, module))
-    return ast.dump(_without_docstrings(tree)), imports
+    known = _parsed(module).definitions
+    if name and name not in known:
+        raise LookupError(f"module {module!r} defines no {name!r}")
+    waiting = [Definition(module, one) for one in ([name] if name else sorted(known))]
+    numbers = {definition: number for number, definition in enumerate(waiting)}
+    for definition in waiting:
+        for reference in _described(definition)[1]:
+            if reference not in numbers:
+                numbers[reference] = len(numbers)
+                waiting.append(reference)
+    return numbers
 
 
-def _imports(tree: ast.AST, module: str) -> Iterator[str]:
-    ours = {*_OURS, module.partition(".")[0]}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                package = module if _is_package(module) else module.rpartition(".")[0]
-                base = importlib.util.resolve_name("." * node.level + base, package)
-            if base.partition(".")[0] not in ours:
-                continue
-            # A name may be a module of the package, or something that the package itself defines.
-            names = [
-                submodule if _source(submodule := f"{base}.{alias.name}") else base for alias in node.names
-            ]
-        else:
+@cache
+def _text(root: str) -> str:
+    """Hash of the text of all that a root reaches, in which references are numbers."""
+    numbers = reached(root)
+    digest = hashlib.sha256()
+    for definition in numbers:
+        text, references = _described(definition)
+        for reference in dict.fromkeys(references):
+            text = text.replace(_token(reference), f"@{numbers[reference]}")
+        digest.update(f"{text}\n".encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a module defines and imports, by name."""
+
+    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    imports: dict[str, tuple[str, str]] = field(default_factory=dict)  # name → module, and what of it or ""
+    loose: list[ast.stmt] = field(default_factory=list)  # statements that define nothing
+
+
+@cache
+def _parsed(module: str) -> _Source:
+    path, source = _source(module), _Source()
+    if path is None:  # a package without `__init__`
+        return source
+    for statement in ast.parse(path.read_bytes()).body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            source.imports.update(_imported(statement, module))
+        elif isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test):
             continue
-        yield from (name for name in names if name.partition(".")[0] in ours)
+        elif names := _bound([statement]):
+            for name in names:
+                source.definitions.setdefault(name, []).append(statement)
+            for inner in ast.walk(statement):
+                if not isinstance(statement, _SCOPES) and isinstance(inner, ast.Import | ast.ImportFrom):
+                    source.imports.update(_imported(inner, module))
+        elif not _is_text(statement):
+            source.loose.append(statement)
+    return source
+
+
+def _imported(node: ast.Import | ast.ImportFrom, module: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            top = alias.name.partition(".")[0]
+            yield alias.asname or top, (alias.name if alias.asname else top, "")
+        return
+    base = node.module or ""
+    if node.level:
+        package = module if _is_package(module) else module.rpartition(".")[0]
+        base = importlib.util.resolve_name("." * node.level + base, package)
+    for alias in node.names:
+        yield alias.asname or alias.name, (base, alias.name)
+
+
+def _bound(nodes: Sequence[ast.AST]) -> set[str]:
+    """Names that statements bind in their own scope, but for imports."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+            waiting += node.decorator_list
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+            found.add(node.id)
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            found.add(node.name)
+            waiting += ast.iter_child_nodes(node)
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            found.add(node.rest)
+            waiting += ast.iter_child_nodes(node)
+        elif not isinstance(node, (ast.Lambda, *_COMPREHENSIONS)):
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
+class _Scope(NamedTuple):
+    """Names of a function, a class or a comprehension: local ones, and what is imported there."""
+
+    names: set[str]
+    imports: Mapping[str, tuple[str, str]]
+    of_class: bool = False  # functions in it do not see them
+
+
+@cache
+def _described(definition: Definition) -> tuple[str, tuple[Definition, ...]]:
+    """The text of a definition with tokens in place of what it refers to, and those, in order."""
+    source = _parsed(definition.module)
+    writer = _Writer(definition.module)
+    parts = [writer.text(node, ()) for node in (*source.definitions[definition.name], *source.loose)]
+    return "\n".join(parts), tuple(writer.references)
+
+
+class _Writer:
+    """Writes the syntax trees of a module as text in which only meaning counts."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+        self.references: list[Definition] = []
+
+    def text(self, node: object, scopes: tuple[_Scope, ...]) -> str:
+        """Write a node, a list of nodes or a plain value."""
+        if isinstance(node, list):
+            return f"[{','.join(filter(None, (self.text(item, scopes) for item in node)))}]"
+        if not isinstance(node, ast.AST):
+            return repr(node)
+        if isinstance(node, ast.Import | ast.ImportFrom) or _is_text(node) or self._unfollowed(node, scopes):
+            return ""
+        if isinstance(node, ast.Name | ast.Attribute):
+            return self._path(node, scopes)
+        if isinstance(node, _SCOPES):
+            return self._scope(node, scopes)
+        if isinstance(node, _COMPREHENSIONS):
+            targets = {n for part in node.generators for n in _bound([part.target])}
+            return self._fields(node, (*scopes, _Scope(targets, {})))
+        if isinstance(node, ast.AnnAssign):
+            return self._annotated(node, scopes)
+        return self._fields(node, scopes)
+
+    def _fields(self, node: ast.AST, scopes: tuple[_Scope, ...]) -> str:
+        parts = []
+        for name, value in ast.iter_fields(node):
+            if name in _SKIPPED or value is None or value == []:
+                continue
+            parts.append(f"{name}={self.text(value, scopes)}")
+        return f"{type(node).__name__}({','.join(parts)})"
+
+    def _scope(
+        self,
+        node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef,
+        scopes: tuple[_Scope, ...],
+    ) -> str:
+        """A function or class: what stands outside of its own scope, then its body."""
+        body: Sequence[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else node.body
+        of_class = isinstance(node, ast.ClassDef)
+        names = _bound(body)
+        imports: dict[str, tuple[str, str]] = {}
+        outer = ""
+        seen = tuple(scope for scope in scopes if not scope.of_class)
+        if not isinstance(node, ast.ClassDef):
+            given = node.args
+            every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+            names |= {one.arg for one in every if one is not None}
+            for inner in _own(body):
+                if isinstance(inner, ast.Global | ast.Nonlocal):
+                    names -= set(inner.names)
+                elif isinstance(inner, ast.Import | ast.ImportFrom):
+                    imports |= dict(_imported(inner, self.module))
+            outer = self.text(given, scopes)
+        else:
+            outer = self.text(node.bases, scopes) + self.text(node.keywords, scopes)
+            body = [one for one in node.body if not _DESCRIPTIVE & _targets(one)]
+        if not isinstance(node, ast.Lambda):
+            decorators = [d for d in node.decorator_list if not self._is_neutral(d, scopes)]
+            outer += self.text(decorators, scopes)
+        inside = (*(scopes if of_class else seen), _Scope(names - imports.keys(), imports, of_class))
+        name = "" if isinstance(node, ast.Lambda) or not scopes else node.name
+        return f"{type(node).__name__}({name}{outer}{self.text([*body], inside)})"
+
+    def _annotated(self, node: ast.AnnAssign, scopes: tuple[_Scope, ...]) -> str:
+        """In a class an annotation makes a field of a name; elsewhere it says nothing."""
+        if scopes and scopes[-1].of_class:
+            kind = "ClassVar" if "ClassVar" in ast.dump(node.annotation) else "field"
+            value = "" if node.value is None else self.text(node.value, scopes)
+            return f"{kind}({self.text(node.target, scopes)},{value})"
+        if node.value is None:
+            return ""
+        return self.text(ast.Assign([node.target], node.value), scopes)
+
+    def _path(self, node: ast.Name | ast.Attribute, scopes: tuple[_Scope, ...]) -> str:
+        """A name, or attributes of one: a token if it leads to a definition of ours."""
+        rest: list[str] = []
+        inner: ast.expr = node
+        while isinstance(inner, ast.Attribute):
+            rest.insert(0, inner.attr)
+            inner = inner.value
+        if not isinstance(inner, ast.Name):
+            return f"{self.text(inner, scopes)}.{'.'.join(rest)}"
+        found, rest = self._resolve(inner.id, rest, scopes)
+        if isinstance(found, Definition):
+            found = self._refer(found)
+        return ".".join([found, *rest])
+
+    def _refer(self, found: Definition) -> str:
+        if _neutral(found):
+            return f"<neutral {found.name}>"
+        if not found.name:  # a module as a value: anything of it may be used
+            names = sorted(_parsed(found.module).definitions)
+            return "".join(self._refer(Definition(found.module, name)) for name in names)
+        self.references.append(found)
+        return _token(found)
+
+    def _unfollowed(self, node: ast.AST, scopes: tuple[_Scope, ...]) -> bool:
+        """Whether it is a function within a class that is marked neutral."""
+        if not scopes or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return False
+        return any(isinstance(mark, ast.Name) and mark.id == _NEUTRAL for mark in node.decorator_list)
+
+    def _is_neutral(self, decorator: ast.expr, scopes: tuple[_Scope, ...]) -> bool:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if not isinstance(called, ast.Name):
+            return False
+        found, _ = self._resolve(called.id, [], scopes)
+        return isinstance(found, Definition) and _neutral(found)
+
+    def _resolve(
+        self, name: str, rest: list[str], scopes: tuple[_Scope, ...]
+    ) -> tuple[Definition | str, list[str]]:
+        """Where a name leads: a definition of ours, the dotted name of another library's, or a local name."""
+        for scope in reversed(scopes):
+            if name in scope.names:
+                return name, rest
+            if name in scope.imports:
+                return _follow(*scope.imports[name], rest, self.module)
+        source = _parsed(self.module)
+        if name in source.definitions:
+            return Definition(self.module, name), rest
+        if name in source.imports:
+            return _follow(*source.imports[name], rest, self.module)
+        return name, rest
+
+
+def _follow(module: str, name: str, rest: list[str], asking: str) -> tuple[Definition | str, list[str]]:
+    """Where an imported name leads, through packages that pass it on; `rest` are attributes of it."""
+    if module.partition(".")[0] not in {*_OURS, asking.partition(".")[0]}:
+        return ".".join(filter(None, [module, name, *rest])), []
+    names = [*filter(None, [name]), *rest]
+    while names and _source(f"{module}.{names[0]}") is not None:
+        if names[0] in _parsed(module).definitions:
+            break
+        module, names = f"{module}.{names[0]}", names[1:]
+    if not names:
+        return Definition(module, ""), []
+    source = _parsed(module)
+    if names[0] in source.definitions:
+        return Definition(module, names[0]), names[1:]
+    if names[0] in source.imports:
+        return _follow(*source.imports[names[0]], names[1:], asking)
+    return ".".join(names), []  # such as __name__
+
+
+@cache
+def _neutral(definition: Definition) -> bool:
+    """Whether a definition is marked as one that changes no number; so is the mark itself."""
+    if definition.name == _NEUTRAL:
+        return True
+    statements = _parsed(definition.module).definitions.get(definition.name, [])
+    return any(
+        isinstance(mark, ast.Name) and mark.id == _NEUTRAL
+        for statement in statements
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef)
+        for mark in statement.decorator_list
+    )
+
+
+def _token(definition: Definition) -> str:
+    return f"\x00{definition.module}:{definition.name}\x00"
+
+
+def _own(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    """All nodes of a scope, but for those of scopes within."""
+    waiting: list[ast.AST] = list(body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, _SCOPES):
+            waiting += ast.iter_child_nodes(node)
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Whether a statement is text alone: a docstring."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _targets(statement: ast.stmt) -> set[str]:
+    return _bound([statement]) if isinstance(statement, ast.Assign | ast.AnnAssign) else set()
 
 
 @cache
@@ -122,16 +393,3 @@ def _source(module: str) -> Path | None:
 def _is_package(module: str) -> bool:
     source = _source(module)
     return source is not None and source.name == "__init__.py"
-
-
-def _without_docstrings(tree: ast.AST) -> ast.AST:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
-    return tree

@@ -59,7 +59,7 @@ class Job:
     kind: Kind
     config: Mapping[str, Any]  # JSON
     inputs: Mapping[str, str] = field(default_factory=dict)  # role → key of the job that makes it
-    modules: tuple[str, ...] = ()  # methods whose source counts, besides that of the job itself
+    definitions: tuple[str, ...] = ()  # whose code counts besides the job's own, such as of methods
     label: str = ""  # for people; not part of the key
     group: str = ""  # jobs of one group that are ready together are done together; not part of the key
     local: Mapping[str, Any] = field(
@@ -69,7 +69,7 @@ class Job:
     @cached_property
     def code(self) -> str:
         """Hash of the source that computes this job."""
-        return code_fingerprint(f"benchmark.jobs:{self.kind}", *self.modules)
+        return code_fingerprint(f"benchmark.jobs:{self.kind}", *self.definitions)
 
     @cached_property
     def key(self) -> str:

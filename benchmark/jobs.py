@@ -235,13 +235,16 @@ def classify(config: Config, inputs: Inputs, draft: Draft) -> None:
     The inputs are the features of ``id`` and, if they are sets of their own, ``id_test`` and ``shifts``.
     """
     from benchmark.metrics.cells import classification
+    from benchmark.record_schema import refuse_odd
 
     tensors: dict[str, Any] = {}
     for role, stored in inputs.items():
         tensors |= stored.tensors("images" if role == "shift_images" else "features")
     if "shift_images" in inputs:
         tensors["shift.rows"] = tensors.pop("rows")
-    draft.json("classification", classification({name: t.numpy() for name, t in tensors.items()}))
+    found = classification({name: t.numpy() for name, t in tensors.items()})
+    refuse_odd("classification", found["network"])
+    draft.json("classification", found)
 
 
 def score(tasks: Sequence[Task]) -> None:
@@ -273,12 +276,14 @@ def tune(tasks: Sequence[Task]) -> None:
 def measure(config: Config, inputs: Inputs, draft: Draft) -> None:
     """Measure one cell from its scores."""
     from benchmark.metrics.cells import detection
+    from benchmark.record_schema import refuse_odd
 
     about = inputs["scores"].json("about")
     if about["status"] == "measured":
         scores = {name: tensor.numpy() for name, tensor in inputs["scores"].tensors("scores").items()}
         network = inputs["classification"].json("classification")
         about["measurement"] = detection(scores, network, config["groups"], config["seed"])
+        refuse_odd("measurement", about["measurement"])
     draft.json("cell", about)
 
 

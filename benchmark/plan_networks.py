@@ -10,6 +10,7 @@ from typing import Any
 from benchmark.datasets import dataset
 from benchmark.environment import training_device
 from benchmark.errors import MethodLeftOut, SpecError
+from benchmark.fingerprints import definition_of
 from benchmark.job import Job, Kind
 from benchmark.plan_objectives import TrainingPlan, pretraining_objective, resolve_objective
 from benchmark.plan_sources import image_config, pretraining_job
@@ -163,12 +164,12 @@ class NetworkPlanner:
             "split": {**self.split, "seed": self.seeds(backbone, seed)["split"]},
             "seed": derive_seed(self.name, backbone, seed, "training set"),
         }
-        modules = []
+        definitions = []
         for family, use in (("noise_models", given.noise), ("profiles", given.profile)):
             if use is not None:
-                modules.append(method_class(family, use["method"]).__module__)
+                definitions.append(definition_of(method_class(family, use["method"])))
         label = f"{self.name} {backbone} seed {seed}: training set"
-        return self.add(Job(Kind.TRAINING_SET, config, {"id": self.data["id"]}, tuple(modules), label))
+        return self.add(Job(Kind.TRAINING_SET, config, {"id": self.data["id"]}, tuple(definitions), label))
 
     def extract(self, network: Network, what: str, item: str) -> str:
         """Key of the features of one image set; all of a network are extracted together, in one pass."""
@@ -203,8 +204,8 @@ class NetworkPlanner:
 
     def _images(self, item: str, source: ImageSource) -> str:
         config = image_config(self.track, self.name, item, source)
-        module = dataset(source.dataset).module
-        return self.add(Job(Kind.DATA, config, {}, (module,), f"{self.name}: images of {item}"))
+        definitions = dataset(source.dataset).definitions
+        return self.add(Job(Kind.DATA, config, {}, definitions, f"{self.name}: images of {item}"))
 
     def _train(
         self,
@@ -273,10 +274,10 @@ class NetworkPlanner:
             "sampler": given.sampler,
             "watched": given.watched,
         }
-        modules = [plan.module]
+        definitions = [*plan.definitions]
         if given.sampler is not None:
-            modules.append(method_class("samplers", given.sampler["name"]).__module__)
-        job = Job(Kind.TRAIN, job_config, inputs, tuple(modules), f"{place}: train")
+            definitions.append(definition_of(method_class("samplers", given.sampler["name"])))
+        job = Job(Kind.TRAIN, job_config, inputs, tuple(definitions), f"{place}: train")
         chain[Kind.TRAIN] = self.add(job)
         trained = TrainedWith(
             objective=plan.objective,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.errors import SpecError
+from benchmark.fingerprints import definition_of
 from benchmark.plan_methods import method_errors
 from benchmark.spec import AdversarialSource, ObjectiveUse, Pretrained, Spec
 from methods.base import Objective
@@ -19,7 +20,7 @@ class TrainingPlan:
 
     name: str  # in the leaderboard
     objective: str  # in the registry
-    module: str
+    definitions: tuple[str, ...]  # the code of the objective, and of those that it uses
     hyperparameters: dict[str, Any]  # complete
     outliers: tuple[str, ...]  # of the track's
     epochs: int | None  # None: those of the track's recipe
@@ -75,7 +76,7 @@ def resolve_objective(spec: Spec, track_name: str, name: str, where: tuple[str |
     return TrainingPlan(
         name=name,
         objective=use.objective,
-        module=found.__module__,
+        definitions=definitions_of(configured),
         hyperparameters=configured.hyperparameters(),
         outliers=outliers,
         epochs=use.epochs,
@@ -83,6 +84,12 @@ def resolve_objective(spec: Spec, track_name: str, name: str, where: tuple[str |
         first=None if asked is None else further(asked),
         trusted=getattr(found, "trusted", False),
     )
+
+
+def definitions_of(objective: Objective) -> tuple[str, ...]:
+    """Roots of the code of an objective, and of those that it builds on."""
+    below = (root for other in objective.builds_on for root in definitions_of(other))
+    return definition_of(type(objective)), *below
 
 
 def pretraining_objective(spec: Spec, init: str, source: Pretrained) -> Objective:

@@ -10,7 +10,7 @@ from benchmark.environment import training_device
 from benchmark.errors import DataError, SpecError
 from benchmark.files import special_file
 from benchmark.job import Job, Kind
-from benchmark.plan_objectives import pretraining_objective
+from benchmark.plan_objectives import definitions_of, pretraining_objective
 from benchmark.seeds import derive_seed
 from benchmark.spec import (
     AdversarialSource,
@@ -33,17 +33,18 @@ def image_config(track: Track, name: str, item: str, source: ImageSource) -> dic
     DataMissing
         If it is a dataset of the Hub that the mirror does not hold.
     """
+    known = dataset(source.dataset)
     config: dict[str, Any] = {
         "dataset": source.dataset,
         "classes": source.classes,
-        "n": source.n,
+        "n": source.n if isinstance(known, HubDataset) else source.n or known.card.size,
         "image_size": track.image_size,
         "seed": derive_seed(name, item, "images"),
     }
-    known = dataset(source.dataset)
     if isinstance(known, HubDataset):
         split = source.split or next(iter(known.splits))
-        config |= {"split": split, "crop": track.crop, "sha256": known.digest(split)}
+        columns = [known.image_column, known.label_column]
+        config |= {"split": split, "columns": columns, "crop": track.crop, "sha256": known.digest(split)}
     return config
 
 
@@ -76,7 +77,7 @@ def pretraining_job(spec: Spec, track: Track, backbone: str, init: str, images: 
     local = {"file": str(spec.beside(source.file).resolve())} if isinstance(source, CheckpointFile) else {}
     inputs = {} if images is None else {"images": images}
     label = f"pre-train {backbone} on {init}"
-    return Job(Kind.PRETRAIN, config, inputs, (type(objective).__module__,), label, local=local)
+    return Job(Kind.PRETRAIN, config, inputs, definitions_of(objective), label, local=local)
 
 
 def _recipe(spec: Spec, track: Track, init: str, source: Pretrained) -> dict[str, Any]:

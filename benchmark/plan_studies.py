@@ -11,7 +11,7 @@ import torch
 
 from benchmark.datasets import dataset
 from benchmark.errors import MethodLeftOut, SpecError
-from benchmark.fingerprints import installed_version
+from benchmark.fingerprints import definition_of, installed_version
 from benchmark.job import Job, Kind
 from benchmark.limits import MOST_STEPS
 from benchmark.plan_methods import method_errors
@@ -79,7 +79,7 @@ class _Asked:
     kind: Kind
     config: Mapping[str, Any]
     inputs: Mapping[str, str]
-    modules: tuple[str, ...]
+    definitions: tuple[str, ...]
     settings: Mapping[str, Any]  # as records have them
 
 
@@ -184,7 +184,7 @@ class StudyPlanner:
             chain=dict(network.chain),
             starts=network.starts,
             inputs=tuple(inputs.values()),
-            key=self.networks.add(Job(asked.kind, config, inputs, asked.modules, label)),
+            key=self.networks.add(Job(asked.kind, config, inputs, asked.definitions, label)),
             training=network.training,
             settings=asked.settings,
         )
@@ -196,11 +196,11 @@ class StudyPlanner:
         groups = {"groups": self.track.ood_sets(study.groups)}
         inputs: dict[str, str] = {}
         images = isinstance(study, Adversarial)
-        modules = self._detectors(study.detectors, (*where, "detectors"), images=images)
+        definitions = self._detectors(study.detectors, (*where, "detectors"), images=images)
         if isinstance(study, Corruptions):
             shifts = {"kinds": study.kinds, "scale": study.scale, "images_per_class": study.images_per_class}
             inputs["shifts"] = self.networks.shifted(shifts)
-            return _Asked(Kind.CORRUPT, config, inputs, modules, config | shifts | groups)
+            return _Asked(Kind.CORRUPT, config, inputs, definitions, config | shifts | groups)
         config |= {
             "images_per_class": study.images_per_class,
             "attacks": {
@@ -232,8 +232,8 @@ class StudyPlanner:
             network = self.networks.trained(backbone, init, another, plan)
             inputs["transfer"] = network.chain[Kind.TRAIN]
             settings |= {"transfer": study.transfer.source}
-        modules += tuple(method_class("attacks", name).__module__ for name in used)
-        return _Asked(Kind.ATTACK, config, inputs, modules, settings)
+        definitions += tuple(definition_of(method_class("attacks", name)) for name in used)
+        return _Asked(Kind.ATTACK, config, inputs, definitions, settings)
 
     def _condition_asked(
         self, name: StudyName, study: LabelNoise | Imbalance, where: Place, training_set: str
@@ -241,10 +241,10 @@ class StudyPlanner:
         inputs = {"training_set": training_set}
         if isinstance(study, LabelNoise):
             return _Asked(Kind.ASSESS, {"study": name}, inputs, (), {})
-        modules = self._detectors(study.detectors, (*where, "detectors"), images=False)
+        definitions = self._detectors(study.detectors, (*where, "detectors"), images=False)
         config = {"study": name, "detectors": study.detectors}
         settings = {"detectors": study.detectors, "groups": self.track.ood_sets(study.groups)}
-        return _Asked(Kind.ASSESS, config, inputs, modules, settings)
+        return _Asked(Kind.ASSESS, config, inputs, definitions, settings)
 
     def _conditions(
         self, study: LabelNoise | Imbalance, where: Place
@@ -366,7 +366,7 @@ class StudyPlanner:
         return _described(use, self._method(family, use.method, use.hyperparameters, where))
 
     def _detectors(self, names: list[str], where: Place, *, images: bool) -> tuple[str, ...]:
-        """Modules of detectors that a study can score with: of one network, by features unless `images`."""
+        """Roots of detectors that a study can score with: of one network, by features unless `images`."""
         found = [self._method("detectors", name, {}, where) for name in names]
         for name, made in zip(names, found, strict=True):
             if isinstance(made, EnsembleDetector):
@@ -378,7 +378,7 @@ class StudyPlanner:
             else:
                 continue
             raise SpecError(f"{self.spec.where(*where)}: {name!r} {problem}; expected another detector")
-        return tuple(type(made).__module__ for made in found)
+        return tuple(definition_of(type(made)) for made in found)
 
     def _method(self, family: str, name: str, hyperparameters: Mapping[str, Any], where: Place) -> Method:
         with method_errors(self.spec.where(*where)):

@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from benchmark.errors import MethodLeftOut, SpecError
+from benchmark.fingerprints import definition_of
 from benchmark.job import Job, Kind
 from benchmark.plan_methods import method_errors
 from benchmark.plan_networks import BASE, GRAM, RANK_ONE, Network, NetworkPlanner
@@ -84,7 +85,7 @@ class _Method:
     """An entry, resolved."""
 
     training: TrainingPlan
-    detector_module: str
+    definition: str  # of the detector
     points: list[dict[str, Any]]  # hyper-parameters, complete; several where they are tuned
     mode: HpMode
     statistics: tuple[str, ...]  # of GRAM and RANK_ONE, those that it needs
@@ -209,7 +210,7 @@ class TrackPlanner:
             Kind.TUNE if method.tuned else Kind.SCORE,
             config,
             inputs,
-            (method.detector_module,),
+            (method.definition,),
             label=f"{_place(cell)}: scores of {cell.entry}",
             group=f"passes {networks[0].chain[Kind.TRAIN]}" if method.runs_network else "",
         )
@@ -238,7 +239,7 @@ class TrackPlanner:
         published = points[0].hyperparameters() == scorer.configure({}).hyperparameters()
         return _Method(
             training=training,
-            detector_module=scorer.__module__,
+            definition=definition_of(scorer),
             points=[point.hyperparameters() for point in points],
             mode="proxy_ood" if names else "id_val" if chooses else "published" if published else "declared",
             statistics=tuple(what for what in (GRAM, RANK_ONE) if Signal(what) in scorer.needs),

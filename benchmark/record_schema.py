@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, Self, get_args
 
@@ -28,6 +28,7 @@ from benchmark.record_numbers import (
     drawn,
     same_length,
 )
+from methods.neutral import neutral
 
 SCHEMA: Literal[2] = 2
 BOUNDARY = "boundary"  # the folder of an experiment that is no track
@@ -235,6 +236,13 @@ class Measurement(StrictModel):
             if severities != list(range(len(levels))) or not levels:
                 raise ValueError(f"robustness.{shift}: expected severities from 0 on, got {severities}")
         return self
+
+
+@neutral
+def refuse_odd(kind: Literal["classification", "measurement"], found: Mapping[str, Any]) -> None:
+    """Raise `ValueError` where numbers cannot be, or cannot be true together, before they are kept."""
+    kinds: dict[str, type[StrictModel]] = {"classification": Classification, "measurement": Measurement}
+    kinds[kind].model_validate(found)
 
 
 class Cost(StrictModel):

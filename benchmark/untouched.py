@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from methods.errors import ChangedInputs
+from methods.neutral import neutral
 
 
+@neutral
 class Untouched:
     """Remembers a network as it is now, with a copy of its weights."""
 

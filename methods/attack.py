@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from methods.method import Method
+from methods.neutral import neutral
 from methods.tensors import check_images
 
 Classifier = Callable[[Tensor], Tensor]  # logits (N, K) of images (N, 3, H, W) with pixels in [0, 1]
@@ -162,6 +163,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(logits, labels, reduction="none")
 
 
+@neutral
 def check_labels(labels: Tensor, count: int) -> None:
     """Raise `ValueError` for what is no class index for each of so many images."""
     if labels.shape != (count,):

@@ -53,6 +53,7 @@ from methods.errors import (
 from methods.features import Features, Signal
 from methods.head import Head
 from methods.method import Method, Paper
+from methods.neutral import neutral
 from methods.objective import (
     NETWORK,
     Batch,
@@ -367,6 +368,7 @@ class ClosedForm(ABC):
         """Compute the definition, by automatic differentiation, for every row: (N,) float64."""
 
 
+@neutral
 def check_scores(scores: Tensor, n: int) -> Tensor:
     """Return `scores` as (n,) float64 on the CPU.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from methods.errors import InputError
 from methods.features import Features, Signal, evenly
 from methods.head import Head
+from methods.neutral import neutral
 
 LOOKED_AT = 256  # rows on which the logits are held to the head, spread over all that there are
 HEAD_TOLERANCE = 1e-3  # spec §0.3: max |z - (h W' + b)|, relative to max(1, max |z|)
@@ -30,6 +31,7 @@ class NotGiven(Features):
         raise InputError(self._message)
 
 
+@neutral
 def check_features(
     argument: str, features: object, needs: Collection[Signal], widths: Widths | None = None
 ) -> Features:
@@ -61,6 +63,7 @@ def check_features(
     return features.detached()
 
 
+@neutral
 def check_head(head: object, features: Features, argument: str) -> None:
     """Check that logits are what a linear head makes of the penultimate features, on a few of their rows.
 

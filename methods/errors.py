@@ -13,6 +13,8 @@ MethodError(Exception)
 
 from __future__ import annotations
 
+from methods.neutral import neutral
+
 LONGEST = 2000  # characters of a message that are kept: reasons stand in tables and in records
 
 
@@ -44,6 +46,7 @@ class ChangedInputs(MethodError):  # noqa: N818
     """A method changed the network, or the images, that others share with it."""
 
 
+@neutral
 def said(error: BaseException) -> str:
     """What an error says, `printable`; its own ``__str__`` may fail in any way."""
     try:
@@ -52,6 +55,7 @@ def said(error: BaseException) -> str:
         return f"what it says cannot be read ({type(another).__name__})"
 
 
+@neutral
 def printable(text: str) -> str:
     r"""Make text one line that any terminal, page and JSON file can hold, at most some kB long.
 

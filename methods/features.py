@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from methods.errors import InputError, NotApplicable
+from methods.neutral import neutral
 from methods.tensors import as_tensor, rounding, why_not_finite, widened
 
 
@@ -119,6 +120,7 @@ class Features:
         if "labels" in self._found:
             self._check_labels()
 
+    @neutral
     def _check_shapes(self) -> None:
         if self.logits.ndim != 2:
             raise InputError(f"logits: expected shape (N, K), got {tuple(self.logits.shape)}")
@@ -130,6 +132,7 @@ class Features:
                         f"have, got shape {tuple(part.shape)}"
                     )
 
+    @neutral
     def _check_labels(self) -> None:
         labels, classes = self.labels, self.logits.shape[1]
         if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
@@ -227,6 +230,7 @@ class Features:
             if name != "labels"
         }
 
+    @neutral
     def why_not_finite(self, names: Collection[str]) -> str:
         """Which of `names` holds NaN or infinite values, how many, and in which row; empty if none does."""
         for name, parts in self._found.items():

@@ -11,9 +11,11 @@ from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_
 
 from methods.errors import HyperparameterError
 from methods.names import describe
+from methods.neutral import neutral
 
 
 @dataclass(frozen=True)
+@neutral
 class Paper:
     """Where a method was published."""
 
@@ -36,6 +38,7 @@ class Method(ABC):
         return {f.name: getattr(self, f.name) for f in _fields(self) if f.init}
 
     @classmethod
+    @neutral
     def configure(cls, hyperparameters: Mapping[str, Any]) -> Self:
         """Make an instance with these hyper-parameters, the others at their published defaults.
 
@@ -61,6 +64,7 @@ class Method(ABC):
             raise HyperparameterError(f"{cls.name}: {describe(error)}") from error
 
 
+@neutral
 def check_percent(name: str, value: float | None) -> None:
     """Raise `ValueError` for a share where percent are meant: above 0 and below 1."""
     if value is not None and 0 < value < 1:

@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 
 from methods.errors import said
+from methods.neutral import neutral
 
 NEAREST = 3
 MANY = 20  # names that are no help on one line
 
 
+@neutral
 def did_you_mean(name: str, choices: Iterable[str], listed_by: str = "") -> str:
     """Phrase the nearest of `choices` to a mistyped `name`, and all that there are, or how to list them.
 
@@ -32,6 +34,7 @@ def did_you_mean(name: str, choices: Iterable[str], listed_by: str = "") -> str:
     return f"{hint}there are: {', '.join(names) or 'none'}"
 
 
+@neutral
 def describe(error: BaseException) -> str:
     """Type and message of an error, on one line that can be printed, and not too long."""
     return f"{type(error).__name__}: {said(error)}"

@@ -154,6 +154,11 @@ class Objective(Method):
     cost: ClassVar[float] = 1.0  # of an epoch, in forward and backward passes of cross_entropy's
     clip_norm: ClassVar[float | None] = None  # of the network's gradient
 
+    @property
+    def builds_on(self) -> tuple[Objective, ...]:
+        """Objectives that it uses and finds by name: their changes outdate a training too."""
+        return ()
+
     def head(self, dimension: int, classes: int) -> ObjectiveHead | None:
         """Make a head for D features and K classes, freshly initialised; None keeps the linear layer."""
         return None

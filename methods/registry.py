@@ -24,6 +24,7 @@ from methods.base import AnyDetector, Detector, EnsembleDetector, Method, Method
 from methods.imbalance import Profile, Sampler
 from methods.label_noise import Correction, NoiseModel
 from methods.names import borne_by, describe, did_you_mean
+from methods.neutral import neutral
 
 GROUP = "oodbench.methods"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -52,6 +53,7 @@ class BrokenMethod(UnknownMethod):
     """There is a file of that name, and it could not be loaded, or its method lacks something."""
 
 
+@neutral
 def register(name: str) -> Callable[[M], M]:
     """Register a method class under `name`, the name of its file.
 
@@ -111,6 +113,7 @@ def _file(module: str) -> str:
     return getattr(loaded, "__file__", None) or module
 
 
+@neutral
 def detector(name: str, **hyperparameters: Any) -> AnyDetector:
     """Make the detector `name`, unfitted, with the given hyper-parameters and published defaults.
 
@@ -126,36 +129,43 @@ def detector(name: str, **hyperparameters: Any) -> AnyDetector:
     return detector_class(known_as(name, "detectors")).configure(hyperparameters)
 
 
+@neutral
 def objective(name: str, **hyperparameters: Any) -> Objective:
     """Make the training objective `name`; errors as for `detector`."""
     return objective_class(known_as(name, "objectives", "corrections")).configure(hyperparameters)
 
 
+@neutral
 def attack(name: str, **hyperparameters: Any) -> Attack:
     """Make the attack `name`; errors as for `detector`."""
     return method_class("attacks", known_as(name, "attacks")).configure(hyperparameters)  # type: ignore[return-value]
 
 
+@neutral
 def noise_model(name: str, **hyperparameters: Any) -> NoiseModel:
     """Make the model of label noise `name`; errors as for `detector`."""
     return method_class("noise_models", name).configure(hyperparameters)  # type: ignore[return-value]
 
 
+@neutral
 def profile(name: str, **hyperparameters: Any) -> Profile:
     """Make the long-tail profile `name`; errors as for `detector`."""
     return method_class("profiles", name).configure(hyperparameters)  # type: ignore[return-value]
 
 
+@neutral
 def sampler(name: str, **hyperparameters: Any) -> Sampler:
     """Make the sampler `name`; errors as for `detector`."""
     return method_class("samplers", name).configure(hyperparameters)  # type: ignore[return-value]
 
 
+@neutral
 def detector_class(name: str) -> type[AnyDetector]:
     """Find the class of the detector `name` without loading the others."""
     return method_class("detectors", name)  # type: ignore[return-value]
 
 
+@neutral
 def objective_class(name: str) -> type[Objective]:
     """Find the class of the objective or correction `name` without loading the others."""
     if name not in _files("objectives") and name not in _files("corrections"):
@@ -186,6 +196,7 @@ def broken() -> dict[str, str]:
     return dict(_broken)
 
 
+@neutral
 def method_class(family: str, name: str) -> type[Method]:
     """Find the class of a method without loading the others; errors as for `detector`."""
     module = f"methods.{family}.{name}"

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from methods.errors import InputError
+from methods.neutral import neutral
 
 
 def as_tensor(name: str, values: ArrayLike | Tensor) -> Tensor:
@@ -38,6 +39,7 @@ def rounding(values: Tensor) -> float:
     return torch.finfo(values.dtype).eps if values.is_floating_point() else 0.0
 
 
+@neutral
 def why_not_finite(values: Tensor) -> str:
     """How many of `values` (N, ...) are NaN or infinite, and in which row the first is; empty if none is."""
     if _sums_up(values):
@@ -62,6 +64,7 @@ def _sums_up(values: Tensor) -> bool:
     return not values.is_floating_point() or bool(torch.isfinite(values.detach().sum()))
 
 
+@neutral
 def check_image_batch(images: Tensor, what: str = "images") -> None:
     """Raise `InputError`, a `ValueError`, for what is no batch of finite floats (N, 3, H, W)."""
     _check_form(images, what)
@@ -69,6 +72,7 @@ def check_image_batch(images: Tensor, what: str = "images") -> None:
         raise InputError(f"{what}: {why}")
 
 
+@neutral
 def check_images(images: Tensor, what: str = "images") -> None:
     """Raise `InputError`, a `ValueError`, for what is no batch of floats with pixels in [0, 1]."""
     _check_form(images, what)
@@ -77,6 +81,7 @@ def check_images(images: Tensor, what: str = "images") -> None:
         raise InputError(f"{what}: expected pixels in [0, 1], got {low:g} to {high:g}")
 
 
+@neutral
 def _check_form(images: Tensor, what: str) -> None:
     if images.ndim != 4 or not images.is_floating_point():
         seen = f"{images.dtype} of shape {tuple(images.shape)}"

@@ -14,9 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from methods.neutral import neutral
+
 STATE = "state.json"
 
 
+@neutral
 class Checkpoint:
     """The last state that was saved in a folder: tensors, and JSON.
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 from benchmark.errors import DataError, UsageError
 from methods.head import Head
 from methods.names import did_you_mean
+from methods.neutral import neutral
 from methods.objective import Objective, ObjectiveHead, ObjectiveNeck
 
 CHANNELS = 3
@@ -252,6 +253,7 @@ def _replace_stem(model: Any) -> None:
     model.maxpool = nn.Identity()
 
 
+@neutral
 def check_architecture(architecture: str) -> None:
     """Refuse a name that timm does not know.
 

@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from methods.neutral import neutral
+
 REPORT_EVERY = 1.0  # seconds between two reports
 
 Report = Callable[[dict[str, Any]], None]
 
 
+@neutral
 class Speed:
     """Calls `report` about once a second with what `benchmark.backbones.train.train` says it is told."""
 

@@ -16,8 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from benchmark.fingerprints import definition_of
 from benchmark.seeds import derive_seed
 from methods.names import did_you_mean
+from methods.neutral import neutral
 
 UNLABELLED = -1
 SMALLEST_IMAGE = 8  # pixels; a digit has no more, and networks' strides leave nothing of less
@@ -157,8 +159,8 @@ class Dataset(Protocol):
         """The dataset's description."""
 
     @property
-    def module(self) -> str:
-        """Name of the module whose code makes the images: what their content key follows."""
+    def definitions(self) -> tuple[str, ...]:
+        """Roots of the code that makes the images, which their content key follows."""
 
     @property
     def splits(self) -> Mapping[str, int]:
@@ -198,9 +200,9 @@ class EmbeddedDataset:
     render: Render
 
     @property
-    def module(self) -> str:
-        """See `Dataset.module`."""
-        return self.render.__module__
+    def definitions(self) -> tuple[str, ...]:
+        """See `Dataset.definitions`."""
+        return definition_of(type(self)), definition_of(self.render)
 
     @property
     def splits(self) -> Mapping[str, int]:
@@ -234,6 +236,7 @@ class EmbeddedDataset:
 _CATALOG: dict[str, Dataset] = {}
 
 
+@neutral
 def register(entry: Dataset) -> None:
     """Add a dataset to the catalog; a name that is already taken is a ValueError."""
     name = entry.card.name
@@ -242,6 +245,7 @@ def register(entry: Dataset) -> None:
     _CATALOG[name] = entry
 
 
+@neutral
 def embedded(card: DatasetCard) -> Callable[[Render], Render]:
     """Register the decorated ``render(image_size, n, rng)`` as the dataset that `card` describes."""
 
@@ -257,6 +261,7 @@ def dataset_names() -> tuple[str, ...]:
     return tuple(sorted(_CATALOG))
 
 
+@neutral
 def dataset(name: str) -> Dataset:
     """Return the dataset of that name.
 

@@ -19,7 +19,9 @@ from benchmark.datasets.download import HubSplit, fetch, side_file
 from benchmark.datasets.mirror import Columns, MirrorFile, file_digest, split_path
 from benchmark.datasets.pixels import choose_rows, decode_images
 from benchmark.errors import DataError
+from benchmark.fingerprints import definition_of
 from methods.names import did_you_mean
+from methods.neutral import neutral
 
 BATCH = 500  # images of a batch of `HubDataset.stream`
 FAULTS = 10  # bad images that `HubDataset.check` names
@@ -64,6 +66,7 @@ class HubDataset:
     local_splits: frozenset[str] = frozenset()
     balanced: bool = False
 
+    @neutral
     def __post_init__(self) -> None:
         if not self.splits or self.card.size != next(iter(self.splits.values())):
             raise ValueError(
@@ -77,9 +80,9 @@ class HubDataset:
             )
 
     @property
-    def module(self) -> str:
-        """See `Dataset.module`."""
-        return decode_images.__module__
+    def definitions(self) -> tuple[str, ...]:
+        """See `Dataset.definitions`."""
+        return (definition_of(type(self)),)
 
     def class_sizes(self, split: str | None) -> tuple[int, ...]:
         """See `Dataset.class_sizes`."""
@@ -195,6 +198,7 @@ class HubDataset:
             filled += len(batch)
         return ImageSet(images, labels)
 
+    @neutral
     def download(self, split: str, on_rows: Callable[[int], None] | None = None) -> None:
         """Fetch a split from the Hub into the mirror, with a JSON file beside it that says where it is from.
 
@@ -230,6 +234,7 @@ class HubDataset:
 
         fetch(HubSplit(self.repository, self.config, split, self.revision), path, verify, on_rows)
 
+    @neutral
     def check(self, split: str) -> list[str]:
         """Say everything that is wrong with the mirror's file of a split; empty if nothing is.
 
@@ -251,6 +256,7 @@ class HubDataset:
             return [*found, str(error)]
         return [*found, *self._differences(file, split), *_image_faults(file)]
 
+    @neutral
     def _differences(self, file: MirrorFile, split: str) -> list[str]:
         """What of rows, classes and labels is not as the catalog has it."""
         found = []

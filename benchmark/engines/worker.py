@@ -131,7 +131,7 @@ def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> Non
             for job, draft in zip(todo, drafts, strict=True)
         ]
         function = getattr(jobs, todo[0].kind)
-        methods = dict.fromkeys(module for job in todo for module in job.modules)
+        methods = dict.fromkeys(d.partition(":")[0] for job in todo for d in job.definitions)
         with single_threaded(), unchanged_state() if methods else nullcontext():  # ours alone changes nothing
             # Else the registry would load every contributed file to find one: only what is asked for is run.
             for module in methods:

@@ -18,23 +18,13 @@ from benchmark.metrics.calibration import (
     softmax,
 )
 from benchmark.metrics.detection import aupr_out_at_base_rate, detection_metrics, roc_at, selective_risk
-from benchmark.record_schema import (
-    GROUPS,
-    Calibration,
-    Classification,
-    Curves,
-    Detection,
-    Means,
-    Measurement,
-    Reliability,
-    Selective,
-    Shifted,
-    group_means,
-)
 from benchmark.seeds import derive_seed
 
 Arrays = Mapping[str, NDArray[Any]]
 
+CALIBRATION = ("nll", "brier", "ece", "rms_calibration", "mad_calibration")
+BINS = ("lower", "upper", "count", "confidence", "accuracy")  # of a reliability diagram
+DIGITS = 10  # of the numbers of an OOD set, before means are taken over sets
 FPR_GRID = np.linspace(0.0, 1.0, 41) ** 2  # denser where the curves rise
 HISTOGRAM_BINS = 30
 _SHIFT = re.compile(r"shift\.(?P<kind>\w+)\.(?P<severity>\d)")
@@ -50,28 +40,30 @@ def classification(features: Arrays) -> dict[str, Any]:
     logits, labels = features["test.logits"], features["test.labels"]
     temperature = fit_temperature(features["val.logits"], features["val.labels"])
     plain, scaled = (calibration_metrics(logits, labels, t) for t in (1.0, temperature.value))
-    network = Classification(
-        accuracy=plain.accuracy,
-        n=len(labels),
-        calibration=_calibration(plain),
-        calibration_scaled=_calibration(scaled),
-        temperature=temperature.value,
-        temperature_at_bound=temperature.at_bound,
-        feature_min=float(features["train.penultimate"].min()) if "train.penultimate" in features else None,
-        reliability=_reliability(logits, labels, 1.0),
-        reliability_scaled=_reliability(logits, labels, temperature.value),
-    )
+    network = {
+        "accuracy": plain.accuracy,
+        "n": len(labels),
+        "calibration": {name: getattr(plain, name) for name in CALIBRATION},
+        "calibration_scaled": {name: getattr(scaled, name) for name in CALIBRATION},
+        "temperature": temperature.value,
+        "temperature_at_bound": temperature.at_bound,
+        "feature_min": float(features["train.penultimate"].min())
+        if "train.penultimate" in features
+        else None,
+        "reliability": _reliability(logits, labels, 1.0),
+        "reliability_scaled": _reliability(logits, labels, temperature.value),
+    }
     shifts: dict[str, dict[int, Any]] = {}
     for name, kind, severity in _shifts(features, suffix=".logits"):
         rows = features["shift.rows"]
         if kind not in shifts:
             shifts[kind] = {0: _accuracy_and_ece(logits[rows], labels[rows])}
         shifts[kind][severity] = _accuracy_and_ece(features[f"{name}.logits"], labels[rows])
-    return {"network": network.model_dump(), "shifts": shifts}
+    return {"network": network, "shifts": shifts}
 
 
 def detection(scores: Arrays, network: Mapping[str, Any], groups: Mapping[str, list[str]], seed: int) -> Any:
-    """Measure a cell: the `Measurement` of its scores, as JSON.
+    """Measure a cell from its scores: what a record says of it, as JSON.
 
     Parameters
     ----------
@@ -86,48 +78,56 @@ def detection(scores: Arrays, network: Mapping[str, Any], groups: Mapping[str, l
         For the draws of `aupr_out_b`.
     """
     test = scores["test"]
-    sets = {}
+    sets: dict[str, dict[str, Any]] = {}
+    means = {}
     for group, names in groups.items():
         for name in names:
-            found = asdict(detection_metrics(test, scores[name]))
+            measured = detection_metrics(test, scores[name])
             rng = np.random.default_rng(derive_seed(seed, name))
-            found["aupr_out_b"] = aupr_out_at_base_rate(test, scores[name], rng)
-            sets[name] = Detection.model_validate({"group": group, **found})
+            found = {**asdict(measured), "aupr_out_b": aupr_out_at_base_rate(test, scores[name], rng)}
+            sets[name] = {"group": group, **{what: _rounded(value) for what, value in found.items()}}
+        means[group] = _means([sets[name] for name in names])
     at = {("", 0): test[scores["shift.rows"]]} if "shift.rows" in scores else {}
     for name, kind, severity in _shifts(scores, suffix=""):
         at[kind, severity] = scores[name]
     robustness = {}
     for kind, severities in network["shifts"].items():
         robustness[kind] = [
-            Shifted(
-                severity=int(severity),
-                accuracy=found["accuracy"],
-                ece=found["ece"],
-                auroc_near=_mean_auroc(
+            {
+                "severity": int(severity),
+                "accuracy": found["accuracy"],
+                "ece": found["ece"],
+                "auroc_near": _mean_auroc(
                     at[kind if int(severity) else "", int(severity)], scores, groups["near"]
                 ),
-            )
+            }
             for severity, found in sorted(severities.items())
         ]
-    return Measurement(
-        classification=Classification.model_validate(network["network"]),
-        detection=sets,
-        **{group: Means(**group_means(sets.values(), group)) for group in GROUPS},
-        selective=Selective(**asdict(selective_risk(test, ~scores["test.correct"]))),
-        robustness=robustness,
-        curves=_curves(scores, groups),
-    ).model_dump()
+    return {
+        "classification": network["network"],
+        "detection": sets,
+        **means,
+        "selective": asdict(selective_risk(test, ~scores["test.correct"])),
+        "robustness": robustness,
+        "curves": _curves(scores, groups),
+    }
 
 
-def _calibration(found: Any) -> Calibration:
-    return Calibration(**{name: getattr(found, name) for name in Calibration.model_fields})
+def _rounded(value: float) -> float:
+    return value if isinstance(value, int) else float(f"{value:.{DIGITS}g}")
 
 
-def _reliability(logits: NDArray[Any], labels: NDArray[Any], temperature: float) -> Reliability:
+def _means(sets: list[dict[str, Any]]) -> dict[str, float]:
+    """Mean of each share over the sets of a group."""
+    shares = [name for name, value in sets[0].items() if isinstance(value, float)]
+    return {name: sum(found[name] for found in sets) / len(sets) for name in shares}
+
+
+def _reliability(logits: NDArray[Any], labels: NDArray[Any], temperature: float) -> dict[str, list[float]]:
     probabilities = softmax(logits, temperature)
     bins = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
     filled = bins.count > 0
-    return Reliability(**{name: getattr(bins, name)[filled].tolist() for name in Reliability.model_fields})
+    return {name: getattr(bins, name)[filled].tolist() for name in BINS}
 
 
 def _accuracy_and_ece(logits: NDArray[Any], labels: NDArray[Any]) -> dict[str, float]:
@@ -148,7 +148,7 @@ def _mean_auroc(id_scores: NDArray[Any], scores: Arrays, names: list[str]) -> fl
     return float(np.mean([detection_metrics(id_scores, scores[name]).auroc for name in names]))
 
 
-def _curves(scores: Arrays, groups: Mapping[str, list[str]]) -> Curves:
+def _curves(scores: Arrays, groups: Mapping[str, list[str]]) -> dict[str, Any]:
     test = scores["test"]
     pooled = {group: np.concatenate([scores[name] for name in names]) for group, names in groups.items()}
     # Far scores may lie orders of magnitude away: the outermost bins hold everything beyond.
@@ -159,16 +159,16 @@ def _curves(scores: Arrays, groups: Mapping[str, list[str]]) -> Curves:
         group: np.mean([roc_at(test, scores[name], FPR_GRID) for name in names], axis=0)
         for group, names in groups.items()
     }
-    return Curves(
-        fpr=FPR_GRID.tolist(),
-        tpr_near=roc["near"].tolist(),
-        tpr_far=roc["far"].tolist(),
-        score_low=float(edges[0]),
-        score_high=float(edges[-1]),
-        histogram_id=_shares(test, edges),
-        histogram_near=_shares(pooled["near"], edges),
-        histogram_far=_shares(pooled["far"], edges),
-    )
+    return {
+        "fpr": FPR_GRID.tolist(),
+        "tpr_near": roc["near"].tolist(),
+        "tpr_far": roc["far"].tolist(),
+        "score_low": float(edges[0]),
+        "score_high": float(edges[-1]),
+        "histogram_id": _shares(test, edges),
+        "histogram_near": _shares(pooled["near"], edges),
+        "histogram_far": _shares(pooled["far"], edges),
+    }
 
 
 def _shares(values: NDArray[Any], edges: NDArray[Any]) -> list[float]:

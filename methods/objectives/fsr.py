@@ -14,10 +14,6 @@ from torch.nn import functional
 from methods.errors import MethodError
 from methods.method import Paper
 from methods.objective import Batch, Objective, Setting, TrainableNetwork
-
-# A base is found in the registry by its name. These imports put the bases' code into the content key of a
-# training, which follows imports.
-from methods.objectives import mart, pgd_at, trades  # noqa: F401
 from methods.objectives._adversarial import AdversarialObjective, accuracy, check_weight
 from methods.objectives._fsr import SeparationNeck, pooled, separation_loss
 from methods.objectives._precision import widened
@@ -114,6 +110,11 @@ class FSR(Objective):
             raise ValueError(f"base: expected an adversarial training ({choices}), got {self.base!r}")
         wanted = {name: getattr(self, name) for name in ("epsilon", "attack_steps", "step_size")}
         return found(**{name: value for name, value in wanted.items() if value is not None})
+
+    @property
+    def builds_on(self) -> tuple[Objective, ...]:
+        """The base."""
+        return (self.based_on,)
 
     def neck(self, channels: int, *, tokens: bool) -> SeparationNeck:
         """Make S and R for maps of C channels."""

@@ -30,7 +30,7 @@ def test_a_card_says_what_a_reader_must_know(name):
     )  # ImageNet has two cranes, and two maillots
     assert entry.revision is None or len(entry.revision) == 40
     assert all(entry.place(split).suffix == ".parquet" for split in entry.splits)
-    assert entry.module == "benchmark.datasets.pixels"
+    assert entry.definitions == ("benchmark.datasets.hub:HubDataset",)
 
 
 def test_what_is_on_the_hub_is_pinned():
