@@ -20,8 +20,8 @@ import typer
 
 if TYPE_CHECKING:
     from benchmark.metrics import detection_metrics
-    from benchmark.results import read_all
-    from benchmark.spec import load_spec
+    from benchmark.records.results import read_all
+    from benchmark.spec.leaderboard import load_spec
     from methods.attack import Attack
     from methods.base import (
         Detector,
@@ -63,10 +63,10 @@ _HOME = {  # of what is not in methods.base
     "detection_metrics": "benchmark.metrics",
     "detector": "methods.registry",
     "detectors": "methods.registry",
-    "load_spec": "benchmark.spec",
+    "load_spec": "benchmark.spec.leaderboard",
     "objective": "methods.registry",
     "objectives": "methods.registry",
-    "read_all": "benchmark.results",
+    "read_all": "benchmark.records.results",
     "register": "methods.registry",
 }
 ROOMS = ("benchmark", "methods", "reports")
@@ -190,13 +190,13 @@ def run(
     leaderboard: Leaderboard = None,
 ) -> None:
     """Measure what the cache does not hold yet, write the records, build the site, and compare it."""
-    from benchmark.artifacts import Store, default_cache
-    from benchmark.checks import check_timm_names
-    from benchmark.environment import cores
+    from benchmark.engines.environment import cores
     from benchmark.errors import UsageError
-    from benchmark.files import require_writable
-    from benchmark.job import Kind
+    from benchmark.jobs.job import Kind
+    from benchmark.plan.checks import check_timm_names
     from benchmark.run import run_plan, work
+    from benchmark.store.artifacts import Store, default_cache
+    from benchmark.store.files import require_writable
     from reports.commands import build, plan_of, published_folder, spec_of, use_mirror
     from reports.console import Progress, plan_listings, study_summaries, summaries
     from reports.listings import present
@@ -255,9 +255,9 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say what `run` would do: cells, jobs, what the cache holds already, and which records are of today."""
-    from benchmark.artifacts import default_cache
-    from benchmark.freshness import freshness
+    from benchmark.plan.freshness import freshness
     from benchmark.run import work
+    from benchmark.store.artifacts import default_cache
     from reports.commands import plan_of, records_of, say_where, spec_of, use_mirror
     from reports.console import freshness_listing, plan_listings
     from reports.listings import present
@@ -301,8 +301,8 @@ def publish(
     leaderboard: Leaderboard = None,
 ) -> None:
     """Take finished records of today from your own to the published ones, and refuse all others by name."""
-    from benchmark.artifacts import default_cache
-    from benchmark.publishing import prepare
+    from benchmark.records.publishing import prepare
+    from benchmark.store.artifacts import default_cache
     from reports.commands import plan_of, published_folder, spec_of, use_mirror
     from reports.results_console import publication_lines, show
     from reports.terminal import console
@@ -325,7 +325,7 @@ def compare(
     ] = None,
 ) -> None:
     """Say how far the records of two folders lie apart, and where tuned values flip."""
-    from benchmark.spread import add_to, compare_folders
+    from benchmark.records.spread import add_to, compare_folders
     from reports.results_console import comparison_lines, show
     from reports.terminal import console
 
@@ -371,7 +371,7 @@ def show(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of leaderboard.yaml."""
-    from benchmark.spec import json_schema
+    from benchmark.spec.leaderboard import json_schema
     from reports.terminal import answer, as_json
 
     answer(as_json(json_schema()))
@@ -383,7 +383,7 @@ def cache_(
     cache: Cache = None,
 ) -> None:
     """Say where the cache is and how large, or clear it."""
-    from benchmark.artifacts import Store, default_cache
+    from benchmark.store.artifacts import Store, default_cache
     from reports.terminal import answer, printable
 
     store = Store(cache or default_cache())

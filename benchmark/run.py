@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.artifacts import Store
-from benchmark.boundary import FILE, boundary_file, read_boundary, write_boundary
+from benchmark.engines.environment import environment
 from benchmark.engines.local import ATTEMPTS, LocalEngine, OnEvent
-from benchmark.environment import environment
 from benchmark.errors import DamagedArtifact, StorageError
-from benchmark.files import require_writable
-from benchmark.finished import Finished
-from benchmark.job import Job, Kind
-from benchmark.plan import Plan, PlannedCell, PlannedStudy
-from benchmark.record_text import results_lock
-from benchmark.results import (
+from benchmark.jobs.job import Job, Kind
+from benchmark.plan.make import Plan, PlannedCell, PlannedStudy
+from benchmark.records.collect import collect_studies, study_paths, write_studies
+from benchmark.records.finished import Finished
+from benchmark.records.results import (
     Cell,
     Cost,
     Environment,
@@ -29,9 +26,12 @@ from benchmark.results import (
     record_path,
     update_records,
 )
-from benchmark.studies.collect import collect_studies, study_paths, write_studies
-from benchmark.studies.records import StudyRecord, read_study
-from benchmark.trainings import read_training, training_path, write_trainings
+from benchmark.records.studies import StudyRecord, read_study
+from benchmark.records.text import results_lock
+from benchmark.records.trainings import read_training, training_path, write_trainings
+from benchmark.store.artifacts import Store
+from benchmark.store.files import require_writable
+from benchmark.studies.boundary import FILE, boundary_file, read_boundary, write_boundary
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from benchmark.spec import Track
-from benchmark.spec_studies import Adversarial, Study
+from benchmark.spec.leaderboard import Track
+from benchmark.spec.studies import Adversarial, Study
 from reports.figures import (
     COLOURS,
     WIDTH,

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 
-from benchmark.boundary import BoundaryFile
 from benchmark.errors import DataError
 from benchmark.metrics.verdicts import Question
-from benchmark.network_places import stand_apart
-from benchmark.results import BOUNDARY, Cell
-from benchmark.spec import Spec
-from benchmark.spec_studies import rows_of
-from benchmark.trainings import TrainingFile, TrainingRecord
+from benchmark.records.network_places import stand_apart
+from benchmark.records.results import BOUNDARY, Cell
+from benchmark.records.trainings import TrainingFile, TrainingRecord
+from benchmark.spec.leaderboard import Spec
+from benchmark.spec.studies import rows_of
+from benchmark.studies.boundary import BoundaryFile
 from reports.register import (
     CURVE,
     DENSITY,

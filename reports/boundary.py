@@ -21,7 +21,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.patheffects import withStroke
 
-from benchmark.boundary import (
+from benchmark.metrics.statistics import mean_interval
+from benchmark.spec.leaderboard import Column
+from benchmark.studies.boundary import (
     ARMS,
     CONFIDENT,
     FAR,
@@ -35,8 +37,6 @@ from benchmark.boundary import (
     BoundaryFile,
     radius,
 )
-from benchmark.metrics.statistics import mean_interval
-from benchmark.spec import Column
 from reports.figures import WIDTH, Plot, file_name, finish, house_style
 from reports.tables import Row, Value
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from benchmark.checks import check_datasets
 from benchmark.datasets import DataMissing, HubDataset, dataset, dataset_names
 from benchmark.datasets.sets import build_set
 from benchmark.errors import UsageError
-from benchmark.plan_sources import image_config
-from benchmark.spec import ImageSource, Spec, Track
-from benchmark.spec_studies import Study
+from benchmark.plan.checks import check_datasets
+from benchmark.plan.sources import image_config
+from benchmark.spec.leaderboard import ImageSource, Spec, Track
+from benchmark.spec.studies import Study
 from methods.base import Detector, EnsembleDetector, Method, Objective
 from methods.names import did_you_mean
 from reports.docstrings import Block, read_docstring

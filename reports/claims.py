@@ -13,10 +13,10 @@ from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
-from benchmark.boundary import BoundaryFile
 from benchmark.metrics.verdicts import CONFIRMATORY_SEEDS, Answer, decide, sign_test
-from benchmark.spec import Spec
-from benchmark.trainings import TrainingFile
+from benchmark.records.trainings import TrainingFile
+from benchmark.spec.leaderboard import Spec
+from benchmark.studies.boundary import BoundaryFile
 from reports.arms import Arms, Lack, Records
 from reports.register import Claim, Metric, Register, Setting, Trial
 from reports.selection import Selection

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.boundary import BoundaryFile
 from benchmark.metrics.verdicts import CONFIRMATORY_SEEDS
-from benchmark.spec import Spec
-from benchmark.trainings import TrainingFile
+from benchmark.records.trainings import TrainingFile
+from benchmark.spec.leaderboard import Spec
+from benchmark.studies.boundary import BoundaryFile
 from reports.claims import Finding, Missing, Outcome, Verdict, decide_claims
 from reports.factors import factors
 from reports.register import EVIDENCE, Metric, Register, Trial

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmark.plan import Plan, Selection, make_plan
-from benchmark.shipped import find_leaderboard, published_results
-from benchmark.spec import Spec, load_spec
+from benchmark.plan.make import Plan, Selection, make_plan
+from benchmark.spec.leaderboard import Spec, load_spec
+from benchmark.spec.shipped import find_leaderboard, published_results
 from reports.terminal import console, say
 
 OWN = Path("runs")  # where a run writes its records, below the working folder

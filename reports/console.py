@@ -14,13 +14,13 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from benchmark.freshness import State
-from benchmark.job import Job, Kind
-from benchmark.plan import Plan, PlannedStudy
-from benchmark.results import Cell, Record
+from benchmark.jobs.job import Job, Kind
+from benchmark.plan.freshness import State
+from benchmark.plan.make import Plan, PlannedStudy
+from benchmark.records.results import Cell, Record
+from benchmark.records.studies import StudyRecord
 from benchmark.run import Work
-from benchmark.spec_studies import StudyName
-from benchmark.studies.records import StudyRecord
+from benchmark.spec.studies import StudyName
 from reports.listings import Cell as Shown
 from reports.listings import Listing
 from reports.terminal import printable, say

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from benchmark.spec import Track
-from benchmark.spec_studies import CORRUPTIONS, Corruptions
+from benchmark.spec.leaderboard import Track
+from benchmark.spec.studies import CORRUPTIONS, Corruptions
 from reports.figures import Plot, draw_mean, file_name, finish, house_style, legend_above, panel_grid
 from reports.selection import SEVERITIES, Selection
 from reports.studies import Studied

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from benchmark.results import Cell, Record
-from benchmark.spec import Spec
-from benchmark.studies.records import StudyRecord
+from benchmark.records.results import Cell, Record
+from benchmark.records.studies import StudyRecord
+from benchmark.spec.leaderboard import Spec
 from reports.selection import Selection
 
 

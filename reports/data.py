@@ -11,7 +11,7 @@ from rich.progress import Progress, TaskID
 
 from benchmark.datasets import Dataset, HubDataset, dataset, dataset_names
 from benchmark.errors import DataError, UsageError
-from benchmark.spec import ImageSource, Spec, Track
+from benchmark.spec.leaderboard import ImageSource, Spec, Track
 from methods.names import did_you_mean
 from reports.listings import Cell, Column, Listing
 from reports.terminal import say

@@ -8,9 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 
-from benchmark.boundary import BoundaryFile
-from benchmark.results import BOUNDARY, Cell, TrainedWith
-from benchmark.spec import AdversarialSource, CheckpointFile, FractalDB, Scratch, Spec, SupervisedSource
+from benchmark.records.results import BOUNDARY, Cell, TrainedWith
+from benchmark.spec.leaderboard import (
+    AdversarialSource,
+    CheckpointFile,
+    FractalDB,
+    Scratch,
+    Spec,
+    SupervisedSource,
+)
+from benchmark.studies.boundary import BoundaryFile
 from reports.adversarial import attacks_sentence
 from reports.claims import Finding
 from reports.register import TRAINED, Setting, Trial

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from benchmark.errors import DataError
 from benchmark.metrics.statistics import mean_interval
-from benchmark.results import NAME
+from benchmark.records.results import NAME
 
 WIDTH = 7.4  # inches
 STYLE: Any = {

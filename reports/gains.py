@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from benchmark.results import Cell
-from benchmark.spec import Column, Scratch, Spec
-from benchmark.studies.records import StudyRecord
+from benchmark.records.results import Cell
+from benchmark.records.studies import StudyRecord
+from benchmark.spec.leaderboard import Column, Scratch, Spec
 from reports.register import PRETRAINING, SUMMARY
 from reports.studies import PLAIN, Studied, plain_row
 

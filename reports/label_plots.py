@@ -11,8 +11,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmark.spec import Track
-from benchmark.spec_studies import Imbalance, LabelNoise, Study
+from benchmark.spec.leaderboard import Track
+from benchmark.spec.studies import Imbalance, LabelNoise, Study
 from reports.figures import (
     COLOURS,
     WIDTH,

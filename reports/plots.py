@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.metrics.statistics import mean_interval
-from benchmark.results import Reliability
-from benchmark.spec import Track
+from benchmark.records.results import Reliability
+from benchmark.spec.leaderboard import Track
 from reports.figures import (
     COLOURS,
     DASHES,

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from benchmark.metrics.statistics import PairedDifference, paired_difference
-from benchmark.spec import Column, Scratch, Spec
+from benchmark.spec.leaderboard import Column, Scratch, Spec
 from reports.selection import Found, Measured, Selection
 
 CONDITIONAL = (

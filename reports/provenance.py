@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmark.errors import DataError
-from benchmark.results import Environment
-from benchmark.studies.records import STUDIES
+from benchmark.records.results import Environment
+from benchmark.records.studies import STUDIES
 from reports.selection import Measured, Selection
 
 

@@ -15,13 +15,13 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from benchmark.boundary import ARMS, REGIONS, Arm
 from benchmark.metrics.verdicts import Kind
-from benchmark.results import BOUNDARY
-from benchmark.spec import Column
-from benchmark.spec_base import Distinct, Name
-from benchmark.studies.records import STUDIES
-from benchmark.yaml_file import read_tree, refuse, validated
+from benchmark.records.results import BOUNDARY
+from benchmark.records.studies import STUDIES
+from benchmark.spec.base import Distinct, Name
+from benchmark.spec.leaderboard import Column
+from benchmark.spec.yaml_file import read_tree, refuse, validated
+from benchmark.studies.boundary import ARMS, REGIONS, Arm
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 ClaimId = Annotated[str, StringConstraints(pattern=r"^C-[A-F]\d{1,2}[a-z]?$")]

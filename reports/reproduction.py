@@ -13,11 +13,11 @@ from typing import Any
 
 from pydantic import Field
 
-from benchmark.comparison import HEADLINES, Metric, Pairs, Place, Reason, gap_of, largest, pair, seen
 from benchmark.metrics.gaps import row_tests
-from benchmark.results import Cell, RecordFile, StrictModel
-from benchmark.spec import Board, Spec
-from benchmark.studies.records import STUDIES, StudyFile
+from benchmark.records.comparison import HEADLINES, Metric, Pairs, Place, Reason, gap_of, largest, pair, seen
+from benchmark.records.results import Cell, RecordFile, StrictModel
+from benchmark.records.studies import STUDIES, StudyFile
+from benchmark.spec.leaderboard import Board, Spec
 from reports.selection import Found, Selection, select
 from reports.studies import Studied
 from reports.tables import ranking_numbers

@@ -11,9 +11,18 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.comparison import HEADLINES, Compared, Metric, Pairs, Place, by_subject, gap_of, largest
-from benchmark.publishing import Publication, Refused
-from benchmark.spread import SpreadPart
+from benchmark.records.comparison import (
+    HEADLINES,
+    Compared,
+    Metric,
+    Pairs,
+    Place,
+    by_subject,
+    gap_of,
+    largest,
+)
+from benchmark.records.publishing import Publication, Refused
+from benchmark.records.spread import SpreadPart
 from reports.provenance import ranges
 from reports.reproduction import OF_STUDIES, REASONS, Reproduction
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmark.spec import Spec, Track
+from benchmark.spec.leaderboard import Spec, Track
 from reports.adversarial import adversarial_plots, attacks_sentence, warnings
 from reports.corruptions import corruption_plots, types_sentence
 from reports.figures import Plot

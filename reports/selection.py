@@ -14,10 +14,10 @@ from statistics import fmean
 from typing import Any
 
 from benchmark.errors import DataError
-from benchmark.network_places import NetworkPlace, Stands, stands_of
-from benchmark.results import Cell, Measurement, Record, RecordFile, TrainedWith
-from benchmark.spec import Entry, Spec, Track
-from benchmark.studies.records import STUDIES, StudyFile
+from benchmark.records.network_places import NetworkPlace, Stands, stands_of
+from benchmark.records.results import Cell, Measurement, Record, RecordFile, TrainedWith
+from benchmark.records.studies import STUDIES, StudyFile
+from benchmark.spec.leaderboard import Entry, Spec, Track
 from methods.names import did_you_mean
 from reports.gains import relative_gains
 from reports.register import SUMMARY

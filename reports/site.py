@@ -20,15 +20,15 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchmark.boundary import FILE, BoundaryFile, read_boundary
-from benchmark.files import read_model, read_regular, write_atomically
-from benchmark.fingerprints import code_fingerprint, library_versions
-from benchmark.record_files import NETWORKS
-from benchmark.record_text import files_of, tracks_of
-from benchmark.results import RecordFile, iter_records
-from benchmark.spec import Column, Spec
-from benchmark.studies.records import STUDIES, StudyFile, read_studies
-from benchmark.trainings import FOLDER, TrainingFile, read_trainings
+from benchmark.records.files import NETWORKS
+from benchmark.records.results import RecordFile, iter_records
+from benchmark.records.studies import STUDIES, StudyFile, read_studies
+from benchmark.records.text import files_of, tracks_of
+from benchmark.records.trainings import FOLDER, TrainingFile, read_trainings
+from benchmark.spec.leaderboard import Column, Spec
+from benchmark.store.files import read_model, read_regular, write_atomically
+from benchmark.store.fingerprints import code_fingerprint, library_versions
+from benchmark.studies.boundary import FILE, BoundaryFile, read_boundary
 from reports.boundary import boundary_plots, boundary_table
 from reports.claims_page import claims_page
 from reports.coverage import coverage, unmeasured_groups
@@ -228,7 +228,7 @@ def _fingerprint(spec: Spec, claims: Register, *content: Mapping[str, str]) -> s
     here = Path(__file__).parent
     shared = sorted([*(here / "templates").iterdir(), *(here / "static").iterdir()])
     parts = [
-        code_fingerprint("reports.site", "benchmark.record_files", "benchmark.record_text"),
+        code_fingerprint("reports.site", "benchmark.records.files", "benchmark.records.text"),
         library_versions("jinja2", "matplotlib", "numpy", "scipy"),
         [path.read_text(encoding="utf-8") for path in shared],
         spec.model_dump_json(),

@@ -13,10 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from benchmark.errors import DataError
-from benchmark.network_places import NetworkPlace, Stands, stands_of_study
-from benchmark.results import Cell, TrainedWith
-from benchmark.spec import Scratch, Spec, Track
-from benchmark.spec_studies import (
+from benchmark.records.network_places import NetworkPlace, Stands, stands_of_study
+from benchmark.records.results import Cell, TrainedWith
+from benchmark.records.studies import STUDIES, StudyFile, StudyRecord
+from benchmark.spec.leaderboard import Scratch, Spec, Track
+from benchmark.spec.studies import (
     Adversarial,
     Corruptions,
     Imbalance,
@@ -26,7 +27,6 @@ from benchmark.spec_studies import (
     inits_of,
     rows_of,
 )
-from benchmark.studies.records import STUDIES, StudyFile, StudyRecord
 from methods.names import did_you_mean
 from reports.study_numbers import (
     Numbers,

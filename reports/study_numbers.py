@@ -12,8 +12,8 @@ from itertools import pairwise
 from statistics import fmean
 
 from benchmark.metrics.curves import error_curve_area, error_curve_mean
-from benchmark.spec_studies import Adversarial
-from benchmark.studies.records import StudyRecord
+from benchmark.records.studies import StudyRecord
+from benchmark.spec.studies import Adversarial
 
 Numbers = tuple[dict[str, float], dict[str, str]]
 OF_NOISE = ("error", "ece", "rms_calibration", "flipped")  # of a network trained on noisy labels

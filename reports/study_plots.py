@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from benchmark.spec import Track
-from benchmark.spec_studies import (
+from benchmark.spec.leaderboard import Track
+from benchmark.spec.studies import (
     Adversarial,
     Corruptions,
     Imbalance,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from benchmark.spec import Scratch, Spec
+from benchmark.spec.leaderboard import Scratch, Spec
 from reports.figures import COLOURS, WIDTH, Plot, file_name, finish, house_style, legend_above
 from reports.gains import Measure, inits_of_track, measures, scratch_of
 from reports.label_plots import MARKERS

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from benchmark.metrics.statistics import Interval, mean_interval, significance_ranks
 from benchmark.metrics.unpaired import ranks_with_apart
-from benchmark.network_places import NetworkPlace, stand_apart
-from benchmark.results import Cell
-from benchmark.spec import Board, Column, Level, Spec
+from benchmark.records.network_places import NetworkPlace, stand_apart
+from benchmark.records.results import Cell
+from benchmark.spec.leaderboard import Board, Column, Level, Spec
 from reports.selection import Found, Selection
 from reports.studies import Studied
 

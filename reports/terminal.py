@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import OodbenchError
-from benchmark.fingerprints import installed_version
 from benchmark.output import Output, guard_output
+from benchmark.store.fingerprints import installed_version
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmark.results import TrainedWith
-from benchmark.spec import Scratch, Spec, Track
-from benchmark.spec_studies import MethodUse
+from benchmark.records.results import TrainedWith
+from benchmark.spec.leaderboard import Scratch, Spec, Track
+from benchmark.spec.studies import MethodUse
 
 
 def trained_so(spec: Spec, track: Track, init: str, name: str, training: TrainedWith) -> bool:

@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmark.spec import Track
-from benchmark.trainings import TrainingFile, TrainingRecord
+from benchmark.records.trainings import TrainingFile, TrainingRecord
+from benchmark.spec.leaderboard import Track
 from reports.figures import Plot, file_name, finish, house_style, legend_above, line_style, panel_grid
 
 COLUMNS = 4

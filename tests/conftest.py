@@ -18,7 +18,7 @@ from small_leaderboard import SMALL  # noqa: E402
 
 from benchmark.engines.local import LocalEngine  # noqa: E402
 from benchmark.engines.worker import Outcome, perform  # noqa: E402
-from benchmark.job import Job  # noqa: E402
+from benchmark.jobs.job import Job  # noqa: E402
 
 torch.set_num_threads(1)
 # What a shell starts in the background ignores Ctrl-C, and what nohup starts a lost terminal: so would the

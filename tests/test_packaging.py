@@ -159,5 +159,5 @@ def test_an_installation_runs_and_reports(installed, small):
 
 def test_an_installation_has_no_commit(installed, tmp_path):
     """It may lie in somebody's checkout: that commit would not be ours."""
-    script = "from benchmark.environment import environment; print(environment().commit)"
+    script = "from benchmark.engines.environment import environment; print(environment().commit)"
     assert call(installed, "python", "-c", script, cwd=tmp_path).strip() == "None"

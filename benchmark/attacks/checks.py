@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import OodbenchError
-from benchmark.untouched import Untouched
+from benchmark.jobs.untouched import Untouched
 from methods.attack import Attack, bounds
 from methods.worst_case import WorstCase
 

@@ -42,7 +42,7 @@ class Batches:
     objective
         What it needs besides decides what a batch holds.
     recipe
-        A `benchmark.spec.Training`.
+        A `benchmark.spec.leaderboard.Training`.
     outliers
         uint8 images (M, 3, H, W), for objectives that need them.
     sampler

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.artifacts import Draft
 from benchmark.backbones.network import Network, to_pixels
-from benchmark.tensors import TensorWriter
+from benchmark.store.artifacts import Draft
+from benchmark.store.tensors import TensorWriter
 from methods.errors import InputError
 from methods.features import Features
 from methods.head import Head

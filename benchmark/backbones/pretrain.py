@@ -14,12 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from benchmark.artifacts import Artifact
 from benchmark.backbones.batches import LabelledImages
 from benchmark.backbones.network import Network, create_network
 from benchmark.backbones.train import train
 from benchmark.datasets.fractals import FRACTAL_PRESETS, fractal_images
 from benchmark.errors import DataError
+from benchmark.store.artifacts import Artifact
 from methods.registry import objective
 
 WEIGHTS_FILE = "model.safetensors"  # the only form that is read: nothing is unpickled

@@ -66,7 +66,7 @@ def train(
     Parameters
     ----------
     recipe
-        A `benchmark.spec.Training`; every step's learning rates come from timm's scheduler.
+        A `benchmark.spec.leaderboard.Training`; every step's learning rates come from timm's scheduler.
     order_seed
         The images are visited in an order drawn from it; what else is random is drawn from streams of its
         own, so that two objectives see the same images in the same order.

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from benchmark.fingerprints import definition_of
 from benchmark.seeds import derive_seed
+from benchmark.store.fingerprints import definition_of
 from methods.names import did_you_mean
 from methods.neutral import neutral
 

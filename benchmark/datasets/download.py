@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.datasets.mirror import file_digest
 from benchmark.errors import DataError
-from benchmark.files import storage_errors, write_atomically
+from benchmark.store.files import storage_errors, write_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -19,7 +19,7 @@ from benchmark.datasets.download import HubSplit, fetch, side_file
 from benchmark.datasets.mirror import Columns, MirrorFile, file_digest, split_path
 from benchmark.datasets.pixels import choose_rows, decode_images
 from benchmark.errors import DataError
-from benchmark.fingerprints import definition_of
+from benchmark.store.fingerprints import definition_of
 from methods.names import did_you_mean
 from methods.neutral import neutral
 

@@ -10,11 +10,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from benchmark.artifacts import Store
 from benchmark.engines.undisturbed import undisturbed
 from benchmark.engines.worker import Outcome, perform, start_worker
 from benchmark.errors import OodbenchError, StorageError
-from benchmark.job import Job, Kind
+from benchmark.jobs.job import Job, Kind
+from benchmark.store.artifacts import Store
 
 # What is ready first runs first in this order: long chains start early, and cells end early.
 _ORDER = (

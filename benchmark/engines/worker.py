@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from benchmark import jobs
-from benchmark.artifacts import Store
 from benchmark.engines.state import AT_MOST, GlobalState
 from benchmark.errors import ChangedState, DamagedArtifact, OodbenchError, StorageError
-from benchmark.job import GROUPED, Job
+from benchmark.jobs import kinds as jobs
+from benchmark.jobs.job import GROUPED, Job
 from benchmark.output import guard_output
+from benchmark.store.artifacts import Store
 from methods.errors import MethodError, printable, said
 
 THREADS = 1  # for every job, however many run at once: sums must not depend on how they were shared out

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.artifacts import Artifact
 from benchmark.attacks.checks import A_POINT, NO_GRADIENT, boxes, unchanged
 from benchmark.attacks.detector import AttackedScores, ImageScore, attack_detector
 from benchmark.attacks.evaluate import BATCH, accuracy_by_epsilon, attack_accuracy
 from benchmark.backbones.network import to_pixels
-from benchmark.inputs import trained_network
+from benchmark.jobs.inputs import trained_network
 from benchmark.metrics.detection import detection_metrics
 from benchmark.seeds import derive_seed
+from benchmark.store.artifacts import Artifact
 from benchmark.studies.subject import GROUPS, Measured, Subject
 from methods.attack import Attack
 from methods.errors import MethodError, NotApplicable, said

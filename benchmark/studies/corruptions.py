@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.artifacts import Artifact
 from benchmark.backbones.batches import LabelledImages
 from benchmark.datasets.shifts import SEVERITIES
 from benchmark.metrics.calibration import ece, softmax
+from benchmark.store.artifacts import Artifact
 from benchmark.studies.subject import Measured, Subject
 from methods.features import Features
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.artifacts import Artifact
 from benchmark.metrics.imbalance import macro_f1, minority_error, total_error
+from benchmark.store.artifacts import Artifact
 from benchmark.studies.subject import GROUPS, Measured, Subject
 from methods.errors import HyperparameterError, NotApplicable, said
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.artifacts import Artifact
 from benchmark.metrics.calibration import calibration_metrics
+from benchmark.store.artifacts import Artifact
 from benchmark.studies.subject import Measured, Subject
 
 

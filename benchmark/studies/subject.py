@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.artifacts import Artifact
 from benchmark.backbones.batches import LabelledImages
 from benchmark.backbones.extract import BATCH, Tap
 from benchmark.backbones.network import Network, to_pixels
-from benchmark.id_data import id_images
-from benchmark.inputs import trained_network
+from benchmark.jobs.id_data import id_images
+from benchmark.jobs.inputs import trained_network
 from benchmark.metrics.detection import detection_metrics
 from benchmark.seeds import derive_seed
+from benchmark.store.artifacts import Artifact
 from methods.base import Detector, Features, MethodError, check_scores
 from methods.features import evenly
 from methods.registry import detector

@@ -30,13 +30,13 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmark.artifacts import Store
 from benchmark.backbones.extract import BATCH, Tap, extract
 from benchmark.backbones.network import Network, create_network, to_pixels
 from benchmark.datasets import DataMissing, dataset
-from benchmark.inputs import read_features
+from benchmark.jobs.inputs import read_features
+from benchmark.jobs.scoring import ROWS
 from benchmark.metrics import detection_metrics
-from benchmark.scoring import ROWS
+from benchmark.store.artifacts import Store
 from methods.base import Detector, EnsembleDetector, Features, GradientDetector, Head, Signal, check_scores
 from methods.registry import detectors
 

@@ -17,8 +17,8 @@ from waiting import kill
 import benchmark
 import methods
 import reports
-from benchmark.artifacts import MANIFEST, SIGNATURE, Store, default_cache
 from benchmark.errors import DamagedArtifact, StorageError
+from benchmark.store.artifacts import MANIFEST, SIGNATURE, Store, default_cache
 
 KEY, OTHER = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 MADE = {"kind": "data", "label": "a test"}
@@ -114,7 +114,7 @@ def test_not_a_number_is_no_json(store):
 DYING = """
 import os, sys
 from pathlib import Path
-from benchmark.artifacts import Store
+from benchmark.store.artifacts import Store
 left = int(sys.argv[2])
 def dies(call):
     def wrapped(*arguments, **options):
@@ -350,7 +350,7 @@ def test_a_cache_below_a_file_is_refused(tmp_path):
 COMPUTING = """
 import sys, time
 from pathlib import Path
-from benchmark.artifacts import Store
+from benchmark.store.artifacts import Store
 root = Path(sys.argv[1])
 store = Store(root)
 print("ready", flush=True)
@@ -379,7 +379,7 @@ def test_of_several_processes_one_computes(store):
 
 
 def test_the_lock_of_a_killed_process_is_free(store):
-    code = "import sys; from pathlib import Path; from benchmark.artifacts import Store\n"
+    code = "import sys; from pathlib import Path; from benchmark.store.artifacts import Store\n"
     code += f"with Store(Path(sys.argv[1])).lock({KEY!r}): print('held', flush=True); sys.stdin.readline()"
     process = run(code, store.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == "held\n"

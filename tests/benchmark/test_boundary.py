@@ -14,8 +14,9 @@ from scipy.special import expit
 from scipy.stats import multivariate_normal, spearmanr
 from sklearn.metrics import roc_auc_score
 
-from benchmark import boundary
-from benchmark.boundary import (
+from benchmark.errors import DataError, StorageError
+from benchmark.studies import boundary
+from benchmark.studies.boundary import (
     ARMS,
     FILE,
     REGIONS,
@@ -29,7 +30,6 @@ from benchmark.boundary import (
     run_arm,
     write_boundary,
 )
-from benchmark.errors import DataError, StorageError
 
 LEFT, RIGHT = np.array([-2.0, 0.0]), np.array([2.0, 0.0])
 
@@ -307,6 +307,6 @@ def test_a_file_that_cannot_be_read_or_written_is_named(short, tmp_path):
 
 
 def test_reading_needs_no_torch():
-    code = "import sys, benchmark.boundary; print('torch' in sys.modules)"
+    code = "import sys, benchmark.studies.boundary; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

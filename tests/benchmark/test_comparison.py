@@ -3,8 +3,8 @@
 import pytest
 from two_sides import CASES, file, record, two_machines
 
-from benchmark.comparison import Place, gap_of, largest, pair, seen
-from benchmark.results import TrainedWith
+from benchmark.records.comparison import Place, gap_of, largest, pair, seen
+from benchmark.records.results import TrainedWith
 
 LIBRARIES = {"torch": "2.14.1", "timm": "1.0.9"}  # of the invented records: torch 2.4.0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import StorageError
-from benchmark.files import require_writable, storage_errors, write_atomically
+from benchmark.store.files import require_writable, storage_errors, write_atomically
 
 
 def names(folder):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import fingerprints
-from benchmark.fingerprints import code_fingerprint, library_versions
-from benchmark.plan import Selection, make_plan
-from benchmark.spec import load_spec
+from benchmark.plan.make import Selection, make_plan
+from benchmark.spec.leaderboard import load_spec
+from benchmark.store import fingerprints
+from benchmark.store.fingerprints import code_fingerprint, library_versions
 
 PACKAGE = {
     "__init__": "",
@@ -348,8 +348,8 @@ REAL = {
     ),
     "benchmark/datasets/procedural.py": ("to_uint8(rng.random(", "to_uint8(1 - rng.random("),
     "benchmark/backbones/train.py": ("losses, seen, notes = 0.0, 0", "losses, seen, notes = 0.0, 0 * 1"),
-    "benchmark/artifacts.py": (None, "EDITED = 1\n"),
-    "benchmark/files.py": (None, "EDITED = 1\n"),
+    "benchmark/store/artifacts.py": (None, "EDITED = 1\n"),
+    "benchmark/store/files.py": (None, "EDITED = 1\n"),
     "methods/registry.py": (None, "EDITED = 1\n"),
     "benchmark/engines/worker.py": (None, "EDITED = 1\n"),
     "benchmark/run.py": (None, "EDITED = 1\n"),
@@ -360,7 +360,7 @@ REAL = {
 @pytest.fixture
 def changed(small, tmp_path, monkeypatch, forget):
     """Labels of the jobs whose keys an edit of one of our files changes; the file itself stays as it is."""
-    home = Path(fingerprints.__file__).parents[1]
+    home = Path(fingerprints.__file__).parents[2]
     find = fingerprints._source
 
     def keys():
@@ -426,8 +426,8 @@ def test_an_edited_dataset_builds_its_images_again(changed):
 @pytest.mark.parametrize(
     "file",
     [
-        "benchmark/artifacts.py", "benchmark/files.py", "methods/registry.py", "benchmark/engines/worker.py",
-        "benchmark/run.py", "reports/site.py",
+        "benchmark/store/artifacts.py", "benchmark/store/files.py", "methods/registry.py",
+        "benchmark/engines/worker.py", "benchmark/run.py", "reports/site.py",
     ],
 )  # fmt: skip
 def test_plumbing_computes_nothing_again(changed, file):

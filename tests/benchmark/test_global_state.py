@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from benchmark import scoring
 from benchmark.engines.state import GlobalState
 from benchmark.engines.worker import unchanged_state
 from benchmark.errors import ChangedState
+from benchmark.jobs.kinds import scoring
 from methods import statistics
 
 
@@ -83,7 +83,7 @@ def test_r12_so_is_a_hook_of_all_modules():
         (np.linalg, "pinv", "numpy.linalg.pinv"),
         (math, "log", "math.log"),
         (builtins, "sorted", "builtins.sorted"),
-        (scoring, "check_scores", "benchmark.scoring.check_scores"),
+        (scoring, "check_scores", "benchmark.jobs.scoring.check_scores"),
         (statistics, "pooled", "methods.statistics.pooled"),
     ],
 )

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import fingerprints
-from benchmark.artifacts import Store
 from benchmark.engines.state import GlobalState
-from benchmark.job import Kind
-from benchmark.plan import Selection, make_plan
-from benchmark.results import read_all
+from benchmark.jobs.job import Kind
+from benchmark.plan.make import Selection, make_plan
+from benchmark.records.results import read_all
 from benchmark.run import run_plan
-from benchmark.spec import load_spec
+from benchmark.spec.leaderboard import load_spec
+from benchmark.store import fingerprints
+from benchmark.store.artifacts import Store
 from methods import registry
 from methods.errors import LONGEST
 

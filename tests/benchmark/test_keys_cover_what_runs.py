@@ -7,14 +7,14 @@ import pytest
 import small_studies
 from small_leaderboard import SMALL
 
-from benchmark import artifacts, fingerprints, tensors
 from benchmark.engines import worker
-from benchmark.fingerprints import Definition, reached
-from benchmark.plan import Selection, make_plan
+from benchmark.plan.make import Selection, make_plan
 from benchmark.run import run_plan
-from benchmark.spec import load_spec
+from benchmark.spec.leaderboard import load_spec
+from benchmark.store import artifacts, fingerprints, tensors
+from benchmark.store.fingerprints import Definition, reached
 
-HOME = Path(fingerprints.__file__).parents[1]
+HOME = Path(fingerprints.__file__).parents[2]
 PLUMBING = {artifacts.__name__, tensors.__name__}  # what reads and writes artifacts is handed to every job
 DETECTORS = ["mahalanobis", "odin", "vim", "react", "gradnorm", "gram", "ensemble", "rankfeat", "openmax"]
 ENTRIES = "".join(f"  {name}: {{detector: {name}}}\n" for name in DETECTORS)
@@ -28,12 +28,12 @@ WIDE = (
 
 
 def calls(frames, root):
-    """What of ours is called below a function of `benchmark.jobs`, but for what neutral code calls."""
+    """What of ours is called below a function of `benchmark.jobs.kinds`, but for what neutral code calls."""
     found = set()
     for chain in frames:
         names = []
         for module, qualified in chain:  # innermost first
-            if (module, qualified) == ("benchmark.jobs", root):
+            if (module, qualified) == ("benchmark.jobs.kinds", root):
                 break
             names.append((module, qualified))
         else:
@@ -50,7 +50,7 @@ def calls(frames, root):
 def roots(plan, job):
     """Of a job and of those whose artifacts it is given: their keys are part of its own."""
     given = {root for key in job.inputs.values() for root in roots(plan, plan.jobs[key])}
-    return {f"benchmark.jobs:{job.kind}", *job.definitions, *given}
+    return {f"benchmark.jobs.kinds:{job.kind}", *job.definitions, *given}
 
 
 def is_neutral(module, qualified):

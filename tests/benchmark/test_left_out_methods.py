@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 import oodbench
 from benchmark.errors import MethodLeftOut
-from benchmark.plan import Selection, make_plan
-from benchmark.spec import load_spec
+from benchmark.plan.make import Selection, make_plan
+from benchmark.spec.leaderboard import load_spec
 from methods import registry
 from reports.catalog import cards, listings
 

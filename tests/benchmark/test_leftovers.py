@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from waiting import kill, needs_proc
 
-from benchmark.artifacts import FORGOTTEN_AFTER, Store
-from benchmark.files import clear_leftovers, require_writable, write_atomically
+from benchmark.store.artifacts import FORGOTTEN_AFTER, Store
+from benchmark.store.files import clear_leftovers, require_writable, write_atomically
 
 KEY, OTHER = "a" * 32, "b" * 32
 YEARS = 10 * 365 * 24 * 3600.0
@@ -48,7 +48,7 @@ def start():
 AT_WORK = """
 import sys
 from pathlib import Path
-from benchmark.artifacts import Store
+from benchmark.store.artifacts import Store
 store, key = Store(Path(sys.argv[1])), sys.argv[2]
 with store.lock(key), store.create(key, dict()) as draft:
     draft.report({"epoch": 1})
@@ -107,14 +107,14 @@ def test_r24_what_nobody_goes_on_with_is_forgotten_in_time(store):
 WRITING = """
 import sys
 from pathlib import Path
-import benchmark.files
+import benchmark.store.files
 replace = Path.replace
 def wait(*arguments):
     print("ready", flush=True)
     sys.stdin.readline()
     replace(*arguments)
 Path.replace = wait
-benchmark.files.write_atomically(Path(sys.argv[1]), "new")
+benchmark.store.files.write_atomically(Path(sys.argv[1]), "new")
 """
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.artifacts import MANIFEST, PROGRESS, Store
 from benchmark.errors import DamagedArtifact, StorageError
-from benchmark.job import Kind
-from benchmark.plan import Selection, make_plan
+from benchmark.jobs.job import Kind
+from benchmark.plan.make import Selection, make_plan
+from benchmark.records.trainings import read_trainings
 from benchmark.run import run_plan, work
-from benchmark.spec import load_spec
-from benchmark.trainings import read_trainings
+from benchmark.spec.leaderboard import load_spec
+from benchmark.store.artifacts import MANIFEST, PROGRESS, Store
 
 KEY, OTHER = "a" * 32, "b" * 32
 DEEP = "[" * 100_000
@@ -80,8 +80,8 @@ def test_s4_an_artifact_is_hashed_once_a_process_however_many_stores_open_it(sto
     for path in store.folder(KEY).iterdir():
         os.utime(path, ns=(past, past))
     hashed = []
-    real = sys.modules["benchmark.artifacts"].sha256_of
-    monkeypatch.setattr("benchmark.artifacts.sha256_of", lambda p: (hashed.append(p.name), real(p))[1])
+    real = sys.modules["benchmark.store.artifacts"].sha256_of
+    monkeypatch.setattr("benchmark.store.artifacts.sha256_of", lambda p: (hashed.append(p.name), real(p))[1])
     for _ in range(3):
         Store(store.root).open(KEY)
     assert hashed == ["about.json"]
@@ -261,7 +261,7 @@ def test_r4_a_damaged_network_trained_again_gives_the_same_trainings(place, file
 UNREADABLE = """
 import os, sys
 from pathlib import Path
-from benchmark.artifacts import Store
+from benchmark.store.artifacts import Store
 from benchmark.errors import StorageError
 if os.getuid() == 0:
     os.setgroups([])

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.artifacts import Store
 from benchmark.engines.worker import describe
 from benchmark.errors import DataError
-from benchmark.results import Record, RecordFile, TrainedWith, read_records, write_records
+from benchmark.records.results import Record, RecordFile, TrainedWith, read_records, write_records
+from benchmark.store.artifacts import Store
 from methods.base import NotApplicable, ScoreError
 from methods.errors import LONGEST, printable, said
 

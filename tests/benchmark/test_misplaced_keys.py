@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from invented_records import failed, file, record
 
-from benchmark.freshness import freshness
-from benchmark.results import Cell, record_path, write_records
+from benchmark.plan.freshness import freshness
+from benchmark.records.results import Cell, record_path, write_records
 
 
 @pytest.mark.parametrize(

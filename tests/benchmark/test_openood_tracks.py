@@ -13,10 +13,10 @@ from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
 from benchmark.datasets import DataMissing, HubDataset, dataset
-from benchmark.plan import Selection, make_plan
-from benchmark.results import read_all
+from benchmark.plan.make import Selection, make_plan
+from benchmark.records.results import read_all
 from benchmark.run import run_plan
-from benchmark.spec import load_spec
+from benchmark.spec.leaderboard import load_spec
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 SMALLER = {  # what makes a track small, and nothing that says which data it uses

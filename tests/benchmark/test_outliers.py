@@ -5,13 +5,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmark.artifacts import Artifact
-from benchmark.boundary import ARMS
 from benchmark.errors import SpecError, UsageError
-from benchmark.id_data import outlier_images
-from benchmark.job import Kind
-from benchmark.plan import Selection, make_plan
-from benchmark.spec import load_spec
+from benchmark.jobs.id_data import outlier_images
+from benchmark.jobs.job import Kind
+from benchmark.plan.make import Selection, make_plan
+from benchmark.spec.leaderboard import load_spec
+from benchmark.store.artifacts import Artifact
+from benchmark.studies.boundary import ARMS
 
 LEADERBOARD = """\
 version: 1

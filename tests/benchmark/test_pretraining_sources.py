@@ -4,15 +4,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmark.artifacts import Store
 from benchmark.backbones.network import create_network
 from benchmark.errors import DataError, SpecError
-from benchmark.job import Kind
-from benchmark.plan import Selection, make_plan
-from benchmark.results import read_all
+from benchmark.jobs.job import Kind
+from benchmark.plan.make import Selection, make_plan
+from benchmark.records.results import read_all
+from benchmark.records.trainings import read_trainings
 from benchmark.run import run_plan
-from benchmark.spec import load_spec
-from benchmark.trainings import read_trainings
+from benchmark.spec.leaderboard import load_spec
+from benchmark.store.artifacts import Store
 
 RECIPE = "{epochs: 1, batch_size: 16, lr: 0.003, weight_decay: 0.01}"
 LEADERBOARD = f"""\

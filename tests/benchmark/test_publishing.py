@@ -7,15 +7,15 @@ from own_runs import WAY, fill
 from small_leaderboard import SMALL
 from two_sides import file, record
 
-from benchmark import publishing
-from benchmark.comparison import Place
 from benchmark.errors import DataError, UsageError
-from benchmark.plan import Selection, make_plan
-from benchmark.publishing import prepare
-from benchmark.results import read_all, read_records, record_path, write_records
-from benchmark.spec import load_spec
-from benchmark.studies.records import StudyFile, StudyRecord, read_studies, study_path, write_study
-from benchmark.trainings import read_trainings, training_path
+from benchmark.plan.make import Selection, make_plan
+from benchmark.records import publishing
+from benchmark.records.comparison import Place
+from benchmark.records.publishing import prepare
+from benchmark.records.results import read_all, read_records, record_path, write_records
+from benchmark.records.studies import StudyFile, StudyRecord, read_studies, study_path, write_study
+from benchmark.records.trainings import read_trainings, training_path
+from benchmark.spec.leaderboard import load_spec
 
 
 @pytest.fixture(scope="module")

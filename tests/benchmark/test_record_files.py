@@ -11,8 +11,7 @@ import pytest
 from invented_records import failed, file, record
 
 from benchmark.errors import DataError
-from benchmark.record_text import name_of
-from benchmark.results import (
+from benchmark.records.results import (
     iter_records,
     merge,
     read_all,
@@ -20,8 +19,9 @@ from benchmark.results import (
     record_path,
     write_records,
 )
-from benchmark.studies.records import read_studies
-from benchmark.trainings import read_trainings
+from benchmark.records.studies import read_studies
+from benchmark.records.text import name_of
+from benchmark.records.trainings import read_trainings
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "results"
@@ -219,8 +219,8 @@ def test_r28_a_folder_that_cannot_be_read_is_an_error_that_names_it(tmp_path, pl
     program = f"""
         import os, sys
         from benchmark.errors import DataError
-        from benchmark.results import read_all
-        from benchmark.trainings import read_trainings
+        from benchmark.records.results import read_all
+        from benchmark.records.trainings import read_trainings
         from pathlib import Path
         os.setuid(65534)
         try:

@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the processes that are spa
 
 from invented_records import failed, file, record
 
-from benchmark.record_text import LOCK
-from benchmark.results import read_all, update_records
+from benchmark.records.results import read_all, update_records
+from benchmark.records.text import LOCK
 
 ENTRIES = ("knn", "msp")
 SEEDS = 6
@@ -45,7 +45,7 @@ def test_r1_reading_and_writing_is_one_step(tmp_path, monkeypatch):
     """While a run has read a file and not yet written it, another waits: nothing comes between."""
     from filelock import FileLock, Timeout
 
-    from benchmark import results as module
+    from benchmark.records import results as module
 
     def while_written(files, write=module.write_files):
         with pytest.raises(Timeout):

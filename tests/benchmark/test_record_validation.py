@@ -5,14 +5,14 @@ import json
 import pytest
 from invented_records import failed, file, measurement, record
 
-from benchmark.boundary import read_boundary
 from benchmark.errors import DataError
-from benchmark.record_numbers import LIMIT
-from benchmark.record_schema import Measurement
-from benchmark.record_text import name_of
-from benchmark.results import read_records, record_path, write_records
-from benchmark.studies.records import StudyFile, read_study, write_study
-from benchmark.trainings import TrainingFile, read_training, write_training
+from benchmark.records.numbers import LIMIT
+from benchmark.records.results import read_records, record_path, write_records
+from benchmark.records.schema import Measurement
+from benchmark.records.studies import StudyFile, read_study, write_study
+from benchmark.records.text import name_of
+from benchmark.records.trainings import TrainingFile, read_training, write_training
+from benchmark.studies.boundary import read_boundary
 
 HUGE = 1.7e308
 CURVES = ("tpr_near", "tpr_far", "histogram_id", "histogram_near", "histogram_far")

@@ -8,7 +8,7 @@ from invented_records import failed, file, measurement, record
 from pydantic import ValidationError
 
 from benchmark.errors import DataError
-from benchmark.results import (
+from benchmark.records.results import (
     Cell,
     Cost,
     Measurement,

@@ -8,12 +8,12 @@ import sys
 import pytest
 from waiting import kill, needs_proc, wait_until
 
-from benchmark.artifacts import Store
-from benchmark.job import Kind
-from benchmark.plan import Selection, make_plan
-from benchmark.results import read_all
+from benchmark.jobs.job import Kind
+from benchmark.plan.make import Selection, make_plan
+from benchmark.records.results import read_all
 from benchmark.run import run_plan
-from benchmark.spec import load_spec
+from benchmark.spec.leaderboard import load_spec
+from benchmark.store.artifacts import Store
 
 EPOCHS = 24
 LEADERBOARD = f"""\

@@ -8,15 +8,15 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
-from benchmark import scoring
-from benchmark.artifacts import Store
-from benchmark.job import Kind
+from benchmark.jobs.job import Kind
+from benchmark.jobs.kinds import scoring
+from benchmark.jobs.scoring import Scoring, score_together
 from benchmark.metrics import detection_metrics
-from benchmark.plan import Selection, make_plan
-from benchmark.results import read_all
+from benchmark.plan.make import Selection, make_plan
+from benchmark.records.results import read_all
 from benchmark.run import run_plan
-from benchmark.scoring import Scoring, score_together
-from benchmark.spec import load_spec
+from benchmark.spec.leaderboard import load_spec
+from benchmark.store.artifacts import Store
 from methods.detectors.odin import ODIN
 from methods.features import evenly
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from benchmark.checks import check_datasets
 from benchmark.datasets import dataset
 from benchmark.errors import SpecError
-from benchmark.plan import Selection, make_plan
-from benchmark.spec import load_spec
+from benchmark.plan.checks import check_datasets
+from benchmark.plan.make import Selection, make_plan
+from benchmark.spec.leaderboard import load_spec
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmark.errors import StorageError
-from benchmark.tensors import TensorWriter
+from benchmark.store.tensors import TensorWriter
 
 LAYOUT = {
     "pixels": (torch.uint8, (5, 3, 2)),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmark.datasets.splits import balanced_split
-from benchmark.training_sets import transformed
+from benchmark.jobs.training_sets import transformed
 
 CLASSES, PER_CLASS = 4, 50
 LABELS = torch.arange(CLASSES * 80) % CLASSES

@@ -11,13 +11,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from benchmark.artifacts import Artifact, Store
 from benchmark.errors import DataError
-from benchmark.job import Kind
-from benchmark.plan import Selection, make_plan
-from benchmark.run import run_plan
-from benchmark.spec import load_spec
-from benchmark.trainings import (
+from benchmark.jobs.job import Kind
+from benchmark.plan.make import Selection, make_plan
+from benchmark.records.trainings import (
     Loaded,
     _picture,
     read_training,
@@ -25,6 +22,9 @@ from benchmark.trainings import (
     training_path,
     write_trainings,
 )
+from benchmark.run import run_plan
+from benchmark.spec.leaderboard import load_spec
+from benchmark.store.artifacts import Artifact, Store
 
 LEADERBOARD = """\
 version: 1

@@ -8,8 +8,8 @@ import pytest
 
 from benchmark.datasets.mirror import Columns, MirrorFile
 from benchmark.errors import DataError
-from benchmark.results import RecordFile, read_all, write_records
-from benchmark.studies.records import StudyFile, read_studies, write_study
+from benchmark.records.results import RecordFile, read_all, write_records
+from benchmark.records.studies import StudyFile, read_studies, write_study
 
 RECORD = {"backbone": "tiny", "init": "scratch", "seed": 0, "status": "failed", "reason": "none", "key": "k"}
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmark.scoring import Scoring, score_together
+from benchmark.jobs.scoring import Scoring, score_together
 from methods.base import Features, Head, InputError
 from methods.registry import detector, detector_class
 

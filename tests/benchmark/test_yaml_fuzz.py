@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmark.errors import SpecError
-from benchmark.spec import Spec, load_spec
+from benchmark.spec.leaderboard import Spec, load_spec
 
 MUTANTS = 120
 HOSTILE = [

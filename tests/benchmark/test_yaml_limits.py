@@ -1,6 +1,6 @@
 """What leaderboard.yaml may hold and how large it may be: hostile and absurd files are refused at once.
 
-Each refusal names file and line. The bounds are those of `benchmark.limits`; times are generous, and far
+Each refusal names file and line. The bounds are those of `benchmark.spec.limits`; times are generous, and far
 below what the unbounded work would take.
 """
 
@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import limits
 from benchmark.errors import DataError, SpecError, UsageError
-from benchmark.plan import Selection, make_plan
-from benchmark.shipped import find_leaderboard
-from benchmark.spec import load_spec
-from benchmark.yaml_file import read_tree
+from benchmark.plan.make import Selection, make_plan
+from benchmark.spec.leaderboard import limits, load_spec
+from benchmark.spec.shipped import find_leaderboard
+from benchmark.spec.yaml_file import read_tree
 
 SECONDS = 20.0  # within which a refusal comes, on a slow machine that is busy
 
@@ -222,7 +221,7 @@ def test_r27_one_of_many_seeds_is_planned_at_once(edited):
 
 def test_r27_more_cells_than_can_be_planned_are_refused(edited, monkeypatch):
     spec = load_spec(edited("seeds: [0, 1]", "seeds: [0, 1, 2]"))
-    monkeypatch.setattr("benchmark.plan.MOST_CELLS", 5)  # 3 seeds × 2 entries
+    monkeypatch.setattr("benchmark.plan.make.MOST_CELLS", 5)  # 3 seeds × 2 entries
     with pytest.raises(
         UsageError, match=r":3: tracks.small: 6 cells are asked for at once; expected at most 5: "
     ):

@@ -5,10 +5,10 @@ import json
 import pytest
 from two_sides import file, record
 
-from benchmark.comparison import pair, seen
 from benchmark.errors import DataError
-from benchmark.results import record_path, write_records
-from benchmark.spread import Spread, add_to, describe, read_spread
+from benchmark.records.comparison import pair, seen
+from benchmark.records.results import record_path, write_records
+from benchmark.records.spread import Spread, add_to, describe, read_spread
 
 
 def write(folder, *files):

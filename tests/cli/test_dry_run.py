@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from benchmark.artifacts import Store
-from benchmark.plan import Selection, make_plan
+from benchmark.plan.make import Selection, make_plan
 from benchmark.run import work
-from benchmark.spec import load_spec
+from benchmark.spec.leaderboard import load_spec
+from benchmark.store.artifacts import Store
 
 
 @pytest.fixture

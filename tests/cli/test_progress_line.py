@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pytest
 from rich.console import Console
 
-from benchmark.job import Job, Kind
-from benchmark.results import Cell
+from benchmark.jobs.job import Job, Kind
+from benchmark.records.results import Cell
 from reports import console
 from reports.console import Progress, describe_training, study_summaries, summaries
 

@@ -7,9 +7,9 @@ import pytest
 from own_runs import fill
 from places import ROOT
 
-from benchmark.plan import Selection, make_plan
-from benchmark.results import read_all, read_records, record_path, write_records
-from benchmark.spec import load_spec
+from benchmark.plan.make import Selection, make_plan
+from benchmark.records.results import read_all, read_records, record_path, write_records
+from benchmark.spec.leaderboard import load_spec
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import shutil
 
 from rich.console import Console
 
-from benchmark.results import Cell, read_all
+from benchmark.records.results import Cell, read_all
 from reports.console import summaries
 
 

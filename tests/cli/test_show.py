@@ -6,7 +6,7 @@ import pytest
 from command_line import squeezed
 from places import SHIPPED
 
-from benchmark.results import read_all
+from benchmark.records.results import read_all
 
 
 def test_show_a_track_with_its_sets_and_their_fingerprints(command):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_leaderboard import SMALL
 
-from benchmark.spec import load_spec
+from benchmark.spec.leaderboard import load_spec
 from methods import registry
 from reports.catalog import cards
 from reports.docstrings import plain_text, read_docstring
@@ -65,7 +65,7 @@ def test_u4_a_card_says_paper_link_source_entries_and_needs(spec):
 
 
 def test_u4_studies_that_use_an_attack_are_named():
-    from benchmark.shipped import find_leaderboard
+    from benchmark.spec.shipped import find_leaderboard
 
     card = shown("fgsm", load_spec(find_leaderboard(None)), "Attack")
     assert "adversarial on digits" in card.facts["Studies"]

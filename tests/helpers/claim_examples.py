@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import synthetic_records as synthetic
 
-from benchmark.results import RecordFile
+from benchmark.records.results import RecordFile
 from reports.claims import decide_claims
 from reports.register import Register
 from reports.selection import select

@@ -1,7 +1,7 @@
 """Jobs that note their names, and what may happen to them."""
 
-from benchmark.artifacts import Store
-from benchmark.job import Job, Kind
+from benchmark.jobs.job import Job, Kind
+from benchmark.store.artifacts import Store
 
 ENVIRONMENT = {"python": "3"}
 

@@ -1,6 +1,6 @@
 """Records for tests of reading and writing: valid by the schema, measured by nobody."""
 
-from benchmark.results import Measurement, Record, RecordFile
+from benchmark.records.results import Measurement, Record, RecordFile
 
 MEANS = ("auroc", "aupr_in", "aupr_out", "aupr_out_b", "fpr95", "fpr95_ood_pos", "detection_error")
 

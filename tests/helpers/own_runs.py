@@ -4,10 +4,10 @@ from pathlib import Path
 
 from two_sides import file, record
 
-from benchmark.job import Kind
-from benchmark.plan import Plan
-from benchmark.results import TrainedWith, record_path, write_records
-from benchmark.trainings import TrainingFile, TrainingRecord, training_path, write_training
+from benchmark.jobs.job import Kind
+from benchmark.plan.make import Plan
+from benchmark.records.results import TrainedWith, record_path, write_records
+from benchmark.records.trainings import TrainingFile, TrainingRecord, training_path, write_training
 
 WAY = TrainedWith(objective="cross_entropy", recipe={"epochs": 1})
 

@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.artifacts import MANIFEST, Store
-from benchmark.plan import Selection, make_plan
-from benchmark.results import read_all
+from benchmark.plan.make import Selection, make_plan
+from benchmark.records.results import read_all
 from benchmark.run import run_plan
-from benchmark.spec import load_spec
+from benchmark.spec.leaderboard import load_spec
+from benchmark.store.artifacts import MANIFEST, Store
 
 
 class Place(NamedTuple):

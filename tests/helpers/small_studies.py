@@ -1,12 +1,12 @@
 """A leaderboard small enough that its studies run in seconds."""
 
-from benchmark.plan import Selection, make_plan
-from benchmark.run import run_plan
-from benchmark.spec import load_spec
-from benchmark.studies.records import (
+from benchmark.plan.make import Selection, make_plan
+from benchmark.records.studies import (
     read_study,
     study_path,
 )
+from benchmark.run import run_plan
+from benchmark.spec.leaderboard import load_spec
 
 LEADERBOARD = """\
 version: 1

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from benchmark.results import Measurement, Record, RecordFile
-from benchmark.spec import Spec
+from benchmark.records.results import Measurement, Record, RecordFile
+from benchmark.spec.leaderboard import Spec
 
 NOW = datetime(2025, 7, 1, 9, 30, tzinfo=UTC)
 BACKBONES = ("tiny_cnn", "tiny_vit")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import synthetic_records as synthetic
 
-from benchmark.spec import Spec
-from benchmark.spec_studies import CORRUPTIONS
-from benchmark.studies.records import StudyFile, StudyRecord
+from benchmark.records.studies import StudyFile, StudyRecord
+from benchmark.spec.leaderboard import Spec
+from benchmark.spec.studies import CORRUPTIONS
 
 BACKBONE = "tiny_cnn"
 SEEDS = tuple(range(8))

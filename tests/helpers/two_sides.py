@@ -9,7 +9,7 @@ import synthetic_records as synthetic
 from places import SHARED
 from scipy.stats import norm
 
-from benchmark.results import Measurement, Record, RecordFile
+from benchmark.records.results import Measurement, Record, RecordFile
 
 CASES = SHARED / "cases" / "two_machines.csv"
 PLAIN = synthetic.make_measurement(np.random.default_rng(0), 1.2, 2.5, 0.05)

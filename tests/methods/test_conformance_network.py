@@ -13,7 +13,7 @@ import torch
 
 from benchmark.backbones.extract import Tap
 from benchmark.backbones.network import create_network
-from benchmark.untouched import Untouched
+from benchmark.jobs.untouched import Untouched
 from methods.base import GradientDetector, Paper, Signal
 from methods.errors import ChangedInputs
 from methods.registry import detectors

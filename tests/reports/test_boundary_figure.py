@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from benchmark.boundary import ARMS, boundary_file
+from benchmark.studies.boundary import ARMS, boundary_file
 from reports.boundary import boundary_plots, boundary_table
 
 SIDE = np.linspace(-1, 1, 101)

@@ -6,7 +6,7 @@ import synthetic_records as synthetic
 from claim_examples import BASE, NOISE, arms, register, results, spec, verdict
 
 from benchmark.errors import DataError
-from benchmark.spec import Full
+from benchmark.spec.leaderboard import Full
 from reports.claims import decide_claims
 from reports.register import Setting
 from reports.selection import select

@@ -5,7 +5,7 @@ import synthetic_records as synthetic
 from claim_examples import NOISE, arms, results, spec
 from page import Page
 
-from benchmark.boundary import BoundaryFile
+from benchmark.studies.boundary import BoundaryFile
 from reports.claims import decide_claims
 from reports.register import Register, load_register
 from reports.selection import select

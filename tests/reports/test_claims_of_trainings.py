@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 from claim_examples import BASE, arms, register, results, spec, verdict
 
-from benchmark.results import Cell, Cost, TrainedWith
-from benchmark.trainings import TrainingFile
+from benchmark.records.results import Cell, Cost, TrainedWith
+from benchmark.records.trainings import TrainingFile
 from reports.claims import decide_claims
 from reports.claims_page import claims_page
 from reports.selection import Measured, Selection, select

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 from rich.console import Console
 
-from benchmark.job import Job, Kind
+from benchmark.jobs.job import Job, Kind
 from reports import console
 from reports.console import Progress, describe_training
 

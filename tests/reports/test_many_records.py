@@ -7,9 +7,9 @@ import pytest
 import synthetic_records as synthetic
 from matplotlib.figure import Figure
 
-from benchmark import record_text
 from benchmark.errors import DataError
-from benchmark.results import iter_records, record_path, write_records
+from benchmark.records import text as record_text
+from benchmark.records.results import iter_records, record_path, write_records
 from reports.plots import SECTIONS
 from reports.selection import select
 from reports.site import publish
@@ -41,7 +41,7 @@ def test_r31_each_file_is_parsed_once_and_each_plot_drawn_once(many, tmp_path, m
         drawn.append(figure)
         plain(figure, renderer)
 
-    monkeypatch.setattr("benchmark.record_files.parse", parse)
+    monkeypatch.setattr("benchmark.records.files.parse", parse)
     monkeypatch.setattr(Figure, "draw", draw)
     written = publish(spec, results, tmp_path)
     names = [f"toy/{name}.json" for name in ("networks/cross_entropy", *sorted(ENTRIES))]

@@ -9,7 +9,7 @@ import synthetic_records as synthetic
 from matplotlib.figure import Figure
 
 from benchmark.errors import DataError
-from benchmark.results import Reliability
+from benchmark.records.results import Reliability
 from reports.figures import Plot, file_name
 from reports.plots import SECTIONS, pool_bins
 from reports.selection import select

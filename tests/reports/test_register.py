@@ -6,7 +6,7 @@ import pytest
 from places import SHIPPED
 
 from benchmark.errors import SpecError
-from benchmark.spec import load_spec
+from benchmark.spec.leaderboard import load_spec
 from reports.claims_page import rule
 from reports.register import load_register
 

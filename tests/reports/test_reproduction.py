@@ -11,7 +11,7 @@ from rich.console import Console
 from two_sides import CASES, file, record, two_machines
 
 from benchmark.errors import DataError
-from benchmark.results import record_path, write_records
+from benchmark.records.results import record_path, write_records
 from reports.reproduction import Records, Reproduction, reproduction
 from reports.results_console import reproduction_lines, show
 from reports.site import REPORT, build_site, publish, read_report

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from page import Page
 from undrawn import blank
 
-from benchmark.spec_studies import CORRUPTIONS
-from benchmark.studies.records import study_path, write_study
+from benchmark.records.studies import study_path, write_study
+from benchmark.spec.studies import CORRUPTIONS
 from reports.adversarial import warnings
 from reports.corruptions import FIFTEEN, types_sentence
 from reports.figures import Plot

@@ -8,7 +8,7 @@ import synthetic_records as synthetic
 from markdown_it import MarkdownIt
 from page import Page
 
-from benchmark.results import record_path, write_records
+from benchmark.records.results import record_path, write_records
 from reports.site import build_site, escape_markdown, publish
 
 SCRIPT = "<script>alert(1)</script>"

@@ -9,9 +9,9 @@ import synthetic_records as synthetic
 import synthetic_studies as made
 
 from benchmark.errors import DataError
-from benchmark.results import Cell
-from benchmark.spec import ObjectiveUse, Spec
-from benchmark.spec_studies import Adversarial
+from benchmark.records.results import Cell
+from benchmark.spec.leaderboard import ObjectiveUse, Spec
+from benchmark.spec.studies import Adversarial
 from reports.coverage import coverage, unmeasured_groups
 from reports.gains import measures, relative_gains
 from reports.selection import select

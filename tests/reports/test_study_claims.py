@@ -12,9 +12,9 @@ import synthetic_records as synthetic
 import synthetic_studies as made
 from places import SHIPPED
 
-from benchmark.spec import load_spec
-from benchmark.spec_studies import Adversarial, LabelNoise, inits_of, rows_of
-from benchmark.studies.records import StudyFile
+from benchmark.records.studies import StudyFile
+from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.studies import Adversarial, LabelNoise, inits_of, rows_of
 from reports.claims import Verdict, decide_claims
 from reports.claims_page import claims_page, rule
 from reports.register import SUMMARY, Register, load_register

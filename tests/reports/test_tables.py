@@ -6,7 +6,7 @@ import synthetic_records as synthetic
 from scipy import stats
 
 from benchmark.errors import DataError
-from benchmark.results import Candidate, RecordFile
+from benchmark.records.results import Candidate, RecordFile
 from reports.coverage import coverage, unmeasured_groups
 from reports.selection import select
 from reports.tables import Row, Table, board_table, board_tables

@@ -12,7 +12,7 @@ import synthetic_records as synthetic
 from PIL import Image
 
 from benchmark.errors import DataError
-from benchmark.trainings import Loaded, TrainingFile, TrainingRecord
+from benchmark.records.trainings import Loaded, TrainingFile, TrainingRecord
 from reports.training import first_weights, training_plots
 
 SPEC = synthetic.make_spec()

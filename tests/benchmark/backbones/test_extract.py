@@ -6,9 +6,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from benchmark.artifacts import Draft
 from benchmark.backbones.extract import BATCH, Tap, extract
 from benchmark.backbones.network import create_network, to_pixels
+from benchmark.store.artifacts import Draft
 from methods.errors import NotApplicable
 from methods.statistics import gram, pooled, rank_one
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmark.artifacts import Draft
 from benchmark.backbones.extract import BATCH, extract
 from benchmark.engines.worker import describe
+from benchmark.store.artifacts import Draft
 from methods.base import Features, InputError
 
 BAD = 255  # the pixel that makes the network of these tests diverge

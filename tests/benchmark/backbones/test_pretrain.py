@@ -14,14 +14,14 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 import oodbench
-from benchmark.artifacts import Artifact
 from benchmark.backbones import pretrain
 from benchmark.backbones.network import create_network, load_weights
 from benchmark.backbones.pretrain import fetch_from_hub, fractals, labelled, pretrain_on
 from benchmark.datasets.fractals import FractalConfig, fractal_images
 from benchmark.engines.worker import single_threaded
 from benchmark.errors import DataError
-from benchmark.results import read_all
+from benchmark.records.results import read_all
+from benchmark.store.artifacts import Artifact
 
 SIZE = 32
 SHA = "0123456789abcdef0123456789abcdef01234567"

@@ -1,10 +1,10 @@
 import pytest
 from fake_jobs import ENVIRONMENT, Fakes
 
-from benchmark import jobs
-from benchmark.artifacts import Store
 from benchmark.engines.local import LocalEngine
-from benchmark.job import Kind
+from benchmark.jobs import kinds as jobs
+from benchmark.jobs.job import Kind
+from benchmark.store.artifacts import Store
 
 
 @pytest.fixture

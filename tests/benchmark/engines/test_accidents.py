@@ -5,10 +5,10 @@ import errno
 import pytest
 from fake_jobs import corrupt, fails, names
 
-from benchmark.artifacts import MANIFEST
 from benchmark.engines.local import ATTEMPTS
 from benchmark.errors import OodbenchError, StorageError
-from benchmark.job import Kind
+from benchmark.jobs.job import Kind
+from benchmark.store.artifacts import MANIFEST
 from methods.base import ScoreError
 
 

@@ -6,7 +6,7 @@ from fake_jobs import ENVIRONMENT, corrupt, fails, names
 
 from benchmark.engines.local import LocalEngine
 from benchmark.errors import OodbenchError
-from benchmark.job import Job, Kind
+from benchmark.jobs.job import Job, Kind
 
 
 def test_inputs_run_before_what_needs_them_and_only_what_is_wanted_runs(fakes, run, store, events):

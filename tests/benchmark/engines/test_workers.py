@@ -13,11 +13,11 @@ import pytest
 from fake_jobs import ENVIRONMENT, names
 from waiting import descendants, is_alive, kill, needs_proc, wait_until
 
-from benchmark.artifacts import Store
 from benchmark.engines.local import ATTEMPTS, DIED, LocalEngine
 from benchmark.engines.worker import perform, start_worker
 from benchmark.errors import StorageError
-from benchmark.job import Job, Kind
+from benchmark.jobs.job import Job, Kind
+from benchmark.store.artifacts import Store
 
 
 def noise(seed, *inputs, n=4):
@@ -179,9 +179,9 @@ def test_a_worker_leaves_an_interrupt_to_its_parent():
 RUNNING = """
 import sys
 from pathlib import Path
-from benchmark.artifacts import Store
+from benchmark.store.artifacts import Store
 from benchmark.engines.local import DIED, LocalEngine
-from benchmark.job import Job, Kind
+from benchmark.jobs.job import Job, Kind
 
 if __name__ == "__main__":
     jobs = [Job(Kind.DATA, {"seed": seed}) for seed in range(2)]

@@ -5,9 +5,9 @@ import shutil
 import pytest
 from small_runs import artifacts, assert_sound, lose, planned, run
 
-from benchmark.artifacts import MANIFEST, Store
 from benchmark.errors import StorageError
-from benchmark.job import Kind
+from benchmark.jobs.job import Kind
+from benchmark.store.artifacts import MANIFEST, Store
 
 OF_STUDIES = {Kind.TRAINING_SET, Kind.ATTACK, Kind.CORRUPT, Kind.ASSESS}
 

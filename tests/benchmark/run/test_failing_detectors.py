@@ -8,8 +8,9 @@ import sys
 import pytest
 from small_runs import artifacts, lose, run
 
-from benchmark import fingerprints, jobs
-from benchmark.results import read_records, record_path
+from benchmark.jobs.kinds import kinds as jobs
+from benchmark.records.results import read_records, record_path
+from benchmark.store import fingerprints
 from methods import registry
 
 

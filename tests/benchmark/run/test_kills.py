@@ -12,8 +12,8 @@ import pytest
 from small_runs import artifacts, assert_sound, command, lose, planned, run
 from waiting import descendants, is_alive, kill, needs_proc, wait_until
 
-from benchmark.artifacts import Store
-from benchmark.job import Kind
+from benchmark.jobs.job import Kind
+from benchmark.store.artifacts import Store
 
 
 @pytest.fixture
@@ -93,13 +93,13 @@ import os, sys
 from pathlib import Path
 import sklearn.datasets, timm, torch
 from concurrent.futures import Future
-from benchmark import jobs
+from benchmark.jobs.kinds import kinds as jobs
 from benchmark.engines.local import LocalEngine
 from benchmark.engines.worker import perform
-from benchmark.job import Kind
-from benchmark.plan import Selection, make_plan
+from benchmark.jobs.job import Kind
+from benchmark.plan.make import Selection, make_plan
 from benchmark.run import run_plan
-from benchmark.spec import load_spec
+from benchmark.spec.leaderboard import load_spec
 
 def in_this_process(engine, group, *, fresh):
     future = Future()

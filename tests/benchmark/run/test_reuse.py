@@ -5,12 +5,12 @@ import shutil
 import pytest
 from small_runs import assert_sound, planned, run
 
-from benchmark import fingerprints
-from benchmark.artifacts import Store
-from benchmark.plan import Selection, make_plan
-from benchmark.results import record_path
+from benchmark.plan.make import Selection, make_plan
+from benchmark.records.results import record_path
 from benchmark.run import run_plan, wanted_keys
-from benchmark.spec import load_spec
+from benchmark.spec.leaderboard import load_spec
+from benchmark.store import fingerprints
+from benchmark.store.artifacts import Store
 
 
 def test_a_first_run_measures_every_cell(reference, small):

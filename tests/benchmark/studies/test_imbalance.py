@@ -3,7 +3,7 @@
 import torch
 from small_studies import LEADERBOARD, of, run
 
-from benchmark.artifacts import Store
+from benchmark.store.artifacts import Store
 from benchmark.studies.subject import Subject
 
 

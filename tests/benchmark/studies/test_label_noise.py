@@ -3,7 +3,7 @@
 import pytest
 from small_studies import of
 
-from benchmark.job import Kind
+from benchmark.jobs.job import Kind
 
 
 def test_noise_is_paired_over_methods_and_kept_over_strengths(made):

@@ -4,7 +4,7 @@ import math
 
 from small_studies import of
 
-from benchmark.studies.records import (
+from benchmark.records.studies import (
     read_studies,
 )
 

@@ -4,9 +4,9 @@ import pytest
 from small_studies import ALL, LEADERBOARD, planned, written
 
 from benchmark.errors import SpecError, UsageError
-from benchmark.job import Kind
-from benchmark.plan import Selection, make_plan
-from benchmark.spec import load_spec
+from benchmark.jobs.job import Kind
+from benchmark.plan.make import Selection, make_plan
+from benchmark.spec.leaderboard import load_spec
 
 
 def test_full_adds_what_it_names(tmp_path):
@@ -111,7 +111,7 @@ def test_a_study_that_is_not_there_is_refused(tmp_path):
 
 
 def test_an_optimizer_that_timm_has_not_is_refused_for_a_study_too(tmp_path):
-    from benchmark.checks import check_timm_names
+    from benchmark.plan.checks import check_timm_names
 
     text = LEADERBOARD.replace("batch_size: 60, lr", "batch_size: 60, optimizer: adamq, lr")
     spec = load_spec(written(tmp_path, text))

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from benchmark.errors import DataError
-from benchmark.results import merge
-from benchmark.studies.records import (
+from benchmark.records.results import merge
+from benchmark.records.studies import (
     StudyFile,
     StudyRecord,
     read_study,

@@ -4,14 +4,14 @@ import shutil
 
 from small_studies import ALL, LEADERBOARD, of, planned, run
 
-from benchmark.artifacts import Store
-from benchmark.freshness import freshness
-from benchmark.job import Kind
-from benchmark.studies.records import (
+from benchmark.jobs.job import Kind
+from benchmark.plan.freshness import freshness
+from benchmark.records.studies import (
     read_study,
     study_path,
     write_study,
 )
+from benchmark.store.artifacts import Store
 
 
 def test_a_second_run_computes_nothing_and_changes_no_file(copy):

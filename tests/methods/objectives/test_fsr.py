@@ -28,7 +28,7 @@ from torch import nn
 from torch.testing import assert_close
 from worked_examples import EXACT, tensor
 
-from benchmark.fingerprints import _parse
+from benchmark.store.fingerprints import _parse
 from methods import registry
 from methods.base import Setting
 from methods.objectives._adversarial import AdversarialObjective

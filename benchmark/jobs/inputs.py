@@ -1,0 +1,78 @@
+"""Reading what earlier jobs left: image sets by part, trained networks, features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark.backbones.network import Network, create_network, to_pixels
+from benchmark.jobs.id_data import id_images
+from benchmark.store.artifacts import Artifact
+from methods.features import Features
+from methods.head import Head
+from methods.registry import objective
+
+BATCH = 256
+
+
+def image_parts(
+    name: str, stored: Artifact, split: Mapping[str, Any] | None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The parts of one image set of a track, uint8 (N, 3, S, S) each, and the labels (N,) of ID parts.
+
+    ``id`` has the parts ``train``, ``val`` and perhaps ``test``; ``id_test`` is ``test``; ``shifts`` has
+    ``shift.<kind>.<severity>``; any other set is one part of its own name. `split` is for ``id``.
+    """
+    if name == "id" and split is not None:
+        parts = id_images(split, stored)
+        return {n: part.images for n, part in parts.items()}, {n: part.labels for n, part in parts.items()}
+    tensors = stored.tensors("images")
+    if name == "shifts":
+        return {f"shift.{part}": images for part, images in tensors.items() if part != "rows"}, {}
+    if name == "id_test":
+        return {"test": tensors["images"]}, {"test": tensors["labels"]}
+    return {name: tensors["images"]}, {}
+
+
+def trained_network(config: Mapping[str, Any], trained: Artifact) -> Network:
+    """The network of a train job, in eval mode."""
+    about = trained.json("about")
+    network = create_network(config["architecture"], about["classes"], config["image_size"], config["stem"])
+    network.adapt(objective(about["objective"], **about["hyperparameters"]), about["classes"])
+    network.model.load_state_dict(trained.tensors("model"))
+    return network
+
+
+@torch.inference_mode()
+def predictions(network: Network, images: Tensor) -> Tensor:
+    """(N, K) float64 probabilities of uint8 images (N, 3, S, S)."""
+    logits = torch.cat([network(to_pixels(part)) for part in torch.split(images, BATCH)])
+    return logits.double().softmax(dim=1)
+
+
+def read_features(stored: Mapping[str, Tensor], part: str) -> Features:
+    """The features of one part, as `benchmark.backbones.extract` stored them."""
+
+    def several(name: str) -> list[Tensor] | None:
+        found = [tensor for key, tensor in sorted(stored.items()) if key.startswith(f"{part}.{name}.")]
+        return found or None
+
+    return Features(
+        stored[f"{part}.logits"],
+        stored.get(f"{part}.penultimate"),
+        stored.get(f"{part}.labels"),
+        stages=several("stages"),
+        gram=several("gram"),
+        rank_one=stored.get(f"{part}.rank_one"),
+        outputs=stored.get(f"{part}.outputs"),
+    )
+
+
+def read_head(stored: Mapping[str, Tensor], about: Mapping[str, Any]) -> Head:
+    """The final layer, or the reason why it is not one linear layer."""
+    if not about["linear_head"]:
+        return Head.not_linear(about["reason"])
+    return Head(stored["head.weight"], stored["head.bias"])

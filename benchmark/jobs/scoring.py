@@ -1,0 +1,296 @@
+"""Scoring the images of one cell: fit a detector, perhaps choose its hyper-parameters, score every test set.
+
+Cached features are memory-mapped and scored a few thousand rows at a time; a detector that needs the network
+itself (an input gradient, or feature maps) gets batches of images. Memory does not grow with the test sets.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.backbones.extract import BATCH, Tap
+from benchmark.backbones.network import to_pixels
+from benchmark.jobs.inputs import image_parts, read_features, read_head, trained_network
+from benchmark.jobs.untouched import Untouched
+from benchmark.store.artifacts import Artifact, Draft
+from methods.base import (
+    AnyDetector,
+    EnsembleDetector,
+    Features,
+    GradientDetector,
+    InputError,
+    NotApplicable,
+    ScoreError,
+    Signal,
+    check_scores,
+)
+from methods.errors import said
+from methods.features import evenly
+from methods.registry import detector
+
+ROWS = 4096  # of cached features that are scored at a time
+
+AUROC = Callable[[np.ndarray, np.ndarray], float]  # of ID and OOD scores
+
+
+def score_into(tasks: Sequence[tuple[Draft, Scoring]]) -> None:
+    """Keep the scores of each, or the reason why its detector does not apply to the network.
+
+    Several must be of detectors that need the network itself, and of one network: they share its passes.
+    """
+    chosen: list[tuple[Draft, Scoring, AnyDetector, dict[str, Any]]] = []
+    for draft, scoring in tasks:
+        try:
+            chosen.append((draft, scoring, *scoring.choose()))
+        except NotApplicable as error:
+            draft.json("about", {"status": "not_applicable", "reason": said(error)})
+    found = score_together([(scoring, scorer) for _, scoring, scorer, _ in chosen])
+    for (draft, _, _, about), scores in zip(chosen, found, strict=True):
+        draft.tensors("scores", scores)
+        draft.json("about", {"status": "measured", **about})
+
+
+def score_together(chosen: Sequence[tuple[Scoring, AnyDetector]]) -> list[dict[str, Tensor]]:
+    """Score every tested part by each fitted detector.
+
+    Returns
+    -------
+    For each detector (N,) float64 by part: ``test``, every OOD set, ``shift.<kind>.<severity>``; besides
+    ``test.correct`` (N,) bool and ``shift.rows``.
+
+    Raises
+    ------
+    ScoreError
+        If scores are of the wrong shape or not finite; names the part.
+    """
+    scores: list[dict[str, Tensor]] = [{} for _ in chosen]
+    for part in dict.fromkeys(part for scoring, _ in chosen for part in scoring.tested):
+        of = [i for i, (scoring, _) in enumerate(chosen) if part in scoring.tested]
+        found = chosen[of[0]][0].scores([chosen[i][1] for i in of], part)
+        for i, values in zip(of, found, strict=True):
+            scores[i][part] = values
+    for (scoring, _), by_part in zip(chosen, scores, strict=True):
+        by_part |= scoring.beside
+    return scores
+
+
+class Scoring:
+    """What one score job is given.
+
+    Parameters
+    ----------
+    config
+        ``detector``; ``points``, the hyper-parameters to choose from; ``validation``, the OOD sets to choose
+        on; ``members``, how many networks; ``seed``; ``network``, None or what `trained_network` takes and
+        the split of the ID images.
+    inputs
+        ``<i>.<what>.<set>``, the features of network i; ``shift_images``; where the network itself is needed,
+        ``network`` and ``images.<set>``.
+    auroc
+        What hyper-parameters are chosen by; None where there is one point.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], inputs: Mapping[str, Artifact], auroc: AUROC | None = None
+    ) -> None:
+        self.config = config
+        self.inputs = inputs
+        self.auroc = auroc
+        self.stored: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
+        for role, artifact in inputs.items():
+            member, _, rest = role.partition(".")
+            if member.isdigit():
+                self.stored[int(member)] |= artifact.tensors("features")
+                if rest == "base.id":
+                    self.stored[int(member)] |= _head_tensors(artifact)
+        self.about = inputs["0.base.id"].json("about")
+        self.sets = sorted(n.removesuffix(".logits") for n in self.stored[0] if n.endswith(".logits"))
+
+    def choose(self) -> tuple[AnyDetector, dict[str, Any]]:
+        """The fitted detector, where there is a choice the one that tells the validation sets apart best.
+
+        Returns
+        -------
+        detector
+            Fitted.
+        about
+            The ``hyperparameters`` that were used and, where they were chosen, the ``tuning``.
+
+        Raises
+        ------
+        NotApplicable
+            With the reason.
+        ScoreError
+            If scores of validation images are of the wrong shape or not finite; names the part.
+        """
+        points = [detector(self.config["detector"], **point) for point in self.config["points"]]
+        if Signal.RANK_ONE in points[0].needs and self.about["rank_one"]:
+            raise NotApplicable(self.about["rank_one"])
+        about: dict[str, Any] = {}
+        scorer = self._fit(points[0])
+        if self.auroc is not None:
+            fitted = [scorer, *(self._fit(point) for point in points[1:])]
+            aurocs = self._validate(fitted, self.auroc)
+            scorer = fitted[int(np.argmax(aurocs))]  # the first of equals: grids list the simplest first
+            about["tuning"] = [
+                {"hyperparameters": point.hyperparameters(), "auroc": value}
+                for point, value in zip(points, aurocs, strict=True)
+            ]
+        scorer = self._with_step(scorer)
+        return scorer, about | {"hyperparameters": scorer.hyperparameters()}
+
+    @property
+    def tested(self) -> list[str]:
+        """The parts that are scored: all that neither fitting nor choosing sees."""
+        unseen = {"train", "val", *self.config["validation"]}
+        return [part for part in self.sets if part not in unseen]
+
+    @property
+    def beside(self) -> dict[str, Tensor]:
+        """What is kept with the scores: which test images the network is right on, and which were shifted."""
+        test = self.stored[0]
+        kept = {"test.correct": test["test.logits"].argmax(dim=1) == test["test.labels"]}
+        if "shift_images" in self.inputs:
+            kept["shift.rows"] = self.inputs["shift_images"].tensors("images")["rows"]
+        return kept
+
+    def _fit(self, scorer: AnyDetector) -> AnyDetector:
+        rng = torch.Generator().manual_seed(self.config["seed"])
+        head = read_head(self.stored[0], self.about)
+        train, val = (read_features(self.stored[0], part) for part in ("train", "val"))
+        if Signal.MAPS in scorer.needs:
+            train = self._with_maps(train, "train", scorer.fit_limit, rng)
+            val = self._with_maps(val, "val", None, rng)
+        return scorer.fit(train, val, head, rng)
+
+    def _with_step(self, scorer: AnyDetector) -> AnyDetector:
+        """Where the step is None, take that of the grid which lifts the scores of ID validation most."""
+        if not isinstance(scorer, GradientDetector) or getattr(scorer, scorer.step_name) is not None:
+            return scorer
+        candidates: list[AnyDetector] = []
+        for step in scorer.step_grid:
+            twin = copy.copy(scorer)  # fitted already: the step plays no part in that
+            object.__setattr__(twin, scorer.step_name, step)
+            candidates.append(twin)
+        means = [float(scores.mean()) for scores in self.scores(candidates, "val")]
+        return candidates[int(np.argmax(means))]
+
+    def _validate(self, fitted: list[AnyDetector], auroc: AUROC) -> list[float]:
+        """Mean AUROC of ID validation images against each validation OOD set, for every candidate."""
+        inside = self.scores(fitted, "val")
+        outside = [self.scores(fitted, name) for name in self.config["validation"]]
+        return [
+            float(np.mean([auroc(inside[i].numpy(), scores[i].numpy()) for scores in outside]))
+            for i in range(len(fitted))
+        ]
+
+    def _with_maps(self, features: Features, part: str, limit: int | None, rng: torch.Generator) -> Features:
+        """The features of a part with the feature maps, of at most so many images: maps are large.
+
+        They are drawn as `fit` draws them, which then finds no more to leave out.
+        """
+        rows = torch.arange(len(features))
+        if limit is not None and len(features) > limit:
+            rows = evenly(features.labels, limit, rng)
+        tap = self.tap  # made outside of inference mode, to be differentiable
+        with torch.inference_mode():
+            found = [
+                tap(to_pixels(self.images[part][batch]), maps=True).maps for batch in torch.split(rows, BATCH)
+            ]
+        maps = [torch.cat(stage) for stage in zip(*found, strict=True)]
+        return features[rows].including(maps=maps)
+
+    def scores(self, candidates: list[AnyDetector], part: str) -> list[Tensor]:
+        """Scores (N,) of one part by each of several candidates.
+
+        Candidates are of one detector, or of several that need the network itself, all fitted on the same
+        images with the same seed.
+        """
+        length = len(self.stored[0][f"{part}.logits"])
+        if self.config["network"] is not None:
+            rows = _slices(length, BATCH)
+            batches = (self._of_images(candidates, self.images[part][r]) for r in rows)
+        else:
+            members = [read_features(stored, part).without("labels") for stored in self.stored]
+            rows = _slices(length, ROWS)
+            batches = (
+                [_score(c, [_widened(member[r]) for member in members]) for c in candidates] for r in rows
+            )
+        try:
+            checked = [
+                [check_scores(scores, len(range(length)[r])) for scores in found]
+                for r, found in zip(rows, batches, strict=True)
+            ]
+        except (ScoreError, InputError) as error:
+            raise type(error)(f"{part}: {error}") from error
+        return [torch.cat(scores) for scores in zip(*checked, strict=True)]
+
+    def _of_images(self, candidates: list[AnyDetector], batch: Tensor) -> list[Tensor]:
+        images, tap = to_pixels(batch), self.tap  # made outside of inference mode, to be differentiable
+        directions: dict[str, Tensor] = {}  # candidates that differ in the step alone share the gradient
+        found: dict[str, Tensor] = {}
+        stay = [c for c in candidates if not isinstance(c, GradientDetector) or c.step == 0]
+        if stay:
+            with torch.inference_mode():
+                features = tap(images, maps=any(Signal.MAPS in candidate.needs for candidate in stay))
+            found = {_called(candidate): _score(candidate, [features]) for candidate in stay}
+        for candidate in candidates:
+            if _called(candidate) in found or not isinstance(candidate, GradientDetector):
+                continue
+            others = {k: v for k, v in candidate.hyperparameters().items() if k != candidate.step_name}
+            loss = f"{candidate.name} {others}"
+            with self._untouched.by(candidate.name, images):
+                if loss not in directions:
+                    directions[loss] = candidate.direction(tap, images)
+                found[_called(candidate)] = candidate.score_images(tap, images, directions[loss])
+        return [found[_called(candidate)] for candidate in candidates]
+
+    @cached_property
+    def tap(self) -> Tap:
+        """The network itself, frozen."""
+        network = trained_network(self.config["network"], self.inputs["network"])
+        network.requires_grad_(requires_grad=False)
+        return Tap(network, to_pixels(self.images["test"][:16]))
+
+    @cached_property
+    def _untouched(self) -> Untouched:
+        """Made before a method is given the network."""
+        return Untouched(self.tap.network)
+
+    @cached_property
+    def images(self) -> dict[str, Tensor]:
+        """uint8 images (N, 3, S, S) by part."""
+        split = self.config["network"]["split"]
+        roles = {r.removeprefix("images."): a for r, a in self.inputs.items() if r.startswith("images.")}
+        return {p: i for name, a in roles.items() for p, i in image_parts(name, a, split)[0].items()}
+
+
+def _called(scorer: AnyDetector) -> str:
+    """The same for detectors that score alike, given the same images to be fitted on."""
+    return f"{scorer.name} {scorer.hyperparameters()}"
+
+
+def _head_tensors(artifact: Artifact) -> dict[str, Tensor]:
+    return artifact.tensors("head") if artifact.json("about")["linear_head"] else {}
+
+
+def _score(scorer: AnyDetector, members: list[Features]) -> Tensor:
+    return scorer.score(members) if isinstance(scorer, EnsembleDetector) else scorer.score(members[0])
+
+
+def _widened(features: Features) -> Features:
+    """With penultimate features in float64, so that no record holds how a machine rounds float32 products."""
+    if "penultimate" not in features.collected():
+        return features
+    return features.including(penultimate=features.penultimate.double())
+
+
+def _slices(length: int, rows: int) -> list[slice]:
+    return [slice(start, start + rows) for start in range(0, max(length, 1), rows)]

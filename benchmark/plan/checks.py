@@ -1,0 +1,160 @@
+"""Checks of a leaderboard file against what it names: datasets of the catalog, architectures of timm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from benchmark.datasets import UnknownDatasetError, dataset
+from benchmark.errors import SpecError, UsageError
+from benchmark.spec.leaderboard import (
+    AdversarialSource,
+    FractalDB,
+    ImageSource,
+    Spec,
+    SupervisedSource,
+    supervised_source,
+)
+from methods.names import did_you_mean
+
+if TYPE_CHECKING:
+    from benchmark.plan.make import Plan
+
+LABELLED = ("id", "id_test", "images")  # keys of sets that must have labels
+OUTLIER_GROUPS = ("outliers", "validation")  # sets that are never tested on
+
+
+def check_datasets(spec: Spec, name: str) -> None:
+    """Check the image sets of a track against the catalog.
+
+    Raises
+    ------
+    SpecError
+        If the catalog has no such dataset, split or class, or fewer images than are asked for, the ID set has
+        no labels, or a test set is kept for outliers; names file, line and key.
+    """
+    track = spec.tracks[name]
+    _check_dataset(spec, track.id, ("tracks", name, "id"))
+    if track.id_test is not None:
+        _check_dataset(spec, track.id_test, ("tracks", name, "id_test"))
+    _check_split(spec, name)
+    for group in ("near", "far", *OUTLIER_GROUPS):
+        for item, source in getattr(track, group).items():
+            _check_dataset(spec, source, ("tracks", name, group, item))
+    for init in track.all_inits:
+        source = supervised_source(spec.inits[init])
+        if source is not None:
+            where = ("inits", init, *(() if source is spec.inits[init] else ("of",)))
+            _check_dataset(spec, source.images, (*where, "images"))
+            known = len(dataset(source.images.dataset).card.class_names)
+            for label in source.exclude_classes or []:
+                if label >= known:
+                    place = spec.where(*where, "exclude_classes")
+                    raise SpecError(f"{place}: {source.images.dataset} has no class {label}; it has {known}")
+
+
+def _check_split(spec: Spec, name: str) -> None:
+    """Check that each class has the images that the split takes, as far as the catalog knows."""
+    track = spec.tracks[name]
+    sizes = track.split
+    needed = sizes.train_per_class + sizes.val_per_class + (track.id_test is None)
+    for has, whose in _class_bounds(track.id):
+        if needed > has:
+            test = "" if track.id_test else " and 1 to test"
+            raise SpecError(
+                f"{spec.where('tracks', name, 'split')}: {sizes.train_per_class:,} images of each class to "
+                f"train, {sizes.val_per_class:,} to validate{test} are {needed:,}, and {whose} of "
+                f"{track.id.dataset} has {has:,}; lower train_per_class or val_per_class"
+            )
+
+
+def _class_bounds(source: ImageSource) -> Iterator[tuple[int, str]]:
+    """Most images that a class can have, as far as the catalog knows, and which class."""
+    known = dataset(source.dataset)
+    names, sizes = known.card.class_names, known.class_sizes(source.split)
+    for label in (source.classes or range(len(names))) if sizes else ():
+        yield sizes[label], f"class {names[label]!r}"
+    if source.classes is None and (known.splits or not sizes):
+        total = source.n or _rows(source) or known.card.size
+        yield (
+            total // len(names),
+            f"a class of the {total:,} images",
+        )  # however they are spread over the classes
+
+
+def _rows(source: ImageSource) -> int | None:
+    """How many images a split has; None for what is made anew for each purpose."""
+    splits = dataset(source.dataset).splits
+    return splits[source.split or next(iter(splits))] if splits else None
+
+
+def check_timm_names(spec: Spec, plan: Plan) -> None:
+    """Check what the plan asks of timm: apart from planning, because timm takes seconds to import.
+
+    Raises
+    ------
+    SpecError
+        If timm has no such architecture or optimizer; names file, line and key.
+    """
+    from timm.optim._optim_factory import list_optimizers
+
+    from benchmark.backbones.network import check_architecture
+
+    measured = [planned.cell for planned in plan.cells] + list(plan.studies)
+    for name in {item.backbone for item in measured}:
+        try:
+            check_architecture(spec.backbones[name].architecture)
+        except UsageError as error:
+            raise SpecError(f"{spec.where('backbones', name, 'architecture')}: {error}") from error
+    places: dict[tuple[str, ...], str] = {}
+    for track, init in {(item.track, item.init) for item in measured}:
+        source = spec.inits[init]
+        source = source.of if isinstance(source, AdversarialSource) else source
+        for recipe in ("training", "finetuning", "pretraining"):
+            found = getattr(spec.tracks[track], recipe)
+            if found is not None:
+                places["tracks", track, recipe, "optimizer"] = found.optimizer
+        if isinstance(source, FractalDB | SupervisedSource):
+            of = ("of",) if source is not spec.inits[init] else ()
+            places["inits", init, *of, "training", "optimizer"] = source.training.optimizer
+    known = [str(name) for name in list_optimizers()]
+    for place, optimizer in places.items():
+        if optimizer.lower() not in known:
+            hint = did_you_mean(optimizer, known)
+            raise SpecError(f"{spec.where(*place)}: timm has no optimizer {optimizer!r}; {hint}")
+
+
+def _check_dataset(spec: Spec, source: ImageSource, loc: tuple[str, ...]) -> None:
+    try:
+        known = dataset(source.dataset)
+    except UnknownDatasetError as error:
+        raise SpecError(f"{spec.where(*loc, 'dataset')}: {error}") from error
+    card = known.card
+    if source.split is None and len(known.splits) > 1:
+        splits = ", ".join(known.splits)
+        raise SpecError(f"{spec.where(*loc)}: {source.dataset} has several splits; name one: {splits}")
+    if source.split is not None and source.split not in known.splits:
+        hint = did_you_mean(source.split, known.splits) if known.splits else "it has none"
+        raise SpecError(
+            f"{spec.where(*loc, 'split')}: {source.dataset} has no split {source.split!r}; {hint}"
+        )
+    rows = _rows(source)
+    if source.n is not None and rows is not None and source.n > rows:
+        raise SpecError(
+            f"{spec.where(*loc, 'n')}: {source.n:,} images are asked for, and {source.dataset} has {rows:,}; "
+            "lower n, or leave it out for all"
+        )
+    for label in source.classes or []:
+        if label >= len(card.class_names):
+            raise SpecError(
+                f"{spec.where(*loc, 'classes')}: {source.dataset} has no class {label}; "
+                + (f"expected 0 to {len(card.class_names) - 1}" if card.labelled else "it has no labels")
+            )
+    if loc[-1] in LABELLED and not card.labelled:
+        what = "pre-training needs" if loc[-1] == "images" else "the ID set needs"
+        raise SpecError(f"{spec.where(*loc, 'dataset')}: {source.dataset} has no labels; {what} them")
+    if card.outlier_source and loc[2] not in OUTLIER_GROUPS:
+        raise SpecError(
+            f"{spec.where(*loc, 'dataset')}: {source.dataset} is kept for training outliers; "
+            "no test set may use it"
+        )

@@ -1,0 +1,139 @@
+"""From a leaderboard file and a selection to the cells, and the jobs that they need, each with a content key.
+
+A job's key is the hash of all that makes its result: its configuration, the keys of its inputs, the source of
+the code that computes it and the versions of the libraries below. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmark.datasets import DataMissing
+from benchmark.errors import MethodLeftOut, UsageError
+from benchmark.jobs.job import Job, Kind
+from benchmark.plan.checks import check_datasets
+from benchmark.plan.studies import PlannedStudy
+from benchmark.plan.track import PlannedCell, Selection, TrackPlanner
+from benchmark.spec.leaderboard import Spec
+from benchmark.spec.limits import MOST_CELLS
+from benchmark.spec.studies import inits_of, rows_of
+from benchmark.studies.boundary import ARMS
+from methods.names import did_you_mean
+
+__all__ = ["Plan", "PlannedCell", "PlannedStudy", "Selection", "make_plan"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cells in the order of the leaderboard, and every job that they need, inputs first."""
+
+    cells: tuple[PlannedCell, ...]
+    jobs: Mapping[str, Job]
+    left_out: Mapping[str, str] = field(default_factory=dict)  # track → why: its data are not at hand
+    boundary: tuple[str, ...] = ()  # keys of the arms of the experiment in two dimensions
+    studies: tuple[PlannedStudy, ...] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)  # entry, init, study or row → why it is left out
+    selection: Selection = Selection()  # that it was made of
+
+
+def make_plan(spec: Spec, selection: Selection) -> Plan:
+    """Plan the selected cells.
+
+    A track whose data are not at hand is left out, with the reason, unless it was selected by name; so is
+    what uses a method whose file is broken.
+
+    Raises
+    ------
+    UsageError
+        If the selection names something that the leaderboard does not have, or is too large.
+    SpecError
+        If an entry names an unknown method, dataset or hyper-parameter; names file, line and key.
+    DataMissing
+        If a selected track's data, or those of every track, are not at hand.
+    """
+    _check_selection(spec, selection)
+    jobs: dict[str, Job] = {}
+    cells: list[PlannedCell] = []
+    studies: list[PlannedStudy] = []
+    left_out: dict[str, DataMissing] = {}
+    broken: dict[str, str] = {}
+    for name in spec.tracks:
+        if selection.tracks and name not in selection.tracks:
+            continue
+        check_datasets(spec, name)
+        _check_size(spec, name, selection)
+        try:
+            planner = TrackPlanner(spec, name, selection, jobs)
+            cells.extend(planner.cells())
+            studies.extend(planner.studies())
+            broken |= {f"{what} of track {name}": why for what, why in planner.networks.left_out.items()}
+        except DataMissing as error:
+            if name in selection.tracks:
+                raise
+            left_out[name] = error
+    if not cells and not studies:
+        if left_out:
+            raise next(iter(left_out.values()))
+        if broken:
+            raise MethodLeftOut(next(iter(broken.values())))
+        raise UsageError(
+            "nothing is selected: no track has all of the given backbones, inits, seeds, entries and studies"
+        )
+    boundary = _plan_boundary(spec, jobs) if selection == Selection(full=True) else ()
+    absent = {name: str(error) for name, error in left_out.items()}
+    return Plan(tuple(cells), jobs, absent, boundary, tuple(studies), broken, selection)
+
+
+def _plan_boundary(spec: Spec, jobs: dict[str, Job]) -> tuple[str, ...]:
+    if spec.boundary is None:
+        return ()
+    arms = [
+        Job(
+            Kind.BOUNDARY,
+            {"arm": arm, "seed": seed, "steps": spec.boundary.steps},
+            label=f"two dimensions, {arm} outliers, seed {seed}",
+        )
+        for seed in spec.boundary.seeds
+        for arm in ARMS
+    ]
+    jobs |= {job.key: job for job in arms}
+    return tuple(job.key for job in arms)
+
+
+def _check_size(spec: Spec, name: str, selection: Selection) -> None:
+    """Refuse what would be planned for longer than anyone waits."""
+    track = spec.tracks[name]
+    entries = [entry for entry in track.all_entries if not selection.entries or entry in selection.entries]
+    inits = selection.of("inits", track.inits)
+    count = len(entries) * len(inits) * selection.with_cells
+    for study_name, study in track.studies.chosen(full=selection.full).items():
+        if selection.with_studies and (not selection.studies or study_name in selection.studies):
+            count += len(rows_of(study)) * len(inits_of(study)) * len(study.conditions)
+    count *= len(selection.of("backbones", track.backbones)) * len(selection.of("seeds", track.seeds))
+    if count > MOST_CELLS:
+        raise UsageError(
+            f"{spec.where('tracks', name)}: {count:,} cells are asked for at once; expected at most "
+            f"{MOST_CELLS:,}: choose a part with --entry, --backbone, --init, --seed or --study"
+        )
+
+
+def _check_selection(spec: Spec, selection: Selection) -> None:
+    tracks = [t for n, t in spec.tracks.items() if not selection.tracks or n in selection.tracks]
+    studies = [(n, s) for t in tracks for n, s in t.studies.chosen(full=True).items()]
+    of_studies = [init for _, study in studies for init in inits_of(study)]
+    known: dict[str, tuple[str, Iterable[Any]]] = {
+        "tracks": ("track", spec.tracks),
+        "entries": ("entry", [entry for t in tracks for entry in t.all_entries]),
+        "backbones": ("backbone", [backbone for t in tracks for backbone in t.backbones]),
+        "inits": ("init", [init for t in tracks for init in t.inits] + of_studies),
+        "seeds": ("seed", [seed for t in tracks for seed in t.seeds]),
+        "studies": ("study", [name for name, _ in studies]),
+    }
+    for kind, (word, choices) in known.items():
+        names = list(dict.fromkeys(str(choice) for choice in choices))
+        for wanted in getattr(selection, kind):
+            if str(wanted) not in names:
+                hint = did_you_mean(str(wanted), names, f"oodbench list {kind}")
+                raise UsageError(f"no {word} {str(wanted)!r}; {hint}")

@@ -1,0 +1,303 @@
+"""Planning the networks of one track: image sets, pre-training, training, features."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from benchmark.datasets import dataset
+from benchmark.engines.environment import training_device
+from benchmark.errors import MethodLeftOut, SpecError
+from benchmark.jobs.job import Job, Kind
+from benchmark.plan.objectives import TrainingPlan, pretraining_objective, resolve_objective
+from benchmark.plan.sources import image_config, pretraining_job
+from benchmark.records.results import TrainedWith
+from benchmark.seeds import derive_seed
+from benchmark.spec.leaderboard import Hub, ImageSource, Scratch, Spec, supervised_source
+from benchmark.store.fingerprints import definition_of
+from methods.registry import method_class
+
+BASE, GRAM, RANK_ONE = "base", "gram", "rank_one"  # what is extracted into artifacts of their own
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a network is trained on, where that is not the training split as it is."""
+
+    noise: Mapping[str, Any] | None = None  # method, hyper-parameters, strength
+    profile: Mapping[str, Any] | None = None  # method, hyper-parameters
+    trusted: float = 0.0  # share of the labels that stay right
+    untrusted_only: bool = False
+    sampler: Mapping[str, Any] | None = None  # name, and hyper-parameters
+    watched: bool = False  # whether its test error is kept after each epoch
+
+    @property
+    def transformation(self) -> dict[str, Any]:
+        """What is done to the training split, perhaps nothing."""
+        return {name: getattr(self, name) for name in ("noise", "profile", "trusted", "untrusted_only")}
+
+    @property
+    def training_set(self) -> dict[str, Any] | None:
+        """What is done to the training split; None: nothing."""
+        whole = self.noise is None and self.profile is None and not self.trusted
+        return None if whole else self.transformation
+
+
+PLAIN = Given()
+
+
+@dataclass
+class Network:
+    """What is known of one network: its jobs, and the features of each image set by what was extracted."""
+
+    config: dict[str, Any]  # architecture, stem and image size
+    split: dict[str, Any]
+    chain: dict[Kind, str]
+    training: TrainedWith
+    starts: tuple[str, ...]  # keys of the networks that it goes on from, the nearest first
+    features: dict[tuple[str, str], str]  # (BASE or a statistic, image set) → key
+    place: str  # for people
+
+
+class NetworkPlanner:
+    """Plans the networks of one track; adds their jobs to `jobs`."""
+
+    def __init__(self, spec: Spec, name: str, jobs: dict[str, Job]) -> None:
+        self.spec = spec
+        self.name = name
+        self.track = spec.tracks[name]
+        self.jobs = jobs
+        self.split = {
+            **self.track.split.model_dump(),
+            "track_seed": derive_seed(name, "split"),
+            "whole": self.track.id_test is not None,
+        }
+        self.data: dict[str, str] = {}  # image set → key
+        self.left_out: dict[str, str] = {}  # what uses a method whose file is broken → why
+        self._plans: dict[str, TrainingPlan] = {}
+        self._networks: dict[str, Network] = {}
+
+    def plan_images(self) -> None:
+        """Plan the image sets that networks are trained, validated and tested on; raises `DataMissing`."""
+        track = self.track
+        id_sets = {"id": track.id, **({"id_test": track.id_test} if track.id_test else {})}
+        for item, source in {**id_sets, **track.near, **track.far, **track.validation}.items():
+            self.data[item] = self._images(item, source)
+        if track.shifts is not None:
+            self.data["shifts"] = self.shifted(track.shifts.model_dump())
+
+    def inits(self, selected: list[str], named: Collection[str]) -> list[str]:
+        """Those of `selected` but for inits whose objective is broken: left out, unless they are `named`."""
+        found = []
+        for init in selected:
+            source = self.spec.inits[init]
+            try:
+                if not isinstance(source, Scratch):
+                    pretraining_objective(self.spec, init, source)
+                found.append(init)
+            except MethodLeftOut as error:
+                if init in named:
+                    raise
+                self.left_out[f"init {init}"] = str(error)
+        return found
+
+    def shifted(self, shifts: Mapping[str, Any]) -> str:
+        """Key of shifted ID test images; `shifts` as in `benchmark.spec.leaderboard.Shifts`."""
+        config = {**shifts, "split": self.split, "seed": derive_seed(self.name, "shifts")}
+        unshifted: dict[str, str] = {i: self.data[i] for i in ("id", "id_test") if i in self.data}
+        return self.add(Job(Kind.SHIFT, config, unshifted, label=f"{self.name}: shifted test images"))
+
+    def outliers(self, plan: TrainingPlan) -> dict[str, str]:
+        """Keys of the outlier sets that an objective is shown."""
+        return {item: self._images(item, self.track.outliers[item]) for item in plan.outliers}
+
+    def objective(self, name: str, *where: str | int) -> TrainingPlan:
+        """Resolve an objective that the leaderboard names at `where`.
+
+        Raises
+        ------
+        SpecError
+            If there is none, or it lacks what it needs; names file, line and key.
+        """
+        if name not in self._plans:
+            self._plans[name] = resolve_objective(self.spec, self.name, name, where)
+        return self._plans[name]
+
+    def network(self, backbone: str, init: str, seed: int, plan: TrainingPlan) -> Network:
+        """One trained network, and the jobs that measure it whatever detector scores it."""
+        network = self.trained(backbone, init, seed, plan)
+        if Kind.CLASSIFY in network.chain:
+            return network
+        features: dict[str, str] = {
+            item: self.extract(network, BASE, item)
+            for item in ("id", "id_test", "shifts")
+            if item in self.data
+        }
+        network.chain[Kind.EXTRACT] = features["id"]
+        inputs = {**features, **self.shift_images()}
+        job = Job(Kind.CLASSIFY, {}, inputs, label=f"{network.place}: calibration")
+        network.chain[Kind.CLASSIFY] = self.add(job)
+        return network
+
+    def trained(
+        self, backbone: str, init: str, seed: int, plan: TrainingPlan, given: Given = PLAIN
+    ) -> Network:
+        """One trained network, and no more."""
+        key = json.dumps([backbone, init, seed, plan.name, asdict(given)])
+        if key not in self._networks:
+            seeds = self.seeds(backbone, seed)
+            config: dict[str, Any] = {**self._architecture(backbone), "image_size": self.track.image_size}
+            config["architecture"] += self._tag(init)
+            split = {**self.split, "seed": seeds["split"]}
+            place = f"{self.name} {backbone} {init} seed {seed}"
+            if plan.name != "cross_entropy":
+                place += f" {plan.name}"
+            self._networks[key] = self._train(config, split, (backbone, init, seed), plan, given, place)
+        return self._networks[key]
+
+    def training_set(self, backbone: str, seed: int, given: Given) -> str:
+        """Key of a transformed training split: methods and inits of a seed share it."""
+        config = {
+            **given.transformation,
+            "split": {**self.split, "seed": self.seeds(backbone, seed)["split"]},
+            "seed": derive_seed(self.name, backbone, seed, "training set"),
+        }
+        definitions = []
+        for family, use in (("noise_models", given.noise), ("profiles", given.profile)):
+            if use is not None:
+                definitions.append(definition_of(method_class(family, use["method"])))
+        label = f"{self.name} {backbone} seed {seed}: training set"
+        return self.add(Job(Kind.TRAINING_SET, config, {"id": self.data["id"]}, tuple(definitions), label))
+
+    def extract(self, network: Network, what: str, item: str) -> str:
+        """Key of the features of one image set; all of a network are extracted together, in one pass."""
+        if (what, item) not in network.features:
+            config = {**network.config, "set": item, "what": what}
+            if item == "id":
+                config["split"] = network.split
+            network.features[what, item] = self.add(
+                Job(
+                    Kind.EXTRACT,
+                    config,
+                    {"network": network.chain[Kind.TRAIN], "images": self.data[item]},
+                    label=f"{network.place}: {'features' if what == BASE else what} of {item}",
+                    group=f"features {network.chain[Kind.TRAIN]}",
+                )
+            )
+        return network.features[what, item]
+
+    def shift_images(self) -> dict[str, str]:
+        """Says which test images were shifted."""
+        return {"shift_images": self.data["shifts"]} if "shifts" in self.data else {}
+
+    def seeds(self, backbone: str, seed: int) -> dict[str, int]:
+        """Seeds by purpose. The init is not hashed: both arms of a comparison share head, order and split."""
+        purposes = ("split", "weights", "order", "fit")
+        return {purpose: derive_seed(self.name, backbone, seed, purpose) for purpose in purposes}
+
+    def add(self, job: Job) -> str:
+        """Plan a job, once; returns its key."""
+        self.jobs.setdefault(job.key, job)
+        return job.key
+
+    def _images(self, item: str, source: ImageSource) -> str:
+        config = image_config(self.track, self.name, item, source)
+        definitions = dataset(source.dataset).definitions
+        return self.add(Job(Kind.DATA, config, {}, definitions, f"{self.name}: images of {item}"))
+
+    def _train(
+        self,
+        config: Mapping[str, Any],
+        split: Mapping[str, Any],
+        cell: tuple[str, str, int],
+        plan: TrainingPlan,
+        given: Given,
+        place: str,
+    ) -> Network:
+        """The network of a backbone, an init and a seed, with the jobs that end in its training."""
+        backbone, init, seed = cell
+        track, seeds = self.track, self.seeds(backbone, seed)
+        source = self.spec.inits[init]
+        inputs = {"id": self.data["id"]}
+        chain: dict[Kind, str] = {}
+        recipe = track.training
+        before = None
+        if plan.start is not None:
+            before = self.trained(backbone, init, seed, plan.start, given)
+            inputs["start"] = before.chain[Kind.TRAIN]
+            chain |= {kind: key for kind, key in before.chain.items() if kind == Kind.PRETRAIN}
+            recipe = track.finetuning or track.training
+        else:
+            if not isinstance(source, Scratch):
+                of, images = supervised_source(source), None
+                if of is not None:
+                    images = self._images(f"pre-training on {of.images.dataset}", of.images)
+                job = pretraining_job(self.spec, track, backbone, init, images)
+                inputs["pretrained"] = chain[Kind.PRETRAIN] = self.add(job)
+        if recipe is None and not (isinstance(source, Hub) and plan.objective == "cross_entropy"):
+            raise SpecError(
+                f"{self.spec.where('tracks', self.name, 'training')}: got null, which takes published "
+                f"weights as they are, but the init {init!r} has none for this task or the objective "
+                f"{plan.name!r} must train them; expected a recipe"
+            )
+        first = None
+        if plan.first is not None:
+            asked = replace(given, untrusted_only=plan.trusted, sampler=None, watched=False)
+            first = self.trained(backbone, init, seed, plan.first, asked)
+            inputs["first"] = first.chain[Kind.TRAIN]
+        if given.training_set is not None:
+            inputs["training_set"] = self.training_set(backbone, seed, given)
+        if given.watched and "id_test" in self.data:
+            inputs["id_test"] = self.data["id_test"]
+        inputs |= {f"outliers.{item}": key for item, key in self.outliers(plan).items()}
+        tune = "all" if isinstance(source, Scratch) else source.tune
+        if recipe is not None and plan.epochs is not None:
+            if plan.epochs <= recipe.warmup_epochs:
+                raise SpecError(
+                    f"{self.spec.where('objectives', plan.name, 'epochs')}: got {plan.epochs}; expected more "
+                    f"than the {recipe.warmup_epochs} warm-up epochs of the track {self.name!r}"
+                )
+            recipe = recipe.model_copy(update={"epochs": plan.epochs})
+        recipe_config = None if recipe is None else {**recipe.model_dump(), "tune": tune}
+        job_config: dict[str, Any] = {
+            **config,
+            "training": recipe_config,
+            "split": split,
+            "seeds": {purpose: seeds[purpose] for purpose in ("weights", "order")},
+            "objective": plan.objective,
+            "hyperparameters": plan.hyperparameters,
+            "blend": {item: track.outliers[item].blend for item in plan.outliers},
+            "init": {"source": source.source},
+            "device": training_device(),
+            "sampler": given.sampler,
+            "watched": given.watched,
+        }
+        definitions = [*plan.definitions]
+        if given.sampler is not None:
+            definitions.append(definition_of(method_class("samplers", given.sampler["name"])))
+        job = Job(Kind.TRAIN, job_config, inputs, tuple(definitions), f"{place}: train")
+        chain[Kind.TRAIN] = self.add(job)
+        trained = TrainedWith(
+            objective=plan.objective,
+            hyperparameters=plan.hyperparameters,
+            outliers=job_config["blend"],
+            recipe=recipe_config,
+            starts_from=None if before is None else before.training,
+            first_phase=None if first is None else first.training,
+            training_set=given.training_set,
+            sampler=None if given.sampler is None else dict(given.sampler),
+        )
+        starts = tuple(
+            key for one in (before, first) if one is not None for key in (one.chain[Kind.TRAIN], *one.starts)
+        )
+        return Network(dict(config), dict(split), chain, trained, starts, {}, place)
+
+    def _architecture(self, backbone: str) -> dict[str, str]:
+        return self.spec.backbones[backbone].model_dump()
+
+    def _tag(self, init: str) -> str:
+        """A tag of published weights names the input normalisation too."""
+        weights = self.spec.inits[init]
+        return f".{weights.tag}" if isinstance(weights, Hub) and weights.tag else ""

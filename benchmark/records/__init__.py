@@ -1,0 +1,1 @@
+"""Records: what was measured, and how records are read, compared, merged and written."""

@@ -1,0 +1,1 @@
+"""leaderboard.yaml as typed models: an error names file, line and key."""

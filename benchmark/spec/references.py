@@ -1,0 +1,133 @@
+"""What one part of a leaderboard file says of another: names that must exist, sources that must differ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any
+
+from benchmark.records.results import BOUNDARY
+from benchmark.spec.studies import LabelNoise, inits_of, rows_of
+from methods.names import did_you_mean
+
+if TYPE_CHECKING:
+    from benchmark.spec.leaderboard import ImageSource, Spec, Track
+
+
+def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Names that nothing defines, and names and sources that must differ and do not."""
+    defined: dict[str, Collection[str]] = {
+        "backbones": spec.backbones,
+        "inits": spec.inits,
+        "entries": spec.entries,
+    }
+    if BOUNDARY in spec.tracks:
+        yield ("tracks", BOUNDARY), f"the name {BOUNDARY!r} is that of an experiment; expected another"
+    for name, track in spec.tracks.items():
+        for kind, known in defined.items():
+            for i, item in enumerate(getattr(track, kind)):
+                if item not in known:
+                    yield ("tracks", name, kind, i), f"unknown name {item!r}; {did_you_mean(item, known)}"
+        if track.full is not None:
+            listed = set(track.entries)
+            for kind, names, of_full in (
+                ("entries", track.full.entries, defined["entries"]),
+                ("backbones", track.full.backbones or [], dict.fromkeys(track.backbones)),
+            ):
+                for i, item in enumerate(names):
+                    place = ("tracks", name, "full", kind, i)
+                    if item not in of_full:
+                        yield place, f"unknown name {item!r}; {did_you_mean(item, of_full)}"
+                    elif kind == "entries" and item in listed:
+                        yield place, f"{item!r} is one of the track's `entries` already"
+        entries = dict.fromkeys(track.all_entries)
+        for i, item in enumerate(track.drawn or []):
+            if item not in entries:
+                hint = did_you_mean(item, entries)
+                yield ("tracks", name, "drawn", i), f"{item!r} is none of the track's entries; {hint}"
+        yield from _dangling_studies(spec, name, track)
+        groups: dict[str, str] = {}
+        for group in ("near", "far", "outliers", "validation"):
+            for item in getattr(track, group):
+                if item in groups:
+                    problem = f"the name {item!r} is used in {groups[item]!r} already; expected another"
+                    yield ("tracks", name, group, item), problem
+                groups[item] = group
+        for group in ("near", "far"):
+            for item, source in getattr(track, group).items():
+                if source.dataset == track.id.dataset and _overlap(source.classes, track.id.classes):
+                    problem = "an OOD set must have no class of the ID set; expected other classes"
+                    yield ("tracks", name, group, item), problem
+        tested = {source.dataset for sets in (track.near, track.far) for source in sets.values()}
+        if track.id_test is not None:
+            tested.add(track.id_test.dataset)
+        for init in track.all_inits:
+            # The source `dataset`, or what an adversarial one is of.
+            source = getattr(spec.inits.get(init), "of", spec.inits.get(init))
+            images = getattr(source, "images", None)
+            if images is not None and _tested_by(track, images):
+                problem = f"these are ID test images of track {name!r}; expected others"
+                yield ("inits", init, "images"), problem
+        for group in ("outliers", "validation"):
+            for item, source in getattr(track, group).items():
+                if source.dataset in {*tested, track.id.dataset}:
+                    yield (
+                        ("tracks", name, group, item, "dataset"),
+                        f"{group} must come from a source that no test set uses; {source.dataset!r} is one",
+                    )
+    for name, board in spec.boards.items():
+        if board.track not in spec.tracks:
+            yield (
+                ("boards", name, "track"),
+                f"unknown track {board.track!r}; {did_you_mean(board.track, list(spec.tracks))}",
+            )
+            continue
+        track = spec.tracks[board.track]
+        study = None if board.study is None else track.studies.chosen(full=True).get(board.study)
+        if board.study is not None and study is None:
+            yield ("boards", name, "study"), f"the track {board.track!r} has no study {board.study!r}"
+            continue
+        for kind in defined:
+            on_track = track.all_entries if kind == "entries" else getattr(track, kind)
+            if study is not None:
+                of_study = {"entries": rows_of(study), "inits": inits_of(study)}
+                on_track = of_study.get(kind, track.backbones)
+            there = dict.fromkeys(on_track)
+            for i, item in enumerate(getattr(board, kind) or []):
+                if item not in there:
+                    problem = f"{item!r} is not on track {board.track!r}; {did_you_mean(item, there)}"
+                    yield ("boards", name, kind, i), problem
+
+
+def _dangling_studies(spec: Spec, name: str, track: Track) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Backbones and inits of studies that nothing defines."""
+    for study_name, study in track.studies.chosen(full=True).items():
+        place = ("tracks", name, "studies", study_name)
+        for kind in ("backbones", "seeds"):
+            known = dict.fromkeys(getattr(track, kind))
+            for i, item in enumerate(getattr(study, kind) or []):
+                if item not in known:
+                    hint = did_you_mean(str(item), map(str, known))
+                    yield (*place, kind, i), f"{str(item)!r} is not on track {name!r}; {hint}"
+        for item in inits_of(study):
+            if item not in spec.inits:
+                yield place, f"unknown init {item!r}; {did_you_mean(item, list(spec.inits))}"
+        if isinstance(study, LabelNoise):
+            for item, strengths in study.watched.items():
+                if item not in study.methods:
+                    problem = f"{item!r} is no method; {did_you_mean(item, list(study.methods))}"
+                    yield (*place, "watched", item), problem
+                if lost := [p for p in strengths if p not in study.strengths]:
+                    yield (*place, "watched", item), f"{lost[0]} is none of the strengths"
+
+
+def _tested_by(track: Track, images: ImageSource) -> bool:
+    """Whether a set of images holds ID test images of a track."""
+    test = track.id_test or track.id
+    return (images.dataset, images.split) == (test.dataset, test.split) and _overlap(
+        images.classes, test.classes
+    )
+
+
+def _overlap(some: list[int] | None, others: list[int] | None) -> bool:
+    """Whether two choices of classes share one; None chooses all."""
+    return some is None or others is None or not set(some).isdisjoint(others)
