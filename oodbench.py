@@ -150,7 +150,7 @@ Site = Annotated[Path, typer.Option("--site", help="Folder of the pages.")]
 
 def _versions(asked: bool) -> None:
     if asked:
-        from reports.terminal import answer, versions
+        from reports.console.terminal import answer, versions
 
         answer(versions())
         raise typer.Exit
@@ -197,10 +197,10 @@ def run(
     from benchmark.run import run_plan, work
     from benchmark.store.artifacts import Store, default_cache
     from benchmark.store.files import require_writable
-    from reports.commands import build, plan_of, published_folder, spec_of, use_mirror
-    from reports.console import Progress, plan_listings, study_summaries, summaries
-    from reports.listings import present
-    from reports.terminal import console, say
+    from reports.console.commands import build, plan_of, published_folder, spec_of, use_mirror
+    from reports.console.listings import present
+    from reports.console.progress import Progress, plan_listings, study_summaries, summaries
+    from reports.console.terminal import console, say
 
     chosen = (track, entry, backbone, init, seed, study)
     if not everything and not full and not any(chosen):
@@ -258,9 +258,9 @@ def plan(
     from benchmark.plan.freshness import freshness
     from benchmark.run import work
     from benchmark.store.artifacts import default_cache
-    from reports.commands import plan_of, records_of, say_where, spec_of, use_mirror
-    from reports.console import freshness_listing, plan_listings
-    from reports.listings import present
+    from reports.console.commands import plan_of, records_of, say_where, spec_of, use_mirror
+    from reports.console.listings import present
+    from reports.console.progress import freshness_listing, plan_listings
 
     use_mirror(mirror)
     records = records_of(results, leaderboard)
@@ -278,7 +278,7 @@ def report(
     leaderboard: Leaderboard = None,
 ) -> None:
     """Build the site from the records, computing nothing."""
-    from reports.commands import build, published_folder, records_of, say_where, spec_of
+    from reports.console.commands import build, published_folder, records_of, say_where, spec_of
 
     records = records_of(results, leaderboard)
     build(spec_of(leaderboard), records, site, published_folder(published, leaderboard))
@@ -303,9 +303,9 @@ def publish(
     """Take finished records of today from your own to the published ones, and refuse all others by name."""
     from benchmark.records.publishing import prepare
     from benchmark.store.artifacts import default_cache
-    from reports.commands import plan_of, published_folder, spec_of, use_mirror
-    from reports.results_console import publication_lines, show
-    from reports.terminal import console
+    from reports.console.commands import plan_of, published_folder, spec_of, use_mirror
+    from reports.console.results import publication_lines, show
+    from reports.console.terminal import console
 
     use_mirror(mirror)
     made = plan_of(spec_of(leaderboard), track, entry, backbone, init, seed, study, full=True)
@@ -326,8 +326,8 @@ def compare(
 ) -> None:
     """Say how far the records of two folders lie apart, and where tuned values flip."""
     from benchmark.records.spread import add_to, compare_folders
-    from reports.results_console import comparison_lines, show
-    from reports.terminal import console
+    from reports.console.results import comparison_lines, show
+    from reports.console.terminal import console
 
     pairs, part = compare_folders(first, second)
     show(console(), comparison_lines(pairs, part))
@@ -345,9 +345,9 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List methods (detectors, objectives, attacks, …), entries, tracks, datasets, backbones and inits."""
-    from reports.catalog import listings
-    from reports.commands import spec_of
-    from reports.listings import present
+    from reports.console.catalog import listings
+    from reports.console.commands import spec_of
+    from reports.console.listings import present
 
     present(listings(what, spec_of(leaderboard)), as_json=as_json)
 
@@ -360,9 +360,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show everything known under a name: a method's paper and settings, a dataset's card, a track's sets."""
-    from reports.catalog import cards
-    from reports.commands import spec_of, use_mirror
-    from reports.listings import present
+    from reports.console.catalog import cards
+    from reports.console.commands import spec_of, use_mirror
+    from reports.console.listings import present
 
     use_mirror(mirror)
     present(cards(name, spec_of(leaderboard)), as_json=as_json)
@@ -372,7 +372,7 @@ def show(
 def schema() -> None:
     """Print the JSON Schema of leaderboard.yaml."""
     from benchmark.spec.leaderboard import json_schema
-    from reports.terminal import answer, as_json
+    from reports.console.terminal import answer, as_json
 
     answer(as_json(json_schema()))
 
@@ -384,7 +384,7 @@ def cache_(
 ) -> None:
     """Say where the cache is and how large, or clear it."""
     from benchmark.store.artifacts import Store, default_cache
-    from reports.terminal import answer, printable
+    from reports.console.terminal import answer, printable
 
     store = Store(cache or default_cache())
     if clear:
@@ -400,9 +400,9 @@ app.add_typer(data, name="data")
 @data.command("list")
 def data_list(mirror: Mirror = None, leaderboard: Leaderboard = None, as_json: AsJson = False) -> None:
     """Say which datasets the tracks use, which there are, and which of them are here."""
-    from reports.commands import spec_of, use_mirror
-    from reports.data import listings
-    from reports.listings import present
+    from reports.console.commands import spec_of, use_mirror
+    from reports.console.data import listings
+    from reports.console.listings import present
 
     use_mirror(mirror)
     present(listings(spec_of(leaderboard)), as_json=as_json)
@@ -417,9 +417,9 @@ def data_get(
     leaderboard: Leaderboard = None,
 ) -> None:
     """Fetch what is not here yet from the Hugging Face Hub. A name that both bear is the track's."""
-    from reports.commands import spec_of, use_mirror
-    from reports.data import get
-    from reports.terminal import console
+    from reports.console.commands import spec_of, use_mirror
+    from reports.console.data import get
+    from reports.console.terminal import console
 
     use_mirror(mirror)
     if get(names, spec_of(leaderboard), console(stderr=True)):
@@ -438,9 +438,9 @@ def data_check(
     leaderboard: Leaderboard = None,
 ) -> None:
     """Verify checksums, columns, labels, and that every image can be decoded."""
-    from reports.commands import spec_of, use_mirror
-    from reports.data import check
-    from reports.terminal import console
+    from reports.console.commands import spec_of, use_mirror
+    from reports.console.data import check
+    from reports.console.terminal import console
 
     use_mirror(mirror)
     if check(names or (), spec_of(leaderboard), console()):
@@ -454,7 +454,7 @@ def main() -> None:
     except ImportError as error:
         typer.echo(f"oodbench: {error}", err=True)
         sys.exit(1)
-    from reports.terminal import run_command
+    from reports.console.terminal import run_command
 
     run_command(lambda: app(prog_name="oodbench"), SIGNALS)
 

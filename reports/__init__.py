@@ -15,5 +15,5 @@ Pages are rebuilt from the records alone, so what a page says can be checked aga
     robustness     plots of the studies          STUDY_SECTIONS[study](track name, track, selection) → [Plot]
     site           all of it as a page           build_site(spec, results, out, generated=now) → [Path]
 
-Nothing is re-exported here: `reports.console` must not load matplotlib to print a line.
+Nothing is re-exported here: `reports.console.progress` must not load matplotlib to print a line.
 """

@@ -353,7 +353,7 @@ REAL = {
     "methods/registry.py": (None, "EDITED = 1\n"),
     "benchmark/engines/worker.py": (None, "EDITED = 1\n"),
     "benchmark/run.py": (None, "EDITED = 1\n"),
-    "reports/site.py": (None, "EDITED = 1\n"),
+    "reports/site/build.py": (None, "EDITED = 1\n"),
 }
 
 
@@ -427,7 +427,7 @@ def test_an_edited_dataset_builds_its_images_again(changed):
     "file",
     [
         "benchmark/store/artifacts.py", "benchmark/store/files.py", "methods/registry.py",
-        "benchmark/engines/worker.py", "benchmark/run.py", "reports/site.py",
+        "benchmark/engines/worker.py", "benchmark/run.py", "reports/site/build.py",
     ],
 )  # fmt: skip
 def test_plumbing_computes_nothing_again(changed, file):

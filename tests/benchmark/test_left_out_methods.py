@@ -12,7 +12,7 @@ from benchmark.errors import MethodLeftOut
 from benchmark.plan.make import Selection, make_plan
 from benchmark.spec.leaderboard import load_spec
 from methods import registry
-from reports.catalog import cards, listings
+from reports.console.catalog import cards, listings
 
 BROKEN = "1 / 0\n"
 WHY = "could not be loaded: ZeroDivisionError: division by zero"

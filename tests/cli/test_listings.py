@@ -12,9 +12,9 @@ from small_leaderboard import SMALL
 
 import oodbench
 from methods.names import did_you_mean
-from reports import listings
-from reports.docstrings import Block
-from reports.listings import Card, Cell, Listing, present
+from reports.console import listings
+from reports.console.docstrings import Block
+from reports.console.listings import Card, Cell, Listing, present
 
 
 @pytest.fixture

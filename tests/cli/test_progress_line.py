@@ -10,8 +10,8 @@ from rich.console import Console
 
 from benchmark.jobs.job import Job, Kind
 from benchmark.records.results import Cell
-from reports import console
-from reports.console import Progress, describe_training, study_summaries, summaries
+from reports.console import progress as console
+from reports.console.progress import Progress, describe_training, study_summaries, summaries
 
 SAID = {
     "epoch": 3, "epochs": 18, "loss": 0.51234, "val_accuracy": 0.8756, "images_per_second": 1234.5,

@@ -7,7 +7,7 @@ import shutil
 from rich.console import Console
 
 from benchmark.records.results import Cell, read_all
-from reports.console import summaries
+from reports.console.progress import summaries
 
 
 def test_a_run_measures_writes_and_reports(ran):

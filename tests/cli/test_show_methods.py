@@ -9,10 +9,10 @@ from small_leaderboard import SMALL
 
 from benchmark.spec.leaderboard import load_spec
 from methods import registry
-from reports.catalog import cards
-from reports.docstrings import plain_text, read_docstring
-from reports.formulas import formula_lines, formula_text
-from reports.listings import Card
+from reports.console.catalog import cards
+from reports.console.docstrings import plain_text, read_docstring
+from reports.console.formulas import formula_lines, formula_text
+from reports.console.listings import Card
 
 METHODS = [(family, name) for family in registry.FAMILIES for name in registry.family(family)]
 

@@ -11,7 +11,7 @@ from as_process import start
 from small_leaderboard import SMALL
 
 from benchmark.engines.undisturbed import undisturbed
-from reports.terminal import run_command
+from reports.console.terminal import run_command
 
 END = "oodbench: interrupted; what is finished is kept, the same command goes on from there\n"
 

@@ -13,7 +13,7 @@ from small_leaderboard import SMALL
 
 import oodbench
 from benchmark.output import Output
-from reports.terminal import printable, run_command, say
+from reports.console.terminal import printable, run_command, say
 
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
 
@@ -147,7 +147,7 @@ def test_r29_messages_may_be_lost_and_answers_may_not(error, monkeypatch, capsys
         done.append(True)
 
     def answers():
-        from reports.terminal import answer
+        from reports.console.terminal import answer
 
         answer("this")
         done.append(True)

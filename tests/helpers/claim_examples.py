@@ -7,9 +7,9 @@ import numpy as np
 import synthetic_records as synthetic
 
 from benchmark.records.results import RecordFile
-from reports.claims import decide_claims
-from reports.register import Register
-from reports.selection import select
+from reports.claims.decide import decide_claims
+from reports.claims.register import Register
+from reports.select import select
 
 NOISE = np.array([-0.4, 0.3, -0.1, 0.2, 0.4, -0.3, 0.1, -0.2]) / 100  # mean 0 over eight seeds
 

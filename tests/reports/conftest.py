@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from once import once
 from undrawn import blank
 
-from reports.site import build_site
+from reports.site.build import build_site
 
 WRITTEN = "full_site.txt"  # beside the site: the files that were written
 

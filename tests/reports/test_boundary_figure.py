@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark.studies.boundary import ARMS, boundary_file
-from reports.boundary import boundary_plots, boundary_table
+from reports.studies.boundary import boundary_plots, boundary_table
 
 SIDE = np.linspace(-1, 1, 101)
 # the second class lies on the right; only within a circle is either sure

@@ -7,9 +7,9 @@ from claim_examples import BASE, NOISE, arms, register, results, spec, verdict
 
 from benchmark.errors import DataError
 from benchmark.spec.leaderboard import Full
-from reports.claims import decide_claims
-from reports.register import Setting
-from reports.selection import select
+from reports.claims.decide import decide_claims
+from reports.claims.register import Setting
+from reports.select import select
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from claim_examples import NOISE, arms, results, spec
 from page import Page
 
 from benchmark.studies.boundary import BoundaryFile
-from reports.claims import decide_claims
-from reports.register import Register, load_register
-from reports.selection import select
-from reports.site import build_site
+from reports.claims.decide import decide_claims
+from reports.claims.register import Register, load_register
+from reports.select import select
+from reports.site.build import build_site
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

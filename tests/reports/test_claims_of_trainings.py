@@ -7,9 +7,9 @@ from claim_examples import BASE, arms, register, results, spec, verdict
 
 from benchmark.records.results import Cell, Cost, TrainedWith
 from benchmark.records.trainings import TrainingFile
-from reports.claims import decide_claims
-from reports.claims_page import claims_page
-from reports.selection import Measured, Selection, select
+from reports.claims.decide import decide_claims
+from reports.claims.page import claims_page
+from reports.select import Measured, Selection, select
 
 RECIPE = {"epochs": 18, "lr": 0.005, "batch_size": 40, "tune": "all"}
 

@@ -9,9 +9,9 @@ from claim_examples import NOISE, arms, register, results, spec
 from markdown_it import MarkdownIt
 from page import Page
 
-from reports.claims_page import claims_page
-from reports.selection import select
-from reports.site import build_site
+from reports.claims.page import claims_page
+from reports.select import select
+from reports.site.build import build_site
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

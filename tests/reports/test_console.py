@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from benchmark.jobs.job import Job, Kind
-from reports import console
-from reports.console import Progress, describe_training
+from reports.console import progress as console
+from reports.console.progress import Progress, describe_training
 
 SAID = {
     "epoch": 3,

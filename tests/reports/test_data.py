@@ -13,7 +13,7 @@ import oodbench
 from benchmark.datasets import HubDataset, catalog
 from benchmark.errors import DataError, UsageError
 from benchmark.spec.leaderboard import load_spec
-from reports import data
+from reports.console import data
 
 
 def fill(entry, split, rows=None):

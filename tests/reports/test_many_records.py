@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from benchmark.errors import DataError
 from benchmark.records import text as record_text
 from benchmark.records.results import iter_records, record_path, write_records
-from reports.plots import SECTIONS
-from reports.selection import select
-from reports.site import publish
+from reports.plots.cells import SECTIONS
+from reports.select import select
+from reports.site.build import publish
 
 ENTRIES = ["msp", "energy", "knn", "react"]
 

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from benchmark.errors import DataError
 from benchmark.records.results import Reliability
-from reports.figures import Plot, file_name
-from reports.plots import SECTIONS, pool_bins
-from reports.selection import select
+from reports.plots.cells import SECTIONS, pool_bins
+from reports.plots.figures import Plot, file_name
+from reports.select import select
 
 
 def draw(seeds=(0, 1)) -> dict[str, list[Plot]]:

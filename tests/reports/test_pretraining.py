@@ -3,8 +3,8 @@ import pytest
 import synthetic_records as synthetic
 from scipy import stats
 
-from reports.pretraining import Comparison, compare_inits
-from reports.selection import select
+from reports.boards.pretraining import Comparison, compare_inits
+from reports.select import select
 
 
 def compare(near: dict[str, list[float]], ece: dict[str, list[float]]) -> Comparison:

@@ -2,8 +2,8 @@ import pytest
 import synthetic_records as synthetic
 
 from benchmark.errors import DataError
-from reports.provenance import entry_settings, facts, ranges
-from reports.selection import select
+from reports.boards.provenance import entry_settings, facts, ranges
+from reports.select import select
 
 
 @pytest.mark.parametrize(

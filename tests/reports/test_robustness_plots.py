@@ -17,13 +17,13 @@ from undrawn import blank
 
 from benchmark.records.studies import study_path, write_study
 from benchmark.spec.studies import CORRUPTIONS
-from reports.adversarial import warnings
-from reports.corruptions import FIFTEEN, types_sentence
-from reports.figures import Plot
-from reports.robustness import STUDY_SECTIONS, remarks
-from reports.selection import Selection, select
-from reports.site import build_site, publish
-from reports.summary import gain_plots, gains
+from reports.boards.summary import gain_plots, gains
+from reports.plots.figures import Plot
+from reports.select import Selection, select
+from reports.site.build import build_site, publish
+from reports.studies.adversarial import warnings
+from reports.studies.corruptions import FIFTEEN, types_sentence
+from reports.studies.robustness import STUDY_SECTIONS, remarks
 
 SPEC = made.make_spec()
 SCRIPT = "<script>alert(1)</script>"

@@ -12,13 +12,13 @@ from benchmark.errors import DataError
 from benchmark.records.results import Cell
 from benchmark.spec.leaderboard import ObjectiveUse, Spec
 from benchmark.spec.studies import Adversarial
-from reports.coverage import coverage, unmeasured_groups
-from reports.gains import measures, relative_gains
-from reports.selection import select
-from reports.studies import Studied, StudySelection, select_studies
-from reports.study_numbers import adversarial_numbers, noise_numbers, parse_noise, relative_corruption
-from reports.summary import gains
-from reports.tables import board_table
+from reports.boards.coverage import coverage, unmeasured_groups
+from reports.boards.gains import measures, relative_gains
+from reports.boards.summary import gains
+from reports.boards.tables import board_table
+from reports.select import select
+from reports.studies.numbers import adversarial_numbers, noise_numbers, parse_noise, relative_corruption
+from reports.studies.select import Studied, StudySelection, select_studies
 
 SPEC = made.make_spec()
 

@@ -15,12 +15,12 @@ from places import SHIPPED
 from benchmark.records.studies import StudyFile
 from benchmark.spec.leaderboard import load_spec
 from benchmark.spec.studies import Adversarial, LabelNoise, inits_of, rows_of
-from reports.claims import Verdict, decide_claims
-from reports.claims_page import claims_page, rule
-from reports.register import SUMMARY, Register, load_register
-from reports.selection import select
-from reports.site import build_site
-from reports.studies import inits_of_row
+from reports.claims.decide import Verdict, decide_claims
+from reports.claims.page import claims_page, rule
+from reports.claims.register import SUMMARY, Register, load_register
+from reports.select import select
+from reports.site.build import build_site
+from reports.studies.select import inits_of_row
 
 SPEC = made.make_spec()
 NOISE = np.array([-0.4, 0.3, -0.1, 0.2, 0.4, -0.3, 0.1, -0.2]) / 100  # mean 0 over eight seeds

@@ -7,9 +7,9 @@ from scipy import stats
 
 from benchmark.errors import DataError
 from benchmark.records.results import Candidate, RecordFile
-from reports.coverage import coverage, unmeasured_groups
-from reports.selection import select
-from reports.tables import Row, Table, board_table, board_tables
+from reports.boards.coverage import coverage, unmeasured_groups
+from reports.boards.tables import Row, Table, board_table, board_tables
+from reports.select import select
 
 AUROC = {"metric": "near.auroc", "title": "Near AUROC", "better": "higher"}
 FPR = {"metric": "near.fpr95", "title": "Near FPR@95", "better": "lower"}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmark.errors import DataError
 from benchmark.records.trainings import Loaded, TrainingFile, TrainingRecord
-from reports.training import first_weights, training_plots
+from reports.boards.training import first_weights, training_plots
 
 SPEC = synthetic.make_spec()
 TRACK = SPEC.tracks["toy"]

@@ -7,11 +7,11 @@ from claim_examples import register
 from scipy import stats
 from two_sides import file, record
 
-from reports.claims import decide_claims
-from reports.pretraining import compare_inits
-from reports.selection import select
-from reports.site import build_site
-from reports.tables import board_table
+from reports.boards.pretraining import compare_inits
+from reports.boards.tables import board_table
+from reports.claims.decide import decide_claims
+from reports.select import select
+from reports.site.build import build_site
 
 SEEDS = range(8)
 BASE = 0.6 + 0.3 * np.linspace(0, 1, 8)  # spread over seeds that pairing takes out

@@ -8,7 +8,7 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from benchmark.metrics import DetectionMetrics, detection_metrics
 
-PAGES = Path(__file__).parents[3] / "reports" / "templates"
+PAGES = Path(__file__).parents[3] / "reports" / "site" / "templates"
 
 
 def test_l16_aupr_is_average_precision_and_not_trapezoids():

@@ -1,0 +1,89 @@
+"""What of a leaderboard has no numbers: cells that failed or do not apply, with the reason, and how many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from benchmark.records.results import Cell, Record
+from benchmark.records.studies import StudyRecord
+from benchmark.spec.leaderboard import Spec
+from reports.select import Selection
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """Cells of one entry that could not be measured, all for the same reason."""
+
+    track: str
+    entry: str
+    status: str
+    reason: str
+    backbones: tuple[str, ...]
+    inits: tuple[str, ...]
+    seeds: tuple[int, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of a track's cells have which kind of record."""
+
+    track: str
+    planned: int
+    measured: int
+    failed: int
+    not_applicable: int
+
+    @property
+    def missing(self) -> int:
+        """Cells without any record."""
+        return self.planned - self.measured - self.failed - self.not_applicable
+
+
+def unmeasured_groups(selection: Selection) -> list[Unmeasured]:
+    """Failed and not applicable cells, one group for each entry, status and reason, of studies as well."""
+    groups: dict[tuple[str, str, str, str], list[Cell]] = {}
+    unmeasured: list[tuple[str, Cell, Record | StudyRecord]] = [
+        (cell.track, cell, record) for cell, record in selection.unmeasured.items()
+    ]
+    for study, failed in selection.studies.failed.items():
+        for (cell, condition), bad in failed.items():
+            unmeasured.append((f"{cell.track}, {study} {condition}".rstrip(), cell, bad))
+    for track, cell, record in unmeasured:
+        reason = record.reason or "no reason recorded"
+        groups.setdefault((record.status, track, cell.entry, reason), []).append(cell)
+    return [
+        Unmeasured(
+            track=track,
+            entry=entry,
+            status=status,
+            reason=reason,
+            backbones=tuple(dict.fromkeys(cell.backbone for cell in cells)),
+            inits=tuple(dict.fromkeys(cell.init for cell in cells)),
+            seeds=tuple(sorted({cell.seed for cell in cells})),
+            count=len(cells),
+        )
+        for (status, track, entry, reason), cells in groups.items()
+    ]
+
+
+def coverage(spec: Spec, selection: Selection) -> list[Coverage]:
+    """How complete each track is, and each of its studies, whose cells are conditions."""
+    found = []
+    for name, track in spec.tracks.items():
+        status = Counter(r.status for cell, r in selection.unmeasured.items() if cell.track == name)
+        networks = {cell.entry: item.record.networks for cell, item in selection.of_track(name).items()}
+        planned = sum(
+            len(track.backbones_of(entry)) * len(track.inits) * (len(track.seeds) // networks.get(entry, 1))
+            for entry in track.all_entries
+        )
+        measured = len(selection.of_track(name))
+        found.append(Coverage(name, planned, measured, status["failed"], status["not_applicable"]))
+        for study in track.studies.chosen(full=True):
+            rows = selection.studies.measured.get(study, {}).items()
+            there = sum(len(item.records) for cell, item in rows if cell.track == name)
+            failed = sum(cell.track == name for cell, _ in selection.studies.failed.get(study, {}))
+            planned = selection.studies.planned[name, study]
+            found.append(Coverage(f"{name}, {study.replace('_', ' ')}", planned, there, failed, 0))
+    return found

@@ -1,0 +1,123 @@
+"""What made the numbers: versions, commits, dates, hardware, libraries, seeds and hyper-parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchmark.errors import DataError
+from benchmark.records.results import Environment
+from benchmark.records.studies import STUDIES
+from reports.select import Measured, Selection
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the provenance: what it is, and every value that occurs."""
+
+    title: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EntrySettings:
+    """How an entry was set on a track; more than one value where they differ between its records."""
+
+    track: str
+    entry: str
+    objective: str
+    detector: str
+    hp_modes: tuple[str, ...]
+    hyperparameters: tuple[tuple[str, tuple[str, ...]], ...]  # name, JSON of every value that occurs
+
+
+def facts(selection: Selection) -> list[Fact]:
+    """What the measured records that count say about their making.
+
+    Raises
+    ------
+    DataError
+        If a record names an environment that its file does not describe.
+    """
+    measured = list(selection.measured.values())
+    environments = _environments(measured)
+    days = sorted(found.record.provenance.date[:10] for found in measured if found.record.provenance)
+    libraries = sorted({library for environment in environments for library in environment.libraries})
+    there = (found for study in STUDIES for found in selection.studies.measured.get(study, {}).values())
+    studied = sum(len(found.records) for found in there)
+    rows = [
+        ("Measured records", [str(len(measured))]),
+        *([("Measured records of studies", [str(studied)])] if studied else []),
+        ("Seeds", [ranges({cell.seed for cell in selection.measured}) or "none"]),
+        ("Measured on", [" to ".join(dict.fromkeys((days[0], days[-1])))] if days else []),
+        ("oodbench", [e.oodbench for e in environments]),
+        ("Git commit", [e.commit or "outside a checkout" for e in environments]),
+        ("Python", [e.python for e in environments]),
+        ("Platform", [e.platform for e in environments]),
+        ("Processor", [f"{e.processor}, {e.cores} core{'s' * (e.cores != 1)}" for e in environments]),
+        ("Accelerator", [e.accelerator or "none" for e in environments]),
+        ("Libraries", [f"{name} {_versions(name, environments)}" for name in libraries]),
+    ]
+    return [Fact(title, _distinct(values) or ("not recorded",)) for title, values in rows]
+
+
+def entry_settings(selection: Selection) -> list[EntrySettings]:
+    """Objective, detector and hyper-parameters of every measured entry."""
+    groups: dict[tuple[str, str], list[Measured]] = {}
+    for cell, found in selection.measured.items():
+        groups.setdefault((cell.track, cell.entry), []).append(found)
+    settings = []
+    for (track, entry), group in groups.items():
+        values: dict[str, list[str]] = {}
+        for found in group:
+            for name, value in found.record.hyperparameters.items():
+                values.setdefault(name, []).append(json.dumps(value, ensure_ascii=False, sort_keys=True))
+        settings.append(
+            EntrySettings(
+                track=track,
+                entry=entry,
+                objective=group[0].file.objective,
+                detector=group[0].file.detector,
+                hp_modes=_distinct(found.record.hp_mode for found in group),
+                hyperparameters=tuple((name, _distinct(seen)) for name, seen in sorted(values.items())),
+            )
+        )
+    return settings
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers with runs of three or more shortened: 0–3, 5, 6."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(
+        f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(str(number) for number in run) for run in runs
+    )
+
+
+def _environments(measured: Iterable[Measured]) -> list[Environment]:
+    """Every environment that measured or trained, once each."""
+    found: list[Environment] = []
+    for item in measured:
+        provenance = item.record.provenance
+        for key in (provenance.trained_in, provenance.measured_in) if provenance else ():
+            if key not in item.file.environments:
+                where = f"{item.file.track}/{item.file.entry} {item.record.cell}"
+                raise DataError(
+                    f"records of {where}: environment {key!r} is not described; run the entry again"
+                )
+            if item.file.environments[key] not in found:
+                found.append(item.file.environments[key])
+    return found
+
+
+def _versions(library: str, environments: Iterable[Environment]) -> str:
+    return ", ".join(_distinct(e.libraries[library] for e in environments if library in e.libraries))
+
+
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))

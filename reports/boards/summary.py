@@ -1,0 +1,115 @@
+"""What pre-training gives over all studies: the paired gain of each pre-trained init over scratch.
+
+Pairs share a seed (spec/claims.md §0.1); a gain is positive where pre-training is better, also where lower is
+better. This module must not know which records count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from benchmark.spec.leaderboard import Scratch, Spec
+from reports.boards.gains import Measure, inits_of_track, measures, scratch_of
+from reports.boards.pretraining import CONFIRMATORY, Contrast, contrasts
+from reports.plots.figures import COLOURS, WIDTH, Plot, file_name, finish, house_style, legend_above
+from reports.select import Found, Selection
+from reports.studies.labels import MARKERS
+
+PERCENT = 100
+
+
+@dataclass(frozen=True)
+class Gains:
+    """One pre-trained init of one track against scratch, over all measures that both have."""
+
+    track: str
+    init: str
+    scratch: str  # the init that it is compared with
+    rows: tuple[Contrast, ...]
+
+    @property
+    def exploratory(self) -> bool:
+        """Whether any pairing has too few seeds for more than an indication."""
+        return any(row.gain.n < CONFIRMATORY for row in self.rows)
+
+
+def gains(spec: Spec, selection: Selection) -> list[Gains]:
+    """Every pre-trained init of every track that has a record of a study."""
+    studied = {cell.track for cells in selection.studies.measured.values() for cell in cells}
+    found = []
+    for name in spec.tracks:
+        scratch = scratch_of(spec, name)
+        if name not in studied or scratch is None:
+            continue
+        for init in inits_of_track(spec, name):
+            if not isinstance(spec.inits[init], Scratch):
+                rows = tuple(
+                    row
+                    for measure in measures(spec, name)
+                    for row in contrasts(_groups(name, measure, selection), init, scratch, (measure.column,))
+                )
+                if rows:
+                    found.append(Gains(name, init, scratch, rows))
+    return found
+
+
+def _groups(
+    name: str, measure: Measure, selection: Selection
+) -> Mapping[tuple[str, str, str], Mapping[int, Found]]:
+    """The seeds of each init and backbone that have a measure."""
+    groups: dict[tuple[str, str, str], dict[int, Found]] = {}
+    for cell, found in selection.of_study(measure.study).items():
+        if (cell.track, cell.entry) == (name, measure.row) and measure.column.metric in found.numbers:
+            groups.setdefault((cell.init, cell.backbone, measure.row), {})[cell.seed] = found
+    return groups
+
+
+def gain_plots(name: str, found: list[Gains]) -> list[Plot]:
+    """One figure for each backbone of a track: a line for each measure, a mark for each init."""
+    ours = [one for one in found if one.track == name]
+    backbones = dict.fromkeys(row.backbone for one in ours for row in one.rows)
+    return [_plot(name, backbone, ours) for backbone in backbones]
+
+
+def _plot(name: str, backbone: str, ours: list[Gains]) -> Plot:
+    shown = [(one.init, [row for row in one.rows if row.backbone == backbone]) for one in ours]
+    shown = [(init, rows) for init, rows in shown if rows]
+    titles = {(row.metric.title, row.subject): None for _, rows in shown for row in rows}
+    lines = list(titles)
+    title = f"{backbone}: what pre-training gives"
+    spoken = []
+    with house_style():
+        figure = Figure(figsize=(WIDTH, 1.1 + (0.26 + 0.16 * len(shown)) * len(lines)), layout="constrained")
+        axis = figure.subplots()
+        axis.axvline(0, color="#777777", linewidth=1.1, zorder=1)
+        for i, (init, rows) in enumerate(shown):
+            colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+            for row in rows:
+                gain = row.gain
+                key = row.metric.title, row.subject
+                there = [other for other, its in shown if key in {(r.metric.title, r.subject) for r in its}]
+                y = lines.index(key) + 0.8 / len(shown) * (there.index(init) - (len(there) - 1) / 2)
+                said = f"{row.metric.title}, {init}: {PERCENT * gain.mean:+.2f}"
+                if gain.n > 1:
+                    low, high = PERCENT * gain.low, PERCENT * gain.high
+                    axis.plot((low, high), (y, y), color=colour, linewidth=1.3)
+                    said += f" ({low:+.2f} to {high:+.2f})"
+                label = init if row is rows[0] else None
+                axis.plot(
+                    [PERCENT * gain.mean], [y], color=colour, marker=marker, linestyle="none", label=label
+                )
+                where = axis.get_yaxis_transform()
+                axis.text(1.01, y, f"n = {gain.n}", va="center", fontsize=7, color=colour, transform=where)
+                spoken.append(f"{said}, {gain.n} seeds")
+        axis.set_yticks(range(len(lines)), [f"{measure}\n{subject}" for measure, subject in lines])
+        axis.set_ylim(len(lines) - 0.5, -0.5)
+        axis.set_xlabel("gain over scratch in percentage points; right of 0, pre-training is better")
+        legend_above(figure, axis, 4)
+        alt = (
+            f"{title}: paired gain over scratch in percentage points with 95 % t intervals, positive where "
+            f"pre-training is better. {'; '.join(spoken)}."
+        )
+        return finish(figure, file_name("summary", name, backbone), title, alt)

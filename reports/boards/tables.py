@@ -1,0 +1,311 @@
+"""A board as a table of typed rows: mean, interval and rank of each row, and what is missing from it.
+
+Within each seed a row is averaged over the levels that the board does not list (backbones, say); intervals
+and ranks are over seeds. This module must not know how a table is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.metrics.statistics import Interval, mean_interval, significance_ranks
+from benchmark.metrics.unpaired import ranks_with_apart
+from benchmark.records.network_places import NetworkPlace, stand_apart
+from benchmark.records.results import Cell
+from benchmark.spec.leaderboard import Board, Column, Level, Spec
+from reports.select import Found, Selection
+from reports.studies.select import Studied
+
+APART = (
+    "Networks that are trained apart differ as if by another seed: such rows are told apart by Welch's "
+    "t test, in the same family as the paired tests."
+)
+LEVELS: tuple[Level, ...] = ("entry", "backbone", "init")
+
+
+@dataclass(frozen=True)
+class Value:
+    """One cell of a table, in the metric's own unit."""
+
+    interval: Interval  # over seeds; NaN bounds with a single seed
+    best: bool = False  # not significantly worse than the best of its column, where the column separates rows
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: what it is, its rank, and one value a column."""
+
+    labels: tuple[str, ...]  # one for each of the board's row levels
+    seeds: tuple[int, ...]
+    values: tuple[Value, ...]
+    rank: int | None  # None: not comparable with the other rows; `note` says why
+    note: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A board with its numbers."""
+
+    name: str
+    title: str
+    about: str
+    tuned: bool  # whether the hyper-parameters were chosen on validation OOD sets
+    track: str
+    levels: tuple[Level, ...]
+    columns: tuple[Column, ...]
+    ranked_by: Column
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]  # all that any row has
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """What a row's numbers come from."""
+
+    labels: tuple[str, ...]
+    by_seed: dict[int, list[float]]  # one number a column
+    note: str
+    networks: int  # of which each number comes: more than one for ensembles
+    complete: bool  # averaged over all that the board averages over
+    stands: Mapping[NetworkPlace, set[str]] = field(default_factory=dict)  # the weights of all its networks
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the row can be ranked: complete, of single networks, and over several seeds."""
+        return self.complete and self.networks == 1 and len(self.by_seed) > 1
+
+
+def board_tables(name: str, spec: Spec, selection: Selection) -> list[Table]:
+    """Compute the tables of board `name`: published values, and tuned ones in a ranking of their own."""
+    board, track = spec.boards[name], spec.tracks[spec.boards[name].track]
+    if board.study is not None:
+        return [board_table(name, spec, selection)]
+    entries = board.entries or track.entries
+    protocols = {spec.entries[entry].tune is not None for entry in entries}
+    return [board_table(name, spec, selection, tuned=tuned) for tuned in sorted(protocols)]
+
+
+def board_table(name: str, spec: Spec, selection: Selection, *, tuned: bool = False) -> Table:
+    """Compute one table of board `name`: of the entries that are tuned, or of the others.
+
+    Rows are ranked by two-sided paired tests over the seeds that all ranked rows share: the rank is one more
+    than the number of rows that are significantly better. Rows that stand on different networks of one place
+    are tested against each other unpaired. A row that lacks part of what the others average
+    over, has a single seed, or is of ensembles (one of which takes several seeds), is shown without a rank.
+
+    Raises
+    ------
+    DataError
+        If a column names a metric that a record does not have.
+    """
+    board = spec.boards[name]
+    cells, lacking = _cells_of(board, spec, selection, tuned=tuned)
+    seeds = tuple(sorted({cell.seed for cell in cells}))
+    samples, notes = _samples(name, board, cells)
+    notes += lacking
+    rows = [_row(sample, len(board.columns), seeds) for sample in samples]
+    comparable = [i for i, sample in enumerate(samples) if sample.comparable]
+    common = sorted(set.intersection(*(set(samples[i].by_seed) for i in comparable))) if comparable else []
+    ranked_by = next(column for column in board.columns if column.metric == board.rank_by)
+    if len(common) > 1:
+        shared = [_within(samples[i].stands, common) for i in comparable]
+        apart = _apart(shared)
+        for c, column in enumerate(board.columns):
+            table = [[samples[i].by_seed[seed][c] for seed in common] for i in comparable]
+            higher = column.better == "higher"
+            ranks = (
+                significance_ranks(table, higher_is_better=higher)
+                if apart is None
+                else ranks_with_apart(table, apart, higher_is_better=higher)
+            )
+            for i, rank in zip(comparable, ranks, strict=True):
+                rows[i] = _ranked(rows[i], c, rank, max(ranks) > 1, column is ranked_by)
+        if any(set(samples[i].by_seed) != set(common) for i in comparable):
+            notes.append(f"Ranks use the seeds that all ranked rows share: {', '.join(map(str, common))}.")
+        if apart is not None:
+            for others in _on_networks_of_their_own(apart):
+                named = ", ".join(" · ".join(rows[comparable[i]].labels) for i in others)
+                notes.append(
+                    f"On other networks than the rest, and compared with it unpaired: {named}. {APART}"
+                )
+                for i in others:
+                    rows[comparable[i]] = _noted(rows[comparable[i]], "on other networks, not paired")
+    elif rows:
+        notes.append("Not ranked: that needs two or more seeds which the rows share.")
+    position = board.columns.index(ranked_by)
+    sign = -1 if ranked_by.better == "higher" else 1
+    rows.sort(key=lambda row: (row.rank is None, row.rank or 0, sign * row.values[position].interval.mean))
+    return Table(
+        name=name,
+        title=f"{board.title}: tuned" if tuned else board.title,
+        about=board.about,
+        tuned=tuned,
+        track=board.track,
+        levels=tuple(board.rows),
+        columns=tuple(board.columns),
+        ranked_by=ranked_by,
+        rows=tuple(rows),
+        seeds=seeds,
+        notes=tuple(notes),
+    )
+
+
+def _within(stands: Mapping[NetworkPlace, set[str]], seeds: Sequence[int]) -> Mapping[NetworkPlace, set[str]]:
+    """The networks of some seeds."""
+    return {place: weights for place, weights in stands.items() if place[3] in seeds}
+
+
+def _apart(stands: Sequence[Mapping[NetworkPlace, set[str]]]) -> NDArray[np.bool_] | None:
+    """(R, R) which rows stand on different networks, where they ought to share them; None if none do."""
+    apart = np.zeros((len(stands), len(stands)), dtype=bool)
+    for i, j in combinations(range(len(stands)), 2):
+        apart[i, j] = apart[j, i] = stand_apart(stands[i], stands[j])
+    return apart if apart.any() else None
+
+
+def _on_networks_of_their_own(apart: NDArray[np.bool_]) -> list[list[int]]:
+    """Groups of rows that can be paired within but not with the largest such group, which is not listed."""
+    groups: list[list[int]] = []
+    for i in range(len(apart)):
+        group = next((group for group in groups if not apart[i, group].any()), None)
+        if group is None:
+            groups.append([i])
+        else:
+            group.append(i)
+    most = max(groups, key=len)
+    return [group for group in groups if group is not most]
+
+
+def _noted(row: Row, note: str) -> Row:
+    return replace(row, note=f"{row.note}; {note}" if row.note else note)
+
+
+def ranking_numbers(
+    name: str, spec: Spec, selection: Selection, *, tuned: bool = False
+) -> dict[tuple[str, ...], dict[int, float]]:
+    """What a table ranks by: by row and seed, averaged over what is not a row.
+
+    Raises
+    ------
+    DataError
+        If a column names a metric that a record does not have.
+    """
+    board = spec.boards[name]
+    cells, _ = _cells_of(board, spec, selection, tuned=tuned)
+    samples, _ = _samples(name, board, cells)
+    position = [column.metric for column in board.columns].index(board.rank_by)
+    return {
+        sample.labels: {seed: numbers[position] for seed, numbers in sorted(sample.by_seed.items())}
+        for sample in samples
+    }
+
+
+def _cells_of(
+    board: Board, spec: Spec, selection: Selection, *, tuned: bool
+) -> tuple[Mapping[Cell, Found], list[str]]:
+    """The cells of a table, and notes on those of a study that lack a number."""
+    track = spec.tracks[board.track]
+    cells = {
+        cell: found
+        for cell, found in selection.of_study(board.study).items()
+        if cell.track == board.track
+        and (board.entries is None or cell.entry in board.entries)
+        and (board.backbones is None or cell.backbone in board.backbones)
+        and (board.inits is None or cell.init in board.inits)
+    }
+    if board.study is not None:
+        return _complete(board, cells)
+    entries = board.entries or track.entries
+    return {
+        cell: found
+        for cell, found in cells.items()
+        if cell.entry in entries and (spec.entries[cell.entry].tune is not None) == tuned
+    }, []
+
+
+def _complete(board: Board, cells: Mapping[Cell, Found]) -> tuple[Mapping[Cell, Found], list[str]]:
+    """Cells with all numbers of a board, but for numbers that no cell could have; they are errors."""
+    studied = {cell: found for cell, found in cells.items() if isinstance(found, Studied)}
+    known = {name for found in studied.values() for name in (*found.numbers, *found.absent)}
+    wanted = [column.metric for column in board.columns if column.metric in known]
+    kept: dict[Cell, Found] = {}
+    lacking: dict[tuple[str, str], list[int]] = {}
+    for cell, found in studied.items():
+        absent = [name for name in wanted if name not in found.numbers]
+        if absent:
+            row = " · ".join((cell.entry, cell.backbone, cell.init))
+            reason = found.absent.get(absent[0], "not measured")
+            lacking.setdefault((row, f"no {absent[0]} ({reason})"), []).append(cell.seed)
+        else:
+            kept[cell] = found
+    return kept, [
+        f"{row} is left out in seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}: {reason}."
+        for (row, reason), seeds in lacking.items()
+    ]
+
+
+def _samples(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[list[_Samples], list[str]]:
+    """Average within each seed over what is not a row; a seed counts where all of that was measured."""
+    varying = [level for level in LEVELS if len({getattr(cell, level) for cell in cells}) > 1]
+    averaged = [level for level in varying if level not in board.rows]
+    groups: dict[tuple[str, ...], dict[int, dict[tuple[str, ...], list[float]]]] = {}
+    networks: dict[tuple[str, ...], int] = {}
+    stands: dict[tuple[str, ...], dict[NetworkPlace, set[str]]] = {}
+    for cell, found in cells.items():
+        labels = tuple(str(getattr(cell, level)) for level in board.rows)
+        rest = tuple(str(getattr(cell, level)) for level in averaged)
+        numbers = [
+            found.number(column.metric, f"board {name!r}, column {column.title!r}")
+            for column in board.columns
+        ]
+        networks[labels] = max(found.networks, networks.get(labels, 1))
+        for place, weights in found.stands.items():
+            stands.setdefault(labels, {}).setdefault(place, set()).add(weights)
+        groups.setdefault(labels, {}).setdefault(cell.seed, {})[rest] = numbers
+    everything = {rest for group in groups.values() for parts in group.values() for rest in parts}
+    samples, notes = [], []
+    for labels, group in groups.items():
+        covered = {rest for parts in group.values() for rest in parts}
+        by_seed = {
+            seed: [fmean(column) for column in zip(*(parts[rest] for rest in sorted(covered)), strict=True)]
+            for seed, parts in group.items()
+            if set(parts) == covered
+        }
+        absent = ", ".join(" ".join(rest) for rest in sorted(everything - covered))
+        note = f"without {absent}, hence not ranked" if absent else ""
+        if networks[labels] > 1:
+            note = f"ensembles of {networks[labels]} networks, not paired with single ones and not ranked"
+        if by_seed:
+            of_row = stands.get(labels, {})
+            samples.append(_Samples(labels, by_seed, note, networks[labels], not absent, of_row))
+        else:
+            over = ", ".join(" ".join(rest) for rest in sorted(covered))
+            notes.append(f"{' · '.join(labels)} is left out: no seed was measured on all of {over}.")
+    return samples, notes
+
+
+def _row(sample: _Samples, columns: int, seeds: Sequence[int]) -> Row:
+    missing = [str(seed) for seed in seeds if seed not in sample.by_seed and sample.networks == 1]
+    without = f"without seed{'s' if len(missing) > 1 else ''} {', '.join(missing)}" if missing else ""
+    series = [[numbers[c] for _, numbers in sorted(sample.by_seed.items())] for c in range(columns)]
+    return Row(
+        labels=sample.labels,
+        seeds=tuple(sorted(sample.by_seed)),
+        values=tuple(Value(mean_interval(values)) for values in series),
+        rank=None,
+        note="; ".join(part for part in (sample.note, without) if part),
+    )
+
+
+def _ranked(row: Row, column: int, rank: int, separates: bool, decides: bool) -> Row:
+    """Put the rank within one column into a row."""
+    values = list(row.values)
+    values[column] = replace(values[column], best=rank == 1 and separates)
+    return replace(row, values=tuple(values), rank=rank if decides else row.rank)

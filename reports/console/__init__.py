@@ -1,0 +1,1 @@
+"""What a terminal shows: progress, summaries, listings, and how a command ends."""

@@ -1,0 +1,68 @@
+"""What several commands do: read leaderboard.yaml, plan a part of it, find the records, build the site.
+
+They say on standard error what was left out and which records are read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmark.plan.make import Plan, Selection, make_plan
+from benchmark.spec.leaderboard import Spec, load_spec
+from benchmark.spec.shipped import find_leaderboard, published_results
+from reports.console.terminal import console, say
+
+OWN = Path("runs")  # where a run writes its records, below the working folder
+
+
+def spec_of(leaderboard: Path | None) -> Spec:
+    """The leaderboard that is named, else that of the working folder, else our own."""
+    return load_spec(find_leaderboard(leaderboard))
+
+
+def plan_of(spec: Spec, *chosen: Iterable[Any] | None, full: bool) -> Plan:
+    """Plan tracks, entries, backbones, inits, seeds and studies; say what is left out and why."""
+    tracks, entries, backbones, inits, seeds, studies = (tuple(part or ()) for part in chosen)
+    made = make_plan(spec, Selection(tracks, entries, backbones, inits, seeds, studies, full))
+    for track, why in made.left_out.items():
+        said = f"left out: track {track}: {why} (all of the track: oodbench data get {track})"
+        say(console(stderr=True), said)
+    for what, why in made.broken.items():
+        say(console(stderr=True), f"left out: {what}: {why}")
+    return made
+
+
+def use_mirror(named: Path | None) -> None:
+    """Read datasets from this folder, here and in the workers."""
+    if named is not None:
+        os.environ["OODBENCH_MIRROR"] = str(named)
+
+
+def published_folder(named: Path | None, leaderboard: Path | None) -> Path:
+    """The folder of the published records."""
+    return named or published_results(find_leaderboard(leaderboard))
+
+
+def records_of(named: Path | None, leaderboard: Path | None) -> Path:
+    """The folder that is read: that of the published records, unless there is none."""
+    folder = published_folder(None, leaderboard)
+    return named or (folder if folder.is_dir() else OWN)
+
+
+def say_where(records: Path) -> None:
+    """Say which records were read, and where one's own are."""
+    more = f"; your own are in {OWN}/: --results {OWN}" if records != OWN and OWN.is_dir() else ""
+    say(console(stderr=True), f"These are the records in {records}/{more}")
+
+
+def build(spec: Spec, results: Path, site: Path, of_others: Path) -> None:
+    """Build the site of records, and say how they compare with the published ones."""
+    from reports.console.results import reproduction_lines, show
+    from reports.site.build import publish, read_report
+
+    publish(spec, results, site, of_others)
+    show(console(), reproduction_lines(read_report(site)))
+    say(console(), f"Leaderboard: {site / 'index.html'}")

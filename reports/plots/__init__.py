@@ -1,0 +1,1 @@
+"""Figures: how they look, and those of the cells of OOD detection."""

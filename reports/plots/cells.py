@@ -1,0 +1,305 @@
+"""Plots of the records, each with a text alternative that gives its main numbers.
+
+Nothing in a table is read from a plot. This module must not know how a figure looks or where it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmark.metrics.statistics import mean_interval
+from benchmark.records.results import Reliability
+from benchmark.spec.leaderboard import Track
+from reports.plots.figures import (
+    COLOURS,
+    DASHES,
+    WIDTH,
+    Plot,
+    file_name,
+    finish,
+    house_style,
+    legend_above,
+    line_style,
+    panel_grid,
+)
+from reports.select import SEVERITIES, Measured, Selection
+
+GROUPS = (("histogram_id", "ID"), ("histogram_near", "near OOD"), ("histogram_far", "far OOD"))
+PERCENT = 100
+
+Panels = tuple[str, str, Mapping[str, Mapping[int, Measured]]]  # a metric, its label, the seeds of each line
+
+
+def reliability(name: str, track: Track, selection: Selection) -> list[Plot]:
+    """Accuracy against confidence of each backbone, pooled over seeds, every init in one diagram."""
+    plots = []
+    for (backbone, objective), inits in _networks(name, selection).items():
+        with house_style():
+            figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
+            axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3.2, 1))
+            spoken = []
+            for i, (init, seeds) in enumerate((i, inits[i]) for i in track.inits if i in inits):
+                style = line_style(track.inits.index(init))
+                for column, scaled in enumerate((False, True)):
+                    pooled = pool_bins([_reliability(found, scaled) for found in seeds.values()])
+                    _draw_reliability(axes[0, column], axes[1, column], pooled, init, style, i)
+                before, after = (
+                    fmean(
+                        found.numbers[f"classification.calibration{suffix}.ece"] for found in seeds.values()
+                    )
+                    for suffix in ("", "_scaled")
+                )
+                spoken.append(
+                    f"{init} ({_seeds(seeds)}): mean ECE {before:.1%} at T = 1 and {after:.1%} at T*"
+                )
+            for column, title in enumerate(("T = 1", "T* (fitted on ID validation)")):
+                axes[0, column].plot((0, 1), (0, 1), color="#777777", linewidth=0.9, zorder=1)
+                axes[0, column].set(title=title, xlim=(0, 1.02), ylim=(0, 1.04))
+                axes[1, column].set(xlabel="confidence", ylim=(0, 1))
+            axes[0, 0].set_ylabel("accuracy")
+            axes[1, 0].set_ylabel("share")
+            axes[0, 0].legend(loc="upper left")
+            alt = (
+                f"Reliability diagrams of {_network(backbone, objective)}: accuracy against mean confidence, "
+                "pooled over seeds, at T = 1 and at T*; the diagonal is perfect calibration. "
+                f"{'; '.join(spoken)}."
+            )
+            file = file_name("reliability", name, backbone, objective)
+            plots.append(finish(figure, file, _network(backbone, objective), alt))
+    return plots
+
+
+def histograms(name: str, track: Track, selection: Selection) -> list[Plot]:
+    """Scores of ID, near-OOD and far-OOD images of each entry, for one seed of each backbone and init."""
+    plots = []
+    for (backbone, init), entries in _by_network_and_entry(name, selection).items():
+        available = [seed for seeds in entries.values() for seed in seeds]
+        seed = max(sorted(set(available)), key=available.count)
+        shown = {entry: seeds[seed] for entry, seeds in entries.items() if seed in seeds}
+        with house_style():
+            figure, axes = panel_grid(len(shown), columns=3, height=1.75)
+            for axis, (entry, found) in zip(axes, shown.items(), strict=True):
+                curves = found.drawn.curves
+                for i, (field, label) in enumerate(GROUPS):
+                    fill = i == 0
+                    axis.stairs(
+                        getattr(curves, field),
+                        curves.score_edges,
+                        fill=fill,
+                        label=label,
+                        color="#9CC3E0" if fill else (COLOURS[0], "#000000")[i - 1],
+                        linestyle=DASHES[0 if i < 2 else 1],
+                        linewidth=1.3,
+                    )
+                axis.set(title=entry, ylim=(0, None))
+                axis.locator_params(nbins=4)
+                axis.grid(visible=False)
+            figure.supxlabel("score (higher = more in-distribution)", fontsize=9)
+            figure.supylabel("share of the images", fontsize=9)
+            legend_above(figure, axes[0], 3)
+            spoken = "; ".join(_auroc(entry, [found]) for entry, found in shown.items())
+            alt = (
+                f"Histograms of the scores of ID, near-OOD and far-OOD images for {backbone} from {init}, "
+                f"seed {seed}, a panel for each entry. AUROC: {spoken}."
+            )
+            title = f"{backbone}, {init}, seed {seed}"
+            plots.append(finish(figure, file_name("histograms", name, backbone, init), title, alt))
+    return plots
+
+
+def roc_curves(name: str, track: Track, selection: Selection) -> list[Plot]:
+    """True against false positive rate, mean over seeds, a line for each entry of a backbone and init."""
+    plots = []
+    for (backbone, init), entries in _by_network_and_entry(name, selection).items():
+        with house_style():
+            figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
+            axes = figure.subplots(1, 2, sharey=True)
+            for axis, group in zip(axes, ("near", "far"), strict=True):
+                axis.plot((0, 1), (0, 1), color="#777777", linewidth=0.9, zorder=1)
+                for entry, seeds in entries.items():
+                    grid = np.asarray(next(iter(seeds.values())).drawn.curves.fpr)
+                    curves = [found.drawn.curves for found in seeds.values()]
+                    tpr = np.mean(
+                        [np.interp(grid, c.fpr, getattr(c, f"tpr_{group}")) for c in curves], axis=0
+                    )
+                    axis.plot(grid, tpr, label=entry, **line_style(track.entries.index(entry)))
+                axis.set(title=f"{group} OOD", xlabel="false positive rate", xlim=(0, 1), ylim=(0, 1.01))
+            axes[0].set_ylabel("true positive rate (ID)")
+            legend_above(figure, axes[0], 4)
+            spoken = "; ".join(_auroc(entry, seeds.values()) for entry, seeds in entries.items())
+            alt = (
+                f"ROC curves of {backbone} from {init}, mean over seeds, near OOD and far OOD, "
+                f"a line for each entry. Mean AUROC: {spoken}."
+            )
+            file = file_name("roc", name, backbone, init)
+            plots.append(finish(figure, file, f"{backbone}, {init}", alt))
+    return plots
+
+
+def robustness(name: str, track: Track, selection: Selection) -> list[Plot]:
+    """Accuracy and ECE of each network, and near AUROC of its entries, against the severity of each shift."""
+    plots: list[Plot] = []
+    if track.shifts is None:
+        return plots
+    for (backbone, objective), inits in _networks(name, selection).items():
+        networks: list[Panels] = [("accuracy", "accuracy (%)", inits), ("ece", "ECE (%)", inits)]
+        what = f"Accuracy and ECE of {_network(backbone, objective)}"
+        file = file_name("robustness", name, backbone, objective)
+        plots.append(_severity_plot(file, what, track, networks, track.inits, bands=True))
+    by_backbone: dict[str, list[Panels]] = {}
+    for (backbone, init), entries in _by_network_and_entry(name, selection).items():
+        by_backbone.setdefault(backbone, []).append(("auroc_near", init, entries))
+    for backbone, rows in by_backbone.items():
+        what = f"Near AUROC (%) of the entries on {backbone}"
+        file = file_name("robustness_detection", name, backbone)
+        plots.append(_severity_plot(file, what, track, rows, track.entries, bands=False))
+    return plots
+
+
+def _severity_plot(
+    file: str,
+    what: str,
+    track: Track,
+    rows: Sequence[Panels],
+    order: Sequence[str],
+    *,
+    bands: bool,
+) -> Plot:
+    """Rows of panels, a column for each shift; `order` gives the lines their places and styles."""
+    shifts = track.shifts.kinds if track.shifts else []
+    with house_style():
+        figure = Figure(figsize=(WIDTH, 0.9 + 1.9 * len(rows)), layout="constrained")
+        axes = figure.subplots(len(rows), len(shifts), sharex=True, sharey="row", squeeze=False)
+        spoken = []
+        for r, (metric, label, lines) in enumerate(rows):
+            for (c, shift), line in product(enumerate(shifts), order):
+                if line in lines:
+                    style = line_style(order.index(line))
+                    seeds = lines[line].values()
+                    ends = _draw_severities(axes[r, c], seeds, shift, metric, line, style, bands=bands)
+                    spoken.append(f"{label}, {shift}, {line}: {ends[0]:.1f} to {ends[1]:.1f}")
+            axes[r, 0].set_ylabel(label)
+            axes[r, 0].locator_params(axis="y", nbins=4)
+        for c, shift in enumerate(shifts):
+            axes[0, c].set_title(shift.replace("_", " "))
+            axes[-1, c].set(xlabel="severity", xticks=list(SEVERITIES))
+        figure.align_ylabels(axes[:, 0])
+        legend_above(figure, axes[0, 0], 4)
+        alt = (
+            f"{what} against the severity of each shift, mean over seeds"
+            f"{' with 95 % t intervals as bands' if bands else ''}. "
+            f"From severity 0 to {SEVERITIES[-1]}: {'; '.join(spoken)}."
+        )
+        return finish(figure, file, what, alt)
+
+
+def _draw_severities(
+    axis: Axes,
+    seeds: Iterable[Measured],
+    shift: str,
+    metric: str,
+    label: str,
+    style: dict[str, Any],
+    *,
+    bands: bool,
+) -> tuple[float, float]:
+    """Draw one line, with its band; returns its first and last value."""
+    by_seed = [[PERCENT * getattr(s, metric) for s in f.drawn.robustness[shift]] for f in seeds]
+    intervals = [mean_interval(level) for level in zip(*by_seed, strict=True)]
+    means = [interval.mean for interval in intervals]
+    axis.plot(SEVERITIES, means, label=label, marker="o", markersize=3, **style)
+    if bands and len(by_seed) > 1:
+        low, high = [i.low for i in intervals], [i.high for i in intervals]
+        axis.fill_between(SEVERITIES, low, high, color=style["color"], alpha=0.16, linewidth=0)
+    return means[0], means[-1]
+
+
+def pool_bins(parts: Sequence[Reliability]) -> Reliability:
+    """One reliability diagram of several seeds: bins of the same edges are averaged by their counts."""
+    pooled: dict[tuple[float, float], list[tuple[int, float, float]]] = {}
+    for part in parts:
+        edges = zip(part.lower, part.upper, strict=True)
+        values = zip(part.count, part.confidence, part.accuracy, strict=True)
+        for edge, value in zip(edges, values, strict=True):
+            pooled.setdefault(edge, []).append(value)
+    columns = zip(*(zip(*pooled[edge], strict=True) for edge in sorted(pooled)), strict=True)
+    counts, confidences, accuracies = (list(column) for column in columns)
+    return Reliability(
+        lower=[lower for lower, _ in sorted(pooled)],
+        upper=[upper for _, upper in sorted(pooled)],
+        count=[sum(count) for count in counts],
+        confidence=[float(np.average(c, weights=w)) for c, w in zip(confidences, counts, strict=True)],
+        accuracy=[float(np.average(a, weights=w)) for a, w in zip(accuracies, counts, strict=True)],
+    )
+
+
+def _draw_reliability(
+    above: Axes, below: Axes, pooled: Reliability, label: str, style: dict[str, Any], offset: int
+) -> None:
+    """Accuracy against confidence, with small marks for bins of few images, and below it their shares."""
+    share = np.asarray(pooled.count) / sum(pooled.count)
+    above.plot(pooled.confidence, pooled.accuracy, alpha=0.7, **{**style, "linewidth": 1.1})
+    above.scatter(
+        pooled.confidence,
+        pooled.accuracy,
+        s=6 + 110 * np.sqrt(share),
+        color=style["color"],
+        alpha=0.85,
+        linewidth=0,
+        label=label,
+    )
+    middle = (np.asarray(pooled.lower) + np.asarray(pooled.upper)) / 2
+    below.bar(middle + (offset - 0.5) * 0.018, share, width=0.018, color=style["color"])
+
+
+def _reliability(found: Measured, scaled: bool) -> Reliability:
+    classification = found.drawn.classification
+    return classification.reliability_scaled if scaled else classification.reliability
+
+
+def _networks(name: str, selection: Selection) -> dict[tuple[str, str], dict[str, dict[int, Measured]]]:
+    """Backbone and objective → init → seed: one record for each network, whichever entry it is of."""
+    found: dict[tuple[str, str], dict[str, dict[int, Measured]]] = {}
+    for cell, measured in selection.of_track(name).items():
+        inits = found.setdefault((cell.backbone, measured.file.objective), {})
+        inits.setdefault(cell.init, {}).setdefault(cell.seed, measured)
+    return found
+
+
+def _by_network_and_entry(
+    name: str, selection: Selection
+) -> dict[tuple[str, str], dict[str, dict[int, Measured]]]:
+    """Backbone and init → entry → seed."""
+    found: dict[tuple[str, str], dict[str, dict[int, Measured]]] = {}
+    for cell, measured in selection.of_track(name).items():
+        entries = found.setdefault((cell.backbone, cell.init), {})
+        entries.setdefault(cell.entry, {})[cell.seed] = measured
+    return found
+
+
+def _auroc(entry: str, seeds: Iterable[Measured]) -> str:
+    near, far = zip(*((f.numbers["near.auroc"], f.numbers["far.auroc"]) for f in seeds), strict=True)
+    return f"{entry} near {fmean(near):.1%}, far {fmean(far):.1%}"
+
+
+def _seeds(seeds: Mapping[int, Measured]) -> str:
+    return "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+
+
+def _network(backbone: str, objective: str) -> str:
+    return f"{backbone}, {objective.replace('_', ' ')}"
+
+
+SECTIONS: dict[str, Callable[[str, Track, Selection], list[Plot]]] = {
+    "reliability": reliability,
+    "histograms": histograms,
+    "roc": roc_curves,
+    "robustness": robustness,
+}

@@ -1,0 +1,1 @@
+"""The pages: HTML and Markdown, readable from disk and offline."""

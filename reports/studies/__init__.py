@@ -1,0 +1,1 @@
+"""What pages show of the studies: their records, derived numbers and plots."""

@@ -1,0 +1,326 @@
+"""Which records of the studies count, and the numbers of each row's networks over all conditions.
+
+A study measures a row (an objective, or a way of training) of one backbone, init and seed under one condition
+or several. What is left out is said. This module must not know how anything is shown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from benchmark.errors import DataError
+from benchmark.records.network_places import NetworkPlace, Stands, stands_of_study
+from benchmark.records.results import Cell, TrainedWith
+from benchmark.records.studies import STUDIES, StudyFile, StudyRecord
+from benchmark.spec.leaderboard import Scratch, Spec, Track
+from benchmark.spec.studies import (
+    Adversarial,
+    Corruptions,
+    Imbalance,
+    LabelNoise,
+    Study,
+    StudyName,
+    inits_of,
+    rows_of,
+)
+from methods.names import did_you_mean
+from reports.studies.numbers import (
+    Numbers,
+    adversarial_numbers,
+    corruption_numbers,
+    imbalance_numbers,
+    noise_numbers,
+    relative_corruption,
+)
+from reports.trained import configured_so, sampled_so, trained_so, transformed_so
+
+_SETTINGS = {  # of a study's measurement; attacks and transfer are compared by themselves
+    "detectors", "images_per_class", "curves", "epsilons", "steps", "detector_attack", "ood_images", "kinds",
+    "scale",
+}  # fmt: skip
+PLAIN = "cross_entropy"  # the objective of networks that nothing was done to
+Grid = tuple[tuple[str, ...], tuple[float, ...]]  # noises and strengths, or profiles and nothing
+
+
+@dataclass(frozen=True)
+class Studied:
+    """What a study measured of one row's networks of one seed, over the conditions that there are."""
+
+    study: str
+    cell: Cell  # with the row in place of the entry
+    records: Mapping[str, StudyRecord]  # by condition
+    numbers: Mapping[str, float]  # by metric path
+    absent: Mapping[str, str] = field(default_factory=dict)  # numbers that need more records: which
+
+    networks = 1  # of which each number comes
+
+    def number(self, metric: str, where: str) -> float:
+        """One number of the study.
+
+        Raises
+        ------
+        DataError
+            If there is nothing under that path; `where` says who asked for it.
+        """
+        if metric not in self.numbers:
+            reason = self.absent.get(metric) or did_you_mean(metric, [*self.numbers, *self.absent])
+            raise DataError(
+                f"{where}: {metric!r} was not measured (study {self.study} of {self.cell}); {reason}"
+            )
+        return self.numbers[metric]
+
+    @property
+    def init(self) -> str:
+        """Where the networks' first weights come from."""
+        return self.cell.init
+
+    @property
+    def trained(self) -> Mapping[str, TrainedWith | None]:
+        """How the network of each condition was trained."""
+        return {condition: record.training for condition, record in self.records.items()}
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The weights of the network of each condition."""
+        return tuple(record.checkpoint or record.key for _, record in sorted(self.records.items()))
+
+    @cached_property
+    def stands(self) -> Stands:
+        """The weights of its networks by where they were trained."""
+        found: dict[NetworkPlace, str] = {}
+        for record in self.records.values():
+            found |= stands_of_study(self.cell.track, record)
+        return found
+
+    @property
+    def train_seconds(self) -> list[float]:
+        """What each network took, where that is recorded."""
+        return [r.train_seconds for r in self.records.values() if r.train_seconds is not None]
+
+    @property
+    def pretrain_seconds(self) -> list[float]:
+        """Not told apart from the training in records of studies."""
+        return []
+
+    @property
+    def hp_modes(self) -> list[str]:
+        """How hyper-parameters were chosen: by leaderboard.yaml or the publication, never by results."""
+        return ["declared"]
+
+
+@dataclass(frozen=True)
+class StudySelection:
+    """The study records that count, in the order of leaderboard.yaml, and notes on those that do not."""
+
+    measured: Mapping[str, Mapping[Cell, Studied]]  # by study
+    failed: Mapping[str, Mapping[tuple[Cell, str], StudyRecord]]  # by study; cell and condition
+    planned: Mapping[tuple[str, str], int]  # by track and study: records of a full run
+    grids: Mapping[tuple[str, str], Grid]  # by track and study: what its areas and means are over
+    notes: tuple[str, ...]
+
+
+def select_studies(spec: Spec, files: Sequence[StudyFile]) -> StudySelection:
+    """Choose the study records that belong to `spec`, and compute what they come to.
+
+    Raises
+    ------
+    DataError
+        If two records claim the same cell and condition.
+    """
+    chosen: dict[str, dict[Cell, dict[str, StudyRecord]]] = {}
+    failed: dict[str, dict[tuple[Cell, str], StudyRecord]] = {}
+    left_out: Counter[str] = Counter()
+    for file in files:
+        for record in file.records:
+            cell = Cell(file.track, record.backbone, record.init, record.seed, file.row)
+            problem = _problem(spec, file, cell, record)
+            if problem:
+                left_out[problem] += 1
+                continue
+            where = chosen.setdefault(file.study, {}).setdefault(cell, {})
+            bad = failed.setdefault(file.study, {})
+            if record.condition in where or (cell, record.condition) in bad:
+                what = f"{cell} {record.condition}".rstrip()
+                raise DataError(f"two records of the study {file.study} of {what}; expected one")
+            if record.status == "measured":
+                where[record.condition] = record
+            else:
+                bad[cell, record.condition] = record
+    measured: dict[str, Mapping[Cell, Studied]] = {}
+    grids: dict[tuple[str, str], Grid] = {}
+    for study in STUDIES:
+        for name, track in spec.tracks.items():
+            there = {
+                cell: found for cell, found in chosen.get(study, {}).items() if cell.track == name and found
+            }
+            if there:
+                grid = _grid(track, study, [set(records) for records in there.values()])
+                grids[name, study] = grid
+                measured[study] = {**measured.get(study, {}), **_numbers_of(spec, track, study, there, grid)}
+    notes = tuple(
+        f"{n} study record{'s' * (n > 1)} left out: {problem}" for problem, n in sorted(left_out.items())
+    )
+    planned: dict[tuple[str, str], int] = {
+        (name, study): _planned(track, found)
+        for name, track in spec.tracks.items()
+        for study, found in track.studies.chosen(full=True).items()
+    }
+    return StudySelection(measured, failed, planned, grids, notes)
+
+
+def backbones_of(track: Track, study: Study) -> list[str]:
+    """The backbones that a study is made on."""
+    return study.backbones or track.backbones
+
+
+def inits_of_row(study: Study, row: str) -> list[str]:
+    """The inits that a row of a study has."""
+    return study.networks[row] if isinstance(study, Adversarial | Corruptions) else inits_of(study)
+
+
+def plain_row(spec: Spec, study: Study) -> str | None:
+    """The row whose networks nothing was done to, where there is one."""
+    methods = {} if isinstance(study, Adversarial | Corruptions) else study.methods
+    for row in rows_of(study):
+        method = methods.get(row)
+        name = row if method is None else method.objective
+        more = getattr(method, "trusted", 0) or getattr(method, "sampler", None)
+        use = spec.objectives.get(name)
+        objective = name if use is None else use.objective
+        if objective == PLAIN and not (more or (use and (use.hyperparameters or use.outliers))):
+            return row
+    return None
+
+
+def _problem(spec: Spec, file: StudyFile, cell: Cell, record: StudyRecord) -> str | None:
+    """Why a record does not count; None if it does."""
+    track = spec.tracks.get(cell.track)
+    if track is None:
+        return f"track {cell.track!r} is not in leaderboard.yaml"
+    study = track.studies.chosen(full=True).get(file.study)
+    if study is None:
+        return f"study {file.study!r} is not on track {cell.track!r}"
+    where = f"in study {file.study!r} on track {cell.track!r}"
+    if cell.entry not in rows_of(study):
+        return f"row {cell.entry!r} is not {where}"
+    listed: dict[str, tuple[str | int, Sequence[str | int]]] = {
+        "backbone": (cell.backbone, backbones_of(track, study)),
+        "init": (cell.init, inits_of_row(study, cell.entry)),
+        "seed": (cell.seed, track.seeds),
+    }
+    for kind, (name, names) in listed.items():
+        if name not in names:
+            return f"{kind} {name!r} of row {cell.entry!r} is not {where}"
+    if record.condition not in study.conditions:
+        return f"condition {record.condition!r} is not {where}"
+    if not _made_so(spec, track, study, cell, record):
+        return f"row {cell.entry!r} {where} was trained otherwise than leaderboard.yaml has now"
+    if differ := _otherwise(track, study, cell.entry, record):
+        return f"row {cell.entry!r} {where} was measured with other {differ} than leaderboard.yaml has now"
+    return None
+
+
+def _made_so(spec: Spec, track: Track, study: Study, cell: Cell, record: StudyRecord) -> bool:
+    """Whether leaderboard.yaml would train the network in this way."""
+    training, objective = record.training, cell.entry
+    done, sampler = training.training_set or {}, None
+    if isinstance(study, LabelNoise):
+        method = study.methods[cell.entry]
+        objective = method.objective
+        noise = study.noises[record.condition.partition("@")[0]]
+        if done.get("trusted", 0.0) != method.trusted or not transformed_so(done, "noise", noise):
+            return False
+    elif isinstance(study, Imbalance):
+        objective, sampler = study.methods[cell.entry].objective, study.methods[cell.entry].sampler
+        if not transformed_so(done, "profile", study.profiles[record.condition]):
+            return False
+    if not sampled_so(training.sampler, sampler):
+        return False
+    return trained_so(spec, track, cell.init, objective, training)
+
+
+def _otherwise(track: Track, study: Study, row: str, record: StudyRecord) -> str:
+    """Settings of the measurement in which record and leaderboard.yaml differ; hyper-parameters as given."""
+    found, expected = record.settings, study.model_dump(include=_SETTINGS)
+    differ = [name for name, value in expected.items() if found.get(name) != value]
+    if study.groups and found.get("groups") != track.ood_sets(study.groups):
+        differ.append("OOD sets")
+    if isinstance(study, Adversarial):
+        attacks: Mapping[str, Any] = found.get("attacks", {})
+        if attacks.keys() != study.attacks.keys() or not all(
+            configured_so(attacks[name], use) for name, use in study.attacks.items()
+        ):
+            differ.append("attacks")
+        transfer = study.transfer.source if study.transfer and row in study.transfer.to else None
+        if found.get("transfer") != transfer:
+            differ.append("transfer")
+    return ", ".join(differ)
+
+
+def _numbers_of(
+    spec: Spec, track: Track, study: StudyName, there: Mapping[Cell, Mapping[str, StudyRecord]], grid: Grid
+) -> dict[Cell, Studied]:
+    """The cells of one track in the order of leaderboard.yaml, with their numbers."""
+    known = track.studies.chosen(full=True)[study]
+    inits = inits_of(known)
+    order = rows_of(known)
+
+    def place(cell: Cell) -> tuple[int, ...]:
+        backbones = backbones_of(track, known)
+        return order.index(cell.entry), backbones.index(cell.backbone), inits.index(cell.init), cell.seed
+
+    found = {}
+    for cell in sorted(there, key=place):
+        numbers, absent = _measured(known, there[cell], grid)
+        if isinstance(known, Corruptions):
+            base = _scratch(spec, known, there, cell.backbone)
+            relative, lack = relative_corruption(there[cell][""].numbers, base, known.kinds)
+            numbers, absent = {**numbers, **relative}, {**absent, **lack}
+        found[cell] = Studied(study, cell, there[cell], numbers, absent)
+    return found
+
+
+def _measured(known: Study, records: Mapping[str, StudyRecord], grid: Grid) -> Numbers:
+    if isinstance(known, Adversarial):
+        return adversarial_numbers(records[""], known)
+    if isinstance(known, Corruptions):
+        return corruption_numbers(records[""])
+    if isinstance(known, LabelNoise):
+        return noise_numbers(records, *grid, known.conditions)
+    return imbalance_numbers(records, grid[0])
+
+
+def _scratch(
+    spec: Spec, study: Study, there: Mapping[Cell, Mapping[str, StudyRecord]], backbone: str
+) -> list[Mapping[str, float]]:
+    """The numbers of the plain networks from scratch of a backbone."""
+    plain = plain_row(spec, study)
+    return [
+        records[""].numbers
+        for cell, records in there.items()
+        if (cell.backbone, cell.entry) == (backbone, plain) and isinstance(spec.inits[cell.init], Scratch)
+    ]
+
+
+def _grid(track: Track, study: StudyName, there: Sequence[set[str]]) -> Grid:
+    """The conditions that means are over, the same for all cells, so that they can be compared.
+
+    A full run's, once most cells that have every run's conditions have those too; else every run's, so that a
+    full run that has just begun takes nothing from the page.
+    """
+    every, full = (track.studies.chosen(full=full)[study] for full in (False, True))
+    ordinary, whole = (sum(found.issuperset(known.conditions) for found in there) for known in (every, full))
+    known = full if 2 * whole > ordinary else every
+    if isinstance(known, LabelNoise):
+        return tuple(known.noises), tuple(known.strengths)
+    return (tuple(known.profiles), ()) if isinstance(known, Imbalance) else ((), ())
+
+
+def _planned(track: Track, study: Study) -> int:
+    """How many records a full run makes."""
+    networks = sum(len(inits_of_row(study, row)) for row in rows_of(study))
+    return len(study.conditions) * networks * len(backbones_of(track, study)) * len(track.seeds)
