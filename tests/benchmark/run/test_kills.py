@@ -93,7 +93,7 @@ import os, sys
 from pathlib import Path
 import sklearn.datasets, timm, torch
 from concurrent.futures import Future
-from benchmark.jobs.kinds import kinds as jobs
+from benchmark.jobs import kinds as jobs
 from benchmark.engines.local import LocalEngine
 from benchmark.engines.worker import perform
 from benchmark.jobs.job import Kind
