@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +50,13 @@ def definition_of(thing: Any) -> str:
     """The root that stands for a class or function; its module, where that is no definition of a module."""
     nested = "." in thing.__qualname__
     return thing.__module__ if nested else f"{thing.__module__}:{thing.__qualname__}"
+
+
+def forget() -> None:
+    """Read source anew: a file has changed since it was parsed."""
+    for cached in (code_fingerprint, reached, _text, _parsed, _described, _neutral, _source):
+        cached.cache_clear()
+    importlib.invalidate_caches()
 
 
 @cache

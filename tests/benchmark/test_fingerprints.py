@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,15 +52,8 @@ class Scorer:
 
 @pytest.fixture
 def forget():
-    def clear(*, source=True):
-        importlib.invalidate_caches()
-        for cached in ("code_fingerprint", "reached", "_text", "_parsed", "_described", "_neutral"):
-            getattr(fingerprints, cached).cache_clear()
-        if source:
-            fingerprints._source.cache_clear()
-
-    yield clear
-    clear()
+    yield fingerprints.forget
+    fingerprints.forget()
 
 
 @pytest.fixture
@@ -375,11 +369,11 @@ def changed(small, tmp_path, monkeypatch, forget):
         copy = tmp_path / Path(file).name
         copy.write_text(source + new if old is None else source.replace(old, new, 1))
         module = file.removesuffix(".py").replace("/", ".")
-        monkeypatch.setattr(fingerprints, "_source", lambda name: copy if name == module else find(name))
-        forget(source=False)
+        monkeypatch.setattr(fingerprints, "_source", cache(lambda n: copy if n == module else find(n)))
+        forget()
         after = keys()
         monkeypatch.undo()
-        forget(source=False)
+        forget()
         assert after.keys() == before.keys()
         return {label for label, key in after.items() if key != before[label]}, set(before)
 

@@ -3,7 +3,6 @@
 All of them stand in one leaderboard, which is run in real worker processes, one job at a time.
 """
 
-import importlib
 import sys
 from pathlib import Path
 
@@ -176,13 +175,12 @@ def ran(only_run, small, tmp_path_factory, monkeypatch, real_workers):
             patched.syspath_prepend(folder)
             patched.setattr(registry, "_found", before)
             patched.setattr(registry, "_broken", {})
-            importlib.invalidate_caches()
-            fingerprints._source.cache_clear()
+            fingerprints.forget()
             plan, records = run(path, folder / "all", ())
             _, alone = run(path, folder / "honest", HONEST)
         for name in METHODS:
             sys.modules.pop(name, None)
-        fingerprints._source.cache_clear()
+        fingerprints.forget()
         only_run["ran"] = Ran(plan, records, folder / "all", {k: v.measurement for k, v in alone.items()})
     return only_run["ran"]
 

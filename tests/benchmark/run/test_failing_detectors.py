@@ -60,10 +60,7 @@ def odd(small, tmp_path, monkeypatch):
 
     def forget():
         sys.modules.pop("oodbench_test_odd", None)
-        importlib.invalidate_caches()
-        fingerprints._parse.cache_clear()
-        fingerprints.code_fingerprint.cache_clear()
-        fingerprints._source.cache_clear()
+        fingerprints.forget()
 
     def write(fit="pass", score="pass"):
         (folder / "oodbench_test_odd.py").write_text(PLUGIN.format(fit=fit, score=score))

@@ -1,6 +1,7 @@
 """Whole runs of a small leaderboard: what is computed, and what is not computed again."""
 
 import shutil
+from functools import cache
 
 import pytest
 from small_runs import assert_sound, planned, run
@@ -85,13 +86,12 @@ def edited(tmp_path, monkeypatch):
         assert old in source
         copy = tmp_path / f"{module}.py"
         copy.write_text(source.replace(old, new))
-        monkeypatch.setattr(fingerprints, "_source", lambda name: copy if name == module else find(name))
-        fingerprints._parse.cache_clear()
-        fingerprints.code_fingerprint.cache_clear()
+        monkeypatch.setattr(fingerprints, "_source", cache(lambda n: copy if n == module else find(n)))
+        fingerprints.forget()
 
     yield edit
-    fingerprints._parse.cache_clear()
-    fingerprints.code_fingerprint.cache_clear()
+    monkeypatch.undo()
+    fingerprints.forget()
 
 
 def test_a_changed_detector_is_all_that_is_computed_again(place, small, edited):

@@ -28,7 +28,8 @@ from torch import nn
 from torch.testing import assert_close
 from worked_examples import EXACT, tensor
 
-from benchmark.store.fingerprints import _parse
+from benchmark.plan.objectives import definitions_of
+from benchmark.store.fingerprints import definition_of
 from methods import registry
 from methods.base import Setting
 from methods.objectives._adversarial import AdversarialObjective
@@ -265,7 +266,9 @@ def test_any_adversarial_training_can_be_the_base(monkeypatch):
 
 
 def test_the_code_of_every_base_is_in_the_content_key():
-    """A base is found by its name; what is imported counts for whether a training is still valid."""
+    """A base is found by its name, contributed ones too: whoever plans asks for what FSR builds on."""
     bases = {cls.__module__ for cls in objectives().values() if issubclass(cls, AdversarialObjective)}
     assert bases == {f"methods.objectives.{name}" for name in BASES}
-    assert bases <= set(_parse("methods.objectives.fsr")[1])
+    for base in BASES:
+        found = definitions_of(objective("fsr", base=base))
+        assert found == ("methods.objectives.fsr:FSR", definition_of(type(objective(base))))
