@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from benchmark.datasets.catalog import ImageSet, dataset
 
 
-def build_set(config: Mapping[str, Any]) -> tuple[ImageSet, tuple[str, ...]]:
-    """Build a dataset and keep its chosen classes, counted anew from 0; returns it with their names.
+@dataclass(frozen=True)
+class Wanted:
+    """An image set of a track."""
 
-    `config` has ``dataset``, ``image_size``, ``n``, ``seed`` and ``classes`` (None for all); of a dataset of
-    the Hub also ``split`` and ``crop``.
-    """
-    source = dataset(config["dataset"])
-    options = {key: config[key] for key in ("split", "crop") if key in config}
-    images = source.build(config["image_size"], config["n"], config["seed"], **options)
+    dataset: str
+    image_size: int
+    seed: int
+    n: int | None = None  # None: all
+    classes: Sequence[int] | None = None  # None: all
+    split: str | None = None  # of a dataset that has splits
+    crop: float = 1.0  # of the images of such a dataset
+
+
+def build_set(wanted: Wanted) -> tuple[ImageSet, tuple[str, ...]]:
+    """Build a dataset and keep its chosen classes, counted anew from 0; returns it with their names."""
+    source = dataset(wanted.dataset)
+    images = source.build(wanted.image_size, wanted.n, wanted.seed, split=wanted.split, crop=wanted.crop)
     names = source.card.class_names
-    if config["classes"] is None:
+    if wanted.classes is None:
         return images, names
-    chosen = sorted(config["classes"])
+    chosen = sorted(wanted.classes)
     kept = images.subset(np.flatnonzero(np.isin(images.labels, chosen)))
     renumbered = ImageSet(kept.images, np.searchsorted(chosen, kept.labels).astype(np.int64))
     return renumbered, tuple(names[label] for label in chosen)
 
 
-def open_set(config: Mapping[str, Any]) -> tuple[int, Iterator[ImageSet], tuple[str, ...]]:
+def open_set(wanted: Wanted) -> tuple[int, Iterator[ImageSet], tuple[str, ...]]:
     """Count the images of `build_set`, and give them in batches, so that they need not fit in memory."""
-    source = dataset(config["dataset"])
-    if "split" in config and config["classes"] is None:
-        options = {"split": config["split"], "crop": config["crop"]}
-        count, batches = source.stream(config["image_size"], config["n"], config["seed"], **options)
+    source = dataset(wanted.dataset)
+    if wanted.classes is None:
+        count, batches = source.stream(
+            wanted.image_size, wanted.n, wanted.seed, split=wanted.split, crop=wanted.crop
+        )
         return count, batches, source.card.class_names
-    images, names = build_set(config)
+    images, names = build_set(wanted)
     return len(images), iter([images]), names

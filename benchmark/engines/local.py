@@ -67,7 +67,7 @@ class LocalEngine:
 
         def visit(key: str) -> None:
             if key not in found and (fresh or not self.store.has(key)):
-                for needed in jobs[key].inputs.values():
+                for needed in jobs[key].needs:
                     visit(needed)
                 found[key] = jobs[key]
 
@@ -99,11 +99,11 @@ class LocalEngine:
         alone: set[str] = set()  # their group failed: each is tried by itself
         dependants: defaultdict[str, list[str]] = defaultdict(list)
         for key, job in jobs.items():
-            for needed in job.inputs.values():
+            for needed in job.needs:
                 dependants[needed].append(key)
 
         def waits(key: str) -> bool:
-            return any(needed in todo for needed in todo[key].inputs.values())
+            return any(needed in todo for needed in todo[key].needs)
 
         def offer(key: str) -> None:
             if key not in offered and not waits(key):
@@ -129,7 +129,7 @@ class LocalEngine:
             if attempts[key] >= ATTEMPTS:
                 fail(key, reason)
                 return
-            for job in self.missing(jobs, jobs[key].inputs.values()):
+            for job in self.missing(jobs, jobs[key].needs):
                 if job.key not in todo:
                     todo[job.key] = job
                     order.setdefault(job.key, len(order))

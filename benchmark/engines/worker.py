@@ -19,8 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from benchmark.engines.state import AT_MOST, GlobalState
 from benchmark.errors import ChangedState, DamagedArtifact, OodbenchError, StorageError
-from benchmark.jobs import kinds as jobs
-from benchmark.jobs.job import GROUPED, Job
+from benchmark.jobs.job import GROUPED, Job, Task
 from benchmark.output import guard_output
 from benchmark.store.artifacts import Store
 from methods.errors import MethodError, printable, said
@@ -117,7 +116,7 @@ def perform(root: Path, group: Sequence[Job], environment: dict[str, Any], *, fr
 
 
 def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> None:
-    opened = {key: store.open(key) for job in todo for key in job.inputs.values()}
+    opened = {key: store.open(key) for job in todo for key in job.needs}
     made: list[dict[str, Any]] = [
         {"kind": job.kind, "label": job.label, "code": job.code, "environment": environment} for job in todo
     ]
@@ -125,21 +124,18 @@ def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> Non
     with ExitStack() as stack:
         drafts = [stack.enter_context(store.create(job.key, m)) for job, m in zip(todo, made, strict=True)]
         tasks = [
-            jobs.Task(
-                {**job.config, **job.local}, {role: opened[key] for role, key in job.inputs.items()}, draft
-            )
+            Task(job.config, job.opened(opened.__getitem__), draft)
             for job, draft in zip(todo, drafts, strict=True)
         ]
-        function = getattr(jobs, todo[0].kind)
         methods = dict.fromkeys(d.partition(":")[0] for job in todo for d in job.definitions)
         with single_threaded(), unchanged_state() if methods else nullcontext():  # ours alone changes nothing
             # Else the registry would load every contributed file to find one: only what is asked for is run.
             for module in methods:
                 importlib.import_module(module)
             if todo[0].kind in GROUPED:
-                function(tasks)
+                todo[0].run(tasks)
             else:
-                function(*tasks[0])
+                todo[0].run(tasks[0])
         for manifest, draft in zip(made, drafts, strict=True):
             manifest |= {
                 "seconds": (time.perf_counter() - start) / len(todo) + draft.earlier,

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
 
 from benchmark.backbones.batches import LabelledImages
 from benchmark.datasets.splits import balanced_split
+from benchmark.jobs.config import SplitConfig
 from benchmark.store.artifacts import Artifact
 
 
-def id_images(split: Mapping[str, Any], stored: Artifact) -> dict[str, LabelledImages]:
-    """Divide the ID set of a track: ``train`` and ``val``, and ``test`` unless the split takes the whole set.
-
-    `split` holds the arguments of `balanced_split`.
-    """
+def id_images(split: SplitConfig, stored: Artifact) -> dict[str, LabelledImages]:
+    """Divide the ID set of a track: ``train``, ``val``, and ``test`` unless the split takes the whole set."""
     tensors = stored.tensors("images")
     images, labels = tensors["images"], tensors["labels"]
-    parts = balanced_split(labels.numpy(), **split)
+    parts = balanced_split(labels.numpy(), **asdict(split))
     rows = {"train": parts.train, "val": parts.val, "test": parts.test}
     return {n: LabelledImages(images[index], labels[index]) for n, index in rows.items() if len(index)}
 
 
 def outlier_images(
-    blend: Mapping[str, float | None], inputs: Mapping[str, Artifact], val: Tensor, seed: int
+    blend: Mapping[str, float | None], stored: Mapping[str, Artifact], val: Tensor, seed: int
 ) -> Tensor | None:
     """The outliers of a training, uint8 (M, 3, S, S): the images of all its sets; None without a set.
 
@@ -36,7 +34,7 @@ def outlier_images(
     sets = []
     rng = torch.Generator().manual_seed(seed)
     for item, share in blend.items():
-        images = inputs[f"outliers.{item}"].tensors("images")["images"]
+        images = stored[item].tensors("images")["images"]
         if share is not None:
             inside = val[torch.randint(len(val), (len(images),), generator=rng)]
             images = ((1 - share) * inside + share * images).round().to(torch.uint8)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmark.backbones.network import Network, create_network, to_pixels
+from benchmark.jobs.config import NetworkConfig, SplitConfig
 from benchmark.jobs.id_data import id_images
 from benchmark.store.artifacts import Artifact
 from methods.features import Features
@@ -19,7 +20,7 @@ BATCH = 256
 
 
 def image_parts(
-    name: str, stored: Artifact, split: Mapping[str, Any] | None
+    name: str, stored: Artifact, split: SplitConfig | None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The parts of one image set of a track, uint8 (N, 3, S, S) each, and the labels (N,) of ID parts.
 
@@ -37,10 +38,10 @@ def image_parts(
     return {name: tensors["images"]}, {}
 
 
-def trained_network(config: Mapping[str, Any], trained: Artifact) -> Network:
+def trained_network(config: NetworkConfig, trained: Artifact) -> Network:
     """The network of a train job, in eval mode."""
     about = trained.json("about")
-    network = create_network(config["architecture"], about["classes"], config["image_size"], config["stem"])
+    network = create_network(config.architecture, about["classes"], config.image_size, config.stem)
     network.adapt(objective(about["objective"], **about["hyperparameters"]), about["classes"])
     network.model.load_state_dict(trained.tensors("model"))
     return network

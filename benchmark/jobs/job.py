@@ -1,55 +1,62 @@
-"""One unit of work: its kind, what goes into it, and the content key of what it makes."""
+"""One unit of work: its kind, what goes into it, and the content key of what it makes.
+
+A kind is a module of this package of the same name. It has the frozen dataclasses ``Config``, what decides
+the result besides data, and ``Inputs``, the artifacts of other jobs by name; ``LIBRARIES``, whose versions
+may change the result; and ``run``, which imports what it needs: planning loads no heavy library.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
+from benchmark.store.artifacts import Artifact, Draft
 from benchmark.store.fingerprints import code_fingerprint, library_versions
+
+C = TypeVar("C")
+I = TypeVar("I")  # noqa: E741
 
 
 class Kind(StrEnum):
-    """What a job does; `benchmark.jobs.kinds` has one function of each name."""
+    """What a job does. Of what is ready the first kind runs first: chains start early, cells end early."""
 
     DATA = "data"
     SHIFT = "shift"
     TRAINING_SET = "training_set"
     PRETRAIN = "pretrain"
-    TRAIN = "train"
-    EXTRACT = "extract"
-    CLASSIFY = "classify"
-    SCORE = "score"
-    TUNE = "tune"
     MEASURE = "measure"
-    BOUNDARY = "boundary"
-    ATTACK = "attack"
-    CORRUPT = "corrupt"
     ASSESS = "assess"
+    CORRUPT = "corrupt"
+    ATTACK = "attack"
+    TUNE = "tune"
+    SCORE = "score"
+    CLASSIFY = "classify"
+    EXTRACT = "extract"
+    TRAIN = "train"
+    BOUNDARY = "boundary"
 
 
-GROUPED = frozenset({Kind.EXTRACT, Kind.SCORE, Kind.TUNE})  # their functions take the tasks of a group
+GROUPED = frozenset({Kind.EXTRACT, Kind.SCORE, Kind.TUNE})  # whose ``run`` takes the tasks of a group at once
 
-_LIBRARIES = {  # whose versions may change the result of a job
-    Kind.DATA: ("numpy", "scikit-learn", "scipy", "pillow", "matplotlib"),
-    Kind.SHIFT: ("numpy", "scipy"),
-    Kind.TRAINING_SET: ("numpy", "torch"),
-    Kind.PRETRAIN: ("numpy", "torch", "timm"),
-    Kind.TRAIN: ("numpy", "torch", "timm"),
-    Kind.EXTRACT: ("numpy", "torch", "timm"),
-    Kind.CLASSIFY: ("numpy", "scipy"),
-    Kind.SCORE: ("numpy", "scipy", "torch", "timm"),
-    Kind.TUNE: ("numpy", "scipy", "torch", "timm"),
-    Kind.MEASURE: ("numpy", "scipy"),
-    Kind.BOUNDARY: ("numpy", "scipy", "torch"),
-    Kind.ATTACK: ("numpy", "scipy", "torch", "timm"),
-    Kind.CORRUPT: ("numpy", "scipy", "torch", "timm", "pillow"),
-    Kind.ASSESS: ("numpy", "scipy", "torch", "timm"),
-}
+
+class Task(NamedTuple, Generic[C, I]):
+    """A job as its ``run`` is given it: the inputs are artifacts, and what it makes goes into the draft."""
+
+    config: C
+    inputs: I
+    draft: Draft
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """The configuration, or the inputs, of a job that has none."""
 
 
 @dataclass(frozen=True)
@@ -57,29 +64,85 @@ class Job:
     """One unit of work and the artifact that it makes."""
 
     kind: Kind
-    config: Mapping[str, Any]  # JSON
-    inputs: Mapping[str, str] = field(default_factory=dict)  # role → key of the job that makes it
+    config: Any  # of the kind's `Config`
+    inputs: Any = field(default_factory=dict)  # of its `Inputs`, with the keys of the jobs that make them
     definitions: tuple[str, ...] = ()  # whose code counts besides the job's own, such as of methods
     label: str = ""  # for people; not part of the key
     group: str = ""  # jobs of one group that are ready together are done together; not part of the key
-    local: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # more config, of this machine; not part of the key
+
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of the jobs whose artifacts this one is given."""
+        return tuple(_leaves(self.inputs))
+
+    def opened(self, open_one: Callable[[str], Artifact]) -> Any:
+        """The inputs with artifacts in place of keys."""
+        return _opened(self.inputs, open_one)
+
+    @property
+    def run(self) -> Callable[..., None]:
+        """What does it: takes a `Task`, or the tasks of a group."""
+        run: Callable[..., None] = importlib.import_module(f"{__package__}.{self.kind}").run
+        return run
 
     @cached_property
     def code(self) -> str:
         """Hash of the source that computes this job."""
-        return code_fingerprint(f"benchmark.jobs.kinds:{self.kind}", *self.definitions)
+        return code_fingerprint(f"{__package__}.{self.kind}:run", *self.definitions)
 
     @cached_property
     def key(self) -> str:
         """Content key: equal keys, equal results."""
         made_of = {
             "kind": self.kind,
-            "config": self.config,
-            "inputs": self.inputs,
+            "config": as_json(self.config),
+            "inputs": as_json(self.inputs),
             "code": self.code,
-            "libraries": library_versions(*_LIBRARIES[self.kind]),
+            "libraries": library_versions(*importlib.import_module(f"{__package__}.{self.kind}").LIBRARIES),
         }
         text = json.dumps(made_of, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def as_json(value: Any) -> Any:
+    """As JSON: dataclasses as objects, without what is None or no part of the key."""
+    if dataclasses.is_dataclass(value):
+        fields = (f.name for f in dataclasses.fields(value) if f.metadata.get("in_key", True))
+        return {name: as_json(found) for name in fields if (found := getattr(value, name)) is not None}
+    if isinstance(value, Mapping):
+        return {name: as_json(found) for name, found in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [as_json(found) for found in value]
+    return value
+
+
+def _leaves(inputs: Any) -> Iterator[str]:
+    """The keys in inputs, however they are nested, in order."""
+    if isinstance(inputs, str):
+        yield inputs
+    else:
+        for part in _parts(inputs):
+            yield from _leaves(part)
+
+
+def _parts(inputs: Any) -> list[Any]:
+    if inputs is None:
+        return []
+    if isinstance(inputs, Mapping):
+        return list(inputs.values())
+    if isinstance(inputs, Sequence):
+        return list(inputs)
+    return [getattr(inputs, one.name) for one in dataclasses.fields(inputs)]
+
+
+def _opened(inputs: Any, open_one: Callable[[str], Artifact]) -> Any:
+    if inputs is None:
+        return None
+    if isinstance(inputs, str):
+        return open_one(inputs)
+    if isinstance(inputs, Mapping):
+        return {name: _opened(part, open_one) for name, part in inputs.items()}
+    if isinstance(inputs, Sequence):
+        return tuple(_opened(part, open_one) for part in inputs)
+    names = [one.name for one in dataclasses.fields(inputs)]
+    return dataclasses.replace(inputs, **{name: _opened(getattr(inputs, name), open_one) for name in names})

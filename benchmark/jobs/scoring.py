@@ -17,6 +17,7 @@ from torch import Tensor
 
 from benchmark.backbones.extract import BATCH, Tap
 from benchmark.backbones.network import to_pixels
+from benchmark.jobs.config import ScoringConfig, ScoringInputs
 from benchmark.jobs.inputs import image_parts, read_features, read_head, trained_network
 from benchmark.jobs.untouched import Untouched
 from benchmark.store.artifacts import Artifact, Draft
@@ -86,31 +87,18 @@ class Scoring:
 
     Parameters
     ----------
-    config
-        ``detector``; ``points``, the hyper-parameters to choose from; ``validation``, the OOD sets to choose
-        on; ``members``, how many networks; ``seed``; ``network``, None or what `trained_network` takes and
-        the split of the ID images.
-    inputs
-        ``<i>.<what>.<set>``, the features of network i; ``shift_images``; where the network itself is needed,
-        ``network`` and ``images.<set>``.
     auroc
         What hyper-parameters are chosen by; None where there is one point.
     """
 
     def __init__(
-        self, config: Mapping[str, Any], inputs: Mapping[str, Artifact], auroc: AUROC | None = None
+        self, config: ScoringConfig, inputs: ScoringInputs[Artifact], auroc: AUROC | None = None
     ) -> None:
         self.config = config
         self.inputs = inputs
         self.auroc = auroc
-        self.stored: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
-        for role, artifact in inputs.items():
-            member, _, rest = role.partition(".")
-            if member.isdigit():
-                self.stored[int(member)] |= artifact.tensors("features")
-                if rest == "base.id":
-                    self.stored[int(member)] |= _head_tensors(artifact)
-        self.about = inputs["0.base.id"].json("about")
+        self.stored = [_stored(member) for member in inputs.features]
+        self.about = inputs.features[0]["base"]["id"].json("about")
         self.sets = sorted(n.removesuffix(".logits") for n in self.stored[0] if n.endswith(".logits"))
 
     def choose(self) -> tuple[AnyDetector, dict[str, Any]]:
@@ -130,7 +118,7 @@ class Scoring:
         ScoreError
             If scores of validation images are of the wrong shape or not finite; names the part.
         """
-        points = [detector(self.config["detector"], **point) for point in self.config["points"]]
+        points = [detector(self.config.detector, **point) for point in self.config.points]
         if Signal.RANK_ONE in points[0].needs and self.about["rank_one"]:
             raise NotApplicable(self.about["rank_one"])
         about: dict[str, Any] = {}
@@ -149,7 +137,7 @@ class Scoring:
     @property
     def tested(self) -> list[str]:
         """The parts that are scored: all that neither fitting nor choosing sees."""
-        unseen = {"train", "val", *self.config["validation"]}
+        unseen = {"train", "val", *self.config.validation}
         return [part for part in self.sets if part not in unseen]
 
     @property
@@ -157,12 +145,12 @@ class Scoring:
         """What is kept with the scores: which test images the network is right on, and which were shifted."""
         test = self.stored[0]
         kept = {"test.correct": test["test.logits"].argmax(dim=1) == test["test.labels"]}
-        if "shift_images" in self.inputs:
-            kept["shift.rows"] = self.inputs["shift_images"].tensors("images")["rows"]
+        if self.inputs.shift_images is not None:
+            kept["shift.rows"] = self.inputs.shift_images.tensors("images")["rows"]
         return kept
 
     def _fit(self, scorer: AnyDetector) -> AnyDetector:
-        rng = torch.Generator().manual_seed(self.config["seed"])
+        rng = torch.Generator().manual_seed(self.config.seed)
         head = read_head(self.stored[0], self.about)
         train, val = (read_features(self.stored[0], part) for part in ("train", "val"))
         if Signal.MAPS in scorer.needs:
@@ -185,7 +173,7 @@ class Scoring:
     def _validate(self, fitted: list[AnyDetector], auroc: AUROC) -> list[float]:
         """Mean AUROC of ID validation images against each validation OOD set, for every candidate."""
         inside = self.scores(fitted, "val")
-        outside = [self.scores(fitted, name) for name in self.config["validation"]]
+        outside = [self.scores(fitted, name) for name in self.config.validation]
         return [
             float(np.mean([auroc(inside[i].numpy(), scores[i].numpy()) for scores in outside]))
             for i in range(len(fitted))
@@ -214,7 +202,7 @@ class Scoring:
         images with the same seed.
         """
         length = len(self.stored[0][f"{part}.logits"])
-        if self.config["network"] is not None:
+        if self.config.network is not None:
             rows = _slices(length, BATCH)
             batches = (self._of_images(candidates, self.images[part][r]) for r in rows)
         else:
@@ -255,7 +243,9 @@ class Scoring:
     @cached_property
     def tap(self) -> Tap:
         """The network itself, frozen."""
-        network = trained_network(self.config["network"], self.inputs["network"])
+        assert self.config.network is not None
+        assert self.inputs.network is not None
+        network = trained_network(self.config.network, self.inputs.network)
         network.requires_grad_(requires_grad=False)
         return Tap(network, to_pixels(self.images["test"][:16]))
 
@@ -267,9 +257,8 @@ class Scoring:
     @cached_property
     def images(self) -> dict[str, Tensor]:
         """uint8 images (N, 3, S, S) by part."""
-        split = self.config["network"]["split"]
-        roles = {r.removeprefix("images."): a for r, a in self.inputs.items() if r.startswith("images.")}
-        return {p: i for name, a in roles.items() for p, i in image_parts(name, a, split)[0].items()}
+        sets = (image_parts(name, a, self.config.split)[0] for name, a in self.inputs.images.items())
+        return {part: images for parts in sets for part, images in parts.items()}
 
 
 def _called(scorer: AnyDetector) -> str:
@@ -277,8 +266,14 @@ def _called(scorer: AnyDetector) -> str:
     return f"{scorer.name} {scorer.hyperparameters()}"
 
 
-def _head_tensors(artifact: Artifact) -> dict[str, Tensor]:
-    return artifact.tensors("head") if artifact.json("about")["linear_head"] else {}
+def _stored(features: Mapping[str, Mapping[str, Artifact]]) -> dict[str, Tensor]:
+    """All that was extracted from one network, and its head where that is linear."""
+    of_id = features["base"]["id"]
+    found = of_id.tensors("head") if of_id.json("about")["linear_head"] else {}
+    for artifacts in features.values():
+        for artifact in artifacts.values():
+            found |= artifact.tensors("features")
+    return found
 
 
 def _score(scorer: AnyDetector, members: list[Features]) -> Tensor:

@@ -8,28 +8,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmark.datasets.splits import balanced_split
+from benchmark.jobs.config import Transformation
 from benchmark.seeds import derive_seed
 from methods.registry import noise_model, profile
 
 
-def transformed(config: Mapping[str, Any], labels: Tensor) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def transformed(config: Transformation, labels: Tensor) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Transform a training split.
 
-    Parameters
-    ----------
-    config
-        ``split``, the arguments of `balanced_split`; ``seed``; ``profile`` (method and hyper-parameters, or
-        None), which images are left; ``noise`` (method, hyper-parameters and ``strength``, or None), which
-        labels they get; ``trusted``, the share of each class whose labels stay right; ``untrusted_only``,
-        whether the others alone are the training set.
-    labels
-        (N,) true classes of the whole ID set, counted from 0.
+    `labels` (N,) are the true classes of the whole ID set, counted from 0.
 
     Returns
     -------
@@ -46,22 +40,22 @@ def transformed(config: Mapping[str, Any], labels: Tensor) -> tuple[dict[str, Te
         If a class would be left without an image, or without a trusted one; names the class.
     """
     classes = int(labels.max()) + 1
-    rows = torch.from_numpy(balanced_split(labels.numpy(), **config["split"]).train)
-    if config["profile"] is not None:
-        rows = _long_tail(config["profile"], rows, labels, classes, _stream(config, "profile"))
+    rows = torch.from_numpy(balanced_split(labels.numpy(), **asdict(config.split)).train)
+    if config.profile is not None:
+        rows = _long_tail(config.profile, rows, labels, classes, _stream(config, "profile"))
     true = labels[rows]
     observed, matrix = true, None
-    if config["noise"] is not None:
-        noise = config["noise"]
+    noise = config.noise
+    if noise is not None:
         model = noise_model(noise["method"], **noise["hyperparameters"])
         # Of the model and not of the strength: labels that are wrong at a strength stay so at a larger one.
         rng = _stream(config, f"noise {noise['method']}")
         observed, matrix = model.draw(true, classes, noise["strength"], rng)
     tensors = {"rows": rows, "labels": observed}
-    if config["trusted"] > 0:
-        trusted = _trusted(true, config["trusted"], classes, _stream(config, "trusted"))
+    if config.trusted > 0:
+        trusted = _trusted(true, config.trusted, classes, _stream(config, "trusted"))
         tensors |= {"labels": torch.where(trusted, true, observed), "trusted": trusted}
-        if config["untrusted_only"]:
+        if config.untrusted_only:
             tensors = {name: tensor[~trusted] for name, tensor in tensors.items()}
             true = true[~trusted]
     card = {
@@ -103,8 +97,8 @@ def _trusted(labels: Tensor, share: float, classes: int, rng: torch.Generator) -
     return found
 
 
-def _stream(config: Mapping[str, Any], purpose: str) -> torch.Generator:
-    return torch.Generator().manual_seed(derive_seed(config["seed"], purpose))
+def _stream(config: Transformation, purpose: str) -> torch.Generator:
+    return torch.Generator().manual_seed(derive_seed(config.seed, purpose))
 
 
 def _fingerprint(tensors: Mapping[str, Tensor]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmark.datasets import DataMissing
 from benchmark.errors import MethodLeftOut, UsageError
+from benchmark.jobs import boundary
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.checks import check_datasets
 from benchmark.plan.studies import PlannedStudy
@@ -92,7 +93,7 @@ def _plan_boundary(spec: Spec, jobs: dict[str, Job]) -> tuple[str, ...]:
     arms = [
         Job(
             Kind.BOUNDARY,
-            {"arm": arm, "seed": seed, "steps": spec.boundary.steps},
+            boundary.Config(arm, seed, spec.boundary.steps),
             label=f"two dimensions, {arm} outliers, seed {seed}",
         )
         for seed in spec.boundary.seeds

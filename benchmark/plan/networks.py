@@ -10,7 +10,9 @@ from typing import Any
 from benchmark.datasets import dataset
 from benchmark.engines.environment import training_device
 from benchmark.errors import MethodLeftOut, SpecError
-from benchmark.jobs.job import Job, Kind
+from benchmark.jobs import classify, extract, shift, train, training_set
+from benchmark.jobs.config import NetworkConfig, SplitConfig, Transformation
+from benchmark.jobs.job import Job, Kind, Nothing
 from benchmark.plan.objectives import TrainingPlan, pretraining_objective, resolve_objective
 from benchmark.plan.sources import image_config, pretraining_job
 from benchmark.records.results import TrainedWith
@@ -52,8 +54,8 @@ PLAIN = Given()
 class Network:
     """What is known of one network: its jobs, and the features of each image set by what was extracted."""
 
-    config: dict[str, Any]  # architecture, stem and image size
-    split: dict[str, Any]
+    config: NetworkConfig
+    split: SplitConfig
     chain: dict[Kind, str]
     training: TrainedWith
     starts: tuple[str, ...]  # keys of the networks that it goes on from, the nearest first
@@ -69,11 +71,12 @@ class NetworkPlanner:
         self.name = name
         self.track = spec.tracks[name]
         self.jobs = jobs
-        self.split = {
+        self.split = SplitConfig(
             **self.track.split.model_dump(),
-            "track_seed": derive_seed(name, "split"),
-            "whole": self.track.id_test is not None,
-        }
+            track_seed=derive_seed(name, "split"),
+            whole=self.track.id_test is not None,
+            seed=0,  # which leaves the test set as any other does
+        )
         self.data: dict[str, str] = {}  # image set → key
         self.left_out: dict[str, str] = {}  # what uses a method whose file is broken → why
         self._plans: dict[str, TrainingPlan] = {}
@@ -105,8 +108,8 @@ class NetworkPlanner:
 
     def shifted(self, shifts: Mapping[str, Any]) -> str:
         """Key of shifted ID test images; `shifts` as in `benchmark.spec.leaderboard.Shifts`."""
-        config = {**shifts, "split": self.split, "seed": derive_seed(self.name, "shifts")}
-        unshifted: dict[str, str] = {i: self.data[i] for i in ("id", "id_test") if i in self.data}
+        config = shift.Config(**shifts, split=self.split, seed=derive_seed(self.name, "shifts"))
+        unshifted = shift.Inputs(self.data["id"], self.data.get("id_test"))
         return self.add(Job(Kind.SHIFT, config, unshifted, label=f"{self.name}: shifted test images"))
 
     def outliers(self, plan: TrainingPlan) -> dict[str, str]:
@@ -130,14 +133,11 @@ class NetworkPlanner:
         network = self.trained(backbone, init, seed, plan)
         if Kind.CLASSIFY in network.chain:
             return network
-        features: dict[str, str] = {
-            item: self.extract(network, BASE, item)
-            for item in ("id", "id_test", "shifts")
-            if item in self.data
-        }
+        sets = (item for item in ("id", "id_test", "shifts") if item in self.data)
+        features = {item: self.extract(network, BASE, item) for item in sets}
         network.chain[Kind.EXTRACT] = features["id"]
-        inputs = {**features, **self.shift_images()}
-        job = Job(Kind.CLASSIFY, {}, inputs, label=f"{network.place}: calibration")
+        inputs = classify.Inputs(**features, shift_images=self.data.get("shifts"))
+        job = Job(Kind.CLASSIFY, classify.Config(), inputs, label=f"{network.place}: calibration")
         network.chain[Kind.CLASSIFY] = self.add(job)
         return network
 
@@ -148,9 +148,9 @@ class NetworkPlanner:
         key = json.dumps([backbone, init, seed, plan.name, asdict(given)])
         if key not in self._networks:
             seeds = self.seeds(backbone, seed)
-            config: dict[str, Any] = {**self._architecture(backbone), "image_size": self.track.image_size}
-            config["architecture"] += self._tag(init)
-            split = {**self.split, "seed": seeds["split"]}
+            of = self.spec.backbones[backbone]
+            config = NetworkConfig(of.architecture + self._tag(init), of.stem, self.track.image_size)
+            split = replace(self.split, seed=seeds["split"])
             place = f"{self.name} {backbone} {init} seed {seed}"
             if plan.name != "cross_entropy":
                 place += f" {plan.name}"
@@ -159,38 +159,34 @@ class NetworkPlanner:
 
     def training_set(self, backbone: str, seed: int, given: Given) -> str:
         """Key of a transformed training split: methods and inits of a seed share it."""
-        config = {
+        config = Transformation(
             **given.transformation,
-            "split": {**self.split, "seed": self.seeds(backbone, seed)["split"]},
-            "seed": derive_seed(self.name, backbone, seed, "training set"),
-        }
+            split=replace(self.split, seed=self.seeds(backbone, seed)["split"]),
+            seed=derive_seed(self.name, backbone, seed, "training set"),
+        )
         definitions = []
         for family, use in (("noise_models", given.noise), ("profiles", given.profile)):
             if use is not None:
                 definitions.append(definition_of(method_class(family, use["method"])))
         label = f"{self.name} {backbone} seed {seed}: training set"
-        return self.add(Job(Kind.TRAINING_SET, config, {"id": self.data["id"]}, tuple(definitions), label))
+        inputs = training_set.Inputs(self.data["id"])
+        return self.add(Job(Kind.TRAINING_SET, config, inputs, tuple(definitions), label))
 
     def extract(self, network: Network, what: str, item: str) -> str:
         """Key of the features of one image set; all of a network are extracted together, in one pass."""
         if (what, item) not in network.features:
-            config = {**network.config, "set": item, "what": what}
-            if item == "id":
-                config["split"] = network.split
+            split = network.split if item == "id" else None
+            config = extract.Config(**asdict(network.config), set=item, what=what, split=split)
             network.features[what, item] = self.add(
                 Job(
                     Kind.EXTRACT,
                     config,
-                    {"network": network.chain[Kind.TRAIN], "images": self.data[item]},
+                    extract.Inputs(network.chain[Kind.TRAIN], self.data[item]),
                     label=f"{network.place}: {'features' if what == BASE else what} of {item}",
                     group=f"features {network.chain[Kind.TRAIN]}",
                 )
             )
         return network.features[what, item]
-
-    def shift_images(self) -> dict[str, str]:
-        """Says which test images were shifted."""
-        return {"shift_images": self.data["shifts"]} if "shifts" in self.data else {}
 
     def seeds(self, backbone: str, seed: int) -> dict[str, int]:
         """Seeds by purpose. The init is not hashed: both arms of a comparison share head, order and split."""
@@ -205,12 +201,12 @@ class NetworkPlanner:
     def _images(self, item: str, source: ImageSource) -> str:
         config = image_config(self.track, self.name, item, source)
         definitions = dataset(source.dataset).definitions
-        return self.add(Job(Kind.DATA, config, {}, definitions, f"{self.name}: images of {item}"))
+        return self.add(Job(Kind.DATA, config, Nothing(), definitions, f"{self.name}: images of {item}"))
 
     def _train(
         self,
-        config: Mapping[str, Any],
-        split: Mapping[str, Any],
+        config: NetworkConfig,
+        split: SplitConfig,
         cell: tuple[str, str, int],
         plan: TrainingPlan,
         given: Given,
@@ -220,13 +216,13 @@ class NetworkPlanner:
         backbone, init, seed = cell
         track, seeds = self.track, self.seeds(backbone, seed)
         source = self.spec.inits[init]
-        inputs = {"id": self.data["id"]}
+        inputs = train.Inputs(self.data["id"], outliers=self.outliers(plan))
         chain: dict[Kind, str] = {}
         recipe = track.training
         before = None
         if plan.start is not None:
             before = self.trained(backbone, init, seed, plan.start, given)
-            inputs["start"] = before.chain[Kind.TRAIN]
+            inputs = replace(inputs, start=before.chain[Kind.TRAIN])
             chain |= {kind: key for kind, key in before.chain.items() if kind == Kind.PRETRAIN}
             recipe = track.finetuning or track.training
         else:
@@ -235,7 +231,8 @@ class NetworkPlanner:
                 if of is not None:
                     images = self._images(f"pre-training on {of.images.dataset}", of.images)
                 job = pretraining_job(self.spec, track, backbone, init, images)
-                inputs["pretrained"] = chain[Kind.PRETRAIN] = self.add(job)
+                chain[Kind.PRETRAIN] = self.add(job)
+                inputs = replace(inputs, pretrained=chain[Kind.PRETRAIN])
         if recipe is None and not (isinstance(source, Hub) and plan.objective == "cross_entropy"):
             raise SpecError(
                 f"{self.spec.where('tracks', self.name, 'training')}: got null, which takes published "
@@ -246,12 +243,11 @@ class NetworkPlanner:
         if plan.first is not None:
             asked = replace(given, untrusted_only=plan.trusted, sampler=None, watched=False)
             first = self.trained(backbone, init, seed, plan.first, asked)
-            inputs["first"] = first.chain[Kind.TRAIN]
+            inputs = replace(inputs, first=first.chain[Kind.TRAIN])
         if given.training_set is not None:
-            inputs["training_set"] = self.training_set(backbone, seed, given)
-        if given.watched and "id_test" in self.data:
-            inputs["id_test"] = self.data["id_test"]
-        inputs |= {f"outliers.{item}": key for item, key in self.outliers(plan).items()}
+            inputs = replace(inputs, training_set=self.training_set(backbone, seed, given))
+        if given.watched:
+            inputs = replace(inputs, id_test=self.data.get("id_test"))
         tune = "all" if isinstance(source, Scratch) else source.tune
         if recipe is not None and plan.epochs is not None:
             if plan.epochs <= recipe.warmup_epochs:
@@ -261,19 +257,19 @@ class NetworkPlanner:
                 )
             recipe = recipe.model_copy(update={"epochs": plan.epochs})
         recipe_config = None if recipe is None else {**recipe.model_dump(), "tune": tune}
-        job_config: dict[str, Any] = {
-            **config,
-            "training": recipe_config,
-            "split": split,
-            "seeds": {purpose: seeds[purpose] for purpose in ("weights", "order")},
-            "objective": plan.objective,
-            "hyperparameters": plan.hyperparameters,
-            "blend": {item: track.outliers[item].blend for item in plan.outliers},
-            "init": {"source": source.source},
-            "device": training_device(),
-            "sampler": given.sampler,
-            "watched": given.watched,
-        }
+        job_config = train.Config(
+            **asdict(config),
+            training=recipe_config,
+            split=split,
+            seeds={purpose: seeds[purpose] for purpose in ("weights", "order")},
+            objective=plan.objective,
+            hyperparameters=plan.hyperparameters,
+            blend={item: track.outliers[item].blend for item in plan.outliers},
+            source=source.source,
+            device=training_device(),
+            sampler=given.sampler,
+            watched=given.watched,
+        )
         definitions = [*plan.definitions]
         if given.sampler is not None:
             definitions.append(definition_of(method_class("samplers", given.sampler["name"])))
@@ -282,7 +278,7 @@ class NetworkPlanner:
         trained = TrainedWith(
             objective=plan.objective,
             hyperparameters=plan.hyperparameters,
-            outliers=job_config["blend"],
+            outliers=dict(job_config.blend),
             recipe=recipe_config,
             starts_from=None if before is None else before.training,
             first_phase=None if first is None else first.training,
@@ -292,10 +288,7 @@ class NetworkPlanner:
         starts = tuple(
             key for one in (before, first) if one is not None for key in (one.chain[Kind.TRAIN], *one.starts)
         )
-        return Network(dict(config), dict(split), chain, trained, starts, {}, place)
-
-    def _architecture(self, backbone: str) -> dict[str, str]:
-        return self.spec.backbones[backbone].model_dump()
+        return Network(config, split, chain, trained, starts, {}, place)
 
     def _tag(self, init: str) -> str:
         """A tag of published weights names the input normalisation too."""

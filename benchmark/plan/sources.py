@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 from benchmark.datasets import FRACTAL_PRESETS, HubDataset, dataset
 from benchmark.engines.environment import training_device
 from benchmark.errors import DataError, SpecError
+from benchmark.jobs import data, pretrain
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.objectives import definitions_of, pretraining_objective
 from benchmark.seeds import derive_seed
@@ -25,7 +27,7 @@ from benchmark.store.files import special_file
 from methods.names import did_you_mean
 
 
-def image_config(track: Track, name: str, item: str, source: ImageSource) -> dict[str, Any]:
+def image_config(track: Track, name: str, item: str, source: ImageSource) -> data.Config:
     """Configuration of the job that builds one image set of the track called `name`.
 
     Raises
@@ -34,18 +36,18 @@ def image_config(track: Track, name: str, item: str, source: ImageSource) -> dic
         If it is a dataset of the Hub that the mirror does not hold.
     """
     known = dataset(source.dataset)
-    config: dict[str, Any] = {
-        "dataset": source.dataset,
-        "classes": source.classes,
-        "n": source.n if isinstance(known, HubDataset) else source.n or known.card.size,
-        "image_size": track.image_size,
-        "seed": derive_seed(name, item, "images"),
-    }
-    if isinstance(known, HubDataset):
-        split = source.split or next(iter(known.splits))
-        columns = [known.image_column, known.label_column]
-        config |= {"split": split, "columns": columns, "crop": track.crop, "sha256": known.digest(split)}
-    return config
+    config = data.Config(
+        dataset=source.dataset,
+        image_size=track.image_size,
+        seed=derive_seed(name, item, "images"),
+        n=source.n if isinstance(known, HubDataset) else source.n or known.card.size,
+        classes=source.classes,
+    )
+    if not isinstance(known, HubDataset):
+        return config
+    split = source.split or next(iter(known.splits))
+    columns = [known.image_column, known.label_column]
+    return replace(config, split=split, columns=columns, crop=track.crop, sha256=known.digest(split))
 
 
 def pretraining_job(spec: Spec, track: Track, backbone: str, init: str, images: str | None) -> Job:
@@ -64,20 +66,19 @@ def pretraining_job(spec: Spec, track: Track, backbone: str, init: str, images: 
     assert not isinstance(source, Scratch)
     of = source.of if isinstance(source, AdversarialSource) else source
     objective = pretraining_objective(spec, init, source)
-    config = {
+    config = pretrain.Config(
         **spec.backbones[backbone].model_dump(),
-        "image_size": track.image_size,
-        "init": _recipe(spec, track, init, source),
-        "objective": objective.name,
-        "hyperparameters": objective.hyperparameters(),
+        image_size=track.image_size,
+        init=_recipe(spec, track, init, source),
+        objective=objective.name,
+        hyperparameters=objective.hyperparameters(),
         # Of the source, not of the init's name: inits that differ in what is tuned share the weights.
-        "seeds": {p: derive_seed(backbone, of.source, p) for p in ("images", "weights", "order")},
-        "device": training_device(),
-    }
-    local = {"file": str(spec.beside(source.file).resolve())} if isinstance(source, CheckpointFile) else {}
-    inputs = {} if images is None else {"images": images}
-    label = f"pre-train {backbone} on {init}"
-    return Job(Kind.PRETRAIN, config, inputs, definitions_of(objective), label, local=local)
+        seeds={p: derive_seed(backbone, of.source, p) for p in ("images", "weights", "order")},
+        device=training_device(),
+        file=str(spec.beside(source.file).resolve()) if isinstance(source, CheckpointFile) else None,
+    )
+    inputs, label = pretrain.Inputs(images), f"pre-train {backbone} on {init}"
+    return Job(Kind.PRETRAIN, config, inputs, definitions_of(objective), label)
 
 
 def _recipe(spec: Spec, track: Track, init: str, source: Pretrained) -> dict[str, Any]:

@@ -31,6 +31,8 @@ from benchmark.spec.studies import (
     noise_condition,
 )
 from benchmark.store.fingerprints import definition_of, installed_version
+from benchmark.studies import config as configs
+from benchmark.studies.config import SubjectConfig, SubjectInputs
 from methods.attack import Attack
 from methods.base import EnsembleDetector, GradientDetector, Method
 from methods.errors import MethodError
@@ -72,12 +74,19 @@ class PlannedStudy:
         return (*self.chain.values(), *self.starts, *self.inputs, self.key)
 
 
+_CONFIGS: Mapping[Kind, type[SubjectConfig]] = {
+    Kind.ATTACK: configs.Adversarial,
+    Kind.CORRUPT: configs.Corruptions,
+    Kind.ASSESS: configs.Assessment,
+}
+
+
 @dataclass(frozen=True)
 class _Asked:
     """What a measurement is asked for besides the network, and what a record says of that."""
 
     kind: Kind
-    config: Mapping[str, Any]
+    config: Mapping[str, Any]  # besides what every study has
     inputs: Mapping[str, str]
     definitions: tuple[str, ...]
     settings: Mapping[str, Any]  # as records have them
@@ -161,18 +170,23 @@ class StudyPlanner:
         self, cell: tuple[StudyName, str, str, str, int, str], network: Network, asked: _Asked
     ) -> PlannedStudy:
         study, row, backbone, init, seed, condition = cell
-        config = {
+        config = _CONFIGS[asked.kind](
             **asked.config,
-            "network": network.config,
-            "split": network.split,
-            "groups": self.track.ood_sets(("near", "far")),
-            "seed": derive_seed(self.name, study),
-        }
-        sets = ("id", "id_test", *self.track.near, *self.track.far)
+            network=network.config,
+            split=network.split,
+            groups=self.track.ood_sets(("near", "far")),
+            seed=derive_seed(self.name, study),
+        )
         data = self.networks.data
-        inputs = {item: data[item] for item in sets if item in data}
-        inputs |= {"network": network.chain[Kind.TRAIN], **asked.inputs}
+        inputs = SubjectInputs(
+            **asked.inputs,
+            network=network.chain[Kind.TRAIN],
+            id=data["id"],
+            id_test=data.get("id_test"),
+            outside={item: data[item] for item in (*self.track.near, *self.track.far)},
+        )
         label = f"{network.place}: {study} {condition}".rstrip()
+        job = Job(asked.kind, config, inputs, asked.definitions, label)
         return PlannedStudy(
             track=self.name,
             study=study,
@@ -183,8 +197,8 @@ class StudyPlanner:
             condition=condition,
             chain=dict(network.chain),
             starts=network.starts,
-            inputs=tuple(inputs.values()),
-            key=self.networks.add(Job(asked.kind, config, inputs, asked.definitions, label)),
+            inputs=job.needs,
+            key=self.networks.add(job),
             training=network.training,
             settings=asked.settings,
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 from benchmark.errors import MethodLeftOut, SpecError
+from benchmark.jobs import measure
+from benchmark.jobs.config import ScoringConfig, ScoringInputs
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.methods import method_errors
 from benchmark.plan.networks import BASE, GRAM, RANK_ONE, Network, NetworkPlanner
@@ -144,19 +146,20 @@ class TrackPlanner:
         networks = [planner.network(cell.backbone, cell.init, seed, method.training) for seed in members]
         seeds = planner.seeds(cell.backbone, cell.seed)
         chain = dict(networks[0].chain)
-        features = {
-            f"{i}.{what}.{item}": planner.extract(network, what, item)
-            for what in (BASE, *method.statistics)
-            for i, network in enumerate(networks)
-            for item in self._sets(method)
-        }
+        features = [
+            {
+                what: {item: planner.extract(network, what, item) for item in self._sets(method)}
+                for what in (BASE, *method.statistics)
+            }
+            for network in networks
+        ]
         chain[Kind.SCORE] = planner.add(self._score(cell, method, networks, features, seeds["fit"]))
         groups = {"near": list(self.track.near), "far": list(self.track.far)}
         chain[Kind.MEASURE] = planner.add(
             Job(
                 Kind.MEASURE,
-                {"groups": groups, "seed": derive_seed(self.name, "measure")},
-                {"scores": chain[Kind.SCORE], "classification": chain[Kind.CLASSIFY]},
+                measure.Config(groups, derive_seed(self.name, "measure")),
+                measure.Inputs(chain[Kind.SCORE], chain[Kind.CLASSIFY]),
                 label=f"{_place(cell)}: measure {cell.entry}",
             )
         )
@@ -166,7 +169,7 @@ class TrackPlanner:
             hyperparameters=method.points[0],
             hp_mode=method.mode,
             chain=chain,
-            extracts=tuple(features.values()),
+            extracts=tuple(key for of in features for keys in of.values() for key in keys.values()),
             data={item: planner.data[item] for item in self._sets(method)}
             | planner.outliers(method.training),
             seeds=seeds,
@@ -190,22 +193,26 @@ class TrackPlanner:
         return [item for item in data if method.tuned or item not in self.track.validation]
 
     def _score(
-        self, cell: Cell, method: _Method, networks: list[Network], features: Mapping[str, str], seed: int
+        self,
+        cell: Cell,
+        method: _Method,
+        networks: list[Network],
+        features: list[dict[str, dict[str, str]]],
+        seed: int,
     ) -> Job:
         """The job that scores all test images with one entry."""
-        config: dict[str, Any] = {
-            "detector": self.spec.entries[cell.entry].detector,
-            "points": method.points,
-            "validation": list(self.track.validation) if method.tuned else [],
-            "members": len(networks),
-            "seed": seed,
-            "network": None,
-        }
-        inputs = {**features, **self.networks.shift_images()}
+        config = ScoringConfig(
+            detector=self.spec.entries[cell.entry].detector,
+            points=method.points,
+            validation=list(self.track.validation) if method.tuned else [],
+            seed=seed,
+        )
+        data = self.networks.data
+        inputs = ScoringInputs(features, data.get("shifts"))
         if method.runs_network:
-            config["network"] = {**networks[0].config, "split": networks[0].split}
-            inputs["network"] = networks[0].chain[Kind.TRAIN]
-            inputs |= {f"images.{item}": self.networks.data[item] for item in self._sets(method)}
+            config = replace(config, network=networks[0].config, split=networks[0].split)
+            images = {item: data[item] for item in self._sets(method)}
+            inputs = replace(inputs, network=networks[0].chain[Kind.TRAIN], images=images)
         return Job(
             Kind.TUNE if method.tuned else Kind.SCORE,
             config,

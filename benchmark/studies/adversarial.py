@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,6 +14,7 @@ from benchmark.jobs.inputs import trained_network
 from benchmark.metrics.detection import detection_metrics
 from benchmark.seeds import derive_seed
 from benchmark.store.artifacts import Artifact
+from benchmark.studies.config import Adversarial, SubjectInputs
 from benchmark.studies.subject import GROUPS, Measured, Subject
 from methods.attack import Attack
 from methods.errors import MethodError, NotApplicable, said
@@ -24,14 +22,10 @@ from methods.objective import Objective
 from methods.registry import attack, objective
 
 
-def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measured:
+def measure(config: Adversarial, inputs: SubjectInputs[Artifact]) -> Measured:
     """Accuracy under attacks, over strength and steps, and OOD detection under attacks on the detectors.
 
-    `config` has, besides what `Subject` takes, ``images_per_class``; ``attacks``, by name; ``curves``, the
-    name of the attack that ``epsilons`` and ``steps`` vary; ``detectors``, ``detector_attack`` and
-    ``ood_images``, how many of each OOD set are attacked. The input ``transfer`` is another network, whose
-    adversarial examples are tried as well. An attack or a detector that does not apply is left out, with a
-    warning.
+    An attack or a detector that does not apply is left out, with a warning.
 
     Raises
     ------
@@ -39,24 +33,22 @@ def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measur
         If the attack of the curves does not apply, or does not show a point for each of the steps.
     """
     subject = Subject(config, inputs)
-    network, part = subject.network, subject.test_part(config["images_per_class"])
+    network, part = subject.network, subject.test_part(config.images_per_class)
     images, labels = to_pixels(part.images), part.labels
-    attacks = {
-        name: attack(use["method"], **use["hyperparameters"]) for name, use in config["attacks"].items()
-    }
-    seed = derive_seed(config["seed"], "attacks")
-    curves = config["curves"]
+    attacks = {name: attack(use["method"], **use["hyperparameters"]) for name, use in config.attacks.items()}
+    seed = derive_seed(config.seed, "attacks")
+    curves = config.curves
     found = attack_accuracy(network, images, labels, attacks, seed, every=[curves])
     if curves not in found.robust:
         raise MethodError(f"curves: {curves!r} does not apply: {'; '.join(found.warnings)}")
     numbers = {f"{name}.accuracy": value for name, value in found.robust.items()}
     numbers |= {"clean.accuracy": found.clean, "worst.accuracy": found.worst}
     chosen = attacks[curves]
-    others = [epsilon for epsilon in config["epsilons"] if epsilon != chosen.epsilon]
+    others = [epsilon for epsilon in config.epsilons if epsilon != chosen.epsilon]
     by_epsilon = accuracy_by_epsilon(network, images, labels, chosen, others, seed, curves)
     by_epsilon |= {0.0: found.clean, chosen.epsilon: found.robust[curves]}
     by_steps = found.steps[curves]
-    shown = [0, *sorted(config["steps"])]
+    shown = [0, *sorted(config.steps)]
     points, asked = len(by_steps.accuracy) - 1, chosen.hyperparameters()["steps"]
     if points != asked:
         raise MethodError(
@@ -73,8 +65,8 @@ def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measur
     warnings = list(found.warnings)
     tried = {name: attacks[name] for name in found.robust}
     white, black = (list(accuracies.values()) for accuracies in boxes(tried, found.robust))
-    if "transfer" in inputs:
-        black.append(_transferred(subject, inputs["transfer"], chosen, images, labels, seed))
+    if inputs.transfer is not None:
+        black.append(_transferred(subject, inputs.transfer, chosen, images, labels, seed))
         numbers["transfer.accuracy"] = black[-1]
         if white and min(white) - black[-1] > A_POINT:
             warnings.append(
@@ -84,9 +76,9 @@ def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measur
     numbers |= {
         f"{kind}.accuracy": min(of) for kind, of in (("white_box", white), ("black_box", black)) if of
     }
-    for name in config["detectors"]:
+    for name in config.detectors:
         try:
-            aurocs, signs = _attacked(subject, name, images)
+            aurocs, signs = _attacked(subject, config, name, images)
         except NotApplicable as error:
             signs = [f"not attacked: {said(error)}"]
         else:
@@ -104,7 +96,7 @@ def _examined(
     subject: Subject, chosen: Attack, images: Tensor, labels: Tensor, seed: int
 ) -> dict[str, Tensor]:
     """What the objective has to say of its network under attack, by path."""
-    about = subject.inputs["network"].json("about")
+    about = subject.inputs.network.json("about")
     judge = objective(about["objective"], **about["hyperparameters"])
     if type(judge).examine is Objective.examine:
         return {}
@@ -119,7 +111,7 @@ def _transferred(
     subject: Subject, other: Artifact, chosen: Attack, images: Tensor, labels: Tensor, seed: int
 ) -> float:
     """Accuracy on what `chosen` made of another network."""
-    source = trained_network(subject.config["network"], other).requires_grad_(requires_grad=False)
+    source = trained_network(subject.config.network, other).requires_grad_(requires_grad=False)
     rng = torch.Generator().manual_seed(derive_seed(seed, "transfer"))
     right = []
     for part, own in zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True):
@@ -130,23 +122,25 @@ def _transferred(
     return torch.cat(right).double().mean().item()
 
 
-def _attacked(subject: Subject, name: str, images: Tensor) -> tuple[dict[str, float], list[str]]:
+def _attacked(
+    subject: Subject, config: Adversarial, name: str, images: Tensor
+) -> tuple[dict[str, float], list[str]]:
     """AUROC with and without an attack on a detector, mean over the OOD sets of each group; warnings."""
-    count = subject.config["ood_images"]
+    count = config.ood_images
     (chosen,) = subject.detectors([name]).values()
     sets = {item: (group, out) for group in GROUPS for item, out in subject.outside(group).items()}
     drawn = []
     for item, (_, outside) in sets.items():
-        rng = torch.Generator().manual_seed(derive_seed(subject.config["seed"], "outside", item))
+        rng = torch.Generator().manual_seed(derive_seed(config.seed, "outside", item))
         drawn.append(to_pixels(outside[torch.randperm(len(outside), generator=rng)[:count]]))
-    seed = derive_seed(subject.config["seed"], "detector")
+    seed = derive_seed(config.seed, "detector")
     with unchanged(f"on {name}", subject.network):
         found = attack_detector(
             ImageScore(chosen, subject.tap),
             images,
             torch.cat(drawn),
             seed,
-            **subject.config["detector_attack"],
+            **config.detector_attack,
         )
     sizes = [len(part) for part in drawn]
     aurocs: dict[str, list[float]] = {}

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from benchmark.backbones.batches import LabelledImages
 from benchmark.datasets.shifts import SEVERITIES
 from benchmark.metrics.calibration import ece, softmax
 from benchmark.store.artifacts import Artifact
+from benchmark.studies.config import Corruptions, SubjectInputs
 from benchmark.studies.subject import Measured, Subject
 from methods.features import Features
 
 
-def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measured:
-    """Accuracy, calibration and near-OOD detection on corrupted test images.
-
-    `config` has ``detectors`` besides what `Subject` takes, and the inputs ``shifts``: every network of a
-    track sees the same corrupted images.
-    """
+def measure(config: Corruptions, inputs: SubjectInputs[Artifact]) -> Measured:
+    """Accuracy, calibration and near-OOD detection on corrupted test images, the same for every network."""
+    assert inputs.shifts is not None
     subject = Subject(config, inputs)
-    images = inputs["shifts"].tensors("images")
+    images = inputs.shifts.tensors("images")
     rows, test = images.pop("rows"), subject.parts["test"]
     part = LabelledImages(test.images[rows], test.labels[rows])
-    chosen = subject.detectors(config["detectors"])
+    chosen = subject.detectors(config.detectors)
     labels = part.labels.numpy()
 
     def of(features: Features) -> dict[str, float]:

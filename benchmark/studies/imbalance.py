@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from benchmark.metrics.imbalance import macro_f1, minority_error, total_error
 from benchmark.store.artifacts import Artifact
+from benchmark.studies.config import Assessment, SubjectInputs
 from benchmark.studies.subject import GROUPS, Measured, Subject
 from methods.errors import HyperparameterError, NotApplicable, said
 
 
-def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measured:
+def measure(config: Assessment, inputs: SubjectInputs[Artifact]) -> Measured:
     """Errors on the balanced test images, and OOD detection, of a network that was trained on a long tail.
 
-    `config` has ``detectors`` besides what `Subject` takes. One that cannot be fitted on so few images is
-    left out, with a warning.
+    A detector that cannot be fitted on so few images is left out, with a warning.
     """
+    assert inputs.training_set is not None
     subject = Subject(config, inputs)
     test = subject.parts["test"]
     inside = subject.features(test.images)
     predicted, labels = inside.logits.argmax(dim=1).numpy(), test.labels.numpy()
-    counts = np.array(inputs["training_set"].json("card")["counts"])
+    counts = np.array(inputs.training_set.json("card")["counts"])
     numbers = {
         "total.error": total_error(predicted, labels),
         "minority.error": minority_error(predicted, labels, counts),
         "macro_f1": macro_f1(predicted, labels),
     }
     warnings = []
-    for name in config["detectors"]:
+    for name in config.detectors:
         try:
             (chosen,) = subject.detectors([name]).values()
         except (NotApplicable, HyperparameterError) as error:

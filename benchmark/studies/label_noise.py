@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from benchmark.metrics.calibration import calibration_metrics
 from benchmark.store.artifacts import Artifact
+from benchmark.studies.config import Assessment, SubjectInputs
 from benchmark.studies.subject import Measured, Subject
 
 
-def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measured:
+def measure(config: Assessment, inputs: SubjectInputs[Artifact]) -> Measured:
     """Error and calibration on the clean test images of a network that was trained on noisy labels."""
+    assert inputs.training_set is not None
     subject = Subject(config, inputs)
     test = subject.parts["test"]
     found = calibration_metrics(subject.features(test.images).logits.numpy(), test.labels.numpy(), 1.0)
-    card = inputs["training_set"].json("card")
+    card = inputs.training_set.json("card")
     numbers = {
         "test.error": 1 - found.accuracy,
         "test.ece": found.ece,
@@ -28,7 +27,7 @@ def measure(config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Measur
         numbers["estimate.error"] = float(
             np.abs(subject.kept["matrix"].numpy() - np.array(card["matrix"])).mean()
         )
-    history = inputs["network"].json("history")
+    history = inputs.network.json("history")
     watched = [epoch["watched_accuracy"] for epoch in history if "watched_accuracy" in epoch]
     series = {"test_error": [1 - accuracy for accuracy in watched]} if watched else {}
     return {"numbers": numbers, "series": series, "warnings": []}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ from benchmark.jobs.inputs import trained_network
 from benchmark.metrics.detection import detection_metrics
 from benchmark.seeds import derive_seed
 from benchmark.store.artifacts import Artifact
+from benchmark.studies.config import SubjectConfig, SubjectInputs
 from methods.base import Detector, Features, MethodError, check_scores
 from methods.features import evenly
 from methods.registry import detector
@@ -28,59 +29,50 @@ Measured = dict[str, Any]  # ``numbers`` by path, ``series`` by name, ``warnings
 
 
 class Subject:
-    """A network, its ID images and its OOD images.
+    """A network, its ID images and its OOD images."""
 
-    Parameters
-    ----------
-    config
-        ``network``, what `trained_network` takes; ``split`` of the ID images; ``groups``, the OOD sets that
-        are near and far; ``seed``.
-    inputs
-        ``network``; ``id`` and perhaps ``id_test``; each OOD set by its name; ``training_set`` where the
-        network was trained on something else than the track's training split.
-    """
-
-    def __init__(self, config: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> None:
+    def __init__(self, config: SubjectConfig, inputs: SubjectInputs[Artifact]) -> None:
         self.config, self.inputs = config, inputs
-        self.network: Network = trained_network(config["network"], inputs["network"])
+        self.network: Network = trained_network(config.network, inputs.network)
         self.network.requires_grad_(requires_grad=False)
         self.tap = Tap(self.network, to_pixels(self.parts["test"].images[:16]))
 
     @cached_property
     def parts(self) -> dict[str, LabelledImages]:
         """``train`` and ``val`` as the track has them, with their true labels, and ``test``."""
-        found = id_images(self.config["split"], self.inputs["id"])
-        if "id_test" in self.inputs:
-            stored = self.inputs["id_test"].tensors("images")
+        found = id_images(self.config.split, self.inputs.id)
+        if self.inputs.id_test is not None:
+            stored = self.inputs.id_test.tensors("images")
             found["test"] = LabelledImages(stored["images"], stored["labels"])
         return found
 
     @cached_property
     def trained_on(self) -> LabelledImages:
         """The training images as the network was given them: perhaps a long tail, or with wrong labels."""
-        if "training_set" not in self.inputs:
+        if self.inputs.training_set is None:
             return self.parts["train"]
-        images = self.inputs["id"].tensors("images")["images"]
-        given = self.inputs["training_set"].tensors("training_set")
+        images = self.inputs.id.tensors("images")["images"]
+        given = self.inputs.training_set.tensors("training_set")
         return LabelledImages(images[given["rows"]], given["labels"])
 
     @cached_property
     def kept(self) -> dict[str, Tensor]:
         """What the objective kept of the training."""
-        trained = self.inputs["network"]
+        trained = self.inputs.network
         return trained.tensors("kept") if "kept.safetensors" in trained.manifest["files"] else {}
 
     def test_part(self, per_class: int) -> LabelledImages:
         """So many test images of each class, drawn by the track's seed: the same for every network."""
         test = self.parts["test"]
-        rng = torch.Generator().manual_seed(derive_seed(self.config["seed"], "test part"))
+        rng = torch.Generator().manual_seed(derive_seed(self.config.seed, "test part"))
         classes = int(test.labels.max()) + 1
         rows = evenly(test.labels, per_class * classes, rng)
         return LabelledImages(test.images[rows], test.labels[rows])
 
     def outside(self, group: str) -> dict[str, Tensor]:
         """uint8 images (N, 3, S, S) of each OOD set of a group."""
-        return {name: self.inputs[name].tensors("images")["images"] for name in self.config["groups"][group]}
+        sets = self.inputs.outside
+        return {name: sets[name].tensors("images")["images"] for name in self.config.groups[group]}
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Features:
         """What the network gives for uint8 images (N, 3, S, S)."""
@@ -110,7 +102,7 @@ class Subject:
             chosen = detector(name)
             if not isinstance(chosen, Detector):
                 raise MethodError(f"{name}: needs several networks; a study has one")
-            rng = torch.Generator().manual_seed(derive_seed(self.config["seed"], "fit", name))
+            rng = torch.Generator().manual_seed(derive_seed(self.config.seed, "fit", name))
             found[name] = chosen.fit(train, val, self.tap.head, rng)
         return found
 

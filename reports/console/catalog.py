@@ -249,7 +249,7 @@ def _content(name: str, track: Track, item: str, source: ImageSource) -> tuple[i
     if isinstance(known, HubDataset):
         count = source.n or known.splits[source.split or next(iter(known.splits))]
         try:
-            return count, image_config(track, name, item, source)["sha256"][:16]
+            return count, (image_config(track, name, item, source).sha256 or "")[:16]
         except DataMissing:
             return count, "not here"
     images, _ = build_set(image_config(track, name, item, source))

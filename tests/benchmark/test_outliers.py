@@ -84,14 +84,14 @@ SETS = {
 
 @pytest.fixture
 def inputs(tmp_path):
-    """The sets as artifacts, as a training job is given them, among its other inputs."""
+    """The sets as artifacts, as a training job is given them."""
     found = {}
     for name, images in SETS.items():
         folder = tmp_path / name
         folder.mkdir()
         save_file({"images": images, "labels": torch.full((len(images),), -1)}, folder / "images.safetensors")
-        found[f"outliers.{name}"] = Artifact(name, folder, {"files": {"images.safetensors": {}}})
-    return {"id": Artifact("id", tmp_path, {"files": {"images.safetensors": {}}}), **found}
+        found[name] = Artifact(name, folder, {"files": {"images.safetensors": {}}})
+    return found
 
 
 def test_without_sets_there_are_none(inputs):
@@ -232,16 +232,16 @@ def networks(made):
 def test_the_sets_of_an_objective_are_inputs_of_its_trainings_alone(plan):
     made = plan()
     for (entry, *_), job in networks(made).items():
-        named = {role: made.jobs[key] for role, key in job.inputs.items() if role.startswith("outliers.")}
+        named = {item: made.jobs[key] for item, key in job.inputs.outliers.items()}
         if entry == "msp":
             assert named == {}
-            assert job.config["blend"] == {}
+            assert job.config.blend == {}
         else:
             # the order of the objective, not of the track
-            assert list(job.config["blend"].items()) == [("blends", 0.25), ("strokes", None)]
-            assert {role: made.config["dataset"] for role, made in named.items()} == {
-                "outliers.blends": "dead_leaves",
-                "outliers.strokes": "strokes",
+            assert list(job.config.blend.items()) == [("blends", 0.25), ("strokes", None)]
+            assert {role: made.config.dataset for role, made in named.items()} == {
+                "blends": "dead_leaves",
+                "strokes": "strokes",
             }
     for cell in made.cells:
         assert set(cell.data) == {"id", "threes", "noise"} | (
@@ -256,19 +256,19 @@ def test_fine_tuning_starts_from_the_network_that_a_plain_entry_uses(plan):
     assert len(cells) == 2 * 2
     for cell in cells:
         job, plain = found["tuned", *cell], found["msp", *cell]
-        assert job.inputs["start"] == plain.key
-        assert "start" not in plain.inputs
-        assert "pretrained" not in job.inputs
-        assert ("pretrained" in plain.inputs) == (cell[1] == "fractals")
-        assert job.config["training"] == plain.config["training"] | {
+        assert job.inputs.start == plain.key
+        assert plain.inputs.start is None
+        assert job.inputs.pretrained is None
+        assert (plain.inputs.pretrained is not None) == (cell[1] == "fractals")
+        assert job.config.training == plain.config.training | {
             "epochs": 2,
             "batch_size": 3,
             "lr": 0.0001,
             "weight_decay": 0.02,
         }
-        assert plain.config["training"]["epochs"] == 4
-        assert job.config["objective"] == "energy_finetune"
-        assert plain.config["objective"] == "cross_entropy"
+        assert plain.config.training["epochs"] == 4
+        assert job.config.objective == "energy_finetune"
+        assert plain.config.objective == "cross_entropy"
     chains = {c.cell[1:]: c.chain for c in made.cells}
     for (backbone, init, seed, entry), chain in chains.items():
         assert chain.get(Kind.PRETRAIN) == chains[backbone, init, seed, "msp"].get(Kind.PRETRAIN)
@@ -277,7 +277,7 @@ def test_fine_tuning_starts_from_the_network_that_a_plain_entry_uses(plan):
 
 def test_the_start_is_planned_where_no_plain_entry_is_selected(plan):
     alone, whole = plan(entries=("tuned",)), plan(full=True)
-    starts = {job.inputs["start"] for job in networks(alone).values()}
+    starts = {job.inputs.start for job in networks(alone).values()}
     assert len(starts) == 4
     assert starts <= alone.jobs.keys()
     assert {c.cell.entry for c in alone.cells} == {"tuned"}
@@ -289,7 +289,7 @@ def test_without_a_recipe_of_its_own_fine_tuning_takes_the_tracks(plan):
     found = networks(plan((line, ""), full=True))
     for (entry, *cell), job in found.items():
         if entry == "tuned":
-            assert job.config["training"] == found["msp", *cell].config["training"]
+            assert job.config.training == found["msp", *cell].config.training
 
 
 def test_epochs_of_an_objective_override_the_recipe(plan):
@@ -307,8 +307,8 @@ def test_epochs_of_an_objective_override_the_recipe(plan):
         if network[0] == "msp":
             assert after[network].key == job.key
         else:
-            expected = job.config["training"] | {"epochs": epochs[network[0]]}
-            assert after[network].config["training"] == expected
+            expected = job.config.training | {"epochs": epochs[network[0]]}
+            assert after[network].config.training == expected
 
 
 def where(made):
@@ -339,7 +339,7 @@ def test_entries_of_a_full_run_are_planned_for_it_or_by_name_on_their_backbones(
 def test_a_full_run_alone_draws_the_boundary(plan):
     made = plan(full=True)
     jobs = [made.jobs[key] for key in made.boundary]
-    assert [(job.config["arm"], job.config["seed"], job.config["steps"]) for job in jobs] == [
+    assert [(job.config.arm, job.config.seed, job.config.steps) for job in jobs] == [
         (arm, seed, 10) for seed in (0, 3) for arm in ARMS
     ]
     assert {job.kind for job in jobs} == {Kind.BOUNDARY}

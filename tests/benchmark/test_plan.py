@@ -10,7 +10,7 @@ import pytest
 from places import ROOT
 
 from benchmark.errors import SpecError, UsageError
-from benchmark.jobs.job import Kind
+from benchmark.jobs.job import Kind, as_json
 from benchmark.plan.checks import check_timm_names
 from benchmark.plan.make import Selection, make_plan
 from benchmark.spec.leaderboard import load_spec
@@ -99,7 +99,7 @@ def test_inputs_come_before_the_jobs_that_need_them(pretrained):
     seen = set()
     for key, job in plan_of(pretrained).jobs.items():
         assert key == job.key
-        assert set(job.inputs.values()) <= seen
+        assert set(job.needs) <= seen
         seen.add(key)
 
 
@@ -139,8 +139,8 @@ def test_the_inits_of_a_seed_are_paired(pretrained):
     for planned in plan.cells:
         seeds.setdefault((planned.cell.backbone, planned.cell.seed), []).append(dict(planned.seeds))
         train = plan.jobs[planned.chain[Kind.TRAIN]].config
-        assert train["seeds"] == {p: planned.seeds[p] for p in ("weights", "order")}
-        assert train["split"]["seed"] == planned.seeds["split"]
+        assert train.seeds == {p: planned.seeds[p] for p in ("weights", "order")}
+        assert train.split.seed == planned.seeds["split"]
     for of_one in seeds.values():
         assert len(of_one) == 3 * 2
         assert all(other == of_one[0] for other in of_one)
@@ -151,7 +151,7 @@ def test_the_inits_of_a_seed_are_paired(pretrained):
 
 def test_all_seeds_are_tested_on_the_same_images(small):
     plan = plan_of(small)
-    tracks = {plan.jobs[c.chain[Kind.TRAIN]].config["split"]["track_seed"] for c in plan.cells}
+    tracks = {plan.jobs[c.chain[Kind.TRAIN]].config.split.track_seed for c in plan.cells}
     assert len(tracks) == 1
 
 
@@ -376,7 +376,8 @@ def test_a_selection_that_no_track_fits_is_refused(edited, small):
 def test_a_job_is_data(pretrained):
     """Configurations survive JSON, so a key can be computed anywhere."""
     for job in plan_of(pretrained).jobs.values():
-        assert json.loads(json.dumps(job.config, allow_nan=False)) == job.config
+        for said in (as_json(job.config), as_json(job.inputs)):
+            assert json.loads(json.dumps(said, allow_nan=False)) == said
 
 
 def test_an_optimizer_that_timm_does_not_have(small):

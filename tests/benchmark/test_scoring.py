@@ -1,6 +1,7 @@
 """Scoring one cell: tuned hyper-parameters, feature maps, several networks, and whole runs of them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def job(made):
     def find(entry, seed=0):
         planned = next(c for c in plan.cells if (c.cell.entry, c.cell.seed) == (entry, seed))
         found = plan.jobs[planned.chain[Kind.SCORE]]
-        return found.config, {role: store.open(key) for role, key in found.inputs.items()}
+        return found.config, found.opened(store.open)
 
     return find
 
@@ -117,7 +118,8 @@ def test_an_ensemble_takes_disjoint_groups_of_seeds(made, job):
     assert records["ensemble", 0].networks == 2
     assert records["ensemble", 0].hp_mode == "declared"
     config, inputs = job("ensemble")
-    members = [load_file(inputs[f"{i}.base.noise"].folder / "features.safetensors") for i in (0, 1)]
+    stored = (member["base"]["noise"].folder for member in inputs.features)
+    members = [load_file(folder / "features.safetensors") for folder in stored]
     by_hand = (
         torch.stack([m["noise.logits"].double().softmax(dim=1) for m in members]).mean(dim=0).amax(dim=1)
     )
@@ -143,7 +145,7 @@ def test_the_validation_auroc_is_the_mean_over_the_sets(made, job):
     config, inputs = job("react_tuned")
     found = records["react_tuned", 0].tuning[1]
     assert found.hyperparameters["percentile"] == 40.0
-    point = Scoring({**config, "points": [found.hyperparameters]}, inputs)
+    point = Scoring(replace(config, points=[found.hyperparameters]), inputs)
     fitted = point._fit(scoring.detector("react", **found.hyperparameters))
     inside, *outside = (point.scores([fitted], part)[0] for part in ("val", "strokes_val", "leaves_val"))
     aurocs = [roc_auc_score([1] * len(inside) + [0] * len(o), torch.cat([inside, o])) for o in outside]
@@ -154,7 +156,7 @@ def test_a_tuned_cell_scores_as_its_point_alone_would(job, made):
     _, _, records = made
     config, inputs = job("odin_tuned")
     chosen = records["odin_tuned", 0].hyperparameters
-    alone, about = scored(Scoring({**config, "points": [chosen]}, inputs))
+    alone, about = scored(Scoring(replace(config, points=[chosen]), inputs))
     tuned, _ = scored(Scoring(config, inputs, auroc))
     assert about == {"hyperparameters": chosen}
     assert alone.keys() == tuned.keys()
@@ -163,8 +165,8 @@ def test_a_tuned_cell_scores_as_its_point_alone_would(job, made):
 
 def test_the_first_of_equal_points_is_taken(job):
     config, inputs = job("react_tuned")
-    points = [{**config["points"][0], "percentile": p} for p in (100.0, 100, 99.999999)]
-    _, about = scored(Scoring({**config, "points": points}, inputs, auroc))
+    points = [{**config.points[0], "percentile": p} for p in (100.0, 100, 99.999999)]
+    _, about = scored(Scoring(replace(config, points=points), inputs, auroc))
     assert about["tuning"][0]["auroc"] == about["tuning"][1]["auroc"]
     assert about["hyperparameters"]["percentile"] == 100.0
 
@@ -180,7 +182,7 @@ def test_points_that_differ_in_the_step_alone_share_the_gradient(job, monkeypatc
 
     monkeypatch.setattr(ODIN, "direction", counted)
     scorer = Scoring(config, inputs)
-    fitted = [scorer._fit(scoring.detector("odin", **point)) for point in config["points"]]
+    fitted = [scorer._fit(scoring.detector("odin", **point)) for point in config.points]
     scorer.scores(fitted, "val")
     assert sorted(calls) == [1.0, 1000.0]  # one batch, two temperatures; epsilon 0 needs none
 
@@ -224,7 +226,7 @@ def test_test_sets_are_not_seen_by_tuning_nor_validation_sets_measured(made, job
     scores, _ = scored(Scoring(config, inputs))
     assert scores.keys() == {"test", "threes", "noise", "test.correct"}
     config, inputs = job("energy")
-    assert not [role for role in inputs if role.endswith("_val")]
+    assert not [item for item in inputs.features[0]["base"] if item.endswith("_val")]
 
 
 def test_scores_do_not_depend_on_how_many_rows_are_read_at_a_time(job, monkeypatch):

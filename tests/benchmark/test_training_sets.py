@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from benchmark.datasets.splits import balanced_split
+from benchmark.jobs.config import SplitConfig, Transformation
 from benchmark.jobs.training_sets import transformed
 
 CLASSES, PER_CLASS = 4, 50
@@ -16,10 +17,7 @@ EXP = {"method": "exp", "hyperparameters": {"mu": 0.1}}
 
 
 def made(**changes):
-    config = {
-        "split": SPLIT, "seed": 3, "noise": None, "profile": None, "trusted": 0.0, "untrusted_only": False,
-    }  # fmt: skip
-    return transformed({**config, **changes}, LABELS)
+    return transformed(Transformation(SplitConfig(**SPLIT), **{"seed": 3, **changes}), LABELS)
 
 
 def test_nothing_done_is_the_training_split_itself():

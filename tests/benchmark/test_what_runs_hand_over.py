@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from benchmark.jobs.config import ScoringConfig, ScoringInputs
 from benchmark.jobs.scoring import Scoring, score_together
 from methods.base import Features, Head, InputError
 from methods.registry import detector, detector_class
@@ -56,19 +57,12 @@ def scoring(name, world):
     stored = {"id": {}, "noise": {}}
     for key, tensor in tensors.items():
         stored["noise" if key.startswith("noise.") else "id"][key] = tensor
-    config = {
-        "detector": name,
-        "points": [{}],
-        "validation": [],
-        "members": 1,
-        "seed": SEED,
-        "network": None,
+    features = {
+        "id": Stored(stored["id"], {"head.weight": head.weight, "head.bias": head.bias}),
+        "noise": Stored(stored["noise"]),
     }
-    inputs = {
-        "0.base.id": Stored(stored["id"], {"head.weight": head.weight, "head.bias": head.bias}),
-        "0.base.noise": Stored(stored["noise"]),
-    }
-    return Scoring(config, inputs)
+    config = ScoringConfig(detector=name, points=[{}], validation=[], seed=SEED)
+    return Scoring(config, ScoringInputs([{"base": features}]))
 
 
 @pytest.mark.parametrize("name", ["nac", "relation", "mc_dropout", "gradorth", "knn"])

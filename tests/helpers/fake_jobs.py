@@ -1,6 +1,6 @@
 """Jobs that note their names, and what may happen to them."""
 
-from benchmark.jobs.job import Job, Kind
+from benchmark.jobs.job import Job, Kind, Task
 from benchmark.store.artifacts import Store
 
 ENVIRONMENT = {"python": "3"}
@@ -28,13 +28,15 @@ class Fakes:
     def plan(self):
         return {job.key: job for job in self.jobs.values()}
 
-    def __call__(self, config, inputs=None, draft=None):
-        if inputs is None:  # tasks of a group, or one alone
-            if self.jobs[config[0].config["name"]].group:
-                self.groups.append([task.config["name"] for task in config])
-            for task in config:
-                self(*task)
+    def __call__(self, given):
+        """Do a task, or those of a group."""
+        if not isinstance(given, Task):
+            if self.jobs[given[0].config["name"]].group:
+                self.groups.append([task.config["name"] for task in given])
+            for task in given:
+                self(task)
             return
+        config, inputs, draft = given
         name = config["name"]
         self.ran.append(name)
         if name in self.behaviour:

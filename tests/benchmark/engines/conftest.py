@@ -2,7 +2,6 @@ import pytest
 from fake_jobs import ENVIRONMENT, Fakes
 
 from benchmark.engines.local import LocalEngine
-from benchmark.jobs import kinds as jobs
 from benchmark.jobs.job import Kind
 from benchmark.store.artifacts import Store
 
@@ -11,7 +10,7 @@ from benchmark.store.artifacts import Store
 def fakes(monkeypatch):
     fake = Fakes()
     for kind in Kind:
-        monkeypatch.setattr(jobs, kind, fake)
+        monkeypatch.setattr(f"benchmark.jobs.{kind}.run", fake)
     return fake
 
 

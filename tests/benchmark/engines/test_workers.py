@@ -16,12 +16,13 @@ from waiting import descendants, is_alive, kill, needs_proc, wait_until
 from benchmark.engines.local import ATTEMPTS, DIED, LocalEngine
 from benchmark.engines.worker import perform, start_worker
 from benchmark.errors import StorageError
+from benchmark.jobs import data
 from benchmark.jobs.job import Job, Kind
 from benchmark.store.artifacts import Store
 
 
 def noise(seed, *inputs, n=4):
-    config = {"dataset": "uniform_noise", "classes": None, "n": n, "image_size": 8, "seed": seed}
+    config = data.Config("uniform_noise", image_size=8, seed=seed, n=n)
     return Job(Kind.DATA, config, {str(i): job.key for i, job in enumerate(inputs)}, (), f"noise {seed}")
 
 

@@ -8,7 +8,6 @@ import sys
 import pytest
 from small_runs import artifacts, lose, run
 
-from benchmark.jobs import kinds as jobs
 from benchmark.records.results import read_records, record_path
 from benchmark.store import fingerprints
 from methods import registry
@@ -137,7 +136,7 @@ def test_a_failure_that_goes_away_by_itself_is_tried_again(place, small, monkeyp
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr(jobs, "measure", fail)
+        patched.setattr("benchmark.jobs.measure.run", fail)
         _, summary = run(small, place)
     assert {record.status for record in summary.records.values()} == {"failed"}
     keys = {cell: record.key for cell, record in place.records().items()}
@@ -177,7 +176,7 @@ def test_r21_what_cannot_be_made_again_is_replaced_by_the_failure_and_named(plac
     def fail(*_):
         raise RuntimeError("today it does not work")
 
-    monkeypatch.setattr(jobs, "measure", fail)
+    monkeypatch.setattr("benchmark.jobs.measure.run", fail)
     _, summary = run(small, place)
     assert {record.status for record in summary.records.values()} == {"failed"}
     assert {record.status for record in place.records().values()} == {"failed"}

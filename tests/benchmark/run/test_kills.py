@@ -89,14 +89,13 @@ def test_an_interrupted_run_writes_what_is_finished_and_goes_on(reference, place
 
 
 NURSERY = """
-import os, sys
+import importlib, os, sys
 from pathlib import Path
 import sklearn.datasets, timm, torch
 from concurrent.futures import Future
-from benchmark.jobs import kinds as jobs
 from benchmark.engines.local import LocalEngine
 from benchmark.engines.worker import perform
-from benchmark.jobs.job import Kind
+from benchmark.jobs.job import Kind, Task
 from benchmark.plan.make import Selection, make_plan
 from benchmark.run import run_plan
 from benchmark.spec.leaderboard import load_spec
@@ -109,16 +108,17 @@ def in_this_process(engine, group, *, fresh):
 LocalEngine._submit, LocalEngine._outcome = in_this_process, lambda engine, future: future.result()
 
 def noting(log, kind, function):
-    def call(*given):
-        tasks = given[0] if len(given) == 1 else [jobs.Task(*given)]
+    def call(given):
+        tasks = [given] if isinstance(given, Task) else given
         with open(log, "a") as file:
             file.writelines(f"{kind} {task.draft.folder.name[:12]}\\n" for task in tasks)
-        function(*given)
+        function(given)
     return call
 
 def run(leaderboard, cache, results, log):
     for kind in Kind:
-        setattr(jobs, kind, noting(log, kind, getattr(jobs, kind)))
+        module = importlib.import_module(f"benchmark.jobs.{kind}")
+        module.run = noting(log, kind, module.run)
     plan = make_plan(load_spec(Path(leaderboard)), Selection())
     run_plan(plan, cache=Path(cache), results=Path(results), workers=1, on_event=lambda *_: None)
 

@@ -56,7 +56,7 @@ def test_an_attack_that_does_not_apply_is_left_out(copy, monkeypatch):
     monkeypatch.setattr("benchmark.plan.studies.installed_version", lambda name: f"{name} 9.9")
     again = planned(copy, text, studies=("adversarial",), seeds=(0,))
     assert keys.isdisjoint(study.key for study in again.studies)
-    assert again.jobs[again.studies[0].key].config["packages"] == {"pyautoattack": "pyautoattack 9.9"}
+    assert again.jobs[again.studies[0].key].config.packages == {"pyautoattack": "pyautoattack 9.9"}
     assert {"pgd.accuracy", "square.accuracy", "worst.accuracy"} <= record.numbers.keys()
     assert any(w.startswith("autoattack: left out: ") and "not installed" in w for w in record.warnings)
 

@@ -19,8 +19,8 @@ def test_detectors_are_fitted_on_the_long_tail_that_the_network_saw(made):
     folder, plan = made
     store = Store(folder / "cache")
     job = plan.jobs[next(s.key for s in plan.studies if s.study == "imbalance")]
-    subject = Subject(job.config, {role: store.open(key) for role, key in job.inputs.items()})
-    counts = subject.inputs["training_set"].json("card")["counts"]
+    subject = Subject(job.config, job.opened(store.open))
+    counts = subject.inputs.training_set.json("card")["counts"]
     assert min(counts) < max(counts)
     assert torch.bincount(subject.trained_on.labels).tolist() == counts
     (fitted,) = subject.detectors(["knn"]).values()

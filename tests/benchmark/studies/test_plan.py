@@ -42,7 +42,7 @@ def test_adversarial_pretraining_is_shared_by_both_ways_of_tuning(tmp_path):
     assert moved["moved"][Kind.PRETRAIN] == moved["moved_head"][Kind.PRETRAIN]
     assert moved["moved"][Kind.TRAIN] != moved["moved_head"][Kind.TRAIN]
     job = plan.jobs[moved["moved"][Kind.PRETRAIN]]
-    assert (job.config["objective"], job.config["hyperparameters"]["attack_steps"]) == ("pgd_at", 1)
+    assert (job.config.objective, job.config.hyperparameters["attack_steps"]) == ("pgd_at", 1)
 
 
 @pytest.mark.parametrize(

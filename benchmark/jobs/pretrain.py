@@ -1,0 +1,68 @@
+"""Making a network's first weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from benchmark.jobs.config import NOT_IN_KEY, NetworkConfig
+from benchmark.jobs.job import Task
+from benchmark.store.artifacts import Artifact
+
+T = TypeVar("T")
+LIBRARIES = ("numpy", "torch", "timm")
+
+
+@dataclass(frozen=True)
+class Config(NetworkConfig):
+    """Where the weights come from, and how they are trained."""
+
+    init: Mapping[str, Any]  # of leaderboard.yaml, but for how it is tuned
+    objective: str
+    hyperparameters: Mapping[str, Any]
+    seeds: Mapping[str, int]  # for images, weights and order
+    device: str
+    file: str | None = field(default=None, metadata=NOT_IN_KEY)  # of a checkpoint, on this machine
+
+
+@dataclass(frozen=True)
+class Inputs(Generic[T]):
+    """The images of the source ``dataset``."""
+
+    images: T | None = None
+
+
+def run(task: Task[Config, Inputs[Artifact]]) -> None:
+    """Make, fetch or read a network's first weights."""
+    from benchmark.backbones.checkpoint import Checkpoint
+    from benchmark.backbones.pretrain import (
+        fractals,
+        labelled,
+        pretrain_on,
+        weights_from_file,
+        weights_from_hub,
+    )
+
+    config, draft, init = task.config, task.draft, task.config.init
+    history: list[dict[str, Any]] = []
+    of = init.get("of", init)  # adversarial pre-training is on another source's images
+    if of["source"] in ("fractaldb", "dataset"):
+        if task.inputs.images is None:
+            data, source = fractals(config.image_size, of["preset"], config.seeds["images"])
+        else:
+            data, source = labelled(task.inputs.images, of["exclude_classes"] or [])
+        how = {
+            "device": config.device,
+            "checkpoint": Checkpoint(draft.partial),
+            "report": draft.report,
+        }
+        network, history = pretrain_on(data, vars(config), of["training"], **how)
+        weights = network.weights()
+    elif init["source"] == "hub":
+        weights, source = weights_from_hub(vars(config))
+    else:
+        weights, source = weights_from_file(vars(config))
+    draft.tensors("model", weights)
+    draft.json("history", history)
+    draft.json("source", source)
