@@ -39,8 +39,10 @@ def run(tasks: Sequence[Task[Config, Inputs[Artifact]]]) -> None:
 
     network = trained_network(tasks[0].config, tasks[0].inputs.network)
     tap = None
-    for name in dict.fromkeys(task.config.set for task in tasks):
-        of_set = {task.config.what: task for task in tasks if task.config.set == name}
+    of_images: dict[tuple[str, str], dict[str, Task[Config, Inputs[Artifact]]]] = {}
+    for task in tasks:
+        of_images.setdefault((task.config.set, task.inputs.images.key), {})[task.config.what] = task
+    for (name, _), of_set in of_images.items():
         task = next(iter(of_set.values()))
         parts, labels = image_parts(name, task.inputs.images, task.config.split)
         tap = tap or Tap(network, to_pixels(next(iter(parts.values()))[:16]))

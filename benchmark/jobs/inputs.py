@@ -44,7 +44,7 @@ def trained_network(config: NetworkConfig, trained: Artifact) -> Network:
     network = create_network(config.architecture, about["classes"], config.image_size, config.stem)
     network.adapt(objective(about["objective"], **about["hyperparameters"]), about["classes"])
     network.model.load_state_dict(trained.tensors("model"))
-    return network
+    return network.eval()
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ itself (an input gradient, or feature maps) gets batches of images. Memory does 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,8 @@ from torch import Tensor
 from benchmark.backbones.extract import BATCH, Tap
 from benchmark.backbones.network import to_pixels
 from benchmark.jobs.config import ScoringConfig, ScoringInputs
-from benchmark.jobs.inputs import image_parts, read_features, read_head, trained_network
+from benchmark.jobs.extracted import Extracted
+from benchmark.jobs.inputs import image_parts, trained_network
 from benchmark.jobs.untouched import Untouched
 from benchmark.store.artifacts import Artifact, Draft
 from methods.base import (
@@ -97,9 +98,7 @@ class Scoring:
         self.config = config
         self.inputs = inputs
         self.auroc = auroc
-        self.stored = [_stored(member) for member in inputs.features]
-        self.about = inputs.features[0]["base"]["id"].json("about")
-        self.sets = sorted(n.removesuffix(".logits") for n in self.stored[0] if n.endswith(".logits"))
+        self.members = [Extracted(member) for member in inputs.features]
 
     def choose(self) -> tuple[AnyDetector, dict[str, Any]]:
         """The fitted detector, where there is a choice the one that tells the validation sets apart best.
@@ -119,8 +118,8 @@ class Scoring:
             If scores of validation images are of the wrong shape or not finite; names the part.
         """
         points = [detector(self.config.detector, **point) for point in self.config.points]
-        if Signal.RANK_ONE in points[0].needs and self.about["rank_one"]:
-            raise NotApplicable(self.about["rank_one"])
+        if Signal.RANK_ONE in points[0].needs and self.members[0].about["rank_one"]:
+            raise NotApplicable(self.members[0].about["rank_one"])
         about: dict[str, Any] = {}
         scorer = self._fit(points[0])
         if self.auroc is not None:
@@ -138,25 +137,25 @@ class Scoring:
     def tested(self) -> list[str]:
         """The parts that are scored: all that neither fitting nor choosing sees."""
         unseen = {"train", "val", *self.config.validation}
-        return [part for part in self.sets if part not in unseen]
+        return [part for part in self.members[0].parts if part not in unseen]
 
     @property
     def beside(self) -> dict[str, Tensor]:
         """What is kept with the scores: which test images the network is right on, and which were shifted."""
-        test = self.stored[0]
-        kept = {"test.correct": test["test.logits"].argmax(dim=1) == test["test.labels"]}
+        test = self.members[0].features("test")
+        kept = {"test.correct": test.logits.argmax(dim=1) == test.labels}
         if self.inputs.shift_images is not None:
             kept["shift.rows"] = self.inputs.shift_images.tensors("images")["rows"]
         return kept
 
     def _fit(self, scorer: AnyDetector) -> AnyDetector:
         rng = torch.Generator().manual_seed(self.config.seed)
-        head = read_head(self.stored[0], self.about)
-        train, val = (read_features(self.stored[0], part) for part in ("train", "val"))
-        if Signal.MAPS in scorer.needs:
-            train = self._with_maps(train, "train", scorer.fit_limit, rng)
-            val = self._with_maps(val, "val", None, rng)
-        return scorer.fit(train, val, head, rng)
+        of = self.members[0]
+        if Signal.MAPS not in scorer.needs:
+            return scorer.fit(*of.to_fit(), rng)
+        train = self._with_maps(of.features("train"), "train", scorer.fit_limit, rng)
+        val = self._with_maps(of.features("val"), "val", None, rng)
+        return scorer.fit(*of.to_fit(train, val), rng)
 
     def _with_step(self, scorer: AnyDetector) -> AnyDetector:
         """Where the step is None, take that of the grid which lifts the scores of ID validation most."""
@@ -201,12 +200,12 @@ class Scoring:
         Candidates are of one detector, or of several that need the network itself, all fitted on the same
         images with the same seed.
         """
-        length = len(self.stored[0][f"{part}.logits"])
+        length = self.members[0].length(part)
         if self.config.network is not None:
             rows = _slices(length, BATCH)
             batches = (self._of_images(candidates, self.images[part][r]) for r in rows)
         else:
-            members = [read_features(stored, part).without("labels") for stored in self.stored]
+            members = [member.features(part).without("labels") for member in self.members]
             rows = _slices(length, ROWS)
             batches = (
                 [_score(c, [_widened(member[r]) for member in members]) for c in candidates] for r in rows
@@ -264,16 +263,6 @@ class Scoring:
 def _called(scorer: AnyDetector) -> str:
     """The same for detectors that score alike, given the same images to be fitted on."""
     return f"{scorer.name} {scorer.hyperparameters()}"
-
-
-def _stored(features: Mapping[str, Mapping[str, Artifact]]) -> dict[str, Tensor]:
-    """All that was extracted from one network, and its head where that is linear."""
-    of_id = features["base"]["id"]
-    found = of_id.tensors("head") if of_id.json("about")["linear_head"] else {}
-    for artifacts in features.values():
-        for artifact in artifacts.values():
-            found |= artifact.tensors("features")
-    return found
 
 
 def _score(scorer: AnyDetector, members: list[Features]) -> Tensor:

@@ -59,7 +59,7 @@ class Network:
     chain: dict[Kind, str]
     training: TrainedWith
     starts: tuple[str, ...]  # keys of the networks that it goes on from, the nearest first
-    features: dict[tuple[str, str], str]  # (BASE or a statistic, image set) → key
+    features: dict[tuple[str, str], str]  # (BASE or a statistic, key of the images) → key
     place: str  # for people
 
 
@@ -172,21 +172,25 @@ class NetworkPlanner:
         inputs = training_set.Inputs(self.data["id"])
         return self.add(Job(Kind.TRAINING_SET, config, inputs, tuple(definitions), label))
 
-    def extract(self, network: Network, what: str, item: str) -> str:
-        """Key of the features of one image set; all of a network are extracted together, in one pass."""
-        if (what, item) not in network.features:
+    def extract(self, network: Network, what: str, item: str, shifted: str | None = None) -> str:
+        """Key of the features of one image set; all of a network are extracted together, in one pass.
+
+        `shifted` is the key of other shifted images than the track's.
+        """
+        images = shifted or self.data[item]
+        if (what, images) not in network.features:
             split = network.split if item == "id" else None
             config = extract.Config(**asdict(network.config), set=item, what=what, split=split)
-            network.features[what, item] = self.add(
+            network.features[what, images] = self.add(
                 Job(
                     Kind.EXTRACT,
                     config,
-                    extract.Inputs(network.chain[Kind.TRAIN], self.data[item]),
+                    extract.Inputs(network.chain[Kind.TRAIN], images),
                     label=f"{network.place}: {'features' if what == BASE else what} of {item}",
                     group=f"features {network.chain[Kind.TRAIN]}",
                 )
             )
-        return network.features[what, item]
+        return network.features[what, images]
 
     def seeds(self, backbone: str, seed: int) -> dict[str, int]:
         """Seeds by purpose. The init is not hashed: both arms of a comparison share head, order and split."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from benchmark.datasets import dataset
 from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.methods import method_errors
-from benchmark.plan.networks import PLAIN, Given, Network, NetworkPlanner
+from benchmark.plan.networks import BASE, PLAIN, Given, Network, NetworkPlanner
 from benchmark.plan.objectives import TrainingPlan
 from benchmark.records.results import TrainedWith
 from benchmark.seeds import derive_seed
@@ -88,6 +88,7 @@ class _Asked:
     kind: Kind
     config: Mapping[str, Any]  # besides what every study has
     inputs: Mapping[str, str]
+    sets: Sequence[str]  # whose features are measured, besides those of the ID images
     definitions: tuple[str, ...]
     settings: Mapping[str, Any]  # as records have them
 
@@ -178,12 +179,18 @@ class StudyPlanner:
             seed=derive_seed(self.name, study),
         )
         data = self.networks.data
+        of_id = [item for item in ("id", "id_test") if item in data]
+        features = {item: self.networks.extract(network, BASE, item) for item in (*of_id, *asked.sets)}
+        if "shift_images" in asked.inputs:
+            features["shifts"] = self.networks.extract(network, BASE, "shifts", asked.inputs["shift_images"])
+        outside = (*self.track.near, *self.track.far) if asked.kind == Kind.ATTACK else ()
         inputs = SubjectInputs(
             **asked.inputs,
             network=network.chain[Kind.TRAIN],
+            features={BASE: features},
             id=data["id"],
             id_test=data.get("id_test"),
-            outside={item: data[item] for item in (*self.track.near, *self.track.far)},
+            outside={item: data[item] for item in outside},
         )
         label = f"{network.place}: {study} {condition}".rstrip()
         job = Job(asked.kind, config, inputs, asked.definitions, label)
@@ -213,8 +220,9 @@ class StudyPlanner:
         definitions = self._detectors(study.detectors, (*where, "detectors"), images=images)
         if isinstance(study, Corruptions):
             shifts = {"kinds": study.kinds, "scale": study.scale, "images_per_class": study.images_per_class}
-            inputs["shifts"] = self.networks.shifted(shifts)
-            return _Asked(Kind.CORRUPT, config, inputs, definitions, config | shifts | groups)
+            inputs["shift_images"] = self.networks.shifted(shifts)
+            sets = list(self.track.near)
+            return _Asked(Kind.CORRUPT, config, inputs, sets, definitions, config | shifts | groups)
         config |= {
             "images_per_class": study.images_per_class,
             "attacks": {
@@ -247,18 +255,19 @@ class StudyPlanner:
             inputs["transfer"] = network.chain[Kind.TRAIN]
             settings |= {"transfer": study.transfer.source}
         definitions += tuple(definition_of(method_class("attacks", name)) for name in used)
-        return _Asked(Kind.ATTACK, config, inputs, definitions, settings)
+        return _Asked(Kind.ATTACK, config, inputs, (), definitions, settings)
 
     def _condition_asked(
         self, name: StudyName, study: LabelNoise | Imbalance, where: Place, training_set: str
     ) -> _Asked:
         inputs = {"training_set": training_set}
         if isinstance(study, LabelNoise):
-            return _Asked(Kind.ASSESS, {"study": name}, inputs, (), {})
+            return _Asked(Kind.ASSESS, {"study": name}, inputs, (), (), {})
         definitions = self._detectors(study.detectors, (*where, "detectors"), images=False)
         config = {"study": name, "detectors": study.detectors}
         settings = {"detectors": study.detectors, "groups": self.track.ood_sets(study.groups)}
-        return _Asked(Kind.ASSESS, config, inputs, definitions, settings)
+        sets = (*self.track.near, *self.track.far)
+        return _Asked(Kind.ASSESS, config, inputs, sets, definitions, settings)
 
     def _conditions(
         self, study: LabelNoise | Imbalance, where: Place

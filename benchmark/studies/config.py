@@ -26,11 +26,12 @@ class SubjectInputs(Generic[T]):
     """What a study measures, and on what."""
 
     network: T
+    features: Mapping[str, Mapping[str, T]]  # by what was extracted, then by image set
     id: T
-    outside: Mapping[str, T]  # OOD sets by name
     id_test: T | None = None
+    outside: Mapping[str, T] = field(default_factory=dict)  # images of OOD sets by name, to be moved
     training_set: T | None = None  # where the network was trained on something else than the track's split
-    shifts: T | None = None  # corrupted test images
+    shift_images: T | None = None  # which of the test images were corrupted
     transfer: T | None = None  # another network, whose adversarial examples are tried as well
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmark.backbones.batches import LabelledImages
 from benchmark.datasets.shifts import SEVERITIES
 from benchmark.metrics.calibration import ece, softmax
 from benchmark.store.artifacts import Artifact
@@ -15,13 +14,12 @@ from methods.features import Features
 
 def measure(config: Corruptions, inputs: SubjectInputs[Artifact]) -> Measured:
     """Accuracy, calibration and near-OOD detection on corrupted test images, the same for every network."""
-    assert inputs.shifts is not None
+    assert inputs.shift_images is not None
     subject = Subject(config, inputs)
-    images = inputs.shifts.tensors("images")
-    rows, test = images.pop("rows"), subject.parts["test"]
-    part = LabelledImages(test.images[rows], test.labels[rows])
+    rows = inputs.shift_images.tensors("images")["rows"]
+    test = subject.extracted.features("test")[rows]
     chosen = subject.detectors(config.detectors)
-    labels = part.labels.numpy()
+    labels = test.labels.numpy()
 
     def of(features: Features) -> dict[str, float]:
         probabilities = softmax(features.logits.numpy())
@@ -30,11 +28,13 @@ def measure(config: Corruptions, inputs: SubjectInputs[Artifact]) -> Measured:
         aurocs = {f"{name}.near_auroc": subject.auroc(d, features, "near") for name, d in chosen.items()}
         return found | aurocs
 
-    clean = of(subject.features(part.images))
-    kinds = list(dict.fromkeys(name.partition(".")[0] for name in images))
+    clean = of(test)
+    shifted = [part for part in subject.extracted.parts if part.startswith("shift.")]
+    kinds = list(dict.fromkeys(part.split(".")[1] for part in shifted))
     series: dict[str, list[float]] = {}
     for kind in kinds:
-        levels = [clean, *(of(subject.features(images[f"{kind}.{severity}"])) for severity in SEVERITIES)]
+        parts = [f"shift.{kind}.{severity}" for severity in SEVERITIES]
+        levels = [clean, *(of(subject.extracted.features(part)) for part in parts)]
         series |= {f"{kind}.{name}": [level[name] for level in levels] for name in clean}
     corrupted = {
         name: {kind: float(np.mean(series[f"{kind}.{name}"][1:])) for kind in kinds} for name in clean

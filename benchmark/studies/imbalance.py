@@ -18,9 +18,8 @@ def measure(config: Assessment, inputs: SubjectInputs[Artifact]) -> Measured:
     """
     assert inputs.training_set is not None
     subject = Subject(config, inputs)
-    test = subject.parts["test"]
-    inside = subject.features(test.images)
-    predicted, labels = inside.logits.argmax(dim=1).numpy(), test.labels.numpy()
+    inside = subject.extracted.features("test")
+    predicted, labels = inside.logits.argmax(dim=1).numpy(), inside.labels.numpy()
     counts = np.array(inputs.training_set.json("card")["counts"])
     numbers = {
         "total.error": total_error(predicted, labels),

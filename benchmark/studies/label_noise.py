@@ -14,8 +14,8 @@ def measure(config: Assessment, inputs: SubjectInputs[Artifact]) -> Measured:
     """Error and calibration on the clean test images of a network that was trained on noisy labels."""
     assert inputs.training_set is not None
     subject = Subject(config, inputs)
-    test = subject.parts["test"]
-    found = calibration_metrics(subject.features(test.images).logits.numpy(), test.labels.numpy(), 1.0)
+    test = subject.extracted.features("test")
+    found = calibration_metrics(test.logits.numpy(), test.labels.numpy(), 1.0)
     card = inputs.training_set.json("card")
     numbers = {
         "test.error": 1 - found.accuracy,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.backbones.batches import LabelledImages
-from benchmark.backbones.extract import BATCH, Tap
+from benchmark.backbones.extract import Tap
 from benchmark.backbones.network import Network, to_pixels
+from benchmark.datasets.splits import balanced_split
+from benchmark.jobs.extracted import Extracted
 from benchmark.jobs.id_data import id_images
 from benchmark.jobs.inputs import trained_network
 from benchmark.metrics.detection import detection_metrics
@@ -29,31 +32,46 @@ Measured = dict[str, Any]  # ``numbers`` by path, ``series`` by name, ``warnings
 
 
 class Subject:
-    """A network, its ID images and its OOD images."""
+    """A network, what was extracted from it, and its images where they are needed themselves."""
 
     def __init__(self, config: SubjectConfig, inputs: SubjectInputs[Artifact]) -> None:
         self.config, self.inputs = config, inputs
-        self.network: Network = trained_network(config.network, inputs.network)
-        self.network.requires_grad_(requires_grad=False)
-        self.tap = Tap(self.network, to_pixels(self.parts["test"].images[:16]))
+        self.extracted = Extracted(inputs.features)
 
     @cached_property
-    def parts(self) -> dict[str, LabelledImages]:
-        """``train`` and ``val`` as the track has them, with their true labels, and ``test``."""
-        found = id_images(self.config.split, self.inputs.id)
-        if self.inputs.id_test is not None:
-            stored = self.inputs.id_test.tensors("images")
-            found["test"] = LabelledImages(stored["images"], stored["labels"])
-        return found
+    def network(self) -> Network:
+        """The network itself, frozen."""
+        network = trained_network(self.config.network, self.inputs.network)
+        return network.requires_grad_(requires_grad=False)
 
     @cached_property
-    def trained_on(self) -> LabelledImages:
-        """The training images as the network was given them: perhaps a long tail, or with wrong labels."""
+    def tap(self) -> Tap:
+        """Reads everything that the network can give."""
+        return Tap(self.network, to_pixels(self.test.images[:16]))
+
+    @cached_property
+    def test(self) -> LabelledImages:
+        """The ID test images."""
+        if self.inputs.id_test is None:
+            return id_images(self.config.split, self.inputs.id)["test"]
+        stored = self.inputs.id_test.tensors("images")
+        return LabelledImages(stored["images"], stored["labels"])
+
+    @cached_property
+    def trained_on(self) -> Features:
+        """Features of the images that the network was trained on, labelled as they were then.
+
+        A training set that was transformed is a part of the track's training split.
+        """
+        whole = self.extracted.features("train")
         if self.inputs.training_set is None:
-            return self.parts["train"]
-        images = self.inputs.id.tensors("images")["images"]
+            return whole
         given = self.inputs.training_set.tensors("training_set")
-        return LabelledImages(images[given["rows"]], given["labels"])
+        labels = self.inputs.id.tensors("images")["labels"].numpy()
+        rows = torch.from_numpy(balanced_split(labels, **asdict(self.config.split)).train)
+        order = rows.argsort()
+        places = order[torch.searchsorted(rows[order], given["rows"])]
+        return whole[places].including(labels=given["labels"])
 
     @cached_property
     def kept(self) -> dict[str, Tensor]:
@@ -63,28 +81,15 @@ class Subject:
 
     def test_part(self, per_class: int) -> LabelledImages:
         """So many test images of each class, drawn by the track's seed: the same for every network."""
-        test = self.parts["test"]
         rng = torch.Generator().manual_seed(derive_seed(self.config.seed, "test part"))
-        classes = int(test.labels.max()) + 1
-        rows = evenly(test.labels, per_class * classes, rng)
-        return LabelledImages(test.images[rows], test.labels[rows])
+        classes = int(self.test.labels.max()) + 1
+        rows = evenly(self.test.labels, per_class * classes, rng)
+        return LabelledImages(self.test.images[rows], self.test.labels[rows])
 
     def outside(self, group: str) -> dict[str, Tensor]:
         """uint8 images (N, 3, S, S) of each OOD set of a group."""
         sets = self.inputs.outside
         return {name: sets[name].tensors("images")["images"] for name in self.config.groups[group]}
-
-    def features(self, images: Tensor, labels: Tensor | None = None) -> Features:
-        """What the network gives for uint8 images (N, 3, S, S)."""
-        with torch.inference_mode():
-            batches = [self.tap(to_pixels(part)).collected() for part in torch.split(images, BATCH)]
-        joined: dict[str, Any] = {
-            name: [torch.cat(parts) for parts in zip(*(b[name] for b in batches), strict=True)]
-            for name in batches[0]
-        }
-        by_stage = {"stages"}
-        given = {name: parts if name in by_stage else parts[0] for name, parts in joined.items()}
-        return Features(**given, labels=labels)
 
     def detectors(self, names: Iterable[str]) -> dict[str, Detector]:
         """Detectors with published hyper-parameters, fitted on what the network was trained on.
@@ -97,32 +102,23 @@ class Subject:
             If one needs several networks, or more than features of the ID images.
         """
         found = {}
-        train, val = (self.features(p.images, p.labels) for p in (self.trained_on, self.parts["val"]))
         for name in names:
             chosen = detector(name)
             if not isinstance(chosen, Detector):
                 raise MethodError(f"{name}: needs several networks; a study has one")
             rng = torch.Generator().manual_seed(derive_seed(self.config.seed, "fit", name))
-            found[name] = chosen.fit(train, val, self.tap.head, rng)
+            found[name] = chosen.fit(*self.extracted.to_fit(self.trained_on), rng)
         return found
 
     def score(self, chosen: Detector, features: Features) -> NDArray[np.float64]:
         """(N,) scores, higher = more ID."""
         with torch.inference_mode():
-            return check_scores(chosen.score(features), len(features)).numpy()
+            return check_scores(chosen.score(features.without("labels")), len(features)).numpy()
 
     def auroc(self, chosen: Detector, inside: Features, group: str) -> float:
         """Mean AUROC of ID images against the OOD sets of a group."""
         scores = self.score(chosen, inside)
+        sets = (self.extracted.features(name) for name in self.config.groups[group])
         return float(
-            np.mean(
-                [
-                    detection_metrics(scores, self.score(chosen, outside)).auroc
-                    for outside in self._outside_features[group]
-                ]
-            )
+            np.mean([detection_metrics(scores, self.score(chosen, outside)).auroc for outside in sets])
         )
-
-    @cached_property
-    def _outside_features(self) -> dict[str, list[Features]]:
-        return {group: [self.features(i) for i in self.outside(group).values()] for group in GROUPS}

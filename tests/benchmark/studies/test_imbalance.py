@@ -3,6 +3,7 @@
 import torch
 from small_studies import LEADERBOARD, of, run
 
+from benchmark.backbones.network import to_pixels
 from benchmark.store.artifacts import Store
 from benchmark.studies.subject import Subject
 
@@ -24,11 +25,13 @@ def test_detectors_are_fitted_on_the_long_tail_that_the_network_saw(made):
     assert min(counts) < max(counts)
     assert torch.bincount(subject.trained_on.labels).tolist() == counts
     (fitted,) = subject.detectors(["knn"]).values()
-    assert len(fitted.bank) == sum(counts) < len(subject.parts["train"].labels)
-    balanced = subject.parts["train"]
-    rows = [next(i for i, image in enumerate(balanced.images) if torch.equal(image, shown))
-            for shown in subject.trained_on.images]  # fmt: skip
-    assert torch.equal(balanced.labels[rows], subject.trained_on.labels)
+    assert len(fitted.bank) == sum(counts) < subject.extracted.length("train")
+    shown = subject.inputs.training_set.tensors("training_set")
+    images = subject.inputs.id.tensors("images")["images"][shown["rows"]]
+    with torch.inference_mode():
+        seen = subject.tap(to_pixels(images))
+    assert torch.equal(subject.trained_on.labels, shown["labels"])
+    torch.testing.assert_close(subject.trained_on.logits, seen.logits)
 
 
 def test_a_detector_that_too_few_images_cannot_fit_costs_nothing_else(copy):
