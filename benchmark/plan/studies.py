@@ -13,7 +13,7 @@ from benchmark.datasets import dataset
 from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.methods import method_errors
-from benchmark.plan.networks import PLAIN, Given, Network, NetworkPlanner
+from benchmark.plan.networks import PLAIN, Given, NetworkPlanner, PlannedNetwork
 from benchmark.plan.objectives import TrainingPlan
 from benchmark.records.results import TrainedWith
 from benchmark.seeds import derive_seed
@@ -158,7 +158,7 @@ class StudyPlanner:
             return None
 
     def _measured(
-        self, cell: tuple[StudyName, str, str, str, int, str], network: Network, asked: _Asked
+        self, cell: tuple[StudyName, str, str, str, int, str], network: PlannedNetwork, asked: _Asked
     ) -> PlannedStudy:
         study, row, backbone, init, seed, condition = cell
         config = {

@@ -10,7 +10,7 @@ from typing import Any
 from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.methods import method_errors
-from benchmark.plan.networks import BASE, GRAM, RANK_ONE, Network, NetworkPlanner
+from benchmark.plan.networks import BASE, GRAM, RANK_ONE, NetworkPlanner, PlannedNetwork
 from benchmark.plan.objectives import TrainingPlan
 from benchmark.plan.studies import PlannedStudy, StudyPlanner
 from benchmark.records.results import Cell, HpMode, TrainedWith
@@ -190,7 +190,12 @@ class TrackPlanner:
         return [item for item in data if method.tuned or item not in self.track.validation]
 
     def _score(
-        self, cell: Cell, method: _Method, networks: list[Network], features: Mapping[str, str], seed: int
+        self,
+        cell: Cell,
+        method: _Method,
+        networks: list[PlannedNetwork],
+        features: Mapping[str, str],
+        seed: int,
     ) -> Job:
         """The job that scores all test images with one entry."""
         config: dict[str, Any] = {
