@@ -61,7 +61,7 @@ from methods.objective import (
     Objective,
     ObjectiveHead,
     Optimizer,
-    Setting,
+    Setup,
     TrainableNetwork,
 )
 from methods.tensors import check_image_batch
@@ -70,7 +70,7 @@ __all__ = [
     "NETWORK", "AnyDetector", "Batch", "ClosedForm", "Data", "Detector", "EnsembleDetector",
     "FeatureNetwork", "Features", "GradientDetector", "Head", "HyperparameterError", "InputError", "Method",
     "MethodError", "NotApplicable", "NotFitted", "Objective", "ObjectiveHead", "Optimizer", "Paper",
-    "ScoreError", "Setting", "Signal", "TrainableNetwork", "check_scores", "fitted",
+    "ScoreError", "Setup", "Signal", "TrainableNetwork", "check_scores", "fitted",
 ]  # fmt: skip
 
 

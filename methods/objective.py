@@ -100,7 +100,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setup:
     """What a training starts from. Image sets are uint8 (N, 3, H, W)."""
 
     network: TrainableNetwork  # on its first weights
@@ -149,7 +149,7 @@ class Objective(Method):
     needs: ClassVar[frozenset[Data]] = frozenset()
     outlier_ratio: ClassVar[float] = 1.0  # outliers in a batch for each ID image
     starts_from: ClassVar[str | None] = None  # the objective whose network this one fine-tunes
-    first_phase: ClassVar[str | None] = None  # the objective whose network is asked first: `Setting.first`
+    first_phase: ClassVar[str | None] = None  # the objective whose network is asked first: `Setup.first`
     detectors: ClassVar[tuple[str, ...]]  # that the paper scores it with, the first its own choice
     cost: ClassVar[float] = 1.0  # of an epoch, in forward and backward passes of cross_entropy's
     clip_norm: ClassVar[float | None] = None  # of the network's gradient
@@ -167,7 +167,7 @@ class Objective(Method):
         """Make a neck for last feature maps of C channels, of a transformer where `tokens`; None: none."""
         return None
 
-    def modules(self, setting: Setting) -> Mapping[str, nn.Module]:
+    def modules(self, setup: Setup) -> Mapping[str, nn.Module]:
         """Make what is trained or kept beside the network, with its optimizer or with one of its own."""
         return {}
 

@@ -26,7 +26,7 @@ from benchmark.backbones.network import Network, to_pixels
 from benchmark.backbones.speed import Report, Speed
 from benchmark.seeds import derive_seed
 from methods.imbalance import Sampler
-from methods.objective import NETWORK, Batch, Objective, Optimizer, Setting
+from methods.objective import NETWORK, Batch, Objective, Optimizer, Setup
 
 CHECKPOINT_EVERY = 1.0  # seconds between two checkpoints
 
@@ -125,7 +125,7 @@ class _Trainer:
         self.network = network.to(self.device)
         data = batches.data
         torch.manual_seed(derive_seed(order_seed, "modules"))  # these, dropout, and noise of necks
-        setting = Setting(
+        setup = Setup(
             network=network,
             dimension=network.dimension,
             classes=1 + max(int(part.labels.max()) for part in (data, val) if part is not None),
@@ -138,7 +138,7 @@ class _Trainer:
             trusted=data.trusted,
             first=first,
         )
-        self.modules = dict(objective.modules(setting))
+        self.modules = dict(objective.modules(setup))
         self.beside = nn.ModuleDict(self.modules).to(self.device)
         self.optimizers = self._optimizers()
         self.schedulers = [self._scheduler(o) for o in self.optimizers.values()]

@@ -30,7 +30,7 @@ from worked_examples import EXACT, tensor
 
 from benchmark.store.fingerprints import _parse
 from methods import registry
-from methods.base import Setting
+from methods.base import Setup
 from methods.objectives._adversarial import AdversarialObjective
 from methods.objectives._fsr import (
     Parts,
@@ -229,9 +229,9 @@ def test_the_auxiliary_head_is_kept():
 def test_the_neck_must_be_there():
     wanted, network, _ = make("fsr")
     network.neck = None
-    setting = Setting(network, C, K, SIZE, 1, torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8))
+    setup = Setup(network, C, K, SIZE, 1, torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8))
     with pytest.raises(ValueError, match="fsr expected the one that it makes, got none"):
-        wanted.modules(setting)
+        wanted.modules(setup)
     network.neck = nn.Identity()
     with pytest.raises(ValueError, match="got Identity"):
         wanted.loss(network, batch(), {})
