@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import jinja2
+from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.records.files import NETWORKS
@@ -285,9 +286,9 @@ def _training_section(spec: Spec, trainings: Sequence[TrainingFile]) -> Section:
     return Section("training", tuple((title, found) for title, found in plots if found))
 
 
-def _html() -> Environment:
+def _html() -> jinja2.Environment:
     return _with_filters(
-        Environment(
+        jinja2.Environment(
             loader=PackageLoader("reports.site"),
             autoescape=True,
             undefined=StrictUndefined,
@@ -297,9 +298,9 @@ def _html() -> Environment:
     )
 
 
-def _markdown() -> Environment:
+def _markdown() -> jinja2.Environment:
     return _with_filters(
-        Environment(  # noqa: S701 HTML's escapes are not Markdown's; `finalize` escapes every expression
+        jinja2.Environment(  # noqa: S701 HTML's escapes are not Markdown's; `finalize` escapes every expression
             loader=PackageLoader("reports.site"),
             finalize=escape_markdown,
             undefined=StrictUndefined,
@@ -310,7 +311,7 @@ def _markdown() -> Environment:
     )
 
 
-def _with_filters(environment: Environment) -> Environment:
+def _with_filters(environment: jinja2.Environment) -> jinja2.Environment:
     environment.filters |= {"fixed": _fixed, "half": _half, "signed": _signed, "p": _p, "ranges": ranges}
     environment.filters |= {"effect": _effect, "code": _code}
     return environment
