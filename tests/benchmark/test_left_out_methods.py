@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import oodbench
 from benchmark.errors import MethodLeftOut
 from benchmark.plan.make import Selection, make_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from methods import registry
 from reports.console.catalog import cards, listings
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small_spec import refusal
 
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 
 
 @pytest.mark.parametrize(
