@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -15,6 +15,7 @@ from benchmark.jobs.job import Job, Kind
 from benchmark.plan.methods import method_errors
 from benchmark.plan.networks import PLAIN, Given, NetworkPlanner, PlannedNetwork
 from benchmark.plan.objectives import TrainingPlan
+from benchmark.plan.selection import Selection
 from benchmark.records.results import TrainedWith
 from benchmark.seeds import derive_seed
 from benchmark.spec.leaderboard import Spec
@@ -37,9 +38,6 @@ from methods.errors import MethodError
 from methods.imbalance import Profile
 from methods.label_noise import NoiseModel
 from methods.registry import method_class
-
-if TYPE_CHECKING:
-    from benchmark.plan.track import Selection
 
 Place = tuple[str | int, ...]
 
