@@ -8,7 +8,9 @@ MethodError(Exception)
 ├── HyperparameterError    an unknown hyper-parameter, or a value out of its range
 ├── InputError             features, a head or images that no method can use: the message names the argument
 ├── ScoreError             scores of the wrong shape, or not finite
-└── ChangedInputs          a method changed the network, or the images, that others share with it
+├── ChangedInputs          a method changed the network, or the images, that others share with it
+└── UnknownMethod          no method of that name is registered
+    └── BrokenMethod       there is a file of that name, and it could not be loaded, or lacks something
 """
 
 from __future__ import annotations
@@ -44,6 +46,14 @@ class ScoreError(MethodError):
 
 class ChangedInputs(MethodError):  # noqa: N818
     """A method changed the network, or the images, that others share with it."""
+
+
+class UnknownMethod(MethodError, LookupError):  # noqa: N818
+    """No method of that name is registered."""
+
+
+class BrokenMethod(UnknownMethod):
+    """There is a file of that name, and it could not be loaded, or its method lacks something."""
 
 
 @neutral

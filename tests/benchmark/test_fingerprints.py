@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from forget_sources import forget_sources
 
 from benchmark.plan.make import Selection, make_plan
 from benchmark.spec.load import load_spec
@@ -51,15 +52,8 @@ class Scorer:
 
 @pytest.fixture
 def forget():
-    def clear(*, source=True):
-        importlib.invalidate_caches()
-        for cached in ("code_fingerprint", "reached", "_text", "_parsed", "_described", "_neutral"):
-            getattr(fingerprints, cached).cache_clear()
-        if source:
-            fingerprints._source.cache_clear()
-
-    yield clear
-    clear()
+    yield forget_sources
+    forget_sources()
 
 
 @pytest.fixture
@@ -376,10 +370,10 @@ def changed(small, tmp_path, monkeypatch, forget):
         copy.write_text(source + new if old is None else source.replace(old, new, 1))
         module = file.removesuffix(".py").replace("/", ".")
         monkeypatch.setattr(fingerprints, "_source", lambda name: copy if name == module else find(name))
-        forget(source=False)
+        forget(files=False)
         after = keys()
         monkeypatch.undo()
-        forget(source=False)
+        forget(files=False)
         assert after.keys() == before.keys()
         return {label for label, key in after.items() if key != before[label]}, set(before)
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from kept_registry import keep_registry
 
 from benchmark.engines.state import GlobalState
 from benchmark.jobs.job import Kind
@@ -17,7 +18,6 @@ from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
 from benchmark.store import fingerprints
 from benchmark.store.artifacts import Store
-from methods import registry
 from methods.errors import LONGEST
 
 HONEST = ("msp", "knn", "odin")
@@ -171,11 +171,9 @@ def ran(only_run, small, tmp_path_factory, monkeypatch, real_workers):
         path = folder / "leaderboard.yaml"
         path.write_text(leaderboard(small.read_text(), (*METHODS, *HONEST)))
         contribute(folder)
-        before = {name: dict(found) for name, found in registry._found.items()}
         with monkeypatch.context() as patched:
             patched.syspath_prepend(folder)
-            patched.setattr(registry, "_found", before)
-            patched.setattr(registry, "_broken", {})
+            keep_registry(patched)
             importlib.invalidate_caches()
             fingerprints._source.cache_clear()
             plan, records = run(path, folder / "all", ())

@@ -6,12 +6,12 @@ import shutil
 import sys
 
 import pytest
+from forget_sources import forget_sources
+from kept_registry import keep_registry
 from small_runs import artifacts, lose, run
 
-from benchmark.jobs.kinds import kinds as jobs
+from benchmark.jobs import kinds as jobs
 from benchmark.records.results import read_records, record_path
-from benchmark.store import fingerprints
-from methods import registry
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def odd(small, tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(registry, "_found", {name: dict(found) for name, found in registry._found.items()})
+    keep_registry(monkeypatch)
     text = small.read_text().replace("entries: [msp, knn]", "entries: [msp, odd, knn]")
     small.write_text(
         text.replace("  msp: {detector: msp}\n", "  msp: {detector: msp}\n  odd: {detector: odd}\n")
@@ -60,10 +60,7 @@ def odd(small, tmp_path, monkeypatch):
 
     def forget():
         sys.modules.pop("oodbench_test_odd", None)
-        importlib.invalidate_caches()
-        fingerprints._parse.cache_clear()
-        fingerprints.code_fingerprint.cache_clear()
-        fingerprints._source.cache_clear()
+        forget_sources()
 
     def write(fit="pass", score="pass"):
         (folder / "oodbench_test_odd.py").write_text(PLUGIN.format(fit=fit, score=score))

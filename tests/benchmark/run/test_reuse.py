@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from forget_sources import forget_sources
 from small_runs import assert_sound, planned, run
 
 from benchmark.plan.make import Selection, make_plan
@@ -86,12 +87,10 @@ def edited(tmp_path, monkeypatch):
         copy = tmp_path / f"{module}.py"
         copy.write_text(source.replace(old, new))
         monkeypatch.setattr(fingerprints, "_source", lambda name: copy if name == module else find(name))
-        fingerprints._parse.cache_clear()
-        fingerprints.code_fingerprint.cache_clear()
+        forget_sources(files=False)
 
     yield edit
-    fingerprints._parse.cache_clear()
-    fingerprints.code_fingerprint.cache_clear()
+    forget_sources(files=False)
 
 
 def test_a_changed_detector_is_all_that_is_computed_again(place, small, edited):

@@ -28,8 +28,9 @@ from torch import nn
 from torch.testing import assert_close
 from worked_examples import EXACT, tensor
 
-from benchmark.store.fingerprints import _parse
-from methods import registry
+from benchmark.plan.objectives import definitions_of
+from benchmark.store.fingerprints import definition_of
+from methods import families
 from methods.base import Setup
 from methods.objectives._adversarial import AdversarialObjective
 from methods.objectives._fsr import (
@@ -254,7 +255,7 @@ def test_any_adversarial_training_can_be_the_base(monkeypatch):
         def criterion(self, adversarial, labels, clean):
             return adversarial.square().mean()
 
-    monkeypatch.setitem(registry._found["objectives"], "squared", Squared)
+    monkeypatch.setitem(families.families["objectives"].found, "squared", Squared)
     wanted, network, modules = make("fsr", base="squared", separation=0.0, recalibrate=False)
     assert type(wanted.based_on) is Squared
     moved = captured(wanted.based_on, network, monkeypatch)
@@ -265,7 +266,8 @@ def test_any_adversarial_training_can_be_the_base(monkeypatch):
 
 
 def test_the_code_of_every_base_is_in_the_content_key():
-    """A base is found by its name; what is imported counts for whether a training is still valid."""
-    bases = {cls.__module__ for cls in objectives().values() if issubclass(cls, AdversarialObjective)}
-    assert bases == {f"methods.objectives.{name}" for name in BASES}
-    assert bases <= set(_parse("methods.objectives.fsr")[1])
+    """A base is found by its name, so that no reference leads to it."""
+    bases = {name: cls for name, cls in objectives().items() if issubclass(cls, AdversarialObjective)}
+    assert bases.keys() == set(BASES)
+    for name, cls in bases.items():
+        assert definition_of(cls) in definitions_of(objective("fsr", base=name))
