@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +74,6 @@ class Correction(Objective):
     """
 
     first_phase = "cross_entropy"
-    trusted: ClassVar[bool] = False  # whether some labels must be known to be right
 
     @abstractmethod
     def estimate(self, setup: Setup) -> Tensor:

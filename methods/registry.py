@@ -19,9 +19,9 @@ from methods.label_noise import Correction, NoiseModel
 from methods.neutral import neutral
 
 __all__ = [
-    "FAMILIES", "GROUP", "BrokenMethod", "UnknownMethod", "attack", "broken", "detector", "detector_class",
-    "detectors", "family", "known_as", "method_class", "noise_model", "objective", "objective_class",
-    "objectives", "profile", "register", "sampler",
+    "FAMILIES", "GROUP", "BrokenMethod", "UnknownMethod", "attack", "attack_class", "broken", "detector",
+    "detector_class", "detectors", "family", "known_as", "method_class", "noise_model", "objective",
+    "objective_class", "objectives", "profile", "register", "sampler",
 ]  # fmt: skip
 
 _DETECTORS: Family[AnyDetector] = Family("detectors", (Detector, EnsembleDetector))
@@ -122,6 +122,12 @@ def objective_class(name: str) -> type[Objective]:
     if not _OBJECTIVES.knows(name) and not _CORRECTIONS.knows(name):
         load_all()
     return (_CORRECTIONS if _CORRECTIONS.knows(name) else _OBJECTIVES).find(name)
+
+
+@neutral
+def attack_class(name: str) -> type[Attack]:
+    """Find the class of the attack `name` without loading the others."""
+    return _ATTACKS.find(name)
 
 
 @neutral

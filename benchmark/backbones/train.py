@@ -27,6 +27,7 @@ from benchmark.backbones.speed import Report, Speed
 from benchmark.seeds import derive_seed
 from methods.imbalance import Sampler
 from methods.objective import NETWORK, Batch, Objective, Optimizer, Setup
+from methods.tensors import BATCH
 
 CHECKPOINT_EVERY = 1.0  # seconds between two checkpoints
 
@@ -302,7 +303,8 @@ def validate(network: Network, data: LabelledImages) -> tuple[float, float]:
     """Accuracy and mean negative log-likelihood in nats."""
     network.eval()
     device = next(network.parameters()).device
-    logits = torch.cat([network(to_pixels(part.to(device))).cpu() for part in torch.split(data.images, 256)])
+    parts = torch.split(data.images, BATCH)
+    logits = torch.cat([network(to_pixels(part.to(device))).cpu() for part in parts])
     accuracy = (logits.argmax(dim=1) == data.labels).double().mean().item()
     return accuracy, functional.cross_entropy(logits.double(), data.labels).item()
 

@@ -37,7 +37,7 @@ from methods.base import EnsembleDetector, GradientDetector, Method
 from methods.errors import MethodError
 from methods.imbalance import Profile
 from methods.label_noise import NoiseModel
-from methods.registry import method_class
+from methods.registry import attack_class, method_class
 
 Place = tuple[str | int, ...]
 
@@ -213,8 +213,7 @@ class StudyPlanner:
         }
         used = sorted({use.method for use in study.attacks.values()})
         settings = config | groups
-        # An attack that runs in a package of its own names it.
-        named = [getattr(method_class("attacks", name), "package", None) for name in used]
+        named = [attack_class(name).package for name in used]
         if packages := {name: installed_version(name) for name in named if name is not None}:
             config["packages"] = packages
         if study.transfer is not None and row in study.transfer.to:
@@ -230,7 +229,7 @@ class StudyPlanner:
             network = self.networks.trained(backbone, init, another, plan)
             inputs["transfer"] = network.chain[Kind.TRAIN]
             settings |= {"transfer": study.transfer.source}
-        definitions += tuple(definition_of(method_class("attacks", name)) for name in used)
+        definitions += tuple(definition_of(attack_class(name)) for name in used)
         return _Asked(Kind.ATTACK, config, inputs, definitions, settings)
 
     def _condition_asked(
@@ -369,7 +368,7 @@ class StudyPlanner:
         for name, made in zip(names, found, strict=True):
             if isinstance(made, EnsembleDetector):
                 problem = "scores by several networks"
-            elif isinstance(made, GradientDetector) and getattr(made, made.step_name) is None:
+            elif isinstance(made, GradientDetector) and made.chooses_step:
                 problem = "has a step that is not chosen yet"
             elif isinstance(made, GradientDetector) and made.step > 0 and not images:
                 problem = "moves the images first, and this study scores features"

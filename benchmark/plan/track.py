@@ -210,7 +210,7 @@ class TrackPlanner:
             for values in product(*(entry.tune or {}).values()):
                 chosen = {**entry.hyperparameters, **dict(zip(names, values, strict=True))}
                 points.append(scorer.configure(chosen))
-        chooses = [p for p in points if isinstance(p, GradientDetector) and getattr(p, p.step_name) is None]
+        chooses = [p for p in points if isinstance(p, GradientDetector) and p.chooses_step]
         published = points[0].hyperparameters() == scorer.configure({}).hyperparameters()
         return _Method(
             training=training,

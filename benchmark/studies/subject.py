@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.backbones.batches import LabelledImages
-from benchmark.backbones.extract import BATCH, Tap
+from benchmark.backbones.extract import Tap
 from benchmark.backbones.network import Network, to_pixels
 from benchmark.jobs.id_data import id_images
 from benchmark.jobs.inputs import trained_network
@@ -22,6 +22,7 @@ from benchmark.store.artifacts import Artifact
 from methods.base import Detector, Features, MethodError, check_scores
 from methods.features import evenly
 from methods.registry import detector
+from methods.tensors import BATCH
 
 GROUPS = ("near", "far")
 Measured = dict[str, Any]  # ``numbers`` by path, ``series`` by name, ``warnings``; JSON

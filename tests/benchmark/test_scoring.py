@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
+from benchmark.jobs import scoring
 from benchmark.jobs.job import Kind
-from benchmark.jobs.kinds import scoring
 from benchmark.jobs.scoring import Scoring, score_together
 from benchmark.metrics import detection_metrics
 from benchmark.plan.make import Selection, make_plan
