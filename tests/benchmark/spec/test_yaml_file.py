@@ -1,6 +1,6 @@
 """leaderboard.yaml as a file: what is no mapping, no text, tagged or not there."""
 
-from pathlib import Path
+import os
 
 import pytest
 from small_spec import refusal
@@ -94,7 +94,7 @@ def test_an_unreadable_file_is_refused(small, monkeypatch):
     def deny(*_, **__):
         raise PermissionError(13, "Permission denied", str(small))
 
-    monkeypatch.setattr(Path, "read_text", deny)  # root may read whatever the mode says
+    monkeypatch.setattr(os, "open", deny)  # root may read whatever the mode says
     assert refusal(small) == f"{small}: cannot be read: Permission denied; expected a leaderboard file"
 
 
