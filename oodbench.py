@@ -21,7 +21,7 @@ import typer
 if TYPE_CHECKING:
     from benchmark.metrics import detection_metrics
     from benchmark.records.results import read_all
-    from benchmark.spec.leaderboard import load_spec
+    from benchmark.spec.load import load_spec
     from methods.attack import Attack
     from methods.base import (
         Detector,
@@ -63,7 +63,7 @@ _HOME = {  # of what is not in methods.base
     "detection_metrics": "benchmark.metrics",
     "detector": "methods.registry",
     "detectors": "methods.registry",
-    "load_spec": "benchmark.spec.leaderboard",
+    "load_spec": "benchmark.spec.load",
     "objective": "methods.registry",
     "objectives": "methods.registry",
     "read_all": "benchmark.records.results",
@@ -371,7 +371,7 @@ def show(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of leaderboard.yaml."""
-    from benchmark.spec.leaderboard import json_schema
+    from benchmark.spec.load import json_schema
     from reports.console.terminal import answer, as_json
 
     answer(as_json(json_schema()))

@@ -31,6 +31,7 @@ class Attack(Method):
     """
 
     needs_gradient: ClassVar[bool] = True  # False: asks the network for logits only (a black box)
+    package: ClassVar[str | None] = None  # a distribution that it runs: its version belongs to the results
     epsilon: float  # a hyper-parameter of every attack
 
     @property

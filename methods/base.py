@@ -61,7 +61,7 @@ from methods.objective import (
     Objective,
     ObjectiveHead,
     Optimizer,
-    Setting,
+    Setup,
     TrainableNetwork,
 )
 from methods.tensors import check_image_batch
@@ -70,7 +70,7 @@ __all__ = [
     "NETWORK", "AnyDetector", "Batch", "ClosedForm", "Data", "Detector", "EnsembleDetector",
     "FeatureNetwork", "Features", "GradientDetector", "Head", "HyperparameterError", "InputError", "Method",
     "MethodError", "NotApplicable", "NotFitted", "Objective", "ObjectiveHead", "Optimizer", "Paper",
-    "ScoreError", "Setting", "Signal", "TrainableNetwork", "check_scores", "fitted",
+    "ScoreError", "Setup", "Signal", "TrainableNetwork", "check_scores", "fitted",
 ]  # fmt: skip
 
 
@@ -267,12 +267,21 @@ class GradientDetector(Detector):
     @property
     def step(self) -> float:
         """ε ≥ 0 in pixel units, of images in [0, 1]; 0 where it is None and not chosen yet."""
-        return float(getattr(self, self.step_name) or 0.0)
+        return float(self.hyperparameters()[self.step_name] or 0.0)
+
+    @property
+    def chooses_step(self) -> bool:
+        """Whether ε is None: the harness takes it from `step_grid`."""
+        return self.hyperparameters()[self.step_name] is None
+
+    def with_step(self, step: float) -> Self:
+        """Return a copy with that ε, fitted if this one is: ε plays no part in fitting."""
+        return self.with_state(**{self.step_name: step})
 
     @property
     def requires(self) -> tuple[str, ...]:
         """Its signals; where it steps, the network itself and images."""
-        stepping = self.step > 0 or getattr(self, self.step_name) is None
+        stepping = self.step > 0 or self.chooses_step
         return (*super().requires, *(("the network itself", "images") if stepping else ()))
 
     @abstractmethod

@@ -8,7 +8,9 @@ MethodError(Exception)
 ├── HyperparameterError    an unknown hyper-parameter, or a value out of its range
 ├── InputError             features, a head or images that no method can use: the message names the argument
 ├── ScoreError             scores of the wrong shape, or not finite
-└── ChangedInputs          a method changed the network, or the images, that others share with it
+├── ChangedInputs          a method changed the network, or the images, that others share with it
+└── UnknownMethod          no method of that name is registered
+    └── BrokenMethod       there is a file of that name, and it could not be loaded, or lacks something
 """
 
 from __future__ import annotations
@@ -46,6 +48,14 @@ class ChangedInputs(MethodError):  # noqa: N818
     """A method changed the network, or the images, that others share with it."""
 
 
+class UnknownMethod(MethodError, LookupError):  # noqa: N818
+    """No method of that name is registered."""
+
+
+class BrokenMethod(UnknownMethod):
+    """There is a file of that name, and it could not be loaded, or its method lacks something."""
+
+
 @neutral
 def said(error: BaseException) -> str:
     """What an error says, `printable`; its own ``__str__`` may fail in any way."""
@@ -56,16 +66,25 @@ def said(error: BaseException) -> str:
 
 
 @neutral
-def printable(text: str) -> str:
-    r"""Make text one line that any terminal, page and JSON file can hold, at most some kB long.
+def printable(text: str, *, line_ends: bool = False) -> str:
+    r"""Make of text what any terminal, page and JSON file can hold.
 
-    Line ends and tabs become spaces; control characters, the sequences that colour a terminal, marks that
-    turn the direction of writing, and halves of surrogate pairs are written out, such as ``\x1b``.
+    Control characters, the sequences that colour a terminal, marks that turn the direction of writing, and
+    halves of surrogate pairs are written out, such as ``\x1b``; a byte of a path, if no UTF-8, is ``\xff``.
+    It is one line of at most some kB, in which line ends and tabs are spaces. With `line_ends` those stay,
+    tabs are written out, and all of the text is kept.
     """
-    kept = "".join(
-        c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode()
-        for c in text[:LONGEST]
-    )
+    if line_ends:
+        return "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in text)
+    kept = "".join(c if c.isprintable() else " " if c.isspace() else _escape(c) for c in text[:LONGEST])
     if len(text) <= LONGEST and len(kept) <= LONGEST:
         return kept
     return f"{kept[:LONGEST]}… ({len(text)} characters)"
+
+
+@neutral
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python has the bytes of a path that cannot be decoded
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()

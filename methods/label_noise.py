@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from methods.method import Method
-from methods.objective import Objective, Setting, TrainableNetwork
+from methods.objective import Objective, Setup, TrainableNetwork
 
 ROUNDING = 1e-9  # of the sum of a row of float64
 ROUNDING_OF_FIRST = 1e-3  # of the sum of a row of probabilities, which may come from a softmax in float32
@@ -70,26 +69,25 @@ class Correction(Objective):
     """An objective for noisy labels that first looks at what a plainly trained network says of them.
 
     The harness trains a network with `first_phase` on the noisy labels (of the untrusted images only where
-    `trusted` is set), and hands its probabilities for the training images to `modules`, as `Setting.first`.
+    `trusted` is set), and hands its probabilities for the training images to `modules`, as `Setup.first`.
     The second network starts afresh; what was estimated lies in a buffer of a module.
     """
 
     first_phase = "cross_entropy"
-    trusted: ClassVar[bool] = False  # whether some labels must be known to be right
 
     @abstractmethod
-    def estimate(self, setting: Setting) -> Tensor:
+    def estimate(self, setup: Setup) -> Tensor:
         """(K, K) float64: row i is the estimated distribution of the observed labels of true class i.
 
-        The setting is not modified.
+        The setup is not modified.
 
         Raises
         ------
         ValueError
-            If the setting lacks what the estimate needs.
+            If the setup lacks what the estimate needs.
         """
 
-    def modules(self, setting: Setting) -> Mapping[str, nn.Module]:
+    def modules(self, setup: Setup) -> Mapping[str, nn.Module]:
         """Keep the estimated matrix with the training's state.
 
         Raises
@@ -97,55 +95,53 @@ class Correction(Objective):
         ValueError
             As `estimate`, or if its rows are no distributions.
         """
-        matrix = self.estimate(setting)
-        _check_stochastic(matrix, setting.classes, f"{self.name}.estimate")
+        matrix = self.estimate(setup)
+        _check_stochastic(matrix, setup.classes, f"{self.name}.estimate")
         return {"noise": EstimatedNoise(matrix)}
 
     def finish(self, network: TrainableNetwork, modules: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """Keep the estimate as ``matrix`` (K, K)."""
         return {"matrix": modules["noise"]().detach().clone()}
 
-    def probabilities(self, setting: Setting) -> Tensor:
+    def probabilities(self, setup: Setup) -> Tensor:
         """Return a copy of the first phase's probabilities (N, K), float64 on the CPU.
 
         Raises
         ------
         ValueError
             If there are none, or they are no distributions over the classes; where `trusted` is set, also
-            if the setting does not say which labels are right, or none is.
+            if the setup does not say which labels are right, or none is.
         """
-        if setting.first is None:
+        if setup.first is None:
+            raise ValueError(f"setup.first: {self.name} expected probabilities of training images, got none")
+        found = setup.first.detach().to("cpu", torch.float64, copy=True)
+        if found.ndim != 2 or found.shape[1] != setup.classes or len(found) == 0:
             raise ValueError(
-                f"setting.first: {self.name} expected probabilities of training images, got none"
-            )
-        found = setting.first.detach().to("cpu", torch.float64, copy=True)
-        if found.ndim != 2 or found.shape[1] != setting.classes or len(found) == 0:
-            raise ValueError(
-                f"setting.first: {self.name} expected shape (N, {setting.classes}) with N of at least 1, "
+                f"setup.first: {self.name} expected shape (N, {setup.classes}) with N of at least 1, "
                 f"got {tuple(found.shape)}"
             )
         if not _distributions(found, ROUNDING_OF_FIRST):
-            raise ValueError(f"setting.first: {self.name} expected rows that are probabilities and sum to 1")
+            raise ValueError(f"setup.first: {self.name} expected rows that are probabilities and sum to 1")
         if self.trusted:
-            self._check_trusted(setting, len(found))
+            self._check_trusted(setup, len(found))
         return found
 
-    def _check_trusted(self, setting: Setting, images: int) -> None:
-        trusted = setting.trusted
+    def _check_trusted(self, setup: Setup, images: int) -> None:
+        trusted = setup.trusted
         if trusted is None:
-            raise ValueError(f"setting.trusted: {self.name} expected which labels are right, got none")
+            raise ValueError(f"setup.trusted: {self.name} expected which labels are right, got none")
         if trusted.dtype != torch.bool or trusted.shape != (images,):
             raise ValueError(
-                f"setting.trusted: {self.name} expected bool ({images},), as `first` has {images} rows, "
+                f"setup.trusted: {self.name} expected bool ({images},), as `first` has {images} rows, "
                 f"got {trusted.dtype} {tuple(trusted.shape)}"
             )
         if not trusted.any():
-            raise ValueError(f"setting.trusted: {self.name} expected at least one trusted label, got none")
-        if setting.labels.shape != (images,):
+            raise ValueError(f"setup.trusted: {self.name} expected at least one trusted label, got none")
+        if setup.labels.shape != (images,):
             raise ValueError(
-                f"setting.labels: {self.name} expected shape ({images},), got {tuple(setting.labels.shape)}"
+                f"setup.labels: {self.name} expected shape ({images},), got {tuple(setup.labels.shape)}"
             )
-        _check_labels(setting.labels, setting.classes)
+        _check_labels(setup.labels, setup.classes)
 
 
 class EstimatedNoise(nn.Module):

@@ -92,4 +92,4 @@ def _is_a(value: Any, hint: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if get_origin(hint) is Literal:
         return value in get_args(hint)
-    return isinstance(value, hint)
+    return isinstance(value, get_origin(hint) or hint)  # what a list holds the method checks itself

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.method import Method
+from methods.tensors import BATCH
 
 NETWORK = "network"  # the optimizer of the network, in `Objective.steps`
 
@@ -100,7 +101,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setup:
     """What a training starts from. Image sets are uint8 (N, 3, H, W)."""
 
     network: TrainableNetwork  # on its first weights
@@ -122,7 +123,8 @@ class Setting:
         was = network.training
         network.eval()
         with torch.no_grad():
-            found = [network(part.to(device, torch.float32) / 255).cpu() for part in torch.split(images, 256)]
+            parts = torch.split(images, BATCH)
+            found = [network(part.to(device, torch.float32) / 255).cpu() for part in parts]
         network.train(was)
         return torch.cat(found)
 
@@ -149,7 +151,8 @@ class Objective(Method):
     needs: ClassVar[frozenset[Data]] = frozenset()
     outlier_ratio: ClassVar[float] = 1.0  # outliers in a batch for each ID image
     starts_from: ClassVar[str | None] = None  # the objective whose network this one fine-tunes
-    first_phase: ClassVar[str | None] = None  # the objective whose network is asked first: `Setting.first`
+    first_phase: ClassVar[str | None] = None  # the objective whose network is asked first: `Setup.first`
+    trusted: ClassVar[bool] = False  # whether some labels must be known to be right: `Setup.trusted`
     detectors: ClassVar[tuple[str, ...]]  # that the paper scores it with, the first its own choice
     cost: ClassVar[float] = 1.0  # of an epoch, in forward and backward passes of cross_entropy's
     clip_norm: ClassVar[float | None] = None  # of the network's gradient
@@ -167,7 +170,7 @@ class Objective(Method):
         """Make a neck for last feature maps of C channels, of a transformer where `tokens`; None: none."""
         return None
 
-    def modules(self, setting: Setting) -> Mapping[str, nn.Module]:
+    def modules(self, setup: Setup) -> Mapping[str, nn.Module]:
         """Make what is trained or kept beside the network, with its optimizer or with one of its own."""
         return {}
 

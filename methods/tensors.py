@@ -12,6 +12,10 @@ from torch import Tensor
 from methods.errors import InputError
 from methods.neutral import neutral
 
+# Images that a network is shown at once where it does not learn: few enough for any machine's memory. It is
+# no setting: sums are rounded and attacks draw random numbers by the batch, so that results depend on it.
+BATCH = 256
+
 
 def as_tensor(name: str, values: ArrayLike | Tensor) -> Tensor:
     """Take `values` as they are, without a copy where that can be.

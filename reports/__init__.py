@@ -5,14 +5,14 @@ Pages are rebuilt from the records alone, so what a page says can be checked aga
 
 ::
 
-    selection      which records count           select(spec, results) → Selection
-    studies        the same of the studies       select_studies(spec, files) → StudySelection
-    tables         a board as typed rows         board_tables(name, spec, selection) → [Table]
-    pretraining    pre-trained against scratch   compare_inits(spec, selection) → [Comparison]
-    summary        the same over all studies     gains(spec, selection) → [Gains]
-    provenance     what made the numbers         facts(selection), entry_settings(selection)
-    figures, plots SVG with alternative texts    SECTIONS[kind](track name, track, selection) → [Plot]
-    robustness     plots of the studies          STUDY_SECTIONS[study](track name, track, selection) → [Plot]
+    select         which records count           select(spec, results) → Counted
+    studies        the same of the studies       select_studies(spec, files) → CountedStudies
+    tables         a board as typed rows         board_tables(name, spec, counted) → [Table]
+    pretraining    pre-trained against scratch   compare_inits(spec, counted) → [Comparison]
+    summary        the same over all studies     gains(spec, counted) → [Gains]
+    provenance     what made the numbers         facts(counted), entry_settings(counted)
+    figures, plots SVG with alternative texts    SECTIONS[kind](track name, track, counted) → [Plot]
+    robustness     plots of the studies          STUDY_SECTIONS[study](track name, track, counted) → [Plot]
     site           all of it as a page           build_site(spec, results, out, generated=now) → [Path]
 
 Nothing is re-exported here: `reports.console.progress` must not load matplotlib to print a line.

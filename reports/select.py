@@ -21,12 +21,12 @@ from benchmark.spec.leaderboard import Entry, Spec, Track
 from methods.names import did_you_mean
 from reports.boards.gains import relative_gains
 from reports.claims.register import SUMMARY
-from reports.studies.select import Studied, StudySelection, select_studies
+from reports.studies.select import CountedStudies, Studied, select_studies
 from reports.trained import trained_so
 
 SEVERITIES = range(6)  # 0 is unshifted
 SHIFTED = ("accuracy", "ece", "auroc_near")
-NO_STUDIES = StudySelection({}, {}, {}, {}, ())
+NO_STUDIES = CountedStudies({}, {}, {}, {}, ())
 
 
 class Numbers(Mapping[str, float]):
@@ -137,13 +137,13 @@ Found = Measured | Studied
 
 
 @dataclass(frozen=True)
-class Selection:
+class Counted:
     """The records that count, in the order of leaderboard.yaml, and a note on each kind that does not."""
 
     measured: Mapping[Cell, Measured]
     unmeasured: Mapping[Cell, Record]
     notes: tuple[str, ...]
-    studies: StudySelection = field(default=NO_STUDIES)
+    studies: CountedStudies = field(default=NO_STUDIES)
 
     def of_study(self, study: str | None) -> Mapping[Cell, Found]:
         """The measured cells of a study, with its rows in place of entries; of OOD detection if None."""
@@ -154,7 +154,7 @@ class Selection:
         return {cell: found for cell, found in self.measured.items() if cell.track == track}
 
 
-def select(spec: Spec, results: Iterable[RecordFile], studies: Sequence[StudyFile] = ()) -> Selection:
+def select(spec: Spec, results: Iterable[RecordFile], studies: Sequence[StudyFile] = ()) -> Counted:
     """Choose the records that belong to `spec`.
 
     `results` is read once, file by file; little is kept of each.
@@ -202,8 +202,8 @@ def select(spec: Spec, results: Iterable[RecordFile], studies: Sequence[StudyFil
     if summed := relative_gains(spec, measured, of_studies.measured):
         of_studies = replace(of_studies, measured={**of_studies.measured, SUMMARY: summed})
     notes += (*_on_other_images(measured), *of_studies.notes)
-    selection = Selection(measured, unmeasured, notes, of_studies)
-    return replace(selection, notes=(*notes, *_on_other_networks(selection)))
+    counted = Counted(measured, unmeasured, notes, of_studies)
+    return replace(counted, notes=(*notes, *_on_other_networks(counted)))
 
 
 def _problem(spec: Spec, cell: Cell, file: RecordFile, record: Record) -> str | None:
@@ -269,10 +269,10 @@ def _on_other_images(measured: Mapping[Cell, Measured]) -> Iterator[str]:
             )
 
 
-def _on_other_networks(selection: Selection) -> Iterator[str]:
+def _on_other_networks(counted: Counted) -> Iterator[str]:
     """Say whose records stand on other networks than most of the same place, track by track."""
     cells: list[tuple[Cell, Found]] = [
-        item for study in (None, *STUDIES) for item in selection.of_study(study).items()
+        item for study in (None, *STUDIES) for item in counted.of_study(study).items()
     ]
     seen: dict[NetworkPlace, Counter[str]] = {}
     for _, found in cells:

@@ -18,9 +18,8 @@ from benchmark.attacks.checks import check_finite, check_points, no_gradient
 from benchmark.seeds import derive_seed
 from methods.attack import NoGradient, ascend, gradient, uniform_start
 from methods.base import AnyDetector, EnsembleDetector, FeatureNetwork, GradientDetector, NotApplicable
-from methods.tensors import check_images
+from methods.tensors import BATCH, check_images
 
-BATCH = 256
 NAME = "detector_pgd"
 
 Score = Callable[[Tensor], Tensor]  # (N,) of images (N, 3, H, W) in [0, 1]: higher = more in-distribution

@@ -7,7 +7,6 @@ own; what an attack does to an image depends on the seed, the attack's name and 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,9 +24,7 @@ from benchmark.attacks.checks import (
 from benchmark.seeds import derive_seed
 from methods.attack import Attack, Classifier, check_labels, cross_entropy, gradient
 from methods.errors import NotApplicable, said
-from methods.tensors import check_images
-
-BATCH = 256
+from methods.tensors import BATCH, check_images
 
 
 @dataclass(frozen=True)
@@ -181,7 +178,7 @@ def accuracy_by_epsilon(
     name = name or attack.name
     found = {}
     for epsilon in epsilons:
-        moved: Attack = dataclasses.replace(attack, epsilon=epsilon)  # type: ignore[type-var]
+        moved = attack.configure({**attack.hyperparameters(), "epsilon": epsilon})
         found[epsilon] = attack_accuracy(network, images, labels, {name: moved}, seed).robust[name]
     return found
 

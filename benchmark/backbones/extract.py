@@ -21,9 +21,8 @@ from methods.features import Features
 from methods.head import Head
 from methods.objective import ObjectiveHead
 from methods.statistics import gram, pooled, rank_one
-from methods.tensors import not_finite
+from methods.tensors import BATCH, not_finite
 
-BATCH = 256
 POOLING_TOLERANCE = 1e-4  # by which the penultimate features may differ from the averaged last map, relative
 
 

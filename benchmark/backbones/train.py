@@ -26,7 +26,8 @@ from benchmark.backbones.network import Network, to_pixels
 from benchmark.backbones.speed import Report, Speed
 from benchmark.seeds import derive_seed
 from methods.imbalance import Sampler
-from methods.objective import NETWORK, Batch, Objective, Optimizer, Setting
+from methods.objective import NETWORK, Batch, Objective, Optimizer, Setup
+from methods.tensors import BATCH
 
 CHECKPOINT_EVERY = 1.0  # seconds between two checkpoints
 
@@ -125,7 +126,7 @@ class _Trainer:
         self.network = network.to(self.device)
         data = batches.data
         torch.manual_seed(derive_seed(order_seed, "modules"))  # these, dropout, and noise of necks
-        setting = Setting(
+        setup = Setup(
             network=network,
             dimension=network.dimension,
             classes=1 + max(int(part.labels.max()) for part in (data, val) if part is not None),
@@ -138,7 +139,7 @@ class _Trainer:
             trusted=data.trusted,
             first=first,
         )
-        self.modules = dict(objective.modules(setting))
+        self.modules = dict(objective.modules(setup))
         self.beside = nn.ModuleDict(self.modules).to(self.device)
         self.optimizers = self._optimizers()
         self.schedulers = [self._scheduler(o) for o in self.optimizers.values()]
@@ -302,7 +303,8 @@ def validate(network: Network, data: LabelledImages) -> tuple[float, float]:
     """Accuracy and mean negative log-likelihood in nats."""
     network.eval()
     device = next(network.parameters()).device
-    logits = torch.cat([network(to_pixels(part.to(device))).cpu() for part in torch.split(data.images, 256)])
+    parts = torch.split(data.images, BATCH)
+    logits = torch.cat([network(to_pixels(part.to(device))).cpu() for part in parts])
     accuracy = (logits.argmax(dim=1) == data.labels).double().mean().item()
     return accuracy, functional.cross_entropy(logits.double(), data.labels).item()
 

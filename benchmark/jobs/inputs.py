@@ -15,8 +15,7 @@ from benchmark.store.artifacts import Artifact
 from methods.features import Features
 from methods.head import Head
 from methods.registry import objective
-
-BATCH = 256
+from methods.tensors import BATCH
 
 
 def image_parts(

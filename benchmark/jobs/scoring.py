@@ -6,7 +6,6 @@ itself (an input gradient, or feature maps) gets batches of images. Memory does 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.backbones.extract import BATCH, Tap
+from benchmark.backbones.extract import Tap
 from benchmark.backbones.network import to_pixels
 from benchmark.jobs.config import ScoringConfig, ScoringInputs
 from benchmark.jobs.extracted import Extracted
@@ -36,6 +35,7 @@ from methods.base import (
 from methods.errors import said
 from methods.features import evenly
 from methods.registry import detector
+from methods.tensors import BATCH
 
 ROWS = 4096  # of cached features that are scored at a time
 
@@ -159,13 +159,9 @@ class Scoring:
 
     def _with_step(self, scorer: AnyDetector) -> AnyDetector:
         """Where the step is None, take that of the grid which lifts the scores of ID validation most."""
-        if not isinstance(scorer, GradientDetector) or getattr(scorer, scorer.step_name) is not None:
+        if not isinstance(scorer, GradientDetector) or not scorer.chooses_step:
             return scorer
-        candidates: list[AnyDetector] = []
-        for step in scorer.step_grid:
-            twin = copy.copy(scorer)  # fitted already: the step plays no part in that
-            object.__setattr__(twin, scorer.step_name, step)
-            candidates.append(twin)
+        candidates: list[AnyDetector] = [scorer.with_step(step) for step in scorer.step_grid]
         means = [float(scores.mean()) for scores in self.scores(candidates, "val")]
         return candidates[int(np.argmax(means))]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from benchmark.datasets import UnknownDatasetError, dataset
 from benchmark.errors import SpecError, UsageError
+from benchmark.plan.plan import Plan
 from benchmark.spec.leaderboard import (
     AdversarialSource,
     FractalDB,
@@ -16,9 +16,6 @@ from benchmark.spec.leaderboard import (
     supervised_source,
 )
 from methods.names import did_you_mean
-
-if TYPE_CHECKING:
-    from benchmark.plan.make import Plan
 
 LABELLED = ("id", "id_test", "images")  # keys of sets that must have labels
 OUTLIER_GROUPS = ("outliers", "validation")  # sets that are never tested on

@@ -6,8 +6,7 @@ the code that computes it and the versions of the libraries below. Nothing is co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
 from benchmark.datasets import DataMissing
@@ -15,8 +14,10 @@ from benchmark.errors import MethodLeftOut, UsageError
 from benchmark.jobs import boundary
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.checks import check_datasets
+from benchmark.plan.plan import Plan
+from benchmark.plan.selection import Selection
 from benchmark.plan.studies import PlannedStudy
-from benchmark.plan.track import PlannedCell, Selection, TrackPlanner
+from benchmark.plan.track import PlannedCell, TrackPlanner
 from benchmark.spec.leaderboard import Spec
 from benchmark.spec.limits import MOST_CELLS
 from benchmark.spec.studies import inits_of, rows_of
@@ -24,19 +25,6 @@ from benchmark.studies.boundary import ARMS
 from methods.names import did_you_mean
 
 __all__ = ["Plan", "PlannedCell", "PlannedStudy", "Selection", "make_plan"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Cells in the order of the leaderboard, and every job that they need, inputs first."""
-
-    cells: tuple[PlannedCell, ...]
-    jobs: Mapping[str, Job]
-    left_out: Mapping[str, str] = field(default_factory=dict)  # track → why: its data are not at hand
-    boundary: tuple[str, ...] = ()  # keys of the arms of the experiment in two dimensions
-    studies: tuple[PlannedStudy, ...] = ()
-    broken: Mapping[str, str] = field(default_factory=dict)  # entry, init, study or row → why it is left out
-    selection: Selection = Selection()  # that it was made of
 
 
 def make_plan(spec: Spec, selection: Selection) -> Plan:

@@ -51,7 +51,7 @@ PLAIN = Given()
 
 
 @dataclass
-class Network:
+class PlannedNetwork:
     """What is known of one network: its jobs, and the features of each image set by what was extracted."""
 
     config: NetworkConfig
@@ -80,7 +80,7 @@ class NetworkPlanner:
         self.data: dict[str, str] = {}  # image set → key
         self.left_out: dict[str, str] = {}  # what uses a method whose file is broken → why
         self._plans: dict[str, TrainingPlan] = {}
-        self._networks: dict[str, Network] = {}
+        self._networks: dict[str, PlannedNetwork] = {}
 
     def plan_images(self) -> None:
         """Plan the image sets that networks are trained, validated and tested on; raises `DataMissing`."""
@@ -128,7 +128,7 @@ class NetworkPlanner:
             self._plans[name] = resolve_objective(self.spec, self.name, name, where)
         return self._plans[name]
 
-    def network(self, backbone: str, init: str, seed: int, plan: TrainingPlan) -> Network:
+    def network(self, backbone: str, init: str, seed: int, plan: TrainingPlan) -> PlannedNetwork:
         """One trained network, and the jobs that measure it whatever detector scores it."""
         network = self.trained(backbone, init, seed, plan)
         if Kind.CLASSIFY in network.chain:
@@ -143,7 +143,7 @@ class NetworkPlanner:
 
     def trained(
         self, backbone: str, init: str, seed: int, plan: TrainingPlan, given: Given = PLAIN
-    ) -> Network:
+    ) -> PlannedNetwork:
         """One trained network, and no more."""
         key = json.dumps([backbone, init, seed, plan.name, asdict(given)])
         if key not in self._networks:
@@ -172,7 +172,7 @@ class NetworkPlanner:
         inputs = training_set.Inputs(self.data["id"])
         return self.add(Job(Kind.TRAINING_SET, config, inputs, tuple(definitions), label))
 
-    def extract(self, network: Network, what: str, item: str, shifted: str | None = None) -> str:
+    def extract(self, network: PlannedNetwork, what: str, item: str, shifted: str | None = None) -> str:
         """Key of the features of one image set; all of a network are extracted together, in one pass.
 
         `shifted` is the key of other shifted images than the track's.
@@ -215,7 +215,7 @@ class NetworkPlanner:
         plan: TrainingPlan,
         given: Given,
         place: str,
-    ) -> Network:
+    ) -> PlannedNetwork:
         """The network of a backbone, an init and a seed, with the jobs that end in its training."""
         backbone, init, seed = cell
         track, seeds = self.track, self.seeds(backbone, seed)
@@ -292,7 +292,7 @@ class NetworkPlanner:
         starts = tuple(
             key for one in (before, first) if one is not None for key in (one.chain[Kind.TRAIN], *one.starts)
         )
-        return Network(config, split, chain, trained, starts, {}, place)
+        return PlannedNetwork(config, split, chain, trained, starts, {}, place)
 
     def _tag(self, init: str) -> str:
         """A tag of published weights names the input normalisation too."""

@@ -82,7 +82,7 @@ def resolve_objective(spec: Spec, track_name: str, name: str, where: tuple[str |
         epochs=use.epochs,
         start=None if start is None else further(start),
         first=None if asked is None else further(asked),
-        trusted=getattr(found, "trusted", False),
+        trusted=found.trusted,
     )
 
 

@@ -23,7 +23,7 @@ from benchmark.spec.leaderboard import (
     Spec,
     Track,
 )
-from benchmark.store.files import special_file
+from benchmark.store.files import NotRegular, open_regular
 from methods.names import did_you_mean
 
 
@@ -94,10 +94,10 @@ def _recipe(spec: Spec, track: Track, init: str, source: Pretrained) -> dict[str
         path = spec.beside(source.file)
         where = spec.where("inits", init, "file")
         try:
-            if (kind := special_file(path)) is not None:
-                raise DataError(f"{where}: {path} is {kind}; expected a safetensors file")
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 recipe["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        except NotRegular as error:
+            raise DataError(f"{where}: {path} is {error.kind}; expected a safetensors file") from error
         except OSError as error:
             raise DataError(
                 f"{where}: {path} cannot be read ({error.strerror}); expected a safetensors file"

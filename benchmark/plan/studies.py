@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -13,8 +13,9 @@ from benchmark.datasets import dataset
 from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.methods import method_errors
-from benchmark.plan.networks import BASE, PLAIN, Given, Network, NetworkPlanner
+from benchmark.plan.networks import BASE, PLAIN, Given, NetworkPlanner, PlannedNetwork
 from benchmark.plan.objectives import TrainingPlan
+from benchmark.plan.selection import Selection
 from benchmark.records.results import TrainedWith
 from benchmark.seeds import derive_seed
 from benchmark.spec.leaderboard import Spec
@@ -38,10 +39,7 @@ from methods.base import EnsembleDetector, GradientDetector, Method
 from methods.errors import MethodError
 from methods.imbalance import Profile
 from methods.label_noise import NoiseModel
-from methods.registry import method_class
-
-if TYPE_CHECKING:
-    from benchmark.plan.track import Selection
+from methods.registry import attack_class, method_class
 
 Place = tuple[str | int, ...]
 
@@ -168,7 +166,7 @@ class StudyPlanner:
             return None
 
     def _measured(
-        self, cell: tuple[StudyName, str, str, str, int, str], network: Network, asked: _Asked
+        self, cell: tuple[StudyName, str, str, str, int, str], network: PlannedNetwork, asked: _Asked
     ) -> PlannedStudy:
         study, row, backbone, init, seed, condition = cell
         config = _CONFIGS[asked.kind](
@@ -237,8 +235,7 @@ class StudyPlanner:
         }
         used = sorted({use.method for use in study.attacks.values()})
         settings = config | groups
-        # An attack that runs in a package of its own names it.
-        named = [getattr(method_class("attacks", name), "package", None) for name in used]
+        named = [attack_class(name).package for name in used]
         if packages := {name: installed_version(name) for name in named if name is not None}:
             config["packages"] = packages
         if study.transfer is not None and row in study.transfer.to:
@@ -254,7 +251,7 @@ class StudyPlanner:
             network = self.networks.trained(backbone, init, another, plan)
             inputs["transfer"] = network.chain[Kind.TRAIN]
             settings |= {"transfer": study.transfer.source}
-        definitions += tuple(definition_of(method_class("attacks", name)) for name in used)
+        definitions += tuple(definition_of(attack_class(name)) for name in used)
         return _Asked(Kind.ATTACK, config, inputs, (), definitions, settings)
 
     def _condition_asked(
@@ -394,7 +391,7 @@ class StudyPlanner:
         for name, made in zip(names, found, strict=True):
             if isinstance(made, EnsembleDetector):
                 problem = "scores by several networks"
-            elif isinstance(made, GradientDetector) and getattr(made, made.step_name) is None:
+            elif isinstance(made, GradientDetector) and made.chooses_step:
                 problem = "has a step that is not chosen yet"
             elif isinstance(made, GradientDetector) and made.step > 0 and not images:
                 problem = "moves the images first, and this study scores features"

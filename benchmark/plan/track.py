@@ -12,44 +12,14 @@ from benchmark.jobs import measure
 from benchmark.jobs.config import ScoringConfig, ScoringInputs
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.methods import method_errors
-from benchmark.plan.networks import BASE, GRAM, RANK_ONE, Network, NetworkPlanner
+from benchmark.plan.networks import BASE, GRAM, RANK_ONE, NetworkPlanner, PlannedNetwork
 from benchmark.plan.objectives import TrainingPlan
+from benchmark.plan.selection import Selection
 from benchmark.plan.studies import PlannedStudy, StudyPlanner
 from benchmark.records.results import Cell, HpMode, TrainedWith
 from benchmark.seeds import derive_seed
 from benchmark.spec.leaderboard import Entry, Spec, supervised_source
 from benchmark.store.fingerprints import definition_of
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which part of the leaderboard; an empty tuple selects all."""
-
-    tracks: tuple[str, ...] = ()
-    entries: tuple[str, ...] = ()
-    backbones: tuple[str, ...] = ()
-    inits: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-    studies: tuple[str, ...] = ()
-    full: bool = False  # with what only a full run measures
-
-    @property
-    def with_cells(self) -> bool:
-        """Whether cells are wanted: not where only studies are named."""
-        return bool(self.entries) or not self.studies
-
-    @property
-    def with_studies(self) -> bool:
-        """Whether studies are wanted: not where only entries are named."""
-        return bool(self.studies) or not self.entries
-
-    def of(self, kind: str, available: list[Any], unasked: list[Any] | None = None) -> list[Any]:
-        """Those of `available` backbones, inits or seeds that are selected.
-
-        Where none is named that is `unasked`, or all.
-        """
-        wanted = getattr(self, kind)
-        return [item for item in available if item in wanted] if wanted else unasked or available
 
 
 @dataclass(frozen=True)
@@ -196,7 +166,7 @@ class TrackPlanner:
         self,
         cell: Cell,
         method: _Method,
-        networks: list[Network],
+        networks: list[PlannedNetwork],
         features: list[dict[str, dict[str, str]]],
         seed: int,
     ) -> Job:
@@ -242,7 +212,7 @@ class TrackPlanner:
             for values in product(*(entry.tune or {}).values()):
                 chosen = {**entry.hyperparameters, **dict(zip(names, values, strict=True))}
                 points.append(scorer.configure(chosen))
-        chooses = [p for p in points if isinstance(p, GradientDetector) and getattr(p, p.step_name) is None]
+        chooses = [p for p in points if isinstance(p, GradientDetector) and p.chooses_step]
         published = points[0].hyperparameters() == scorer.configure({}).hyperparameters()
         return _Method(
             training=training,

@@ -62,7 +62,7 @@ _WHAT = "records"
 _REFERENCE = re.compile(rb'"network":"([0-9a-f]+)"')
 
 
-class Network(NamedTuple):
+class NetworkLine(NamedTuple):
     """What the records of one network share."""
 
     line: Mapping[str, Any]  # as it is written
@@ -70,7 +70,7 @@ class Network(NamedTuple):
     training: TrainedWith | None
 
 
-Networks = dict[str, Network]
+NetworkLines = dict[str, NetworkLine]
 
 
 def networks_path(folder: Path, objective: str) -> Path:
@@ -78,7 +78,7 @@ def networks_path(folder: Path, objective: str) -> Path:
     return record_path(folder, NETWORKS, objective)
 
 
-def read_networks(path: Path) -> Networks:
+def read_networks(path: Path) -> NetworkLines:
     """The networks of one objective by their names; none if there is no such file.
 
     Raises
@@ -98,7 +98,7 @@ def read_networks(path: Path) -> Networks:
     return dict(zip(lines, found, strict=True))
 
 
-def read_file(path: Path, networks: Mapping[str, Network] | None = None) -> RecordFile:
+def read_file(path: Path, networks: Mapping[str, NetworkLine] | None = None) -> RecordFile:
     """Read one record file.
 
     Parameters
@@ -121,7 +121,7 @@ def read_file(path: Path, networks: Mapping[str, Network] | None = None) -> Reco
     return read_whole(path, _WHAT, RecordFile, content)
 
 
-def networks_of(path: Path, content: Mapping[str, Any]) -> Networks:
+def networks_of(path: Path, content: Mapping[str, Any]) -> NetworkLines:
     """The networks that a record file refers to."""
     try:
         return read_networks(networks_path(path.parent, str(content["objective"])))
@@ -143,7 +143,7 @@ def iterate(results: Path) -> Iterator[RecordFile]:
     for track in tracks_of(results):
         if track.name == BOUNDARY:
             continue
-        networks: Networks = {}
+        networks: NetworkLines = {}
         for path in files_of(track / NETWORKS):
             networks |= read_networks(path)
         for path in files_of(track):
@@ -222,11 +222,11 @@ def _networks_text(path: Path, lines: Mapping[str, Mapping[str, Any]]) -> str:
     return document(head, tables, {})
 
 
-def _network(line: Any, ways: Mapping[str, Any]) -> Network:
+def _network(line: Any, ways: Mapping[str, Any]) -> NetworkLine:
     way = look_up(ways, "training", line)
     classification = Classification.model_validate(line["classification"])
     training = None if way is None else TrainedWith.model_validate(way)
-    return Network({**line, "training": way}, classification, training)
+    return NetworkLine({**line, "training": way}, classification, training)
 
 
 def _parts(record: Record, made: Table, networks: Table) -> list[dict[str, Any]]:
@@ -313,7 +313,7 @@ def _read_curves(line: Any, fpr: Any, images: Mapping[str, int]) -> dict[str, An
     return {"fpr": fpr, "score_low": low, "score_high": high, **series}
 
 
-def _record(line: Any, made: Mapping[str, Any], networks: Mapping[str, Network]) -> Record:
+def _record(line: Any, made: Mapping[str, Any], networks: Mapping[str, NetworkLine]) -> Record:
     """The record that parts make."""
     if "network" not in line:
         return Record.model_validate(line)

@@ -40,7 +40,7 @@ from benchmark.studies.boundary import FILE as BOUNDARY_FILE
 from benchmark.studies.boundary import BoundaryFile, boundary_file, read_boundary, write_boundary
 
 Planned = PlannedCell | PlannedStudy
-Network = tuple[str, str, str, str, int]  # track, objective, backbone, init, seed
+NetworkId = tuple[str, str, str, str, int]  # track, objective, backbone, init, seed
 PLANE = Place(BOUNDARY, "", BOUNDARY, "", "", 0)  # of the experiment in two dimensions, which is one file
 
 
@@ -151,7 +151,7 @@ def _publication(
     planned: Mapping[Place, Planned],
     there: Mapping[Place, Seen],
     folders: tuple[Path, Path],
-    read: tuple[list[RecordFile], list[StudyFile], dict[Network, TrainingRecord]],
+    read: tuple[list[RecordFile], list[StudyFile], dict[NetworkId, TrainingRecord]],
     plane: BoundaryFile | None,
 ) -> Publication:
     fit = sorted_.fit
@@ -215,7 +215,7 @@ def _unfit(plan: Plan, planned: Planned | None, place: Place, one: Seen) -> str:
 
 def _trainings(
     results: Path, sorted_: _Sorted, planned: Mapping[Place, Planned]
-) -> dict[Network, TrainingRecord]:
+) -> dict[NetworkId, TrainingRecord]:
     """The training of each cell's network; a cell whose network has none of today is refused."""
     there = {
         (file.track, file.objective, *record.network): record
@@ -235,7 +235,7 @@ def _trainings(
     return found
 
 
-def _network(cell: PlannedCell) -> Network:
+def _network(cell: PlannedCell) -> NetworkId:
     return cell.cell.track, cell.objective, cell.cell.backbone, cell.cell.init, cell.cell.seed
 
 
@@ -305,7 +305,7 @@ def _of_study(file: StudyFile, fit: Mapping[Place, Seen]) -> StudyFile | None:
 
 
 def _merged(
-    found: Mapping[Network, TrainingRecord],
+    found: Mapping[NetworkId, TrainingRecord],
     fit: Iterable[Place],
     planned: Mapping[Place, Planned],
     published: Path,

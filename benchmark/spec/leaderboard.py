@@ -1,4 +1,4 @@
-"""leaderboard.yaml as typed models: what is benchmarked. An error names file, line and key.
+"""leaderboard.yaml as typed models: what is benchmarked; `benchmark.spec.load` reads them.
 
 This module must not import torch: `oodbench --help`, `schema` and completion stay instant.
 """
@@ -14,9 +14,8 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from benchmark.spec.base import Count, Distinct, Index, Name, Rate, Seed, SetName, SpecModel
 from benchmark.spec.limits import MOST, MOST_POINTS
-from benchmark.spec.references import dangling
 from benchmark.spec.studies import Studies, StudyName, inits_of
-from benchmark.spec.yaml_file import holds, place, read_tree, refuse, validated
+from benchmark.spec.yaml_file import holds, place
 from benchmark.spec.yaml_tree import LinedDict
 from methods.names import did_you_mean
 
@@ -311,6 +310,10 @@ class Spec(SpecModel):
     boundary: BoundaryStudy | None = None
     _origin: tuple[Path, LinedDict] | None = PrivateAttr(default=None)
 
+    def read_from(self, path: Path, tree: LinedDict) -> None:
+        """Remember the file that it was read from, for paths beside it and for error messages."""
+        self._origin = path, tree
+
     def beside(self, path: str) -> Path:
         """A path that the leaderboard file names relative to itself."""
         return Path(path) if self._origin is None else self._origin[0].parent / path
@@ -322,24 +325,3 @@ class Spec(SpecModel):
         path, tree = self._origin
         grown = ((*loc[:i], "full", *loc[i:]) for i in range(len(loc)))  # what only a full run has
         return place(path, tree, next((at for at in (loc, *grown) if holds(tree, at)), loc))
-
-
-def load_spec(path: Path) -> Spec:
-    """Read and check a leaderboard file.
-
-    Raises
-    ------
-    SpecError
-        If it cannot be read, is not YAML, has a duplicate or unknown key, a wrong type, or a name that
-        nothing defines. The message names file, line and key, what was seen and what was expected.
-    """
-    tree = read_tree(path, "a leaderboard file", "keys (version, tracks, …)")
-    spec = validated(path, tree, Spec)
-    refuse(path, tree, dangling(spec))
-    spec._origin = path, tree
-    return spec
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON Schema of leaderboard.yaml, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Spec.model_json_schema()}

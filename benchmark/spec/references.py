@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmark.records.results import BOUNDARY
+from benchmark.spec.leaderboard import ImageSource, Spec, Track
 from benchmark.spec.studies import LabelNoise, inits_of, rows_of
 from methods.names import did_you_mean
-
-if TYPE_CHECKING:
-    from benchmark.spec.leaderboard import ImageSource, Spec, Track
 
 
 def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:

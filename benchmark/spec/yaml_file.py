@@ -6,6 +6,7 @@ Only plain data is taken, see `benchmark.spec.yaml_tree`. This module must not i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from benchmark.errors import SpecError
 from benchmark.spec.yaml_tree import Keys, LinedDict, LinedList, compose, cut, dotted, told
-from benchmark.store.files import special_file
+from benchmark.store.files import NotRegular, open_regular
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -28,9 +29,10 @@ def read_tree(path: Path, what: str, content: str) -> LinedDict:
         than plain data.
     """
     try:
-        if (kind := special_file(path)) is not None:
-            raise SpecError(f"{path}: is {kind}; expected {what}")
-        text = path.read_text(encoding="utf-8")
+        with TextIOWrapper(open_regular(path), encoding="utf-8") as file:
+            text = file.read()
+    except NotRegular as error:
+        raise SpecError(f"{path}: is {error.kind}; expected {what}") from error
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise SpecError(f"{path}: cannot be read: {why}; expected {what}") from error

@@ -13,6 +13,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +35,47 @@ _ADVICE = {
 }
 
 
+class NotRegular(OSError):  # noqa: N818
+    """What bears a file's name is of a `kind` that reading would wait for, or never come to the end of."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        super().__init__(errno.EINVAL, "not a regular file", str(path))
+        self.kind = kind
+
+
+_SPECIAL = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file to read it; whatever else bears the name is refused without waiting for it.
+
+    Raises
+    ------
+    NotRegular
+        If it is a pipe, a socket, a device, or a link to nothing.
+    OSError
+        If it is a folder, not there, or may not be read.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise NotRegular(path, "a link to nothing") from None
+        raise
+    if (kind := _SPECIAL.get(stat.S_IFMT(mode))) is not None:
+        raise NotRegular(path, kind)
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if (kind := _SPECIAL.get(stat.S_IFMT(os.fstat(handle).st_mode))) is not None:  # it came just now
+        os.close(handle)
+        raise NotRegular(path, kind)
+    return os.fdopen(handle, "rb")
+
+
 def read_regular(path: Path) -> bytes:
     """The bytes of a regular file; whatever else bears the name is refused without waiting for it.
 
@@ -43,12 +85,10 @@ def read_regular(path: Path) -> bytes:
         If it cannot be read, or is a folder, a pipe, a socket or a device.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
-            raise DataError(f"{path}: cannot be read: not a regular file; expected one")
-        with os.fdopen(handle, "rb") as file:
+        with open_regular(path) as file:
             return file.read()
+    except (NotRegular, IsADirectoryError) as error:
+        raise DataError(f"{path}: cannot be read: not a regular file; expected one") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -75,29 +115,6 @@ def first_error(error: ValidationError, where: str = "") -> str:
     if not isinstance(seen, dict | list | bytes | BaseModel):
         told += f", got {seen!r:.80}"
     return ": ".join(part for part in (where or ("" if place else "the file"), place, told) if part)
-
-
-def special_file(path: Path) -> str | None:
-    """What a path is that reading would wait for, or never come to the end of; None for files and folders.
-
-    Raises
-    ------
-    OSError
-        If there is nothing of that name.
-    """
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        if path.is_symlink():
-            return "a link to nothing"
-        raise
-    kinds = {
-        stat.S_IFIFO: "a named pipe",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-    }
-    return kinds.get(stat.S_IFMT(mode))
 
 
 @contextmanager
@@ -188,10 +205,9 @@ def require_writable(folder: Path) -> None:
 
 def read_json(path: Path) -> Any:
     """Read a regular file (a pipe would never end); raises `OSError` or `ValueError` if it is not JSON."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("not a regular file")
     try:
-        return json.loads(path.read_bytes())
+        with open_regular(path) as file:
+            return json.load(file)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmark.attacks.checks import A_POINT, NO_GRADIENT, boxes, unchanged
 from benchmark.attacks.detector import AttackedScores, ImageScore, attack_detector
-from benchmark.attacks.evaluate import BATCH, accuracy_by_epsilon, attack_accuracy
+from benchmark.attacks.evaluate import accuracy_by_epsilon, attack_accuracy
 from benchmark.backbones.network import to_pixels
 from benchmark.jobs.inputs import trained_network
 from benchmark.metrics.detection import detection_metrics
@@ -20,6 +20,7 @@ from methods.attack import Attack
 from methods.errors import MethodError, NotApplicable, said
 from methods.objective import Objective
 from methods.registry import attack, objective
+from methods.tensors import BATCH
 
 
 def measure(config: Adversarial, inputs: SubjectInputs[Artifact]) -> Measured:

@@ -43,7 +43,7 @@ class AutoAttack(WorstCase):
 
     epsilon: float = 8 / 255
 
-    package = DISTRIBUTION  # whose version is part of what the results depend on
+    package = DISTRIBUTION
     paper = PAPER
 
     def __post_init__(self) -> None:

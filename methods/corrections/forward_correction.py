@@ -11,7 +11,7 @@ from methods.corrections._anchors import check_percentile, from_anchors
 from methods.corrections._forward import corrected_losses
 from methods.label_noise import Correction
 from methods.method import Paper
-from methods.objective import Batch, Setting, TrainableNetwork
+from methods.objective import Batch, Setup, TrainableNetwork
 from methods.registry import register
 
 
@@ -58,17 +58,17 @@ class ForwardCorrection(Correction):
     def __post_init__(self) -> None:
         check_percentile(self.percentile)
 
-    def estimate(self, setting: Setting) -> Tensor:
+    def estimate(self, setup: Setup) -> Tensor:
         """(K, K) float64 from the anchors."""
-        return from_anchors(self.probabilities(setting), self.percentile)
+        return from_anchors(self.probabilities(setup), self.percentile)
 
-    def modules(self, setting: Setting) -> Mapping[str, nn.Module]:
+    def modules(self, setup: Setup) -> Mapping[str, nn.Module]:
         """Keep the estimated matrix; errors as for every correction.
 
         No label of the highest class may be left by the noise: the first phase's network knows all classes.
         """
-        classes = setting.classes if setting.first is None else max(setting.classes, setting.first.shape[-1])
-        return super().modules(replace(setting, classes=classes))
+        classes = setup.classes if setup.first is None else max(setup.classes, setup.first.shape[-1])
+        return super().modules(replace(setup, classes=classes))
 
     def loss(self, network: TrainableNetwork, batch: Batch, modules: Mapping[str, nn.Module]) -> Tensor:
         """Scalar loss of one batch."""

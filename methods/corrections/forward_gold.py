@@ -11,7 +11,7 @@ from methods.corrections._anchors import check_percentile, from_anchors
 from methods.corrections._forward import joint_loss
 from methods.label_noise import Correction
 from methods.method import Paper
-from methods.objective import Batch, Setting, TrainableNetwork
+from methods.objective import Batch, Setup, TrainableNetwork
 from methods.registry import register
 
 
@@ -53,9 +53,9 @@ class ForwardGold(Correction):
     def __post_init__(self) -> None:
         check_percentile(self.percentile)
 
-    def estimate(self, setting: Setting) -> Tensor:
+    def estimate(self, setup: Setup) -> Tensor:
         """(K, K) float64 from the anchors."""
-        return from_anchors(self.probabilities(setting), self.percentile)
+        return from_anchors(self.probabilities(setup), self.percentile)
 
     def loss(self, network: TrainableNetwork, batch: Batch, modules: Mapping[str, nn.Module]) -> Tensor:
         """Scalar loss of one batch."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 from methods.corrections._forward import joint_loss
 from methods.label_noise import Correction
 from methods.method import Paper
-from methods.objective import Batch, Setting, TrainableNetwork
+from methods.objective import Batch, Setup, TrainableNetwork
 from methods.registry import register
 
 
@@ -60,17 +60,17 @@ class GLC(Correction):
     trusted = True
     detectors = ("msp",)
 
-    def modules(self, setting: Setting) -> Mapping[str, nn.Module]:
+    def modules(self, setup: Setup) -> Mapping[str, nn.Module]:
         """Keep the estimated matrix with the training's state, and how many classes it was not seen for."""
-        made = super().modules(setting)
-        seen = torch.bincount(_trusted_labels(setting), minlength=setting.classes) > 0
+        made = super().modules(setup)
+        seen = torch.bincount(_trusted_labels(setup), minlength=setup.classes) > 0
         made["noise"].register_buffer("classes_without_trusted", (~seen).sum())
         return made
 
-    def estimate(self, setting: Setting) -> Tensor:
+    def estimate(self, setup: Setup) -> Tensor:
         """(K, K) float64 from the trusted images."""
-        probabilities = self.probabilities(setting)
-        return from_trusted(probabilities[_trusted(setting)], _trusted_labels(setting))
+        probabilities = self.probabilities(setup)
+        return from_trusted(probabilities[_trusted(setup)], _trusted_labels(setup))
 
     def loss(self, network: TrainableNetwork, batch: Batch, modules: Mapping[str, nn.Module]) -> Tensor:
         """Scalar loss of one batch."""
@@ -79,10 +79,10 @@ class GLC(Correction):
         return joint_loss(self, network, batch, modules)
 
 
-def _trusted(setting: Setting) -> Tensor:
-    assert setting.trusted is not None  # `Correction.probabilities` checks that
-    return setting.trusted.cpu()
+def _trusted(setup: Setup) -> Tensor:
+    assert setup.trusted is not None  # `Correction.probabilities` checks that
+    return setup.trusted.cpu()
 
 
-def _trusted_labels(setting: Setting) -> Tensor:
-    return setting.labels.cpu()[_trusted(setting)].long()
+def _trusted_labels(setup: Setup) -> Tensor:
+    return setup.labels.cpu()[_trusted(setup)].long()

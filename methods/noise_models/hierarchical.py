@@ -40,8 +40,7 @@ class Hierarchical(NoiseModel):
     Deviations from the paper: none. It names CIFAR-100 only.
     """
 
-    # Plain types, as `configure` checks them.
-    groups: tuple | list | None = None  # type: ignore[type-arg]
+    groups: tuple[int, ...] | list[int] | None = None
 
     paper = GLC
 

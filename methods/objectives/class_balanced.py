@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from methods.imbalance import BETA, class_weights
 from methods.method import Paper
-from methods.objective import Batch, Objective, Setting, TrainableNetwork
+from methods.objective import Batch, Objective, Setup, TrainableNetwork
 from methods.objectives._precision import widened
 from methods.registry import register
 
@@ -83,17 +83,17 @@ class ClassBalanced(Objective):
         if self.defer is not None and not 0 < self.defer < 1:
             raise ValueError(f"defer: expected a number between 0 and 1, or None, got {self.defer}")
 
-    def modules(self, setting: Setting) -> Mapping[str, nn.Module]:
+    def modules(self, setup: Setup) -> Mapping[str, nn.Module]:
         """Make the weights, from the training labels."""
-        counts = torch.bincount(setting.labels.cpu(), minlength=setting.classes)
-        if len(counts) > setting.classes:
+        counts = torch.bincount(setup.labels.cpu(), minlength=setup.classes)
+        if len(counts) > setup.classes:
             raise ValueError(
-                f"setting.labels: expected class indices below {setting.classes}, got {len(counts) - 1}"
+                f"setup.labels: expected class indices below {setup.classes}, got {len(counts) - 1}"
             )
         empty = (counts == 0).nonzero().flatten().tolist()
         if empty:
             raise ValueError(
-                f"setting.labels: class_balanced expected training images of all {setting.classes} classes, "
+                f"setup.labels: class_balanced expected training images of all {setup.classes} classes, "
                 f"got none of: {', '.join(map(str, empty))}"
             )
         beta = None if self.weights == "inverse" else self.beta

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.method import Paper
-from methods.objective import Batch, Data, Objective, Setting, TrainableNetwork
+from methods.objective import Batch, Data, Objective, Setup, TrainableNetwork
 from methods.objectives._outliers import both_logits
 from methods.registry import register
 
@@ -126,15 +126,15 @@ class EnergyFinetune(Objective):
             if value is not None and not math.isfinite(value):
                 raise ValueError(f"{name}: expected a finite number or None, got {value}")
 
-    def modules(self, setting: Setting) -> Mapping[str, nn.Module]:
+    def modules(self, setup: Setup) -> Mapping[str, nn.Module]:
         """Make the margins, from the network as it is before training where they are not given."""
         if self.m_in is not None and self.m_out is not None:
             return {"margins": Margins(self.m_in, self.m_out)}
-        if setting.outliers is None or len(setting.outliers) == 0:
-            raise ValueError("setting.outliers: energy_finetune expected at least one image, got none")
-        if len(setting.val) == 0:
-            raise ValueError("setting.val: energy_finetune expected at least one image, got none")
-        found = margins(setting.logits(setting.val), setting.logits(setting.outliers))
+        if setup.outliers is None or len(setup.outliers) == 0:
+            raise ValueError("setup.outliers: energy_finetune expected at least one image, got none")
+        if len(setup.val) == 0:
+            raise ValueError("setup.val: energy_finetune expected at least one image, got none")
+        found = margins(setup.logits(setup.val), setup.logits(setup.outliers))
         return {"margins": Margins(*found)}
 
     def loss(self, network: TrainableNetwork, batch: Batch, modules: Mapping[str, nn.Module]) -> Tensor:

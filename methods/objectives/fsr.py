@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from methods.errors import MethodError
 from methods.method import Paper
-from methods.objective import Batch, Objective, Setting, TrainableNetwork
+from methods.objective import Batch, Objective, Setup, TrainableNetwork
 from methods.objectives._adversarial import AdversarialObjective, accuracy, check_weight
 from methods.objectives._fsr import SeparationNeck, pooled, separation_loss
 from methods.objectives._precision import widened
@@ -122,9 +122,9 @@ class FSR(Objective):
             channels, self.hidden, self.temperature, recalibrate=self.recalibrate, tokens=tokens
         )
 
-    def modules(self, setting: Setting) -> Mapping[str, nn.Module]:
+    def modules(self, setup: Setup) -> Mapping[str, nn.Module]:
         """Make the auxiliary head, for the channels that the neck was made for."""
-        return {"aux": nn.Linear(_neck(setting.network).channels, setting.classes)}
+        return {"aux": nn.Linear(_neck(setup.network).channels, setup.classes)}
 
     def loss(self, network: TrainableNetwork, batch: Batch, modules: Mapping[str, nn.Module]) -> Tensor:
         """Scalar loss of one batch, moved against the network as it is."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.method import Paper
-from methods.objective import NETWORK, Batch, Objective, Optimizer, Setting, TrainableNetwork
+from methods.objective import NETWORK, Batch, Objective, Optimizer, Setup, TrainableNetwork
 from methods.objectives._frozen import statistics_frozen, weights_frozen
 from methods.objectives._gan import (
     SIDE,
@@ -86,7 +86,7 @@ class JointConfidenceGAN(Objective):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
 
-    def modules(self, setting: Setting) -> Mapping[str, nn.Module]:
+    def modules(self, setup: Setup) -> Mapping[str, nn.Module]:
         """Make the generator and the discriminator."""
         return {
             "generator": Generator(self.noise, self.width),

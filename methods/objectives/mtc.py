@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.method import Paper
-from methods.objective import NETWORK, Batch, Data, Objective, ObjectiveHead, Setting, TrainableNetwork
+from methods.objective import NETWORK, Batch, Data, Objective, ObjectiveHead, Setup, TrainableNetwork
 from methods.objectives._augment import weak_view
 from methods.objectives._curriculum import Average, Curriculum, DomainHead
 from methods.objectives._frozen import statistics_frozen
@@ -108,11 +108,11 @@ class MTC(Objective):
         """Make the two linear layers."""
         return DomainHead(dimension, classes)
 
-    def modules(self, setting: Setting) -> Mapping[str, nn.Module]:
+    def modules(self, setup: Setup) -> Mapping[str, nn.Module]:
         """Make the labels of the unlabelled images, and the averaged weights."""
         return {
-            "curriculum": Curriculum(setting.unlabelled, self.history),
-            "average": Average(setting.network, self.decay),
+            "curriculum": Curriculum(setup.unlabelled, self.history),
+            "average": Average(setup.network, self.decay),
         }
 
     def first_epochs(self, epochs: int) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.method import Paper
-from methods.objective import Batch, Objective, Setting, TrainableNetwork
+from methods.objective import Batch, Objective, Setup, TrainableNetwork
 from methods.objectives._augment import contrastive_view
 from methods.registry import register
 
@@ -90,9 +90,9 @@ class SSD(Objective):
         if self.projection < 1:
             raise ValueError(f"projection: expected at least 1, got {self.projection}")
 
-    def modules(self, setting: Setting) -> Mapping[str, nn.Module]:
+    def modules(self, setup: Setup) -> Mapping[str, nn.Module]:
         """Make the projection."""
-        d = setting.dimension
+        d = setup.dimension
         return {"projection": nn.Sequential(nn.Linear(d, d), nn.ReLU(), nn.Linear(d, self.projection))}
 
     def loss(self, network: TrainableNetwork, batch: Batch, modules: Mapping[str, nn.Module]) -> Tensor:

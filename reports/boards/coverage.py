@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchmark.records.results import Cell, Record
 from benchmark.records.studies import StudyRecord
 from benchmark.spec.leaderboard import Spec
-from reports.select import Selection
+from reports.select import Counted
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Coverage:
         return self.planned - self.measured - self.failed - self.not_applicable
 
 
-def unmeasured_groups(selection: Selection) -> list[Unmeasured]:
+def unmeasured_groups(counted: Counted) -> list[Unmeasured]:
     """Failed and not applicable cells, one group for each entry, status and reason, of studies as well."""
     groups: dict[tuple[str, str, str, str], list[Cell]] = {}
     unmeasured: list[tuple[str, Cell, Record | StudyRecord]] = [
-        (cell.track, cell, record) for cell, record in selection.unmeasured.items()
+        (cell.track, cell, record) for cell, record in counted.unmeasured.items()
     ]
-    for study, failed in selection.studies.failed.items():
+    for study, failed in counted.studies.failed.items():
         for (cell, condition), bad in failed.items():
             unmeasured.append((f"{cell.track}, {study} {condition}".rstrip(), cell, bad))
     for track, cell, record in unmeasured:
@@ -68,22 +68,22 @@ def unmeasured_groups(selection: Selection) -> list[Unmeasured]:
     ]
 
 
-def coverage(spec: Spec, selection: Selection) -> list[Coverage]:
+def coverage(spec: Spec, counted: Counted) -> list[Coverage]:
     """How complete each track is, and each of its studies, whose cells are conditions."""
     found = []
     for name, track in spec.tracks.items():
-        status = Counter(r.status for cell, r in selection.unmeasured.items() if cell.track == name)
-        networks = {cell.entry: item.record.networks for cell, item in selection.of_track(name).items()}
+        status = Counter(r.status for cell, r in counted.unmeasured.items() if cell.track == name)
+        networks = {cell.entry: item.record.networks for cell, item in counted.of_track(name).items()}
         planned = sum(
             len(track.backbones_of(entry)) * len(track.inits) * (len(track.seeds) // networks.get(entry, 1))
             for entry in track.all_entries
         )
-        measured = len(selection.of_track(name))
+        measured = len(counted.of_track(name))
         found.append(Coverage(name, planned, measured, status["failed"], status["not_applicable"]))
         for study in track.studies.chosen(full=True):
-            rows = selection.studies.measured.get(study, {}).items()
+            rows = counted.studies.measured.get(study, {}).items()
             there = sum(len(item.records) for cell, item in rows if cell.track == name)
-            failed = sum(cell.track == name for cell, _ in selection.studies.failed.get(study, {}))
-            planned = selection.studies.planned[name, study]
+            failed = sum(cell.track == name for cell, _ in counted.studies.failed.get(study, {}))
+            planned = counted.studies.planned[name, study]
             found.append(Coverage(f"{name}, {study.replace('_', ' ')}", planned, there, failed, 0))
     return found

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmark.metrics.statistics import PairedDifference, paired_difference
 from benchmark.spec.leaderboard import Column, Scratch, Spec
-from reports.select import Found, Measured, Selection
+from reports.select import Counted, Found, Measured
 
 CONDITIONAL = (
     "One pre-trained checkpoint is common to all seeds: the seeds vary only the fine-tuning, and every "
@@ -90,7 +90,7 @@ class Comparison:
         return sentences
 
 
-def compare_inits(spec: Spec, selection: Selection) -> list[Comparison]:
+def compare_inits(spec: Spec, counted: Counted) -> list[Comparison]:
     """Compare every pre-trained init of every track with scratch, wherever both share a seed.
 
     Raises
@@ -100,7 +100,7 @@ def compare_inits(spec: Spec, selection: Selection) -> list[Comparison]:
     """
     comparisons = []
     for name, track in spec.tracks.items():
-        cells = selection.of_track(name)
+        cells = counted.of_track(name)
         by_entry: dict[tuple[str, str, str], dict[int, Found]] = {}
         by_network: dict[tuple[str, str, str], dict[int, list[Measured]]] = {}
         for cell, found in cells.items():

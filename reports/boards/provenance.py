@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from benchmark.errors import DataError
 from benchmark.records.results import Environment
 from benchmark.records.studies import STUDIES
-from reports.select import Measured, Selection
+from reports.select import Counted, Measured
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class EntrySettings:
     hyperparameters: tuple[tuple[str, tuple[str, ...]], ...]  # name, JSON of every value that occurs
 
 
-def facts(selection: Selection) -> list[Fact]:
+def facts(counted: Counted) -> list[Fact]:
     """What the measured records that count say about their making.
 
     Raises
@@ -40,16 +40,16 @@ def facts(selection: Selection) -> list[Fact]:
     DataError
         If a record names an environment that its file does not describe.
     """
-    measured = list(selection.measured.values())
+    measured = list(counted.measured.values())
     environments = _environments(measured)
     days = sorted(found.record.provenance.date[:10] for found in measured if found.record.provenance)
     libraries = sorted({library for environment in environments for library in environment.libraries})
-    there = (found for study in STUDIES for found in selection.studies.measured.get(study, {}).values())
+    there = (found for study in STUDIES for found in counted.studies.measured.get(study, {}).values())
     studied = sum(len(found.records) for found in there)
     rows = [
         ("Measured records", [str(len(measured))]),
         *([("Measured records of studies", [str(studied)])] if studied else []),
-        ("Seeds", [ranges({cell.seed for cell in selection.measured}) or "none"]),
+        ("Seeds", [ranges({cell.seed for cell in counted.measured}) or "none"]),
         ("Measured on", [" to ".join(dict.fromkeys((days[0], days[-1])))] if days else []),
         ("oodbench", [e.oodbench for e in environments]),
         ("Git commit", [e.commit or "outside a checkout" for e in environments]),
@@ -62,10 +62,10 @@ def facts(selection: Selection) -> list[Fact]:
     return [Fact(title, _distinct(values) or ("not recorded",)) for title, values in rows]
 
 
-def entry_settings(selection: Selection) -> list[EntrySettings]:
+def entry_settings(counted: Counted) -> list[EntrySettings]:
     """Objective, detector and hyper-parameters of every measured entry."""
     groups: dict[tuple[str, str], list[Measured]] = {}
-    for cell, found in selection.measured.items():
+    for cell, found in counted.measured.items():
         groups.setdefault((cell.track, cell.entry), []).append(found)
     settings = []
     for (track, entry), group in groups.items():

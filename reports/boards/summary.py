@@ -15,7 +15,7 @@ from benchmark.spec.leaderboard import Scratch, Spec
 from reports.boards.gains import Measure, inits_of_track, measures, scratch_of
 from reports.boards.pretraining import CONFIRMATORY, Contrast, contrasts
 from reports.plots.figures import COLOURS, WIDTH, Plot, file_name, finish, house_style, legend_above
-from reports.select import Found, Selection
+from reports.select import Counted, Found
 from reports.studies.labels import MARKERS
 
 PERCENT = 100
@@ -36,9 +36,9 @@ class Gains:
         return any(row.gain.n < CONFIRMATORY for row in self.rows)
 
 
-def gains(spec: Spec, selection: Selection) -> list[Gains]:
+def gains(spec: Spec, counted: Counted) -> list[Gains]:
     """Every pre-trained init of every track that has a record of a study."""
-    studied = {cell.track for cells in selection.studies.measured.values() for cell in cells}
+    studied = {cell.track for cells in counted.studies.measured.values() for cell in cells}
     found = []
     for name in spec.tracks:
         scratch = scratch_of(spec, name)
@@ -49,7 +49,7 @@ def gains(spec: Spec, selection: Selection) -> list[Gains]:
                 rows = tuple(
                     row
                     for measure in measures(spec, name)
-                    for row in contrasts(_groups(name, measure, selection), init, scratch, (measure.column,))
+                    for row in contrasts(_groups(name, measure, counted), init, scratch, (measure.column,))
                 )
                 if rows:
                     found.append(Gains(name, init, scratch, rows))
@@ -57,11 +57,11 @@ def gains(spec: Spec, selection: Selection) -> list[Gains]:
 
 
 def _groups(
-    name: str, measure: Measure, selection: Selection
+    name: str, measure: Measure, counted: Counted
 ) -> Mapping[tuple[str, str, str], Mapping[int, Found]]:
     """The seeds of each init and backbone that have a measure."""
     groups: dict[tuple[str, str, str], dict[int, Found]] = {}
-    for cell, found in selection.of_study(measure.study).items():
+    for cell, found in counted.of_study(measure.study).items():
         if (cell.track, cell.entry) == (name, measure.row) and measure.column.metric in found.numbers:
             groups.setdefault((cell.init, cell.backbone, measure.row), {})[cell.seed] = found
     return groups

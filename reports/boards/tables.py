@@ -19,7 +19,7 @@ from benchmark.metrics.unpaired import ranks_with_apart
 from benchmark.records.network_places import NetworkPlace, stand_apart
 from benchmark.records.results import Cell
 from benchmark.spec.leaderboard import Board, Column, Level, Spec
-from reports.select import Found, Selection
+from reports.select import Counted, Found
 from reports.studies.select import Studied
 
 APART = (
@@ -82,17 +82,17 @@ class _Samples:
         return self.complete and self.networks == 1 and len(self.by_seed) > 1
 
 
-def board_tables(name: str, spec: Spec, selection: Selection) -> list[Table]:
+def board_tables(name: str, spec: Spec, counted: Counted) -> list[Table]:
     """Compute the tables of board `name`: published values, and tuned ones in a ranking of their own."""
     board, track = spec.boards[name], spec.tracks[spec.boards[name].track]
     if board.study is not None:
-        return [board_table(name, spec, selection)]
+        return [board_table(name, spec, counted)]
     entries = board.entries or track.entries
     protocols = {spec.entries[entry].tune is not None for entry in entries}
-    return [board_table(name, spec, selection, tuned=tuned) for tuned in sorted(protocols)]
+    return [board_table(name, spec, counted, tuned=tuned) for tuned in sorted(protocols)]
 
 
-def board_table(name: str, spec: Spec, selection: Selection, *, tuned: bool = False) -> Table:
+def board_table(name: str, spec: Spec, counted: Counted, *, tuned: bool = False) -> Table:
     """Compute one table of board `name`: of the entries that are tuned, or of the others.
 
     Rows are ranked by two-sided paired tests over the seeds that all ranked rows share: the rank is one more
@@ -106,7 +106,7 @@ def board_table(name: str, spec: Spec, selection: Selection, *, tuned: bool = Fa
         If a column names a metric that a record does not have.
     """
     board = spec.boards[name]
-    cells, lacking = _cells_of(board, spec, selection, tuned=tuned)
+    cells, lacking = _cells_of(board, spec, counted, tuned=tuned)
     seeds = tuple(sorted({cell.seed for cell in cells}))
     samples, notes = _samples(name, board, cells)
     notes += lacking
@@ -188,7 +188,7 @@ def _noted(row: Row, note: str) -> Row:
 
 
 def ranking_numbers(
-    name: str, spec: Spec, selection: Selection, *, tuned: bool = False
+    name: str, spec: Spec, counted: Counted, *, tuned: bool = False
 ) -> dict[tuple[str, ...], dict[int, float]]:
     """What a table ranks by: by row and seed, averaged over what is not a row.
 
@@ -198,7 +198,7 @@ def ranking_numbers(
         If a column names a metric that a record does not have.
     """
     board = spec.boards[name]
-    cells, _ = _cells_of(board, spec, selection, tuned=tuned)
+    cells, _ = _cells_of(board, spec, counted, tuned=tuned)
     samples, _ = _samples(name, board, cells)
     position = [column.metric for column in board.columns].index(board.rank_by)
     return {
@@ -208,13 +208,13 @@ def ranking_numbers(
 
 
 def _cells_of(
-    board: Board, spec: Spec, selection: Selection, *, tuned: bool
+    board: Board, spec: Spec, counted: Counted, *, tuned: bool
 ) -> tuple[Mapping[Cell, Found], list[str]]:
     """The cells of a table, and notes on those of a study that lack a number."""
     track = spec.tracks[board.track]
     cells = {
         cell: found
-        for cell, found in selection.of_study(board.study).items()
+        for cell, found in counted.of_study(board.study).items()
         if cell.track == board.track
         and (board.entries is None or cell.entry in board.entries)
         and (board.backbones is None or cell.backbone in board.backbones)

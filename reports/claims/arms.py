@@ -30,7 +30,7 @@ from reports.claims.register import (
     Setting,
     Trial,
 )
-from reports.select import Found, Measured, Selection
+from reports.select import Counted, Found, Measured
 from reports.studies.select import backbones_of, inits_of_row
 
 Series = tuple[str, str, str, str]  # track, backbone, init and entry
@@ -87,11 +87,11 @@ class Records:
     def __init__(
         self,
         spec: Spec,
-        selection: Selection,
+        counted: Counted,
         trainings: Sequence[TrainingFile],
         boundary: BoundaryFile | None,
     ) -> None:
-        self.spec, self.selection, self.plane = spec, selection, plane(boundary)
+        self.spec, self.counted, self.plane = spec, counted, plane(boundary)
         self.curves: dict[Cell, TrainingRecord] = {  # the objective in place of the entry
             Cell(file.track, *record.network, entry=file.objective): record
             for file in trainings
@@ -104,7 +104,7 @@ class Records:
         """The measured cells of a study, or of OOD detection, by series and seed."""
         if study not in self._by_series:
             by_series = self._by_series.setdefault(study, {})
-            for cell, found in self.selection.of_study(study).items():
+            for cell, found in self.counted.of_study(study).items():
                 if found.networks == 1:  # an ensemble takes several seeds and pairs with nothing
                     series = cell.track, cell.backbone, cell.init, cell.entry
                     by_series.setdefault(series, {})[cell.seed] = found
@@ -234,7 +234,7 @@ class Records:
         if init not in known.inits:
             return f"init {init} is not on track {track} in leaderboard.yaml", f"{run} --init {init}"
         for seed in known.seeds:
-            record = self.selection.unmeasured.get(Cell(track, backbone, init, seed, entry))
+            record = self.counted.unmeasured.get(Cell(track, backbone, init, seed, entry))
             if record is not None:
                 status = record.status.replace("_", " ")
                 return f"{entry} {status}: {record.reason or 'no reason recorded'}", ""
@@ -261,7 +261,7 @@ class Records:
             return f"backbone {backbone} is not {where}", run
         if init not in inits_of_row(study, row):
             return f"init {init} is not {where}", run
-        for (cell, _), record in self.selection.studies.failed.get(str(metric.study), {}).items():
+        for (cell, _), record in self.counted.studies.failed.get(str(metric.study), {}).items():
             if (cell.track, cell.backbone, cell.init, cell.entry) == (track, backbone, init, row):
                 return f"{row} {record.status}: {record.reason or 'no reason recorded'}", ""
         return f"no record of {row} from {init} in study {named}", run

@@ -19,7 +19,7 @@ from benchmark.spec.leaderboard import Spec
 from benchmark.studies.boundary import BoundaryFile
 from reports.claims.arms import Arms, Lack, Records
 from reports.claims.register import Claim, Metric, Register, Setting, Trial
-from reports.select import Selection
+from reports.select import Counted
 
 Reading = Literal["supported", "refuted", "undecided", "no verdict"]
 Overall = Literal["supported", "refuted", "undecided", "not run", "no verdict"]
@@ -146,7 +146,7 @@ class Verdict:
 def decide_claims(
     register: Register,
     spec: Spec,
-    selection: Selection,
+    counted: Counted,
     trainings: Sequence[TrainingFile] = (),
     boundary: BoundaryFile | None = None,
 ) -> list[Verdict]:
@@ -157,7 +157,7 @@ def decide_claims(
     DataError
         If a record lacks a metric that a claim compares.
     """
-    records = Records(spec, selection, trainings, boundary)
+    records = Records(spec, counted, trainings, boundary)
     families: dict[str, list[tuple[tuple[str, str], Metric, Arms]]] = {}
     gaps: dict[tuple[str, str], dict[tuple[str, tuple[str, ...]], list[Setting]]] = {}
     for claim in register.claims:

@@ -20,20 +20,18 @@ from benchmark.spec.leaderboard import (
 from benchmark.studies.boundary import BoundaryFile
 from reports.claims.decide import Finding
 from reports.claims.register import TRAINED, Setting, Trial
-from reports.select import Found, Selection
+from reports.select import Counted, Found
 from reports.studies.adversarial import attacks_sentence
 
 
-def factors(
-    finding: Finding, spec: Spec, selection: Selection, boundary: BoundaryFile | None
-) -> Iterator[str]:
+def factors(finding: Finding, spec: Spec, counted: Counted, boundary: BoundaryFile | None) -> Iterator[str]:
     """A line for each factor of the settings in which a test was made."""
     trial = finding.trial
     if any(outcome.setting.track == BOUNDARY for outcome in finding.outcomes):
         yield from _of_plane(trial, boundary)
         return
     by_arm: dict[tuple[str, str], list[Found]] = {}
-    measured = selection.of_study(finding.metric.study)
+    measured = counted.of_study(finding.metric.study)
     same = []
     for outcome in finding.outcomes:
         track, backbone, *_ = outcome.setting

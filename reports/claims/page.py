@@ -17,7 +17,7 @@ from benchmark.studies.boundary import BoundaryFile
 from reports.claims.decide import Finding, Missing, Outcome, Verdict, decide_claims
 from reports.claims.factors import factors
 from reports.claims.register import EVIDENCE, Metric, Register, Trial
-from reports.select import Selection
+from reports.select import Counted
 
 WIDTH, HEIGHT, MARGIN = 220, 22, 8  # of a strip, in CSS pixels
 
@@ -56,7 +56,7 @@ class Shown:
 def claims_page(
     register: Register,
     spec: Spec,
-    selection: Selection,
+    counted: Counted,
     trainings: Sequence[TrainingFile] = (),
     boundary: BoundaryFile | None = None,
 ) -> dict[str, Any]:
@@ -67,12 +67,12 @@ def claims_page(
     DataError
         If a record lacks a metric that a claim compares.
     """
-    verdicts = decide_claims(register, spec, selection, trainings, boundary)
-    cells = [selection.measured, *selection.studies.measured.values()]
+    verdicts = decide_claims(register, spec, counted, trainings, boundary)
+    cells = [counted.measured, *counted.studies.measured.values()]
     tracks = sorted({cell.track for found in cells for cell in found}, key=list(spec.tracks).index)
     return {
         "verdicts": verdicts,
-        "shown": {v.claim.id: tuple(_shown(v, spec, selection, boundary)) for v in verdicts},
+        "shown": {v.claim.id: tuple(_shown(v, spec, counted, boundary)) for v in verdicts},
         "gaps": {v.claim.id: gaps(v) for v in verdicts},
         "untested": register.untested,
         "evidence": EVIDENCE,
@@ -119,13 +119,11 @@ def gaps(verdict: Verdict) -> list[Missing]:
     return list(merged.values())
 
 
-def _shown(
-    verdict: Verdict, spec: Spec, selection: Selection, boundary: BoundaryFile | None
-) -> Iterator[Shown]:
+def _shown(verdict: Verdict, spec: Spec, counted: Counted, boundary: BoundaryFile | None) -> Iterator[Shown]:
     told: tuple[str, ...] = ()
     for finding in verdict.findings:
         scale, rows = _strips(finding)
-        told_now = tuple(factors(finding, spec, selection, boundary))
+        told_now = tuple(factors(finding, spec, counted, boundary))
         claim = f"{verdict.claim.id}-from-{finding.repeated}" if finding.repeated else verdict.claim.id
         yield Shown(
             anchor=f"{claim}-{finding.trial.id}",

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.plan.make import Plan, Selection, make_plan
-from benchmark.spec.leaderboard import Spec, load_spec
+from benchmark.spec.leaderboard import Spec
+from benchmark.spec.load import load_spec
 from benchmark.spec.shipped import find_leaderboard, published_results
 from reports.console.terminal import console, say
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import OodbenchError
 from benchmark.output import Output, guard_output
 from benchmark.store.fingerprints import installed_version
+from methods import errors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,20 +67,8 @@ def versions() -> str:
 
 
 def printable(text: str) -> str:
-    r"""`text` with control characters, surrogates and the like as escapes (``\x1b``); line ends stay.
-
-    A byte of a path that is no UTF-8 stands as ``\xff``.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python has the bytes of a path that cannot be decoded
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()
+    """`text` without control characters and the like; line ends stay."""
+    return errors.printable(text, line_ends=True)
 
 
 def run_command(command: Callable[[], object], signals: Iterable[int] = ()) -> None:

@@ -29,7 +29,7 @@ from reports.plots.figures import (
     line_style,
     panel_grid,
 )
-from reports.select import SEVERITIES, Measured, Selection
+from reports.select import SEVERITIES, Counted, Measured
 
 GROUPS = (("histogram_id", "ID"), ("histogram_near", "near OOD"), ("histogram_far", "far OOD"))
 PERCENT = 100
@@ -37,10 +37,10 @@ PERCENT = 100
 Panels = tuple[str, str, Mapping[str, Mapping[int, Measured]]]  # a metric, its label, the seeds of each line
 
 
-def reliability(name: str, track: Track, selection: Selection) -> list[Plot]:
+def reliability(name: str, track: Track, counted: Counted) -> list[Plot]:
     """Accuracy against confidence of each backbone, pooled over seeds, every init in one diagram."""
     plots = []
-    for (backbone, objective), inits in _networks(name, selection).items():
+    for (backbone, objective), inits in _networks(name, counted).items():
         with house_style():
             figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
             axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3.2, 1))
@@ -76,10 +76,10 @@ def reliability(name: str, track: Track, selection: Selection) -> list[Plot]:
     return plots
 
 
-def histograms(name: str, track: Track, selection: Selection) -> list[Plot]:
+def histograms(name: str, track: Track, counted: Counted) -> list[Plot]:
     """Scores of ID, near-OOD and far-OOD images of each entry, for one seed of each backbone and init."""
     plots = []
-    for (backbone, init), entries in _by_network_and_entry(name, selection).items():
+    for (backbone, init), entries in _by_network_and_entry(name, counted).items():
         available = [seed for seeds in entries.values() for seed in seeds]
         seed = max(sorted(set(available)), key=available.count)
         shown = {entry: seeds[seed] for entry, seeds in entries.items() if seed in seeds}
@@ -114,10 +114,10 @@ def histograms(name: str, track: Track, selection: Selection) -> list[Plot]:
     return plots
 
 
-def roc_curves(name: str, track: Track, selection: Selection) -> list[Plot]:
+def roc_curves(name: str, track: Track, counted: Counted) -> list[Plot]:
     """True against false positive rate, mean over seeds, a line for each entry of a backbone and init."""
     plots = []
-    for (backbone, init), entries in _by_network_and_entry(name, selection).items():
+    for (backbone, init), entries in _by_network_and_entry(name, counted).items():
         with house_style():
             figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
             axes = figure.subplots(1, 2, sharey=True)
@@ -143,18 +143,18 @@ def roc_curves(name: str, track: Track, selection: Selection) -> list[Plot]:
     return plots
 
 
-def robustness(name: str, track: Track, selection: Selection) -> list[Plot]:
+def robustness(name: str, track: Track, counted: Counted) -> list[Plot]:
     """Accuracy and ECE of each network, and near AUROC of its entries, against the severity of each shift."""
     plots: list[Plot] = []
     if track.shifts is None:
         return plots
-    for (backbone, objective), inits in _networks(name, selection).items():
+    for (backbone, objective), inits in _networks(name, counted).items():
         networks: list[Panels] = [("accuracy", "accuracy (%)", inits), ("ece", "ECE (%)", inits)]
         what = f"Accuracy and ECE of {_network(backbone, objective)}"
         file = file_name("robustness", name, backbone, objective)
         plots.append(_severity_plot(file, what, track, networks, track.inits, bands=True))
     by_backbone: dict[str, list[Panels]] = {}
-    for (backbone, init), entries in _by_network_and_entry(name, selection).items():
+    for (backbone, init), entries in _by_network_and_entry(name, counted).items():
         by_backbone.setdefault(backbone, []).append(("auroc_near", init, entries))
     for backbone, rows in by_backbone.items():
         what = f"Near AUROC (%) of the entries on {backbone}"
@@ -264,21 +264,21 @@ def _reliability(found: Measured, scaled: bool) -> Reliability:
     return classification.reliability_scaled if scaled else classification.reliability
 
 
-def _networks(name: str, selection: Selection) -> dict[tuple[str, str], dict[str, dict[int, Measured]]]:
+def _networks(name: str, counted: Counted) -> dict[tuple[str, str], dict[str, dict[int, Measured]]]:
     """Backbone and objective → init → seed: one record for each network, whichever entry it is of."""
     found: dict[tuple[str, str], dict[str, dict[int, Measured]]] = {}
-    for cell, measured in selection.of_track(name).items():
+    for cell, measured in counted.of_track(name).items():
         inits = found.setdefault((cell.backbone, measured.file.objective), {})
         inits.setdefault(cell.init, {}).setdefault(cell.seed, measured)
     return found
 
 
 def _by_network_and_entry(
-    name: str, selection: Selection
+    name: str, counted: Counted
 ) -> dict[tuple[str, str], dict[str, dict[int, Measured]]]:
     """Backbone and init → entry → seed."""
     found: dict[tuple[str, str], dict[str, dict[int, Measured]]] = {}
-    for cell, measured in selection.of_track(name).items():
+    for cell, measured in counted.of_track(name).items():
         entries = found.setdefault((cell.backbone, cell.init), {})
         entries.setdefault(cell.entry, {})[cell.seed] = measured
     return found
@@ -297,7 +297,7 @@ def _network(backbone: str, objective: str) -> str:
     return f"{backbone}, {objective.replace('_', ' ')}"
 
 
-SECTIONS: dict[str, Callable[[str, Track, Selection], list[Plot]]] = {
+SECTIONS: dict[str, Callable[[str, Track, Counted], list[Plot]]] = {
     "reliability": reliability,
     "histograms": histograms,
     "roc": roc_curves,

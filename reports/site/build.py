@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import jinja2
+from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.records.files import NETWORKS
@@ -39,7 +40,7 @@ from reports.claims.page import claims_page
 from reports.claims.register import Register, load_register
 from reports.plots.cells import SECTIONS
 from reports.plots.figures import Plot
-from reports.select import Selection, select
+from reports.select import Counted, select
 from reports.site.reproduction import Records, Reproduction, reproduction
 from reports.studies.boundary import boundary_plots, boundary_table
 from reports.studies.robustness import STUDY_SECTIONS, remarks
@@ -161,10 +162,10 @@ def build_site(
         If `out` cannot be written.
     """
     claims = load_register() if register is None else register
-    selection = select(spec, results, studies)
-    gained = gains(spec, selection)
-    sections = [_section(name, spec, selection) for name in SECTIONS] if selection.measured else []
-    sections += [_section(name, spec, selection) for name in STUDY_SECTIONS]
+    counted = select(spec, results, studies)
+    gained = gains(spec, counted)
+    sections = [_section(name, spec, counted) for name in SECTIONS] if counted.measured else []
+    sections += [_section(name, spec, counted) for name in STUDY_SECTIONS]
     sections.append(_summary_section(spec, gained))
     sections.append(_training_section(spec, trainings))
     if boundary is not None:
@@ -173,21 +174,21 @@ def build_site(
         )
     page = {
         "spec": spec,
-        "tables": [table for name in spec.boards for table in board_tables(name, spec, selection)],
+        "tables": [table for name in spec.boards for table in board_tables(name, spec, counted)],
         "boundary": boundary_table(boundary) if boundary else None,
         "first_weights": first_weights(trainings),
-        "comparisons": compare_inits(spec, selection),
+        "comparisons": compare_inits(spec, counted),
         "gains": gained,
-        "remarks": remarks(spec, selection),
+        "remarks": remarks(spec, counted),
         "sections": {section.name: section.tracks for section in sections},
-        "unmeasured": unmeasured_groups(selection),
-        "coverage": coverage(spec, selection),
-        "facts": facts(selection),
-        "settings": entry_settings(selection),
-        "notes": selection.notes,
+        "unmeasured": unmeasured_groups(counted),
+        "coverage": coverage(spec, counted),
+        "facts": facts(counted),
+        "settings": entry_settings(counted),
+        "notes": counted.notes,
         "reproduction": report,
         "source": source,
-        "empty": not (selection.measured or selection.unmeasured or selection.studies.measured),
+        "empty": not (counted.measured or counted.unmeasured or counted.studies.measured),
         "run": RUN,
         "conditional": CONDITIONAL,
         "confirmatory": CONFIRMATORY,
@@ -195,7 +196,7 @@ def build_site(
     }
     css, claims_css, script = (_static(name) for name in ("page.css", "claims.css", "sort.js"))
     own = {"css": Markup(css), "script": Markup(script), "policy": _policy(css, script)}  # noqa: S704 our files
-    of_claims = page | claims_page(claims, spec, selection, trainings, boundary)
+    of_claims = page | claims_page(claims, spec, counted, trainings, boundary)
     wider = own | {"css": Markup(css + claims_css), "policy": _policy(css + claims_css, script)}  # noqa: S704
     texts = {
         out / "index.html": _html().get_template("index.html.j2").render(page | own),
@@ -263,12 +264,12 @@ def escape_markdown(value: object) -> Markup:
     return Markup(_BLOCK.sub(r"\1\\", escaped))  # noqa: S704 escaped above
 
 
-def _section(name: str, spec: Spec, selection: Selection) -> Section:
+def _section(name: str, spec: Spec, counted: Counted) -> Section:
     found = []
     for key, track in spec.tracks.items():
         shown = track.model_copy(update={"entries": track.drawn or track.entries})
-        measured = {c: m for c, m in selection.measured.items() if c.track != key or c.entry in shown.entries}
-        plots = ALL_SECTIONS[name](key, shown, replace(selection, measured=measured))
+        measured = {c: m for c, m in counted.measured.items() if c.track != key or c.entry in shown.entries}
+        plots = ALL_SECTIONS[name](key, shown, replace(counted, measured=measured))
         found.append((track.title, tuple(plots)))
     return Section(name, tuple((title, plots) for title, plots in found if plots))
 
@@ -285,9 +286,9 @@ def _training_section(spec: Spec, trainings: Sequence[TrainingFile]) -> Section:
     return Section("training", tuple((title, found) for title, found in plots if found))
 
 
-def _html() -> Environment:
+def _html() -> jinja2.Environment:
     return _with_filters(
-        Environment(
+        jinja2.Environment(
             loader=PackageLoader("reports.site"),
             autoescape=True,
             undefined=StrictUndefined,
@@ -297,9 +298,9 @@ def _html() -> Environment:
     )
 
 
-def _markdown() -> Environment:
+def _markdown() -> jinja2.Environment:
     return _with_filters(
-        Environment(  # noqa: S701 HTML's escapes are not Markdown's; `finalize` escapes every expression
+        jinja2.Environment(  # noqa: S701 HTML's escapes are not Markdown's; `finalize` escapes every expression
             loader=PackageLoader("reports.site"),
             finalize=escape_markdown,
             undefined=StrictUndefined,
@@ -310,7 +311,7 @@ def _markdown() -> Environment:
     )
 
 
-def _with_filters(environment: Environment) -> Environment:
+def _with_filters(environment: jinja2.Environment) -> jinja2.Environment:
     environment.filters |= {"fixed": _fixed, "half": _half, "signed": _signed, "p": _p, "ranges": ranges}
     environment.filters |= {"effect": _effect, "code": _code}
     return environment

@@ -19,7 +19,7 @@ from benchmark.records.results import Cell, RecordFile, StrictModel
 from benchmark.records.studies import STUDIES, StudyFile
 from benchmark.spec.leaderboard import Board, Spec
 from reports.boards.tables import ranking_numbers
-from reports.select import Found, Selection, select
+from reports.select import Counted, Found, select
 from reports.studies.select import Studied
 
 OF_STUDIES = {  # the numbers that a terminal's summary shows as well
@@ -244,7 +244,7 @@ def _tested(
     )
 
 
-def _shared(side: Selection, other: Selection, places: set[Place]) -> Selection:
+def _shared(side: Counted, other: Counted, places: set[Place]) -> Counted:
     """What of one side was compared with the other, on every condition that it has."""
 
     def both(study: str | None, cell: Cell, found: Found) -> bool:

@@ -29,7 +29,7 @@ from reports.plots.figures import (
     house_style,
     legend_above,
 )
-from reports.select import Selection
+from reports.select import Counted
 from reports.studies.plots import (
     PERCENT,
     Lines,
@@ -51,10 +51,10 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+(\.\d+)?(e[+-]?\d+)?%?(?!\w)")  # not with
 _Curve = tuple[str, str, float]  # a series, the label of its axis, and the factor to its unit
 
 
-def adversarial_plots(name: str, track: Track, selection: Selection) -> list[Plot]:
+def adversarial_plots(name: str, track: Track, counted: Counted) -> list[Plot]:
     """Accuracy against ε and against steps, detectors under attack, and masks, for each backbone."""
     plots: list[Plot] = []
-    for backbone, study, lines in of_backbones(name, track, "adversarial", Adversarial, selection):
+    for backbone, study, lines in of_backbones(name, track, "adversarial", Adversarial, counted):
         attack = study.curves
         strength: list[_Curve] = [("accuracy_by_epsilon", "accuracy (%)", PERCENT)]
         steps: list[_Curve] = [
@@ -86,11 +86,11 @@ def attacks_sentence(track: Track) -> str:
     )
 
 
-def warnings(track: str, selection: Selection) -> list[str]:
+def warnings(track: str, counted: Counted) -> list[str]:
     """What the attacks warn of, with the networks that it is about; the same but for numbers is said once."""
     said: dict[str, list[str]] = {}
     where: dict[str, dict[str, set[int]]] = {}
-    for cell, found in selection.of_study("adversarial").items():
+    for cell, found in counted.of_study("adversarial").items():
         if cell.track == track and isinstance(found, Studied):
             for warning in (one for record in found.records.values() for one in record.warnings):
                 kind = _NUMBER.sub("", warning)

@@ -13,17 +13,17 @@ from matplotlib.axes import Axes
 from benchmark.spec.leaderboard import Track
 from benchmark.spec.studies import CORRUPTIONS, Corruptions
 from reports.plots.figures import Plot, draw_mean, file_name, finish, house_style, legend_above, panel_grid
-from reports.select import SEVERITIES, Selection
+from reports.select import SEVERITIES, Counted
 from reports.studies.plots import PERCENT, Lines, line_style_of, of_backbones, words
 from reports.studies.select import Studied
 
 FIFTEEN = (*CORRUPTIONS, "frost")  # Hendrycks & Dietterich 2019
 
 
-def corruption_plots(name: str, track: Track, selection: Selection) -> list[Plot]:
+def corruption_plots(name: str, track: Track, counted: Counted) -> list[Plot]:
     """Means over the types, and then a panel for each type, for each backbone."""
     plots: list[Plot] = []
-    for backbone, study, lines in of_backbones(name, track, "corruptions", Corruptions, selection):
+    for backbone, study, lines in of_backbones(name, track, "corruptions", Corruptions, counted):
         measures = {"accuracy": "accuracy (%)", "ece": "ECE (%)"}
         measures |= {f"{d}.near_auroc": f"near AUROC of {d} (%)" for d in study.detectors}
         drawn = {

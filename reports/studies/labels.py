@@ -25,7 +25,7 @@ from reports.plots.figures import (
     legend_above,
     panel_grid,
 )
-from reports.select import Selection
+from reports.select import Counted
 from reports.studies.numbers import parse_noise
 from reports.studies.plots import PERCENT, Lines, inits_in, line_style_of, of_backbones, row_style, words
 from reports.studies.select import Studied
@@ -43,19 +43,19 @@ def means_sentence(names: Sequence[str], strengths: Sequence[float]) -> str:
     )
 
 
-def noise_plots(name: str, track: Track, selection: Selection) -> list[Plot]:
+def noise_plots(name: str, track: Track, counted: Counted) -> list[Plot]:
     """Error against the strength of each noise, and test error over epochs, for each backbone."""
     plots: list[Plot] = []
-    for backbone, study, lines in of_backbones(name, track, "label_noise", LabelNoise, selection):
+    for backbone, study, lines in of_backbones(name, track, "label_noise", LabelNoise, counted):
         plots += _strengths(name, backbone, study, lines)
         plots += _epochs(name, backbone, study, lines)
     return plots
 
 
-def imbalance_plots(name: str, track: Track, selection: Selection) -> list[Plot]:
+def imbalance_plots(name: str, track: Track, counted: Counted) -> list[Plot]:
     """Total and minority error of each way to train: by profile, and over the number that shapes one."""
     plots: list[Plot] = []
-    for backbone, study, lines in of_backbones(name, track, "imbalance", Imbalance, selection):
+    for backbone, study, lines in of_backbones(name, track, "imbalance", Imbalance, counted):
         shaped = _shapes(lines)
         alone = [
             profile

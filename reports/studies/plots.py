@@ -20,7 +20,7 @@ from benchmark.spec.studies import (
     rows_of,
 )
 from reports.plots.figures import COLOURS, DASHES
-from reports.select import Selection
+from reports.select import Counted
 from reports.studies.select import Studied, backbones_of
 
 PERCENT = 100
@@ -29,13 +29,13 @@ Lines = Mapping[tuple[str, str], Sequence[Studied]]  # row and init → its seed
 
 
 def of_backbones(
-    name: str, track: Track, study: StudyName, kind: type[S], selection: Selection
+    name: str, track: Track, study: StudyName, kind: type[S], counted: Counted
 ) -> Iterator[tuple[str, S, Lines]]:
     """Each backbone of a track that a study has records of, with the seeds of each row and init."""
     known = dict(track.studies.chosen(full=True)).get(study)
     if not isinstance(known, kind):
         return
-    cells = selection.of_study(study)
+    cells = counted.of_study(study)
     for backbone in backbones_of(track, known):
         lines: dict[tuple[str, str], list[Studied]] = {}
         for cell, found in cells.items():

@@ -113,7 +113,7 @@ class Studied:
 
 
 @dataclass(frozen=True)
-class StudySelection:
+class CountedStudies:
     """The study records that count, in the order of leaderboard.yaml, and notes on those that do not."""
 
     measured: Mapping[str, Mapping[Cell, Studied]]  # by study
@@ -123,7 +123,7 @@ class StudySelection:
     notes: tuple[str, ...]
 
 
-def select_studies(spec: Spec, files: Sequence[StudyFile]) -> StudySelection:
+def select_studies(spec: Spec, files: Sequence[StudyFile]) -> CountedStudies:
     """Choose the study records that belong to `spec`, and compute what they come to.
 
     Raises
@@ -169,7 +169,7 @@ def select_studies(spec: Spec, files: Sequence[StudyFile]) -> StudySelection:
         for name, track in spec.tracks.items()
         for study, found in track.studies.chosen(full=True).items()
     }
-    return StudySelection(measured, failed, planned, grids, notes)
+    return CountedStudies(measured, failed, planned, grids, notes)
 
 
 def backbones_of(track: Track, study: Study) -> list[str]:

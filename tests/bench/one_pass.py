@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmark.backbones.extract import BATCH, Tap, extract
+from benchmark.backbones.extract import Tap, extract
 from benchmark.backbones.network import Network, create_network, to_pixels
 from benchmark.datasets import DataMissing, dataset
 from benchmark.jobs.inputs import read_features
@@ -39,6 +39,7 @@ from benchmark.metrics import detection_metrics
 from benchmark.store.artifacts import Store
 from methods.base import Detector, EnsembleDetector, Features, GradientDetector, Head, Signal, check_scores
 from methods.registry import detectors
+from methods.tensors import BATCH
 
 T = TypeVar("T")
 CLASSES, SIDE = 10, 32

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.plan.make import Selection, make_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from benchmark.store import fingerprints
 from benchmark.store.fingerprints import code_fingerprint, library_versions
 

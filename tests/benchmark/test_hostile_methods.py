@@ -7,16 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from kept_registry import keep_registry
 
 from benchmark.engines.state import GlobalState
 from benchmark.jobs.job import Kind
 from benchmark.plan.make import Selection, make_plan
 from benchmark.records.results import read_all
 from benchmark.run import run_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from benchmark.store import fingerprints
 from benchmark.store.artifacts import Store
-from methods import registry
 from methods.errors import LONGEST
 
 HONEST = ("msp", "knn", "odin")
@@ -170,11 +170,9 @@ def ran(only_run, small, tmp_path_factory, monkeypatch, real_workers):
         path = folder / "leaderboard.yaml"
         path.write_text(leaderboard(small.read_text(), (*METHODS, *HONEST)))
         contribute(folder)
-        before = {name: dict(found) for name, found in registry._found.items()}
         with monkeypatch.context() as patched:
             patched.syspath_prepend(folder)
-            patched.setattr(registry, "_found", before)
-            patched.setattr(registry, "_broken", {})
+            keep_registry(patched)
             fingerprints.forget()
             plan, records = run(path, folder / "all", ())
             _, alone = run(path, folder / "honest", HONEST)

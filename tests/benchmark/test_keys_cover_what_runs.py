@@ -10,7 +10,7 @@ from small_leaderboard import SMALL
 from benchmark.engines import worker
 from benchmark.plan.make import Selection, make_plan
 from benchmark.run import run_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from benchmark.store import artifacts, fingerprints, tensors
 from benchmark.store.fingerprints import Definition, reached
 

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 import oodbench
 from benchmark.errors import MethodLeftOut
 from benchmark.plan.make import Selection, make_plan
-from benchmark.spec.leaderboard import load_spec
-from methods import registry
+from benchmark.spec.load import load_spec
+from methods import families, registry
 from reports.console.catalog import cards, listings
 
 BROKEN = "1 / 0\n"
@@ -22,7 +22,7 @@ WHY = "could not be loaded: ZeroDivisionError: division by zero"
 def broken_file(tmp_path, monkeypatch):
     """Add a file that does not import to a family's folder."""
     assert registry.broken() == {}
-    monkeypatch.setattr(registry, "_broken", {})
+    monkeypatch.setattr(families, "_broken", {})
     before = set(sys.modules)
 
     def add(family, name, text=BROKEN):
@@ -143,8 +143,8 @@ def test_r25_listings_and_cards_name_it(spec, all_broken):
 
 
 def test_r25_an_entry_point_that_is_broken_is_named_in_the_listings(small, monkeypatch, broken_file):
-    point = EntryPoint("x", "not_installed_anywhere", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda *, group: [point])
+    point = EntryPoint("x", "not_installed_anywhere", families.GROUP)
+    monkeypatch.setattr(families, "entry_points", lambda *, group: [point])
     (listing,) = listings("samplers", load_spec(small))
     rows = {name: summary for name, summary, _ in listing.rows}
     assert rows["not_installed_anywhere"].startswith("cannot be loaded: ModuleNotFoundError")

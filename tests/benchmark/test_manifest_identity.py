@@ -15,7 +15,7 @@ from benchmark.jobs.job import Kind
 from benchmark.plan.make import Selection, make_plan
 from benchmark.records.trainings import read_trainings
 from benchmark.run import run_plan, work
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import MANIFEST, PROGRESS, Store
 
 KEY, OTHER = "a" * 32, "b" * 32

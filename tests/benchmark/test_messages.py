@@ -30,6 +30,7 @@ def assert_fit_to_be_shown(text):
         ("two\nlines\tand\r\nmore", "two lines and  more"),
         ("\x1b[31mred", r"\x1b[31mred"),
         ("\ud800", r"\ud800"),
+        ("\udcff", r"\xff"),  # a byte of a path that is no UTF-8
         ("\u202egnirts", r"\u202egnirts"),
         ("\x00\x07", r"\x00\x07"),
         ("", ""),

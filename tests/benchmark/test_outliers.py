@@ -9,7 +9,7 @@ from benchmark.errors import SpecError, UsageError
 from benchmark.jobs.id_data import outlier_images
 from benchmark.jobs.job import Kind
 from benchmark.plan.make import Selection, make_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import Artifact
 from benchmark.studies.boundary import ARMS
 

@@ -13,7 +13,7 @@ from benchmark.errors import SpecError, UsageError
 from benchmark.jobs.job import Kind, as_json
 from benchmark.plan.checks import check_timm_names
 from benchmark.plan.make import Selection, make_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 
 SHIPPED = ROOT / "leaderboard.yaml"
 RECIPE = "training: {epochs: 1, batch_size: 6, lr: 0.003, weight_decay: 0.01}"
@@ -157,7 +157,7 @@ def test_all_seeds_are_tested_on_the_same_images(small):
 
 def test_keys_are_the_same_in_every_process(pretrained):
     script = (
-        "import sys; from pathlib import Path; from benchmark.spec.leaderboard import load_spec\n"
+        "import sys; from pathlib import Path; from benchmark.spec.load import load_spec\n"
         "from benchmark.plan.make import Selection, make_plan\n"
         "print('\\n'.join(make_plan(load_spec(Path(sys.argv[1])), Selection()).jobs))"
     )
@@ -170,7 +170,7 @@ def test_keys_are_the_same_in_every_process(pretrained):
 
 def test_planning_does_not_load_timm(small):
     script = (
-        "import sys; from pathlib import Path; from benchmark.spec.leaderboard import load_spec\n"
+        "import sys; from pathlib import Path; from benchmark.spec.load import load_spec\n"
         "from benchmark.plan.make import Selection, make_plan\n"
         "print(len(make_plan(load_spec(Path(sys.argv[1])), Selection()).cells))\n"
         "assert not {'timm', 'torchvision', 'sklearn', 'matplotlib'} & set(sys.modules)"

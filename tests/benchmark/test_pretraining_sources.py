@@ -11,7 +11,7 @@ from benchmark.plan.make import Selection, make_plan
 from benchmark.records.results import read_all
 from benchmark.records.trainings import read_trainings
 from benchmark.run import run_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import Store
 
 RECIPE = "{epochs: 1, batch_size: 16, lr: 0.003, weight_decay: 0.01}"

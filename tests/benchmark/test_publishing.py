@@ -15,7 +15,7 @@ from benchmark.records.publishing import prepare
 from benchmark.records.results import read_all, read_records, record_path, write_records
 from benchmark.records.studies import StudyFile, StudyRecord, read_studies, study_path, write_study
 from benchmark.records.trainings import read_trainings, training_path
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 
 
 @pytest.fixture(scope="module")

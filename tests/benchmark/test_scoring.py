@@ -16,7 +16,7 @@ from benchmark.metrics import detection_metrics
 from benchmark.plan.make import Selection, make_plan
 from benchmark.records.results import read_all
 from benchmark.run import run_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import Store
 from methods.detectors.odin import ODIN
 from methods.features import evenly

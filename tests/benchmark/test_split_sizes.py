@@ -7,7 +7,7 @@ from benchmark.datasets import dataset
 from benchmark.errors import SpecError
 from benchmark.plan.checks import check_datasets
 from benchmark.plan.make import Selection, make_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 
 
 @pytest.fixture

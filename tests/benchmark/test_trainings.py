@@ -23,7 +23,7 @@ from benchmark.records.trainings import (
     write_trainings,
 )
 from benchmark.run import run_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import Artifact, Store
 
 LEADERBOARD = """\

@@ -9,7 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmark.errors import SpecError
-from benchmark.spec.leaderboard import Spec, load_spec
+from benchmark.spec.leaderboard import Spec
+from benchmark.spec.load import load_spec
 
 MUTANTS = 120
 HOSTILE = [

@@ -13,7 +13,8 @@ import pytest
 
 from benchmark.errors import DataError, SpecError, UsageError
 from benchmark.plan.make import Selection, make_plan
-from benchmark.spec.leaderboard import limits, load_spec
+from benchmark.spec import limits
+from benchmark.spec.load import load_spec
 from benchmark.spec.shipped import find_leaderboard
 from benchmark.spec.yaml_file import read_tree
 

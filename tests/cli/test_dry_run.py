@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.plan.make import Selection, make_plan
 from benchmark.run import work
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import Store
 
 

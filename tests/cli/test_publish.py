@@ -9,7 +9,7 @@ from places import ROOT
 
 from benchmark.plan.make import Selection, make_plan
 from benchmark.records.results import read_all, read_records, record_path, write_records
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 
 
 @pytest.fixture

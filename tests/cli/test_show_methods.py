@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_leaderboard import SMALL
 
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from methods import registry
 from reports.console.catalog import cards
 from reports.console.docstrings import plain_text, read_docstring

@@ -5,7 +5,7 @@ from torch import nn
 from torch.testing import assert_close
 from worked_examples import tensor, worked
 
-from methods.base import Batch, Setting
+from methods.base import Batch, Setup
 from methods.objectives._adversarial import AdversarialObjective
 from methods.registry import objective
 
@@ -56,8 +56,8 @@ def make(name, dtype=torch.float64, seed=0, classes=K, tokens=False, **hyperpara
         hyperparameters = {"hidden": HIDDEN, **hyperparameters}
     wanted = objective(name, **hyperparameters)
     network = Network(wanted.neck(C, tokens=tokens), classes).to(dtype)
-    setting = Setting(network, C, classes, SIZE, 1, torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8))
-    modules = {key: module.to(dtype) for key, module in wanted.modules(setting).items()}
+    setup = Setup(network, C, classes, SIZE, 1, torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8))
+    modules = {key: module.to(dtype) for key, module in wanted.modules(setup).items()}
     with torch.no_grad():  # so that eval mode is another function than train mode
         network.body[1].running_mean.normal_(std=0.3)
         network.body[1].running_var.uniform_(0.5, 2)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from worked_examples import tensor, worked
 
-from methods.base import Batch, Setting
+from methods.base import Batch, Setup
 from methods.label_noise import NoiseModel
 
 INPUTS, VALUES = worked("label_noise")
@@ -52,8 +52,8 @@ class Network(nn.Module):
 NOISE = tensor([[0.7, 0.2, 0.1], [0.0, 0.8, 0.2], [0.25, 0.15, 0.6]])
 
 
-def setting(first, labels, trusted=None, classes=3):
-    return Setting(
+def setup(first, labels, trusted=None, classes=3):
+    return Setup(
         network=None, dimension=12, classes=classes, image_size=2, epochs=1, val=torch.empty(0),
         labels=labels, trusted=trusted, first=first,
     )  # fmt: skip
@@ -66,7 +66,7 @@ def world(count=300, dtype=torch.float64, seed=9):
     first = 0.7 * NOISE[truth] + 0.3 * random / random.sum(dim=1, keepdim=True)
     observed, _ = Contributed(NOISE).draw(truth, 3, 1.0, rng(seed))
     trusted = torch.arange(count) % 7 == 0
-    return setting(first.to(dtype), torch.where(trusted, truth, observed), trusted)
+    return setup(first.to(dtype), torch.where(trusted, truth, observed), trusted)
 
 
 def batch_of(made, rows=40, dtype=torch.float64):

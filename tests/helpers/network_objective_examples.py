@@ -5,7 +5,7 @@ from torch import nn
 from torch.testing import assert_close
 from worked_examples import worked
 
-from methods.base import Batch, Setting
+from methods.base import Batch, Setup
 from methods.registry import objective
 
 INPUTS, VALUES = worked("network_objectives")
@@ -45,8 +45,8 @@ def make(name, dtype=torch.float64, seed=0, epochs=4, **hyperparameters):
     wanted = objective(name, **{**SMALL.get(name, {}), **hyperparameters})
     network = Network(wanted.head(D, K)).to(dtype)
     val = torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8)
-    setting = Setting(network, D, K, SIZE, epochs, val, unlabelled=UNLABELLED)
-    modules = wanted.modules(setting)
+    setup = Setup(network, D, K, SIZE, epochs, val, unlabelled=UNLABELLED)
+    modules = wanted.modules(setup)
     return wanted, network, {key: module.to(dtype) for key, module in modules.items()}
 
 

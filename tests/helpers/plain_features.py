@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from torch.nn import functional
 
-from methods.base import Detector, Features, Head
+from methods.base import Detector, Features, GradientDetector, Head
 from methods.registry import detectors
 from methods.statistics import gram, pooled, rank_one
 
@@ -55,8 +55,7 @@ def features(n, seed=0, labelled=True, name=""):
 
 def made(cls):
     """An unfitted detector that scores features as they are."""
-    step = getattr(cls, "step_name", None)
-    return cls.configure({step: 0.0} if step else {})
+    return cls.configure({cls.step_name: 0.0} if issubclass(cls, GradientDetector) else {})
 
 
 @cache

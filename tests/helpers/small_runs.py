@@ -8,7 +8,7 @@ from typing import NamedTuple
 from benchmark.plan.make import Selection, make_plan
 from benchmark.records.results import read_all
 from benchmark.run import run_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import MANIFEST, Store
 
 

@@ -4,7 +4,7 @@ import pytest
 from places import SHIPPED
 
 from benchmark.errors import SpecError
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 
 needs_checkout = pytest.mark.skipif(not SHIPPED.is_file(), reason=f"no checkout: {SHIPPED} is not there")
 

@@ -6,7 +6,7 @@ from benchmark.records.studies import (
     study_path,
 )
 from benchmark.run import run_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 
 LEADERBOARD = """\
 version: 1

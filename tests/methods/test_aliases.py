@@ -71,7 +71,7 @@ def test_l11_every_class_of_pytorch_ood_that_we_have_is_found():
 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_l11_no_name_means_two_methods_of_a_family(kind):
-    aliases = {name: cls.__dict__.get("aliases", ()) for name, cls in family(kind).items()}
+    aliases = {name: cls.aliases for name, cls in family(kind).items()}
     for name in [*aliases, *(alias for some in aliases.values() for alias in some)]:
         assert len(borne_by(name, aliases)) == 1
 
@@ -96,9 +96,6 @@ def test_l11_the_table_has_every_name_that_a_method_declares():
     for ours, others in re.findall(r"^\| `(\w+)` \| ([^|]*) \|", TABLE.read_text(), re.MULTILINE):
         told.setdefault(ours, set()).update(re.findall(r"`(\w+)`", others))
     declared = {
-        name: set(cls.__dict__.get("aliases", ()))
-        for kind in FAMILIES
-        for name, cls in family(kind).items()
-        if cls.__dict__.get("aliases", ())
+        name: set(cls.aliases) for kind in FAMILIES for name, cls in family(kind).items() if cls.aliases
     }
     assert {ours: others for ours, others in told.items() if others} == declared

@@ -53,7 +53,7 @@ def check_that_the_network_is_left_alone(cls: type[GradientDetector], tap: Tap) 
         features = tap(images).including(labels=labels)
     scorer = cls()
     if scorer.step == 0:
-        object.__setattr__(scorer, scorer.step_name, 0.01)  # as the harness does where it is to be chosen
+        scorer = scorer.with_step(0.01)  # as the harness does where it is to be chosen
     scorer = scorer.fit(features, features, tap.head, rng)
     with untouched.by(cls.name, images):
         scorer.score_images(tap, images)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from methods.base import Features, Head
 from methods.registry import detector, detectors
 

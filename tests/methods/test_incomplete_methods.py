@@ -7,10 +7,11 @@ import sys
 from importlib.metadata import EntryPoint
 
 import pytest
+from kept_registry import keep_registry
 
 import methods.detectors
 import methods.objectives
-from methods import registry
+from methods import families, registry
 from methods.base import HyperparameterError
 from methods.names import describe
 from methods.registry import BrokenMethod, detector, detector_class
@@ -44,12 +45,8 @@ class Toy(Detector):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder that counts as part of `methods.detectors`; all that it loads is forgotten again."""
-    assert registry.broken() == {}  # loads all of ours: what is loaded below is to be forgotten
-    found = {family: dict(members) for family, members in registry._found.items()}
     modules, attributes = set(sys.modules), set(vars(methods.detectors))
-    monkeypatch.setattr(registry, "_found", found)
-    monkeypatch.setattr(registry, "_broken", {})
-    monkeypatch.setattr(registry, "_checked", set(registry._checked))
+    keep_registry(monkeypatch)
     monkeypatch.setattr(methods.detectors, "__path__", [*methods.detectors.__path__, str(tmp_path)])
     yield tmp_path
     for name in set(sys.modules) - modules:
@@ -72,7 +69,7 @@ def write(folder, name, source=WHOLE, *changes):
 
 def entry_point(monkeypatch, module):
     point = EntryPoint("anything", module, "oodbench.methods")
-    monkeypatch.setattr(registry, "entry_points", lambda *, group: [point] if group == point.group else [])
+    monkeypatch.setattr(families, "entry_points", lambda *, group: [point] if group == point.group else [])
 
 
 PAPER, NEEDS, FIELD, SCORE = (
@@ -240,7 +237,7 @@ def test_r13_an_entry_point_may_not_take_a_name_of_ours(folder, monkeypatch):
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setattr(methods.detectors, "__path__", methods.detectors.__path__[:-1])
     entry_point(monkeypatch, "toy_package")
-    monkeypatch.setitem(registry._found, "detectors", {})  # nothing of ours is loaded yet
+    monkeypatch.setattr(families.families["detectors"], "found", {})  # nothing of ours is loaded yet
     told = registry.broken()["toy_package"]
     assert "detectors: 'knn' is that of " in told
     assert "methods/detectors/knn.py already; choose another name for Toy of " in told

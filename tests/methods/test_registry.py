@@ -6,10 +6,11 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from kept_registry import keep_registry
 
 import methods
 import methods.detectors
-from methods import registry
+from methods import families, registry
 from methods.base import HyperparameterError
 from methods.objectives.cross_entropy import CrossEntropy
 from methods.registry import UnknownMethod, detector, detector_class, objective, register
@@ -33,10 +34,8 @@ class Toy(Detector):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder that counts as part of `methods.detectors`; all that it loads is forgotten again."""
-    found = {family: dict(members) for family, members in registry._found.items()}
     modules, attributes = set(sys.modules), set(vars(methods.detectors))
-    monkeypatch.setattr(registry, "_found", found)
-    monkeypatch.setattr(registry, "_broken", {})
+    keep_registry(monkeypatch)
     monkeypatch.setattr(methods.detectors, "__path__", [*methods.detectors.__path__, str(tmp_path)])
     yield tmp_path
     for name in set(sys.modules) - modules:
@@ -163,7 +162,7 @@ def test_only_methods_are_registered():
 
 def entry_point(monkeypatch, module):
     point = EntryPoint("anything", module, "oodbench.methods")
-    monkeypatch.setattr(registry, "entry_points", lambda *, group: [point] if group == point.group else [])
+    monkeypatch.setattr(families, "entry_points", lambda *, group: [point] if group == point.group else [])
 
 
 def test_another_package_offers_methods_through_an_entry_point(folder, monkeypatch):

@@ -9,7 +9,7 @@ from benchmark.records.results import Cell, Cost, TrainedWith
 from benchmark.records.trainings import TrainingFile
 from reports.claims.decide import decide_claims
 from reports.claims.page import claims_page
-from reports.select import Measured, Selection, select
+from reports.select import Counted, Measured, select
 
 RECIPE = {"epochs": 18, "lr": 0.005, "batch_size": 40, "tune": "all"}
 
@@ -44,7 +44,7 @@ def trained(a: TrainedWith | None, b: TrainedWith | None, same_networks: bool = 
             }
             file.records[i] = record.model_copy(update=changed)
     where = spec()
-    found = Selection(
+    found = Counted(
         {
             Cell("toy", r.backbone, r.init, r.seed, f.entry): Measured(f, r, r.measurement, auroc_of(r))
             for f in files
@@ -125,7 +125,7 @@ def test_an_arm_that_was_not_trained_alike_has_no_verdict(other):
         for f in files
         for r in f.records
     }
-    found = Selection(measured, {}, found.notes)
+    found = Counted(measured, {}, found.notes)
     (claim,) = decide_claims(register(), where, found)
     (outcome,) = claim.findings[0].outcomes
     assert (outcome.reading, outcome.answer.verdict) == ("undecided", "exploratory")
@@ -164,7 +164,7 @@ def convergence(*files: TrainingFile, training: TrainedWith | None = PLAIN):
         for file in results({"msp": [BASE] * 8}, init=init)
         for record in file.records
     }
-    (found,) = decide_claims(claims, where, Selection(measured, {}, ()), files)
+    (found,) = decide_claims(claims, where, Counted(measured, {}, ()), files)
     return found.findings[0]
 
 

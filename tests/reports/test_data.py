@@ -12,7 +12,7 @@ from rich.console import Console
 import oodbench
 from benchmark.datasets import HubDataset, catalog
 from benchmark.errors import DataError, UsageError
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from reports.console import data
 
 

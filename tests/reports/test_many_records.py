@@ -66,9 +66,9 @@ def test_r31_of_a_file_only_what_is_drawn_is_kept_when_the_next_is_read(many):
             before = [(entry, measurement()) for entry, measurement in read[:-1]]  # the last is still in use
             assert {entry for entry, measurement in before if measurement is not None} <= {"msp", "energy"}
 
-    selection = select(spec, one_by_one())
-    assert len(selection.measured) == len(ENTRIES) * 2 * 2
-    held = {cell.entry for cell, found in selection.measured.items() if found.measurement is not None}
+    counted = select(spec, one_by_one())
+    assert len(counted.measured) == len(ENTRIES) * 2 * 2
+    held = {cell.entry for cell, found in counted.measured.items() if found.measurement is not None}
     assert held == {"msp", "energy"}
 
 

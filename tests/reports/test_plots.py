@@ -17,8 +17,8 @@ from reports.select import select
 
 def draw(seeds=(0, 1)) -> dict[str, list[Plot]]:
     spec = synthetic.make_spec(["msp", "energy"], backbones=["tiny_cnn"])
-    selection = select(spec, synthetic.make_results(spec, seeds=seeds))
-    return {name: section("toy", spec.tracks["toy"], selection) for name, section in SECTIONS.items()}
+    counted = select(spec, synthetic.make_results(spec, seeds=seeds))
+    return {name: section("toy", spec.tracks["toy"], counted) for name, section in SECTIONS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def test_each_network_has_its_plots(plots, section, files):
 def test_a_track_without_shifts_has_no_robustness_plots():
     spec = synthetic.make_spec(["msp"], backbones=["tiny_cnn"])
     unshifted = spec.tracks["toy"].model_copy(update={"shifts": None})
-    selection = select(spec, synthetic.make_results(spec))
-    assert SECTIONS["robustness"]("toy", unshifted, selection) == []
+    counted = select(spec, synthetic.make_results(spec))
+    assert SECTIONS["robustness"]("toy", unshifted, counted) == []
 
 
 @pytest.mark.parametrize("section", SECTIONS)

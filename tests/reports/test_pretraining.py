@@ -128,8 +128,8 @@ def test_more_than_16_seeds_give_a_reproducible_p():
         for init, series in zip(synthetic.INITS, values, strict=True)
         for seed, value in enumerate(series)
     ]
-    selection = select(spec, [synthetic.make_file("msp", records)])
-    first, second = (compare_inits(spec, selection)[0].detection[0].gain for _ in range(2))
+    counted = select(spec, [synthetic.make_file("msp", records)])
+    first, second = (compare_inits(spec, counted)[0].detection[0].gain for _ in range(2))
     assert first == second
     assert first.n == 20
 

@@ -6,7 +6,7 @@ import pytest
 from places import SHIPPED
 
 from benchmark.errors import SpecError
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from reports.claims.page import rule
 from reports.claims.register import load_register
 

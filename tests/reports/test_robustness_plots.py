@@ -19,7 +19,7 @@ from benchmark.records.studies import study_path, write_study
 from benchmark.spec.studies import CORRUPTIONS
 from reports.boards.summary import gain_plots, gains
 from reports.plots.figures import Plot
-from reports.select import Selection, select
+from reports.select import Counted, select
 from reports.site.build import build_site, publish
 from reports.studies.adversarial import warnings
 from reports.studies.corruptions import FIFTEEN, types_sentence
@@ -31,10 +31,10 @@ FEW = (0, 1, 2)
 
 
 def draw(seeds=FEW) -> dict[str, list[Plot]]:
-    selection = select(SPEC, synthetic.make_results(SPEC, seeds=seeds), made.make_studies(seeds))
+    counted = select(SPEC, synthetic.make_results(SPEC, seeds=seeds), made.make_studies(seeds))
     track = SPEC.tracks["toy"]
-    plots = {name: section("toy", track, selection) for name, section in STUDY_SECTIONS.items()}
-    return plots | {"summary": gain_plots("toy", gains(SPEC, selection))}
+    plots = {name: section("toy", track, counted) for name, section in STUDY_SECTIONS.items()}
+    return plots | {"summary": gain_plots("toy", gains(SPEC, counted))}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def plots() -> Mapping[str, list[Plot]]:
 
 
 @pytest.fixture(scope="module")
-def selection() -> Selection:
+def counted() -> Counted:
     return select(SPEC, [], made.make_studies(FEW))
 
 
@@ -101,15 +101,15 @@ def test_labels_are_drawn(plots, kind, last, words):
     assert [word for word in words if word not in drawn] == []
 
 
-def cells(selection: Selection, study: str, row: str, init: str = "scratch") -> list:
-    return [f for c, f in selection.of_study(study).items() if (c.entry, c.init) == (row, init)]
+def cells(counted: Counted, study: str, row: str, init: str = "scratch") -> list:
+    return [f for c, f in counted.of_study(study).items() if (c.entry, c.init) == (row, init)]
 
 
-def test_alternative_texts_give_the_numbers(plots, selection):
+def test_alternative_texts_give_the_numbers(plots, counted):
     def mean(found, of):
         return 100 * np.mean([of(item) for item in found])
 
-    pgd = cells(selection, "adversarial", "pgd_at")
+    pgd = cells(counted, "adversarial", "pgd_at")
     ends = (
         mean(pgd, lambda f: f.numbers["clean.accuracy"]),
         mean(pgd, lambda f: f.records[""].series["accuracy_by_epsilon"][-1]),
@@ -123,13 +123,13 @@ def test_alternative_texts_give_the_numbers(plots, selection):
     (line,) = [part for part in alt.split("; ") if "msp, near, pgd_at from scratch" in part]
     assert f"{moved:.1f} OOD moved" in line
     assert f"{both:.1f} both moved" in line
-    plain = cells(selection, "corruptions", "cross_entropy")
+    plain = cells(counted, "corruptions", "cross_entropy")
     worst = mean(plain, lambda f: np.mean([f.records[""].series[f"{k}.accuracy"][5] for k in made.KINDS]))
     assert re.search(
         rf"accuracy \(%\): cross_entropy from scratch 9\d\.\d to {worst:.1f},",
         plot(plots, "corruptions", "mean").alt,
     )
-    noisy = cells(selection, "label_noise", "none", "fractaldb")
+    noisy = cells(counted, "label_noise", "none", "fractaldb")
     at = mean(noisy, lambda f: f.numbers["flip@0.75.error"])
     (part,) = [
         p for p in plot(plots, "label_noise", "strength").alt.split("; ") if "flip, none from fractaldb" in p
@@ -139,13 +139,13 @@ def test_alternative_texts_give_the_numbers(plots, selection):
     assert (
         f"uniform@0.5, none from fractaldb: at least {least:.1f}" in plot(plots, "label_noise", "epochs").alt
     )
-    total = mean(cells(selection, "imbalance", "oversample"), lambda f: f.numbers["step.total.error"])
+    total = mean(cells(counted, "imbalance", "oversample"), lambda f: f.numbers["step.total.error"])
     assert f"step, total, oversample from scratch: {total:.1f}" in plots["imbalance"][0].alt
 
 
 def test_the_summary_says_gains_in_points_with_their_n(plots):
-    selection = select(SPEC, synthetic.make_results(SPEC, seeds=FEW), made.make_studies(FEW))
-    (fractal, _) = gains(SPEC, selection)
+    counted = select(SPEC, synthetic.make_results(SPEC, seeds=FEW), made.make_studies(FEW))
+    (fractal, _) = gains(SPEC, counted)
     row = next(row for row in fractal.rows if row.metric.title == "Corruption error")
     low, high = 100 * row.gain.low, 100 * row.gain.high
     said = f"Corruption error, fractaldb: {100 * row.gain.mean:+.2f} ({low:+.2f} to {high:+.2f}), 3 seeds"
@@ -219,8 +219,8 @@ def test_one_seed_is_drawn_without_bands(plots):
     assert "1 seeds" in alone["summary"][0].alt
 
 
-def test_the_same_records_give_the_same_bytes(plots, selection):
-    assert STUDY_SECTIONS["label_noise"]("toy", SPEC.tracks["toy"], selection) == plots["label_noise"]
+def test_the_same_records_give_the_same_bytes(plots, counted):
+    assert STUDY_SECTIONS["label_noise"]("toy", SPEC.tracks["toy"], counted) == plots["label_noise"]
 
 
 def test_masks_with_height_and_width_are_tiled():
@@ -237,8 +237,8 @@ def test_masks_with_height_and_width_are_tiled():
     assert "channels side by side" in shown.alt
 
 
-def test_warnings_are_said_once_with_their_networks(selection):
-    (said,) = warnings("toy", selection)
+def test_warnings_are_said_once_with_their_networks(counted):
+    (said,) = warnings("toy", counted)
     assert said == (
         "square leaves 0.5%, apgd_t2 7%: the gradient may be masked, and the like with other numbers "
         "(cross_entropy on tiny_cnn from scratch, seeds 0, 1; cross_entropy on tiny_cnn from fractaldb, "
@@ -258,8 +258,8 @@ def test_warnings_of_other_attacks_are_others():
     assert warnings("toy", chosen) == [f"{t} ({network}, seed {s})" for s, t in enumerate(texts)]
 
 
-def test_sections_say_how_they_were_measured(selection):
-    said = remarks(SPEC, selection)
+def test_sections_say_how_they_were_measured(counted):
+    said = remarks(SPEC, counted)
     title = SPEC.tracks["toy"].title
     assert said["adversarial"][0].startswith(
         f"{title}: 5 images of each class; fgsm, pgd (steps = 20), apgd_ce, square; published settings"
@@ -270,10 +270,10 @@ def test_sections_say_how_they_were_measured(selection):
     assert said["imbalance"] == [f"{title}: means are over the long tails exp, step."]
 
 
-def test_corruption_types_are_counted(selection):
+def test_corruption_types_are_counted(counted):
     assert len(FIFTEEN) == 15
     track = SPEC.tracks["toy"]
-    assert remarks(SPEC, selection)["corruptions"] == [f"{track.title}: {types_sentence(track)}."]
+    assert remarks(SPEC, counted)["corruptions"] == [f"{track.title}: {types_sentence(track)}."]
     assert remarks(SPEC, select(SPEC, []))["corruptions"] == []
     studies = made.STUDIES | {"corruptions": made.STUDIES["corruptions"] | {"kinds": list(CORRUPTIONS)}}
     said = types_sentence(made.make_spec(studies).tracks["toy"])

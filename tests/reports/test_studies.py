@@ -18,7 +18,7 @@ from reports.boards.summary import gains
 from reports.boards.tables import board_table
 from reports.select import select
 from reports.studies.numbers import adversarial_numbers, noise_numbers, parse_noise, relative_corruption
-from reports.studies.select import Studied, StudySelection, select_studies
+from reports.studies.select import CountedStudies, Studied, select_studies
 
 SPEC = made.make_spec()
 
@@ -28,12 +28,12 @@ def noisy(error: float, curve: list[float] | None = None, condition: str = "unif
     return made.make_record(condition=condition, numbers={"test.error": error}, series=series, **changes)
 
 
-def only(found: StudySelection, study: str) -> Studied:
+def only(found: CountedStudies, study: str) -> Studied:
     (item,) = found.measured[study].values()
     return item
 
 
-def chosen(study: str, row: str, *records: Any, spec: Spec = SPEC) -> StudySelection:
+def chosen(study: str, row: str, *records: Any, spec: Spec = SPEC) -> CountedStudies:
     return select_studies(spec, [made.make_file(study, row, records)])
 
 
@@ -214,10 +214,10 @@ def test_two_records_of_one_condition_are_an_error():
 def test_failed_records_are_listed_and_counted():
     failed = made.make_record(condition="exp", status="failed", reason="no class is left")
     file = made.make_file("imbalance", "none", [failed])
-    selection = select(SPEC, [], [file])
-    (group,) = unmeasured_groups(selection)
+    counted = select(SPEC, [], [file])
+    (group,) = unmeasured_groups(counted)
     assert (group.entry, group.track, group.reason) == ("none", "toy, imbalance exp", "no class is left")
-    (row,) = [c for c in coverage(SPEC, selection) if c.track == "toy, imbalance"]
+    (row,) = [c for c in coverage(SPEC, counted) if c.track == "toy, imbalance"]
     assert (row.planned, row.measured, row.failed, row.missing) == (64, 0, 1, 63)
 
 
@@ -410,8 +410,8 @@ def test_gains_are_of_plain_networks_and_paired_by_seed():
     def keep(study, row, record):
         return study != "imbalance" or record.init != "scratch" or record.seed > 1
 
-    selection = select(SPEC, synthetic.make_results(SPEC), made.make_studies(keep=keep))
-    fractal, adversarial = gains(SPEC, selection)
+    counted = select(SPEC, synthetic.make_results(SPEC), made.make_studies(keep=keep))
+    fractal, adversarial = gains(SPEC, counted)
     assert (fractal.init, adversarial.init) == ("fractaldb", "adversarial")
     shown = {row.metric.title: row for row in fractal.rows}
     assert list(shown) == [
@@ -429,7 +429,7 @@ def test_gains_are_of_plain_networks_and_paired_by_seed():
     assert subjects == ["msp", *both, "cross_entropy", "none", "none", "msp", "msp", "msp"]
     assert [row.gain.n for row in fractal.rows] == [8, 8, 8, 8, 8, 6, 8, 8, 8]
     assert [row.subject for row in adversarial.rows] == ["pgd_at"]
-    cells = selection.studies.measured["imbalance"]
+    cells = counted.studies.measured["imbalance"]
     by_hand = [
         cells[Cell("toy", made.BACKBONE, "scratch", s, "none")].numbers["mean.total.error"]
         - cells[Cell("toy", made.BACKBONE, "fractaldb", s, "none")].numbers["mean.total.error"]
@@ -476,7 +476,7 @@ def test_relative_gains_by_hand():
 
 def test_without_studies_there_is_nothing():
     spec = synthetic.make_spec(["msp"])
-    selection = select(spec, synthetic.make_results(spec, seeds=[0]))
-    assert gains(spec, selection) == []
-    assert selection.studies == StudySelection({}, {}, {}, {}, ())
-    assert [c.track for c in coverage(spec, selection)] == ["toy"]
+    counted = select(spec, synthetic.make_results(spec, seeds=[0]))
+    assert gains(spec, counted) == []
+    assert counted.studies == CountedStudies({}, {}, {}, {}, ())
+    assert [c.track for c in coverage(spec, counted)] == ["toy"]

@@ -13,7 +13,7 @@ import synthetic_studies as made
 from places import SHIPPED
 
 from benchmark.records.studies import StudyFile
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from benchmark.spec.studies import Adversarial, LabelNoise, inits_of, rows_of
 from reports.claims.decide import Verdict, decide_claims
 from reports.claims.page import claims_page, rule

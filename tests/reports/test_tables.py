@@ -203,11 +203,11 @@ def test_failed_and_not_applicable_are_counted_apart():
             "tiny_vit", "scratch", 0, None, status="not_applicable", reason="no linear head"
         ),
     ]
-    selection = select(spec, [synthetic.make_file("msp", records)])
-    (counts,) = coverage(spec, selection)
+    counted = select(spec, [synthetic.make_file("msp", records)])
+    (counts,) = coverage(spec, counted)
     assert (counts.planned, counts.measured, counts.failed, counts.not_applicable) == (32, 1, 1, 1)
     assert counts.missing == 29
-    assert {group.reason for group in unmeasured_groups(selection)} == {
+    assert {group.reason for group in unmeasured_groups(counted)} == {
         "scores are not finite",
         "no linear head",
     }
@@ -238,9 +238,9 @@ def other_sets(file: RecordFile) -> RecordFile:
 def test_what_does_not_belong_is_left_out_with_a_note(change, note):
     spec = synthetic.make_spec(["msp"])
     file = synthetic.make_file("msp", [synthetic.make_record("tiny_cnn", "scratch", 0, measurement(0.9))])
-    selection = select(spec, [change(file)])
-    assert not selection.measured
-    assert [text.startswith(f"1 record left out: {note}") for text in selection.notes] == [True]
+    counted = select(spec, [change(file)])
+    assert not counted.measured
+    assert [text.startswith(f"1 record left out: {note}") for text in counted.notes] == [True]
 
 
 @pytest.mark.parametrize(
@@ -263,11 +263,11 @@ def test_records_count_with_the_hyperparameters_of_their_entry(entry, record, co
     given = spec.entries["msp"].model_copy(update={"hyperparameters": entry})
     spec = spec.model_copy(update={"entries": {"msp": given}})
     made = synthetic.make_record("tiny_cnn", "scratch", 0, measurement(0.9), **record)
-    selection = select(spec, [synthetic.make_file("msp", [made])])
+    counted = select(spec, [synthetic.make_file("msp", [made])])
     told = [
         "1 record left out: entry 'msp' was measured with other hyper-parameters than leaderboard.yaml has"
     ]
-    assert (len(selection.measured), list(selection.notes)) == ((1, []) if counts else (0, told))
+    assert (len(counted.measured), list(counted.notes)) == ((1, []) if counts else (0, told))
 
 
 @pytest.mark.parametrize(
@@ -349,8 +349,8 @@ def tuned_board(**tuning):
 
 
 def test_tuned_entries_have_a_ranking_of_their_own():
-    spec, selection = tuned_board()
-    published, tuned = board_tables("b", spec, selection)
+    spec, counted = tuned_board()
+    published, tuned = board_tables("b", spec, counted)
     assert [r.labels for r in published.rows] == [("msp",)]
     assert [r.labels for r in tuned.rows] == [("knn",)]
     assert (published.tuned, tuned.tuned) == (False, True)
@@ -364,9 +364,9 @@ def test_a_board_without_tuned_entries_is_one_table():
 
 
 def test_a_record_of_another_protocol_does_not_count():
-    _, selection = tuned_board(hp_mode="published")
-    assert {cell.entry for cell in selection.measured} == {"msp"}
-    assert "measured by another protocol" in selection.notes[0]
+    _, counted = tuned_board(hp_mode="published")
+    assert {cell.entry for cell in counted.measured} == {"msp"}
+    assert "measured by another protocol" in counted.notes[0]
 
 
 def test_ensembles_are_shown_and_not_ranked_with_single_networks():
@@ -382,12 +382,12 @@ def test_ensembles_are_shown_and_not_ranked_with_single_networks():
         for s in (0, 2)
     ]
     files = [synthetic.make_file("msp", singles), synthetic.make_file("knn", pairs)]
-    selection = select(spec, files)
-    table = board_table("b", spec, selection)
+    counted = select(spec, files)
+    table = board_table("b", spec, counted)
     ensemble = row(table, "knn")
     assert ensemble.rank is None
     assert ensemble.note == "ensembles of 2 networks, not paired with single ones and not ranked"
     assert row(table, "msp").rank == 1  # over all four of its seeds
     assert not [note for note in table.notes if "Ranks use the seeds" in note]
-    (counts,) = coverage(spec, selection)
+    (counts,) = coverage(spec, counted)
     assert counts.planned == 2 * (8 + 4)  # two inits; eight single networks, four pairs

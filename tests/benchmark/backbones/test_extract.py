@@ -6,11 +6,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from benchmark.backbones.extract import BATCH, Tap, extract
+from benchmark.backbones.extract import Tap, extract
 from benchmark.backbones.network import create_network, to_pixels
 from benchmark.store.artifacts import Draft
 from methods.errors import NotApplicable
 from methods.statistics import gram, pooled, rank_one
+from methods.tensors import BATCH
 
 SIZE, CLASSES = 64, 3  # the last map of test_resnet then has four positions
 COUNTS = {"train": 5, "val": BATCH + 7, "test": 1}

@@ -4,10 +4,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmark.backbones.extract import BATCH, extract
+from benchmark.backbones.extract import extract
 from benchmark.engines.worker import describe
 from benchmark.store.artifacts import Draft
 from methods.base import Features, InputError
+from methods.tensors import BATCH
 
 BAD = 255  # the pixel that makes the network of these tests diverge
 

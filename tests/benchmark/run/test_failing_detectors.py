@@ -6,11 +6,11 @@ import shutil
 import sys
 
 import pytest
+from kept_registry import keep_registry
 from small_runs import artifacts, lose, run
 
 from benchmark.records.results import read_records, record_path
 from benchmark.store import fingerprints
-from methods import registry
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def odd(small, tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(registry, "_found", {name: dict(found) for name, found in registry._found.items()})
+    keep_registry(monkeypatch)
     text = small.read_text().replace("entries: [msp, knn]", "entries: [msp, odd, knn]")
     small.write_text(
         text.replace("  msp: {detector: msp}\n", "  msp: {detector: msp}\n  odd: {detector: odd}\n")

@@ -98,7 +98,7 @@ from benchmark.engines.worker import perform
 from benchmark.jobs.job import Kind, Task
 from benchmark.plan.make import Selection, make_plan
 from benchmark.run import run_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 
 def in_this_process(engine, group, *, fresh):
     future = Future()

@@ -9,7 +9,7 @@ from small_runs import assert_sound, planned, run
 from benchmark.plan.make import Selection, make_plan
 from benchmark.records.results import record_path
 from benchmark.run import run_plan, wanted_keys
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from benchmark.store import fingerprints
 from benchmark.store.artifacts import Store
 

@@ -7,7 +7,7 @@ import pytest
 from places import ROOT, SHIPPED
 from small_spec import needs_checkout
 
-from benchmark.spec.leaderboard import json_schema, load_spec
+from benchmark.spec.load import json_schema, load_spec
 
 
 @needs_checkout

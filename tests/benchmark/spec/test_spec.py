@@ -5,7 +5,8 @@ from places import SHIPPED
 from small_spec import needs_checkout, refusal
 
 from benchmark.spec.base import RESERVED
-from benchmark.spec.leaderboard import Spec, load_spec
+from benchmark.spec.leaderboard import Spec
+from benchmark.spec.load import load_spec
 
 RECIPE = "training: {epochs: 1, batch_size: 6, lr: 0.003, weight_decay: 0.01}"
 

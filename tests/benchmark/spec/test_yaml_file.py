@@ -1,11 +1,11 @@
 """leaderboard.yaml as a file: what is no mapping, no text, tagged or not there."""
 
-from pathlib import Path
+import os
 
 import pytest
 from small_spec import refusal
 
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_an_unreadable_file_is_refused(small, monkeypatch):
     def deny(*_, **__):
         raise PermissionError(13, "Permission denied", str(small))
 
-    monkeypatch.setattr(Path, "read_text", deny)  # root may read whatever the mode says
+    monkeypatch.setattr(os, "open", deny)  # root may read whatever the mode says
     assert refusal(small) == f"{small}: cannot be read: Permission denied; expected a leaderboard file"
 
 

@@ -6,7 +6,7 @@ from small_studies import ALL, LEADERBOARD, planned, written
 from benchmark.errors import SpecError, UsageError
 from benchmark.jobs.job import Kind
 from benchmark.plan.make import Selection, make_plan
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 
 
 def test_full_adds_what_it_names(tmp_path):

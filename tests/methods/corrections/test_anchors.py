@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from label_noise_examples import INPUTS, VALUES, Network, batch_of, setting, world
+from label_noise_examples import INPUTS, VALUES, Network, batch_of, setup, world
 from torch.testing import assert_close
 from worked_examples import EXACT, tensor
 
@@ -27,7 +27,7 @@ def test_anchors_of_the_worked_example():
     first = tensor(INPUTS["anchors"])
     for percentile in (None, 100.0):  # by default as well, of four images
         made = objective("forward_correction", percentile=percentile)
-        assert_close(made.estimate(setting(first, torch.zeros(4))), tensor(VALUES["fwd.C_argmax"]), **EXACT)
+        assert_close(made.estimate(setup(first, torch.zeros(4))), tensor(VALUES["fwd.C_argmax"]), **EXACT)
         rows = [anchor(column, percentile, 3) for column in first.T.numpy()]
         assert rows == VALUES["fwd.anchor_argmax"]
 

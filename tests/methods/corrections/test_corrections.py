@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from label_noise_examples import NOISE, Network, batch_of, labels_of, plain_losses, rng, setting, world
+from label_noise_examples import NOISE, Network, batch_of, labels_of, plain_losses, rng, setup, world
 from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
@@ -75,7 +75,7 @@ def test_a_first_phase_that_knows_the_noise_gives_it(correction):
 def test_the_order_of_images_does_not_matter(correction):
     made = world()
     order = torch.randperm(300, generator=rng(11))
-    other = setting(made.first[order], made.labels[order], made.trusted[order])
+    other = setup(made.first[order], made.labels[order], made.trusted[order])
     assert_close(correction.estimate(other), correction.estimate(made), **EXACT)
 
 
@@ -97,7 +97,7 @@ def test_the_matrix_is_kept_with_the_state_of_the_training(correction):
 def test_without_noise_and_with_a_perfect_first_phase_it_is_cross_entropy(correction, dtype):
     truth = labels_of(300, classes=3)
     perfect = functional.one_hot(truth, 3).to(dtype)
-    made = setting(perfect, truth, torch.arange(300) % 7 == 0)
+    made = setup(perfect, truth, torch.arange(300) % 7 == 0)
     network, batch = Network(dtype=dtype), batch_of(made, dtype=dtype)
     found = correction.loss(network, batch, correction.modules(made))
     assert_close(found, functional.cross_entropy(network(batch.images), batch.labels))
@@ -148,17 +148,17 @@ def test_gradients_are_finite(correction, dtype, scale):
     ],
 )
 def test_a_setting_without_probabilities_is_refused(correction, first, message):
-    with pytest.raises(ValueError, match=rf"setting\.first: {correction.name} expected .*{message}"):
+    with pytest.raises(ValueError, match=rf"setup\.first: {correction.name} expected .*{message}"):
         correction.modules(replace(world(), first=first))
 
 
 @every_correction
 def test_what_is_not_trusted_needs_no_trusted_labels(correction):
     made = world()
-    bare = setting(made.first, made.labels)
+    bare = setup(made.first, made.labels)
     batch = replace(batch_of(made), trusted=None)
     if correction.trusted:
-        with pytest.raises(ValueError, match=rf"setting\.trusted: {correction.name} expected"):
+        with pytest.raises(ValueError, match=rf"setup\.trusted: {correction.name} expected"):
             correction.modules(bare)
         with pytest.raises(ValueError, match=rf"batch\.trusted: {correction.name} expected"):
             correction.loss(Network(), batch, correction.modules(made))
@@ -173,9 +173,9 @@ def test_what_is_not_trusted_needs_no_trusted_labels(correction):
         ({"trusted": torch.zeros(300, dtype=torch.bool)}, "expected at least one trusted label"),
         ({"trusted": torch.zeros(300)}, r"expected bool \(300,\)"),
         ({"trusted": torch.ones(299, dtype=torch.bool)}, r"expected bool \(300,\)"),
-        ({"labels": torch.empty(0, dtype=torch.int64)}, r"setting\.labels: .* expected shape \(300,\)"),
+        ({"labels": torch.empty(0, dtype=torch.int64)}, r"setup\.labels: .* expected shape \(300,\)"),
         ({"labels": torch.full((300,), 3)}, r"labels: expected class indices in \[0, 3\)"),
-        ({"first": torch.full((300, 4), 0.25)}, r"setting\.first: .* expected shape \(N, 3\)"),
+        ({"first": torch.full((300, 4), 0.25)}, r"setup\.first: .* expected shape \(N, 3\)"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_refused(name, change, message):
@@ -186,7 +186,7 @@ def test_a_setting_that_does_not_fit_is_refused(name, change, message):
 class Broken(Correction):
     name = "broken"
 
-    def estimate(self, setting):
+    def estimate(self, setup):
         return 2 * torch.eye(3, dtype=torch.float64)
 
     def loss(self, network, batch, modules):

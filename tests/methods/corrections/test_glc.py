@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from label_noise_examples import INPUTS, VALUES, Network, batch_of, setting, world
+from label_noise_examples import INPUTS, VALUES, Network, batch_of, setup, world
 from torch.testing import assert_close
 from worked_examples import EXACT, tensor
 
@@ -17,7 +17,7 @@ GOLD, GOLD_LABELS = tensor(INPUTS["gold"]["p"]), torch.tensor(INPUTS["gold"]["y"
 def test_means_of_the_worked_example():
     assert_close(from_trusted(GOLD, GOLD_LABELS), tensor(VALUES["glc.C"]), **EXACT)
     others = tensor([[0.2, 0.3, 0.5]]).repeat(4, 1)
-    made = setting(torch.cat([others, GOLD]), torch.cat([torch.zeros(4, dtype=torch.int64), GOLD_LABELS]))
+    made = setup(torch.cat([others, GOLD]), torch.cat([torch.zeros(4, dtype=torch.int64), GOLD_LABELS]))
     made = replace(made, trusted=torch.arange(9) >= 4)
     assert_close(objective("glc").estimate(made), tensor(VALUES["glc.C"]), **EXACT)
 
@@ -33,7 +33,7 @@ def test_only_trusted_images_tell_of_the_noise():
 
 def test_classes_without_trusted_images_are_counted_and_taken_to_have_no_noise():
     glc = objective("glc")
-    made = setting(torch.cat([GOLD, GOLD]), torch.cat([GOLD_LABELS, GOLD_LABELS]))
+    made = setup(torch.cat([GOLD, GOLD]), torch.cat([GOLD_LABELS, GOLD_LABELS]))
     for missing, expected in ((0, [0, 0, 0]), (1, [0, 1, 0]), (2, [0, 1, 1])):
         told = torch.arange(10) < 5
         for i, without in enumerate(expected):

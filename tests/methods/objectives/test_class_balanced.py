@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 from worked_examples import EXACT
 
-from methods.base import Batch, HyperparameterError, Setting
+from methods.base import Batch, HyperparameterError, Setup
 from methods.imbalance import BETA, class_weights, classes_of
 from methods.registry import objective
 
@@ -29,9 +29,9 @@ class Table(nn.Module):
         return images.flatten(1)[:, : self.classes] + self.bias
 
 
-def setting(labels, classes):
+def setup(labels, classes):
     images = torch.zeros(2, 3, 1, 1, dtype=torch.uint8)
-    return Setting(Table(), 3, classes, 1, 10, images, labels=torch.as_tensor(labels, dtype=torch.int64))
+    return Setup(Table(), 3, classes, 1, 10, images, labels=torch.as_tensor(labels, dtype=torch.int64))
 
 
 def cost(images, labels, counts=(6, 3, 1), progress=0.0, epochs=10, **hyperparameters):
@@ -39,7 +39,7 @@ def cost(images, labels, counts=(6, 3, 1), progress=0.0, epochs=10, **hyperparam
     made = objective("class_balanced", **hyperparameters)
     network = Table(len(counts))
     of_training = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    modules = made.modules(setting(of_training, len(counts)))
+    modules = made.modules(setup(of_training, len(counts)))
     batch = Batch(images, torch.tensor(labels), progress=progress, epochs=epochs)
     loss = made.loss(network, batch, modules)
     loss.backward()
@@ -54,7 +54,7 @@ def logits(n, seed=0):
 def test_worked_weights(weights):
     labels = torch.arange(10).repeat_interleave(COUNTED)
     labels = labels[torch.randperm(len(labels), generator=generator())]
-    modules = objective("class_balanced", weights=weights).modules(setting(labels, 10))
+    modules = objective("class_balanced", weights=weights).modules(setup(labels, 10))
     (found,) = [b for module in modules.values() for b in module.buffers()]
     assert_close(found, torch.tensor(VALUES[f"weights.{weights}"], dtype=torch.float64), **EXACT)
     assert not [p for module in modules.values() for p in module.parameters()]
@@ -126,7 +126,7 @@ def test_deferred_weights_set_in_late(progress, epochs, deferred):
 def test_half_precision_is_widened():
     made = objective("class_balanced")
     network = Table().half()
-    modules = made.modules(setting([0, 1, 2, 2], 3))
+    modules = made.modules(setup([0, 1, 2, 2], 3))
     images = logits(4).half()
     found = made.loss(network, Batch(images, torch.tensor([0, 1, 2, 2])), modules)
     assert found.dtype == torch.float32
@@ -139,12 +139,12 @@ def test_a_class_without_training_images_has_no_weight(labels, empty):
     with pytest.raises(
         ValueError, match=f"training images of all 4 classes, got none of: {re.escape(empty)}$"
     ):
-        objective("class_balanced").modules(setting(labels, 4))
+        objective("class_balanced").modules(setup(labels, 4))
 
 
 def test_a_label_that_is_no_class():
-    with pytest.raises(ValueError, match=r"setting.labels: expected class indices below 3, got 3"):
-        objective("class_balanced").modules(setting([0, 1, 2, 3], 3))
+    with pytest.raises(ValueError, match=r"setup.labels: expected class indices below 3, got 3"):
+        objective("class_balanced").modules(setup([0, 1, 2, 3], 3))
 
 
 @pytest.mark.parametrize(

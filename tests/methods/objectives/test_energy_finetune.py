@@ -6,7 +6,7 @@ from logit_objective_examples import Network, batch
 from torch import nn
 from worked_examples import tensor
 
-from methods.base import Setting
+from methods.base import Setup
 from methods.objectives.energy_finetune import EnergyFinetune, hinges, margins
 
 
@@ -16,8 +16,8 @@ def test_hinges_are_zero_within_the_margins():
     assert [h.item() for h in hinges(energy, outlier_energy, -6.0, -1.0)] == [0.5, 2.0]
 
 
-def setting(network, val, outliers):
-    return Setting(network, 5, 3, 4, 10, val, outliers)
+def setup(network, val, outliers):
+    return Setup(network, 5, 3, 4, 10, val, outliers)
 
 
 def images(count, seed):
@@ -27,7 +27,7 @@ def images(count, seed):
 
 
 class Single(Network):
-    """In float32, as `Setting.logits` gives images."""
+    """In float32, as `Setup.logits` gives images."""
 
     def __init__(self):
         super().__init__()
@@ -41,7 +41,7 @@ class Single(Network):
 def test_margins_come_from_quantiles_of_the_first_network():
     network = Single()
     val, outliers = images(7, 0), images(11, 1)
-    kept = EnergyFinetune().modules(setting(network, val, outliers))
+    kept = EnergyFinetune().modules(setup(network, val, outliers))
     network.eval()
     energies = [sorted((-torch.logsumexp(network(s / 255), 1)).tolist()) for s in (val, outliers)]
     # Linear between the order statistics 1.2 of 6 and 8 of 10.
@@ -92,6 +92,6 @@ def test_energy_finetune_trains_to_the_margins_it_keeps(network):
 @pytest.mark.parametrize(("count", "outliers"), [(3, None), (3, 0), (0, 3)])
 def test_margins_need_images(network, count, outliers):
     field = "outliers" if count else "val"
-    made = setting(network, images(count, 0), None if outliers is None else images(outliers, 1))
-    with pytest.raises(ValueError, match=rf"setting\.{field}: energy_finetune expected at least one image"):
+    made = setup(network, images(count, 0), None if outliers is None else images(outliers, 1))
+    with pytest.raises(ValueError, match=rf"setup\.{field}: energy_finetune expected at least one image"):
         EnergyFinetune().modules(made)

@@ -65,7 +65,7 @@ TAU = tensor([[101, 1, 1], [1, 1, 101]])
 def modules_of(made):
     if made.name == "energy_finetune":
         made = EnergyFinetune(m_in=-1.5, m_out=-1.0)
-    return made.modules(None)  # none of the others looks at the setting
+    return made.modules(None)  # none of the others looks at the setup
 
 
 @pytest.mark.parametrize(
