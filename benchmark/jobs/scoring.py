@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.backbones.extract import BATCH, Tap
-from benchmark.backbones.network import to_pixels
+from benchmark.backbones.extract import Tap
+from benchmark.backbones.network import BATCH, to_pixels
 from benchmark.jobs.inputs import image_parts, read_features, read_head, trained_network
 from benchmark.jobs.untouched import Untouched
 from benchmark.store.artifacts import Artifact, Draft

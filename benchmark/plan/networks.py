@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from benchmark.backbones.device import training_device
 from benchmark.datasets import dataset
-from benchmark.engines.environment import training_device
 from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.objectives import TrainingPlan, pretraining_objective, resolve_objective

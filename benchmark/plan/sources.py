@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from benchmark.backbones.device import training_device
 from benchmark.datasets import FRACTAL_PRESETS, HubDataset, dataset
-from benchmark.engines.environment import training_device
 from benchmark.errors import DataError, SpecError
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.objectives import definitions_of, pretraining_objective

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.backbones.batches import LabelledImages
-from benchmark.backbones.extract import BATCH, Tap
-from benchmark.backbones.network import Network, to_pixels
+from benchmark.backbones.extract import Tap
+from benchmark.backbones.network import BATCH, Network, to_pixels
 from benchmark.jobs.id_data import id_images
 from benchmark.jobs.inputs import trained_network
 from benchmark.metrics.detection import detection_metrics

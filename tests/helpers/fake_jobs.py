@@ -1,17 +1,26 @@
-"""Jobs that note their names, and what may happen to them."""
+"""Jobs that note their names, in whatever process, and what may happen to them."""
 
+import json
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest import mock
+
+from benchmark.engines import worker
+from benchmark.jobs import kinds
 from benchmark.jobs.job import Job, Kind
 from benchmark.store.artifacts import Store
 
-ENVIRONMENT = {"python": "3"}
-
 
 class Fakes:
-    """Jobs that note their names and add them to those of their inputs, or do what `behaviour` says."""
+    """Jobs that note their names and add them to those of their inputs, or do what `behaviour` says.
 
-    def __init__(self):
-        self.ran = []
-        self.groups = []
+    What they note is in a file, and behaviour can be sent to other processes: `perform` does them anywhere.
+    """
+
+    def __init__(self, log):
+        self.log = log
         self.behaviour = {}
         self.jobs = {}
 
@@ -26,20 +35,46 @@ class Fakes:
 
     @property
     def plan(self):
-        return {job.key: job for job in self.jobs.values()}
+        return {job.key: self.told(job) for job in self.jobs.values()}
 
-    def __call__(self, config, inputs=None, draft=None):
-        if inputs is None:  # tasks of a group, or one alone
-            if self.jobs[config[0].config["name"]].group:
-                self.groups.append([task.config["name"] for task in config])
-            for task in config:
-                self(*task)
-            return
-        name = config["name"]
-        self.ran.append(name)
-        if name in self.behaviour:
-            self.behaviour[name](draft)
-        draft.json("names", sorted({name, *(n for i in inputs.values() for n in i.json("names"))}))
+    def told(self, job):
+        local = {"log": str(self.log), "group": job.group, "does": self.behaviour.get(job.label)}
+        return replace(job, local=local)
+
+    @property
+    def groups(self):
+        """The names of jobs that were done together, in order; only of jobs that have a group."""
+        return [names for group, names in self._noted() if group]
+
+    @property
+    def ran(self):
+        """The names of all jobs, in the order in which they were begun."""
+        return [name for _, names in self._noted() for name in names]
+
+    def forget(self):
+        self.log.unlink()
+
+    def _noted(self):
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return map(json.loads, lines)
+
+
+def perform(root, group, *, fresh):
+    """As workers do it, but that jobs of every kind are fakes."""
+    with mock.patch.multiple(kinds, **dict.fromkeys(map(str, Kind), _fake)):
+        return worker.perform(root, group, fresh=fresh)
+
+
+def _fake(config, inputs=None, draft=None):
+    tasks = [kinds.Task(config, inputs, draft)] if draft is not None else config
+    about = tasks[0].config
+    with Path(about["log"]).open("a") as log:
+        log.write(json.dumps([about["group"], [task.config["name"] for task in tasks]]) + "\n")
+    for task in tasks:
+        if task.config["does"] is not None:
+            task.config["does"](task.draft)
+        found = {task.config["name"], *(n for i in task.inputs.values() for n in i.json("names"))}
+        task.draft.json("names", sorted(found))
 
 
 def names(store, key):
@@ -51,8 +86,34 @@ def corrupt(store, key, file="names.json"):
     path.write_bytes(path.read_bytes().replace(b'"', b"'"))
 
 
-def fails(error):
-    def behave(draft):
-        raise error
+@dataclass
+class fails:
+    error: Exception
 
-    return behave
+    def __call__(self, draft):
+        raise self.error
+
+
+@dataclass
+class pauses:
+    seconds: float
+
+    def __call__(self, draft):
+        time.sleep(self.seconds)
+
+
+@dataclass
+class blocks:
+    """Puts a file in the place of a folder."""
+
+    folder: Path
+
+    def __call__(self, draft):
+        self.folder.rename(self.folder.with_name("elsewhere"))
+        self.folder.touch()
+
+
+@dataclass
+class ends_its_process:
+    def __call__(self, draft):
+        os._exit(1)

@@ -8,7 +8,7 @@ import sys
 import pytest
 from small_runs import artifacts, lose, run
 
-from benchmark.jobs.kinds import kinds as jobs
+from benchmark.jobs import kinds as jobs
 from benchmark.records.results import read_records, record_path
 from benchmark.store import fingerprints
 from methods import registry
