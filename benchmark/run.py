@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.engines.environment import environment
-from benchmark.engines.local import ATTEMPTS, LocalEngine, OnEvent
+from benchmark.engines.pool import Pool
+from benchmark.engines.processes import Processes
+from benchmark.engines.schedule import ATTEMPTS, OnEvent, missing, run_jobs
 from benchmark.errors import DamagedArtifact, StorageError
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.make import Plan, PlannedCell, PlannedStudy
@@ -33,6 +34,9 @@ from benchmark.store.artifacts import Store
 from benchmark.store.files import require_writable
 from benchmark.studies.boundary import FILE, boundary_file, read_boundary, write_boundary
 
+# Who does the jobs where `run_plan` is not told: a pool for so many workers. Tests put one of their process.
+default_pool: Callable[[int], Pool] = Processes
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -46,9 +50,18 @@ class Summary:
 
 
 def run_plan(
-    plan: Plan, *, cache: Path, results: Path, workers: int, on_event: OnEvent, fresh: bool = False
+    plan: Plan,
+    *,
+    cache: Path,
+    results: Path,
+    on_event: OnEvent,
+    workers: int = 1,
+    pool: Pool | None = None,
+    fresh: bool = False,
 ) -> Summary:
     """Measure every cell of the plan that the cache does not hold, and write the records.
+
+    `pool` does the jobs; if absent, so many `workers` of `default_pool` do.
 
     Raises
     ------
@@ -72,10 +85,10 @@ def run_plan(
         require_writable(path.parent)
         if path.exists():
             read(path)
-    engine = LocalEngine(store, workers, environment().model_dump())
+    pool = default_pool(workers) if pool is None else pool
     try:
         for _ in range(ATTEMPTS):
-            failures = engine.run(plan.jobs, wanted_keys(plan), on_event, fresh=fresh)
+            failures = run_jobs(store, pool, plan.jobs, wanted_keys(plan), on_event, fresh=fresh)
             found = _collect(plan, store, failures)
             whole = len(found.records) == len(plan.cells) and len(found.studies) == len(plan.studies)
             if whole and all(k in failures or _is_whole(store, k) for k in _read_besides(plan)):
@@ -113,11 +126,10 @@ class Work:
 
 def work(plan: Plan, cache: Path, *, fresh: bool = False) -> Work:
     """Look up which jobs of a plan there are, and which a run would run; with `fresh` all of them."""
-    store = Store(cache)
-    engine, wanted = LocalEngine(store, 1, {}), wanted_keys(plan)
-    needed = engine.missing(plan.jobs, wanted, fresh=True)
-    missing = needed if fresh else engine.missing(plan.jobs, wanted)
-    return Work(needed, [job for job in needed if store.has(job.key)], missing)
+    store, wanted = Store(cache), wanted_keys(plan)
+    needed = missing(store, plan.jobs, wanted, fresh=True)
+    lacking = needed if fresh else missing(store, plan.jobs, wanted)
+    return Work(needed, [job for job in needed if store.has(job.key)], lacking)
 
 
 def _read_besides(plan: Plan) -> list[str]:

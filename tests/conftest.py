@@ -7,7 +7,6 @@ import signal
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
 
-from concurrent.futures import Future  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
@@ -16,15 +15,18 @@ from command_line import Ran, run_all  # noqa: E402
 from once import once  # noqa: E402
 from small_leaderboard import SMALL  # noqa: E402
 
-from benchmark.engines.local import LocalEngine  # noqa: E402
-from benchmark.engines.worker import Outcome, perform  # noqa: E402
-from benchmark.jobs.job import Job  # noqa: E402
+import benchmark.run  # noqa: E402
+from benchmark.engines.in_process import InProcess  # noqa: E402
+from benchmark.engines.processes import Processes  # noqa: E402
 
 torch.set_num_threads(1)
 # What a shell starts in the background ignores Ctrl-C, and what nohup starts a lost terminal: so would the
 # processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# Where jobs run one at a time they run in this process, in which a test can change what they do, and no test
+# waits for a process to start. Those of processes ask for two, or pass a pool.
+benchmark.run.default_pool = lambda workers: Processes(workers) if workers > 1 else InProcess()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,35 +40,6 @@ def small(tmp_path: Path) -> Path:
     path = tmp_path / "leaderboard.yaml"
     path.write_text(SMALL)
     return path
-
-
-@pytest.fixture(autouse=True)
-def one_worker_is_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where jobs run one at a time they run in this process, in which a test can change what they do.
-
-    So no test waits for a process to start. Those of processes ask for `real_workers`, or for two.
-    """
-    if "real_workers" in request.fixturenames:
-        return
-    in_a_worker, of_a_worker = LocalEngine._submit, LocalEngine._outcome
-
-    def submit(engine: LocalEngine, group: list[Job], *, fresh: bool) -> Future[Outcome]:
-        if engine.workers > 1:
-            return in_a_worker(engine, group, fresh=fresh)
-        future: Future[Outcome] = Future()
-        future.set_result(perform(engine.store.root, group, engine.environment, fresh=fresh))
-        return future
-
-    def outcome(engine: LocalEngine, future: Future[Outcome]) -> Outcome:
-        return of_a_worker(engine, future) if future in engine._busy else future.result()
-
-    monkeypatch.setattr(LocalEngine, "_submit", submit)
-    monkeypatch.setattr(LocalEngine, "_outcome", outcome)
-
-
-@pytest.fixture
-def real_workers() -> None:
-    """Jobs run in worker processes, even one at a time."""
 
 
 @pytest.fixture(scope="session")

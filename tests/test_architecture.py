@@ -30,6 +30,9 @@ FORBIDDEN_MODULES = {
     "marshal",
     "yaml",
 }
+DEVICES = {"cuda", "mps", "xpu"}
+# Those of tensors that somebody gives them, whatever device they are on.
+TAKE_ANY_TENSOR = {"benchmark.metrics.arrays", "benchmark.store.tensors"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "torch.load", "numpy.load", "np.load", "yaml.load"}
 
 
@@ -137,6 +140,43 @@ def test_a_method_builds_on_its_own_family_only():
         return {m for m in imports(module) & in_families if not m.startswith(f"{family}.")}
 
     assert offenders(in_families, wrong) == {}
+
+
+def test_one_module_knows_devices():
+    """Methods follow the tensors that they are given; one seeds what another library draws from."""
+    seeds = {"methods.attacks.autoattack"}
+
+    def wrong(module):
+        words = {
+            name
+            for node in ast.walk(tree(module))
+            for name in (getattr(node, "attr", None), getattr(node, "id", None), getattr(node, "value", None))
+            if isinstance(name, str) and set(name.replace(".", " ").replace(":", " ").split()) & DEVICES
+        }
+        calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
+        return words | {ast.unparse(call) for call in calls if room(module) != "methods" and moves(call)}
+
+    others = FILES.keys() - {"benchmark.backbones.device"} - TAKE_ANY_TENSOR - seeds
+    assert offenders(others, wrong) == {}
+
+
+def moves(call):
+    """Whether a call takes a tensor or a network to a device."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    given = " ".join(map(ast.unparse, [*call.args, *(keyword.value for keyword in call.keywords)]))
+    return name in {"cpu", *DEVICES} or (name == "to" and any(word in given for word in ("device", "cpu")))
+
+
+def test_a_move_to_a_device_would_be_found():
+    moving = ("x.cpu()", "x.cuda()", "x.to(device)", "x.to(y.device, torch.float32)", "x.to('cpu')")
+    staying = (
+        "x.to(torch.float32)",
+        "x.to(memory_format=torch.channels_last)",
+        "moved(x, device)",
+        "on_cpu(x)",
+    )
+    assert all(moves(ast.parse(text, mode="eval").body) for text in moving)
+    assert not any(moves(ast.parse(text, mode="eval").body) for text in staying)
 
 
 def test_the_harness_names_no_detector():

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmark.attacks.checks import check_finite, check_points, no_gradient
+from benchmark.backbones.device import on_cpu
 from benchmark.seeds import derive_seed
 from methods.attack import NoGradient, ascend, gradient, uniform_start
 from methods.base import AnyDetector, EnsembleDetector, FeatureNetwork, GradientDetector, NotApplicable
@@ -137,8 +138,8 @@ def attack_detector(
             check_points(NAME, point, batch, epsilon)
             with torch.no_grad():
                 after = score(point)
-            clean.append(before.double().cpu())
-            attacked.append(after.double().cpu())
+            clean.append(on_cpu(before.double()))
+            attacked.append(on_cpu(after.double()))
         found = torch.cat(clean), torch.cat(attacked)
         for scores in found:
             check_finite(f"attack {NAME}", scores, f"scores of {part} images")

@@ -21,6 +21,7 @@ from benchmark.attacks.checks import (
     no_gradient,
     unchanged,
 )
+from benchmark.backbones.device import on_cpu
 from benchmark.seeds import derive_seed
 from methods.attack import Attack, Classifier, check_labels, cross_entropy, gradient
 from methods.errors import NotApplicable, said
@@ -137,7 +138,7 @@ def attack_accuracy(
                 raise
             left_out.append(f"{name}: left out: {said(error)}")
             continue
-        right[name] = torch.cat([walk[-1].right for walk in walks]).cpu()
+        right[name] = on_cpu(torch.cat([walk[-1].right for walk in walks]))
         losses[name] = _mean_losses(clean, walks)
         if name in every:
             columns = zip(*walks, strict=True)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from benchmark.backbones.device import moved
 from benchmark.backbones.network import to_pixels
 from benchmark.seeds import derive_seed
 from methods.imbalance import Sampler
@@ -103,13 +104,13 @@ class Batches:
             more = partial(augmented, how=recipe["augment"], rng=self.streams["outliers"])
             yield Batch(
                 images=self._pixels(images),
-                labels=data.labels[part].to(self.device),
+                labels=moved(data.labels[part], self.device),
                 outliers=None if self.outliers is None else self._pixels(more(self.outliers[outliers[step]])),
                 unlabelled=None
                 if self.unlabelled is None
                 else self._pixels(self.unlabelled[unlabelled[step]]),
-                rows=None if self.unlabelled is None else unlabelled[step].to(self.device),
-                trusted=None if data.trusted is None else data.trusted[part].to(self.device),
+                rows=None if self.unlabelled is None else moved(unlabelled[step], self.device),
+                trusted=None if data.trusted is None else moved(data.trusted[part], self.device),
                 progress=epoch + step / self.steps,
                 epochs=recipe["epochs"],
                 rng=self.streams["objective"],
@@ -117,7 +118,7 @@ class Batches:
             )
 
     def _pixels(self, images: Tensor) -> Tensor:
-        return to_pixels(images.to(self.device))
+        return to_pixels(moved(images, self.device))
 
 
 def augmented(images: Tensor, how: str, rng: torch.Generator) -> Tensor:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from benchmark.backbones.device import on_cpu
 from methods.neutral import neutral
 
 STATE = "state.json"
@@ -35,7 +36,7 @@ class Checkpoint:
         file = self.folder / f"{number}.safetensors"
         with suppress(OSError, SafetensorError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, file)
+            save_file({name: on_cpu(t.detach()).contiguous() for name, t in tensors.items()}, file)
             summary = {"file": file.name, "sha256": _sha256(file), "state": state}
             fresh = self.folder / f"{STATE}.new"
             fresh.write_text(json.dumps(summary))

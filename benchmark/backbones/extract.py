@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmark.backbones.device import device_of, moved, on_cpu
 from benchmark.backbones.network import Network, to_pixels
 from benchmark.store.artifacts import Draft
 from benchmark.store.tensors import TensorWriter
@@ -35,10 +36,13 @@ class Tap:
         Put into eval mode.
     probe
         A few images (N, 3, H, W) in [0, 1], on which it is found out what the network can give.
+
+    Images are taken to the network's device; features come back on the CPU, and the head is there too.
     """
 
     def __init__(self, network: Network, probe: Tensor) -> None:
         self.network = network.eval()
+        probe = moved(probe, device_of(network))
         with torch.no_grad():
             self.head: Head = network.read_head(probe)
             self.stages = _stages(network.model)
@@ -52,7 +56,7 @@ class Tap:
         """
         model = self.network.model
         found, last = [], None
-        x = self.network.normalised(images)
+        x = self.network.normalised(moved(images, device_of(self.network)))
         if self.stages:
             last, found = model.forward_intermediates(x, indices=self.stages)
         else:
@@ -67,15 +71,15 @@ class Tap:
         if isinstance(classifier, ObjectiveHead) and penultimate is not None:
             outputs = classifier.outputs(penultimate)
         return Features(
-            logits,
-            penultimate,
-            outputs=outputs if outputs is not None and outputs.shape[1] else None,
-            stages=[pooled(m) for m in found] or None,
-            gram=[gram(m) for m in found] or None if "gram" in what else None,
-            rank_one=rank_one(self.network.grid(last))
+            on_cpu(logits),
+            None if penultimate is None else on_cpu(penultimate),
+            outputs=on_cpu(outputs) if outputs is not None and outputs.shape[1] else None,
+            stages=[on_cpu(pooled(m)) for m in found] or None,
+            gram=[on_cpu(gram(m)) for m in found] or None if "gram" in what else None,
+            rank_one=on_cpu(rank_one(self.network.grid(last)))
             if "rank_one" in what and not self.why_no_rank_one
             else None,
-            maps=found or None if maps else None,
+            maps=[on_cpu(m) for m in found] or None if maps else None,
         )
 
     def _pooling(self, probe: Tensor) -> str:

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmark.backbones.device import device_of, moved, on_cpu
 from benchmark.errors import DataError, UsageError
 from methods.head import Head
 from methods.names import did_you_mean
 from methods.neutral import neutral
 from methods.objective import Objective, ObjectiveHead, ObjectiveNeck
+from methods.tensors import BATCH
 
 CHANNELS = 3
 NECK = "neck"  # of the model, so that its parameters are among the weights
@@ -164,7 +166,8 @@ class Network(nn.Module):
         gap = (logits - by_hand).abs().max().item()
         if gap > HEAD_TOLERANCE * max(1.0, logits.abs().max().item()):
             return Head.not_linear(f"the logits are not linear in the penultimate features (by {gap:.2g})")
-        return Head(classifier.weight.detach(), None if classifier.bias is None else classifier.bias.detach())
+        bias = None if classifier.bias is None else on_cpu(classifier.bias.detach())
+        return Head(on_cpu(classifier.weight.detach()), bias)
 
     def weights(self) -> dict[str, Tensor]:
         """The model's parameters and buffers, as timm names them."""
@@ -305,6 +308,14 @@ def load_weights(
         "fresh": [name for name in own if name not in fits],
         "unused": [name for name in weights if name not in fits],
     }
+
+
+@torch.inference_mode()
+def logits_of(network: Network, images: Tensor) -> Tensor:
+    """(N, K) logits of uint8 images (N, 3, H, W), on the CPU wherever the network is."""
+    device = device_of(network)
+    batches = torch.split(images, BATCH)
+    return torch.cat([on_cpu(network(to_pixels(moved(batch, device)))) for batch in batches])
 
 
 def to_pixels(images: Tensor) -> Tensor:

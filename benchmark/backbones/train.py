@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
@@ -22,12 +21,12 @@ from torch.nn import functional
 
 from benchmark.backbones.batches import Batches, LabelledImages
 from benchmark.backbones.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
-from benchmark.backbones.network import Network, to_pixels
+from benchmark.backbones.device import CPU, autocast, move, on_cpu, random_states, restore_random_states
+from benchmark.backbones.network import Network, logits_of
 from benchmark.backbones.speed import Report, Speed
 from benchmark.seeds import derive_seed
 from methods.imbalance import Sampler
 from methods.objective import NETWORK, Batch, Objective, Optimizer, Setup
-from methods.tensors import BATCH
 
 CHECKPOINT_EVERY = 1.0  # seconds between two checkpoints
 
@@ -80,7 +79,7 @@ def train(
     watched
         Images whose accuracy the history shows after each epoch; nothing is selected by it.
     device
-        A type of torch's: ``cpu``, ``cuda``.
+        Where: what torch calls a type of devices.
     checkpoint
         Where the state is kept after each epoch (at most once a second), and found.
     report
@@ -123,7 +122,8 @@ class _Trainer:
     ) -> None:
         self.objective, self.batches, self.val, self.watched = objective, batches, val, watched
         self.recipe, self.device = batches.recipe, batches.device
-        self.network = network.to(self.device)
+        self.network = network
+        move(network, self.device)
         data = batches.data
         torch.manual_seed(derive_seed(order_seed, "modules"))  # these, dropout, and noise of necks
         setup = Setup(
@@ -140,7 +140,8 @@ class _Trainer:
             first=first,
         )
         self.modules = dict(objective.modules(setup))
-        self.beside = nn.ModuleDict(self.modules).to(self.device)
+        self.beside = nn.ModuleDict(self.modules)
+        move(self.beside, self.device)
         self.optimizers = self._optimizers()
         self.schedulers = [self._scheduler(o) for o in self.optimizers.values()]
         self.history: list[dict[str, Any]] = []
@@ -178,11 +179,12 @@ class _Trainer:
 
     def finish(self) -> Trained:
         """Leave the network in eval mode on the CPU; the last validation is of it as it is left."""
-        kept = {name: t.cpu() for name, t in self.objective.finish(self.network, self.modules).items()}
+        kept = {name: on_cpu(t) for name, t in self.objective.finish(self.network, self.modules).items()}
         if self.val and self.history:
             accuracy, nll = validate(self.network, self.val)
             self.history[-1] |= {"val_accuracy": accuracy, "val_nll": nll}
-        self.network.requires_grad_(requires_grad=True).eval().cpu()
+        self.network.requires_grad_(requires_grad=True).eval()
+        move(self.network, CPU)
         return Trained(self.history, kept)
 
     def _step(self, batch: Batch) -> float:
@@ -249,9 +251,7 @@ class _Trainer:
         tensors = {f"network.{n}": t for n, t in self.network.model.state_dict().items()}
         tensors |= {f"modules.{n}": t for n, t in self.beside.state_dict().items()}
         tensors |= {f"rng.{n}": g.get_state() for n, g in self.batches.generators.items()}
-        tensors["rng"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
+        tensors |= random_states(self.device)
         numbers: dict[str, float] = {}
         for name, optimizer in self.optimizers.items():
             found, plain = optimizer_tensors(f"optimizer.{name}", optimizer)
@@ -270,9 +270,7 @@ class _Trainer:
         self.beside.load_state_dict(_below("modules", tensors))
         for name, generator in self.batches.generators.items():
             generator.set_state(tensors[f"rng.{name}"])
-        torch.set_rng_state(tensors["rng"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["rng.cuda"], self.device)
+        restore_random_states(tensors, self.device)
         for name, optimizer in self.optimizers.items():
             restore_optimizer(f"optimizer.{name}", optimizer, tensors, state["numbers"])
         self.history = state["history"]
@@ -291,20 +289,11 @@ class _Together(nn.ModuleDict):
         }
 
 
-@contextmanager
-def autocast(device: torch.device) -> Iterator[None]:
-    """Compute in bfloat16 where that is safe, on an accelerator."""
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
-        yield
-
-
 @torch.inference_mode()
 def validate(network: Network, data: LabelledImages) -> tuple[float, float]:
     """Accuracy and mean negative log-likelihood in nats."""
     network.eval()
-    device = next(network.parameters()).device
-    parts = torch.split(data.images, BATCH)
-    logits = torch.cat([network(to_pixels(part.to(device))).cpu() for part in parts])
+    logits = logits_of(network, data.images)
     accuracy = (logits.argmax(dim=1) == data.labels).double().mean().item()
     return accuracy, functional.cross_entropy(logits.double(), data.labels).item()
 

@@ -20,21 +20,16 @@ FORCED = (  # variables that choose other kernels than the processor's best
 LIBRARIES = ("matplotlib", "numpy", "pillow", "safetensors", "scikit-learn", "scipy", "timm", "torch")
 
 
-@cache
-def training_device() -> str:
-    """Where networks are trained: ``cuda`` where there is such a device, else ``cpu``."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@cache
 def environment() -> Environment:
-    """Describe this machine and installation."""
+    """Describe the machine and installation of this process, as they are when it first asks."""
+    from benchmark.backbones.device import accelerator
+
     return Environment(
         oodbench=version("oodbench"),
         commit=_commit(Path(__file__).parents[1]),
@@ -43,17 +38,9 @@ def environment() -> Environment:
         processor=_processor(),
         instructions=_instructions(),
         cores=cores(),
-        accelerator=_accelerator(),
+        accelerator=accelerator(),
         libraries=library_versions(*LIBRARIES),
     )
-
-
-def _accelerator() -> str | None:
-    if training_device() == "cpu":
-        return None
-    import torch
-
-    return torch.cuda.get_device_name()
 
 
 def _instructions() -> str:

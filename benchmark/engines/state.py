@@ -65,6 +65,8 @@ def _settings() -> dict[str, Any]:
     import torch
     from torch.nn.modules import module
 
+    from benchmark.backbones.device import autocasts
+
     try:
         folder = str(Path.cwd())
     except FileNotFoundError:
@@ -76,7 +78,7 @@ def _settings() -> dict[str, Any]:
         "the number of threads": torch.get_num_threads(),
         "whether gradients are recorded": torch.is_grad_enabled(),
         "inference mode": torch.is_inference_mode_enabled(),
-        "autocast": (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")),
+        "autocast": autocasts(),
         "the precision of matrix products": torch.get_float32_matmul_precision(),
         "the benchmark mode of cuDNN": torch.backends.cudnn.benchmark,
         "the hooks of all modules": [list(vars(module)[name]) for name in _HOOKS],

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Protocol
 
+from benchmark.engines.pool import Group, Outcome
 from benchmark.engines.state import AT_MOST, GlobalState
 from benchmark.errors import ChangedState, DamagedArtifact, OodbenchError, StorageError
 from benchmark.jobs.job import GROUPED, Job, Task
@@ -27,12 +28,11 @@ from methods.errors import MethodError, printable, said
 THREADS = 1  # for every job, however many run at once: sums must not depend on how they were shared out
 
 
-class Outcome(NamedTuple):
-    """How a job ended."""
+class Perform(Protocol):
+    """Does a group of jobs: `perform`, or what a test puts in its place."""
 
-    status: Literal["done", "failed", "damaged", "storage", "died"]
-    message: str = ""  # why, unless done, and printable; the key of the input, if damaged
-    spoiled: bool = False  # whether the process must not be used again
+    def __call__(self, root: Path, group: Group, *, fresh: bool) -> Outcome:
+        """Return how it ended, and raise nothing."""
 
 
 @contextmanager
@@ -41,8 +41,10 @@ def single_threaded() -> Iterator[None]:
     import torch
     from threadpoolctl import threadpool_limits
 
+    from benchmark.backbones.device import let_accelerators_repeat
+
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic algorithms on CUDA need it
+    let_accelerators_repeat()
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -91,10 +93,11 @@ def start_worker() -> None:
     threading.Thread(target=follow_parent, daemon=True).start()
 
 
-def perform(root: Path, group: Sequence[Job], environment: dict[str, Any], *, fresh: bool) -> Outcome:
+def perform(root: Path, group: Group, *, fresh: bool) -> Outcome:
     """Do jobs of one group, or one alone, and put their artifacts into the cache.
 
-    What another process has done meanwhile is not done again.
+    What another process has done meanwhile is not done again. The artifacts' manifests say where they were
+    made: here, as this process finds it.
     """
     store = Store(root)
     try:
@@ -103,7 +106,9 @@ def perform(root: Path, group: Sequence[Job], environment: dict[str, Any], *, fr
                 stack.enter_context(store.lock(key))
             todo = [job for job in group if fresh or not store.has(job.key)]
             if todo:
-                _make(store, todo, environment)
+                from benchmark.engines.environment import environment
+
+                _make(store, todo, environment().model_dump())
     except DamagedArtifact as error:
         return Outcome("damaged", error.key)
     except StorageError as error:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from benchmark.backbones.network import Network, create_network, to_pixels
+from benchmark.backbones.network import Network, create_network, logits_of
 from benchmark.jobs.config import NetworkConfig, SplitConfig
 from benchmark.jobs.id_data import id_images
 from benchmark.store.artifacts import Artifact
 from methods.features import Features
 from methods.head import Head
 from methods.registry import objective
-from methods.tensors import BATCH
 
 
 def image_parts(
@@ -46,11 +44,9 @@ def trained_network(config: NetworkConfig, trained: Artifact) -> Network:
     return network.eval()
 
 
-@torch.inference_mode()
 def predictions(network: Network, images: Tensor) -> Tensor:
     """(N, K) float64 probabilities of uint8 images (N, 3, S, S)."""
-    logits = torch.cat([network(to_pixels(part)) for part in torch.split(images, BATCH)])
-    return logits.double().softmax(dim=1)
+    return logits_of(network, images).double().softmax(dim=1)
 
 
 def read_features(stored: Mapping[str, Tensor], part: str) -> Features:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from benchmark.backbones.device import training_device
 from benchmark.datasets import dataset
-from benchmark.engines.environment import training_device
 from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.jobs import classify, extract, shift, train, training_set
 from benchmark.jobs.config import NetworkConfig, SplitConfig, Transformation

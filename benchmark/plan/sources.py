@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
+from benchmark.backbones.device import training_device
 from benchmark.datasets import FRACTAL_PRESETS, HubDataset, dataset
-from benchmark.engines.environment import training_device
 from benchmark.errors import DataError, SpecError
 from benchmark.jobs import data, pretrain
 from benchmark.jobs.job import Job, Kind

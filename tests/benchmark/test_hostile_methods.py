@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from kept_registry import keep_registry
 
+from benchmark.engines.processes import Processes
 from benchmark.engines.state import GlobalState
 from benchmark.jobs.job import Kind
 from benchmark.plan.make import Selection, make_plan
@@ -147,7 +148,7 @@ def leaderboard(small: str, entries: tuple[str, ...]) -> str:
 def run(path: Path, folder: Path, entries: tuple[str, ...]):
     plan = make_plan(load_spec(path), Selection(entries=entries))
     summary = run_plan(
-        plan, cache=folder / "cache", results=folder / "results", workers=1, on_event=lambda *_: None
+        plan, cache=folder / "cache", results=folder / "results", pool=Processes(1), on_event=lambda *_: None
     )
     return plan, {cell.entry: record for cell, record in summary.records.items()}
 
@@ -163,7 +164,7 @@ def only_run():
 
 
 @pytest.fixture
-def ran(only_run, small, tmp_path_factory, monkeypatch, real_workers):
+def ran(only_run, small, tmp_path_factory, monkeypatch):
     """One run of all of them, and one of the honest ones by themselves."""
     if not only_run:
         folder = tmp_path_factory.mktemp("hostile")

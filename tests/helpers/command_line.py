@@ -13,7 +13,9 @@ import pytest
 from places import ROOT
 from small_leaderboard import SMALL
 
+import benchmark.run
 import oodbench
+from benchmark.engines.processes import Processes
 
 COMMANDS = ("run", "plan", "report", "publish", "compare", "list", "show", "schema", "cache")
 
@@ -60,7 +62,7 @@ class Ran(NamedTuple):
 
 
 def run_all(folder: Path) -> None:
-    """Run the small leaderboard in a folder, and keep what that prints there too."""
+    """Run the small leaderboard in a folder, in a worker, and keep what that prints there too."""
     (folder / "leaderboard.yaml").write_text(SMALL)
     out, err = io.StringIO(), io.StringIO()
     places = ["--cache", "cache", "--results", "runs", "--site", "site"]
@@ -68,6 +70,7 @@ def run_all(folder: Path) -> None:
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["oodbench", "run", "--all", "--jobs", "1", *places])
         patch.setattr(oodbench.signal, "signal", lambda *_: None)
+        patch.setattr(benchmark.run, "default_pool", Processes)
         with pytest.raises(SystemExit) as done:
             oodbench.main()
     assert not done.value.code, err.getvalue()

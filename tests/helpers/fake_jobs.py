@@ -1,23 +1,44 @@
-"""Jobs that note their names, and what may happen to them."""
+"""Jobs that note their names, in whatever process, and what may happen to them."""
 
+import json
+import os
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from benchmark.engines import worker
+from benchmark.jobs.config import NOT_IN_KEY
 from benchmark.jobs.job import Job, Kind, Task
 from benchmark.store.artifacts import Store
 
-ENVIRONMENT = {"python": "3"}
+
+@dataclass(frozen=True)
+class Config:
+    """The name of a job, and what it is told for this run."""
+
+    name: str
+    log: str = field(default="", metadata=NOT_IN_KEY)
+    group: str = field(default="", metadata=NOT_IN_KEY)
+    does: Any = field(default=None, metadata=NOT_IN_KEY)  # called with the draft
 
 
 class Fakes:
-    """Jobs that note their names and add them to those of their inputs, or do what `behaviour` says."""
+    """Jobs that note their names and add them to those of their inputs, or do what `behaviour` says.
 
-    def __init__(self):
-        self.ran = []
-        self.groups = []
+    What they note is in a file, and behaviour can be sent to other processes: `perform` does them anywhere.
+    """
+
+    def __init__(self, log):
+        self.log = log
         self.behaviour = {}
         self.jobs = {}
 
     def add(self, name, *inputs, kind=Kind.SCORE, group=""):
         roles = {f"role {other}": self.key(other) for other in inputs}
-        job = Job(kind, {"name": name}, roles, (), name, group)
+        job = Job(kind, Config(name), roles, (), name, group)
         self.jobs[name] = job
         return job
 
@@ -26,22 +47,48 @@ class Fakes:
 
     @property
     def plan(self):
-        return {job.key: job for job in self.jobs.values()}
+        return {job.key: self.told(job) for job in self.jobs.values()}
 
-    def __call__(self, given):
-        """Do a task, or those of a group."""
-        if not isinstance(given, Task):
-            if self.jobs[given[0].config["name"]].group:
-                self.groups.append([task.config["name"] for task in given])
-            for task in given:
-                self(task)
-            return
-        config, inputs, draft = given
-        name = config["name"]
-        self.ran.append(name)
-        if name in self.behaviour:
-            self.behaviour[name](draft)
-        draft.json("names", sorted({name, *(n for i in inputs.values() for n in i.json("names"))}))
+    def told(self, job):
+        does = self.behaviour.get(job.label)
+        return replace(job, config=Config(job.label, str(self.log), job.group, does))
+
+    @property
+    def groups(self):
+        """The names of jobs that were done together, in order; only of jobs that have a group."""
+        return [names for group, names in self._noted() if group]
+
+    @property
+    def ran(self):
+        """The names of all jobs, in the order in which they were begun."""
+        return [name for _, names in self._noted() for name in names]
+
+    def forget(self):
+        self.log.unlink()
+
+    def _noted(self):
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return map(json.loads, lines)
+
+
+def perform(root, group, *, fresh):
+    """As workers do it, but that jobs of every kind are fakes."""
+    with ExitStack() as stack:
+        for kind in Kind:
+            stack.enter_context(mock.patch(f"benchmark.jobs.{kind}.run", _fake))
+        return worker.perform(root, group, fresh=fresh)
+
+
+def _fake(given):
+    tasks = [given] if isinstance(given, Task) else given
+    about = tasks[0].config
+    with Path(about.log).open("a") as log:
+        log.write(json.dumps([about.group, [task.config.name for task in tasks]]) + "\n")
+    for task in tasks:
+        if task.config.does is not None:
+            task.config.does(task.draft)
+        found = {task.config.name, *(n for i in task.inputs.values() for n in i.json("names"))}
+        task.draft.json("names", sorted(found))
 
 
 def names(store, key):
@@ -53,8 +100,34 @@ def corrupt(store, key, file="names.json"):
     path.write_bytes(path.read_bytes().replace(b'"', b"'"))
 
 
-def fails(error):
-    def behave(draft):
-        raise error
+@dataclass
+class fails:
+    error: Exception
 
-    return behave
+    def __call__(self, draft):
+        raise self.error
+
+
+@dataclass
+class pauses:
+    seconds: float
+
+    def __call__(self, draft):
+        time.sleep(self.seconds)
+
+
+@dataclass
+class blocks:
+    """Puts a file in the place of a folder."""
+
+    folder: Path
+
+    def __call__(self, draft):
+        self.folder.rename(self.folder.with_name("elsewhere"))
+        self.folder.touch()
+
+
+@dataclass
+class ends_its_process:
+    def __call__(self, draft):
+        os._exit(1)

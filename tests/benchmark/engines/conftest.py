@@ -1,17 +1,21 @@
+import fake_jobs
 import pytest
-from fake_jobs import ENVIRONMENT, Fakes
 
-from benchmark.engines.local import LocalEngine
-from benchmark.jobs.job import Kind
+from benchmark.engines.in_process import InProcess
+from benchmark.engines.processes import Processes
+from benchmark.engines.schedule import run_jobs
 from benchmark.store.artifacts import Store
+
+POOLS = {  # of fake jobs
+    "this process": lambda: InProcess(fake_jobs.perform),
+    "one worker": lambda: Processes(1, fake_jobs.perform),
+    "two workers": lambda: Processes(2, fake_jobs.perform),
+}
 
 
 @pytest.fixture
-def fakes(monkeypatch):
-    fake = Fakes()
-    for kind in Kind:
-        monkeypatch.setattr(f"benchmark.jobs.{kind}.run", fake)
-    return fake
+def fakes(tmp_path):
+    return fake_jobs.Fakes(tmp_path / "noted")
 
 
 @pytest.fixture
@@ -40,12 +44,18 @@ def events():
 
 
 @pytest.fixture
-def run(fakes, store, events):
-    """Runs the wanted jobs in this process; failures by name."""
+def pool(request):
+    """This process, unless a test asks for others."""
+    return POOLS[getattr(request, "param", "this process")]()
 
-    def call(*wanted, **options):
-        engine = LocalEngine(store, 1, ENVIRONMENT)
-        failures = engine.run(fakes.plan, [fakes.key(name) for name in wanted], events, **options)
+
+@pytest.fixture
+def run(fakes, store, events, pool):
+    """Has a pool do the wanted jobs; failures by name."""
+
+    def call(*wanted, by=pool, **options):
+        keys = [fakes.key(name) for name in wanted]
+        failures = run_jobs(store, by, fakes.plan, keys, events, **options)
         return {fakes.plan[key].label: reason for key, reason in failures.items()}
 
     return call

@@ -92,20 +92,11 @@ NURSERY = """
 import importlib, os, sys
 from pathlib import Path
 import sklearn.datasets, timm, torch
-from concurrent.futures import Future
-from benchmark.engines.local import LocalEngine
-from benchmark.engines.worker import perform
+from benchmark.engines.in_process import InProcess
 from benchmark.jobs.job import Kind, Task
 from benchmark.plan.make import Selection, make_plan
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
-
-def in_this_process(engine, group, *, fresh):
-    future = Future()
-    future.set_result(perform(engine.store.root, group, engine.environment, fresh=fresh))
-    return future
-
-LocalEngine._submit, LocalEngine._outcome = in_this_process, lambda engine, future: future.result()
 
 def noting(log, kind, function):
     def call(given):
@@ -120,7 +111,7 @@ def run(leaderboard, cache, results, log):
         module = importlib.import_module(f"benchmark.jobs.{kind}")
         module.run = noting(log, kind, module.run)
     plan = make_plan(load_spec(Path(leaderboard)), Selection())
-    run_plan(plan, cache=Path(cache), results=Path(results), workers=1, on_event=lambda *_: None)
+    run_plan(plan, cache=Path(cache), results=Path(results), pool=InProcess(), on_event=lambda *_: None)
 
 for line in sys.stdin:
     what, *words = line.split()

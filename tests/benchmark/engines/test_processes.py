@@ -1,4 +1,4 @@
-"""The local engine's workers: what a dying process, an interrupt or a full disk comes to."""
+"""Worker processes: what a dying one, an interrupt or a full disk comes to."""
 
 import os
 import signal
@@ -10,11 +10,13 @@ from contextlib import ExitStack
 from multiprocessing import active_children
 
 import pytest
-from fake_jobs import ENVIRONMENT, names
+from fake_jobs import ends_its_process
 from waiting import descendants, is_alive, kill, needs_proc, wait_until
 
-from benchmark.engines.local import ATTEMPTS, DIED, LocalEngine
-from benchmark.engines.worker import perform, start_worker
+from benchmark.engines import environment
+from benchmark.engines.processes import DIED, Processes
+from benchmark.engines.schedule import ATTEMPTS, run_jobs
+from benchmark.engines.worker import start_worker
 from benchmark.errors import StorageError
 from benchmark.jobs import data
 from benchmark.jobs.job import Job, Kind
@@ -42,12 +44,12 @@ def put(store):
 
 
 def workers():
-    """The worker processes of an engine in this process."""
+    """The worker processes of a pool of this process."""
     return [process.pid for process in active_children()]
 
 
 class Meanwhile(threading.Thread):
-    """Does something while the engine runs, holding locks; an error in it is an error of the test."""
+    """Does something while the pool runs, holding locks; an error in it is an error of the test."""
 
     def __init__(self, action, *locks):
         super().__init__(daemon=True)
@@ -78,15 +80,38 @@ def test_two_workers_do_what_one_does(store, events, tmp_path):
     first, second = noise(0), noise(1)
     third = noise(2, first, second)
     plan = plan_of(first, second, third)
-    assert LocalEngine(store, 2, ENVIRONMENT).run(plan, plan, events) == {}
+    assert run_jobs(store, Processes(2), plan, plan, events) == {}
     assert workers() == []
     assert sorted(events[:2]) == [("start", "noise 0"), ("start", "noise 1")]
     assert events[-2:] == [("start", "noise 2"), ("done", "noise 2")]
     alone = Store(tmp_path / "alone")
     alone.prepare()
-    assert LocalEngine(alone, 1, ENVIRONMENT).run(plan, plan, events) == {}
+    assert run_jobs(alone, Processes(1), plan, plan, events) == {}
     for key in plan:
         assert store.open(key).manifest["files"] == alone.open(key).manifest["files"]
+
+
+def test_a_worker_reports_its_own_environment_and_its_parent_is_not_asked(store, events, monkeypatch):
+    job = noise(0)
+    here = environment.environment()
+
+    def refuse():
+        raise AssertionError("this process makes nothing")
+
+    monkeypatch.setattr(environment, "environment", refuse)
+    assert run_jobs(store, Processes(1), plan_of(job), [job.key], events) == {}
+    assert store.manifest(job.key)["made"]["environment"] == here.model_dump()
+
+
+@pytest.mark.parametrize("pool", ["one worker", "two workers"], indirect=True)
+def test_a_job_that_ends_its_process_takes_no_other_with_it_not_even_of_its_group(fakes, run):
+    for name in "abc":
+        fakes.add(name, group="g")
+    fakes.add("d")
+    fakes.behaviour["b"] = ends_its_process()
+    assert run(*"abcd") == {"b": DIED}
+    assert fakes.ran.count("b") == 1 + ATTEMPTS  # with its group, and then alone
+    assert workers() == []
 
 
 @needs_proc
@@ -94,7 +119,6 @@ def test_a_job_whose_process_dies_is_tried_again_and_idle_processes_may_die_too(
     slow, quick = noise(0), noise(1)
     last = noise(2, slow, quick)
     plan = plan_of(slow, quick, last)
-    engine = LocalEngine(store, 2, ENVIRONMENT)
     events.on("start", "noise 1", lambda: put(quick))
     events.on("start", "noise 2", lambda: put(last))
 
@@ -106,7 +130,7 @@ def test_a_job_whose_process_dies_is_tried_again_and_idle_processes_may_die_too(
         put(slow)
 
     with Meanwhile(kill_both, store.lock(slow.key)):
-        assert engine.run(plan, plan, events) == {}
+        assert run_jobs(store, Processes(2), plan, plan, events) == {}
     assert events.count(("start", "noise 1")) == events.count(("start", "noise 2")) == 1
     assert [event for event, _ in events].count("done") == 3
     assert workers() == []
@@ -118,10 +142,10 @@ def test_a_job_whose_process_always_dies_fails_and_takes_no_other_with_it(store,
     deadly, innocent = noise(0), noise(1)
     needs_it = noise(2, deadly)
     plan = plan_of(deadly, innocent, needs_it)
-    engine = LocalEngine(store, 2, ENVIRONMENT)
+    pool = Processes(2)
 
     def busy():
-        return list(engine._busy.values())
+        return [worker for worker, _ in list(pool._busy.values())]
 
     def kill_whoever_does_the_deadly_job():
         wait_until(lambda: len(busy()) == 2, "two busy workers")
@@ -138,7 +162,7 @@ def test_a_job_whose_process_always_dies_fails_and_takes_no_other_with_it(store,
         put(innocent)
 
     with Meanwhile(kill_whoever_does_the_deadly_job, store.lock(deadly.key), store.lock(innocent.key)):
-        failures = engine.run(plan, plan, events)
+        failures = run_jobs(store, pool, plan, plan, events)
     assert failures == dict.fromkeys((deadly.key, needs_it.key), DIED)
     assert events.count(("start", "noise 0")) == ATTEMPTS
     assert events.count(("start", "noise 1")) == 1
@@ -156,7 +180,7 @@ def test_an_interrupt_ends_the_workers_at_once(store, events):
         os.kill(os.getpid(), signal.SIGINT)
 
     with store.lock(job.key), Meanwhile(interrupt), pytest.raises(KeyboardInterrupt):
-        LocalEngine(store, 2, ENVIRONMENT).run(plan_of(job), [job.key], events)
+        run_jobs(store, Processes(2), plan_of(job), [job.key], events)
     assert len(seen) == 1
     assert workers() == []
     assert not is_alive(seen[0])
@@ -181,7 +205,8 @@ RUNNING = """
 import sys
 from pathlib import Path
 from benchmark.store.artifacts import Store
-from benchmark.engines.local import DIED, LocalEngine
+from benchmark.engines.processes import Processes
+from benchmark.engines.schedule import run_jobs
 from benchmark.jobs.job import Job, Kind
 
 if __name__ == "__main__":
@@ -189,7 +214,7 @@ if __name__ == "__main__":
     print(*(job.key for job in jobs), flush=True)
     sys.stdin.readline()
     plan = {job.key: job for job in jobs}
-    LocalEngine(Store(Path(sys.argv[1])), 2, dict()).run(plan, plan, lambda *_: None)
+    run_jobs(Store(Path(sys.argv[1])), Processes(2), plan, plan, lambda *_: None)
 """
 
 
@@ -219,27 +244,12 @@ def test_a_full_disk_ends_the_workers_and_keeps_what_is_finished(small_disk, eve
     small, large = noise(0), noise(1, n=4000)
     after = noise(2, small, large)
     plan = plan_of(small, large, after)
-    alone = LocalEngine(store, 1, ENVIRONMENT).run(plan, [small.key], events)
+    alone = run_jobs(store, Processes(1), plan, [small.key], events)
     with pytest.raises(StorageError, match="No space left"):
-        LocalEngine(store, 2, ENVIRONMENT).run(plan, plan, events)
+        run_jobs(store, Processes(2), plan, plan, events)
     assert alone == {}
     assert workers() == []
     assert store.open(small.key).json("card")["n"] == 4
     assert not store.has(large.key)
     small_disk("size=8m")
-    assert LocalEngine(store, 1, ENVIRONMENT).run(plan, plan, events) == {}
-
-
-def test_a_job_that_another_process_does_meanwhile_is_not_done_again(fakes, store):
-    fakes.add("a")
-    job = fakes.jobs["a"]
-
-    def the_other():
-        time.sleep(0.2)
-        with store.create(job.key, {"kind": "score"}) as draft:
-            draft.json("names", ["the other"])
-
-    with Meanwhile(the_other, store.lock(job.key)):
-        assert perform(store.root, [job], ENVIRONMENT, fresh=False).status == "done"
-    assert fakes.ran == []
-    assert names(store, job.key) == ["the other"]
+    assert run_jobs(store, Processes(1), plan, plan, events) == {}
