@@ -24,6 +24,10 @@ as wide as those of `fit`, labels are class indices, the head gives the logits; 
 training images, and `score` no labels. Looking at a `val` or a `head` that the caller left out raises an
 error that says so.
 
+A method's file is all that a contributor writes: the tests of all methods find it. What they cannot know it
+declares: `small`, hyper-parameters with which it is quick on a toy, and, where a detector needs the outputs
+of a head of its own, `example_outputs`.
+
 What a detector sees of a network is in `methods.features` and `methods.head`, what an objective must do in
 `methods.objective`, the exceptions are in `methods.errors`; all can be imported from here.
 """
@@ -207,6 +211,15 @@ class _Scorer(Method):
         if key in _state_fields(type(self)):
             raise NotFitted(f"{self.name}: call fit before score")
         raise AttributeError(f"{type(self).__name__!r} has no attribute {key!r}")
+
+    @staticmethod
+    @neutral
+    def example_outputs(logits: Tensor) -> Tensor:
+        """What the head that it is made for might give besides logits (N, K), for tests: (N, M).
+
+        Only a detector that needs `Signal.OUTPUTS` looks at them.
+        """
+        return logits
 
     @property
     def requires(self) -> tuple[str, ...]:

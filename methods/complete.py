@@ -38,6 +38,7 @@ def check_complete(cls: type[Method]) -> None:
             f"defaults: expected numbers that are finite, text, booleans, None, or lists of them: {error}"
         ) from error
     cls.configure(defaults)  # the types of the defaults
+    cls.configure(cls.small)
 
 
 def _of_class(hint: Any) -> bool:

@@ -16,7 +16,10 @@ ROUNDING_OF_FIRST = 1e-3  # of the sum of a row of probabilities, which may come
 
 
 class NoiseModel(Method):
-    """Which wrong labels annotators give: a matrix of what is observed for each true class."""
+    """Which wrong labels annotators give: a matrix of what is observed for each true class.
+
+    The tests of all models ask for 10 classes: what its hyper-parameters must be for them is in `small`.
+    """
 
     @abstractmethod
     def matrix(self, classes: int, strength: float, rng: torch.Generator) -> Tensor:

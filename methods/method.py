@@ -32,6 +32,7 @@ class Method(ABC):
     name: ClassVar[str]  # set by `register`
     paper: ClassVar[Paper]
     aliases: ClassVar[tuple[str, ...]] = ()  # what other libraries and papers call it: docs/names.md
+    small: ClassVar[Mapping[str, Any]] = {}  # hyper-parameters for quick tests; no result rests on them
 
     def hyperparameters(self) -> dict[str, Any]:
         """Every hyper-parameter and its value, by field name."""

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 _OURS = {"benchmark", "methods"}
 _NEUTRAL = "neutral"  # the decorator, whatever module it is imported from
-_DESCRIPTIVE = {"paper", "aliases"}  # attributes of methods, for people
+_DESCRIPTIVE = {"paper", "aliases", "small"}  # attributes of methods, for people and for tests
 _SKIPPED = {"annotation", "returns", "type_comment", "type_params", "ctx", "kind", "simple"}
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)

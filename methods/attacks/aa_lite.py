@@ -48,6 +48,7 @@ class AALite(WorstCase):
     queries: int = 5000
 
     paper = PAPER
+    small = {"steps": 8, "targets": 2, "queries": 30}
 
     def __post_init__(self) -> None:
         self._check(steps=self.steps, targets=self.targets, queries=self.queries)

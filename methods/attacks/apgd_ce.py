@@ -52,6 +52,7 @@ class APGDCE(Attack):
     steps: int = 100
 
     paper = PAPER
+    small = {"steps": 12}
 
     def __post_init__(self) -> None:
         self._check(steps=self.steps)

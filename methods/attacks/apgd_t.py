@@ -48,6 +48,7 @@ class APGDT(Attack):
     targets: int = 9
 
     paper = PAPER
+    small = {"steps": 12, "targets": 3}
 
     def __post_init__(self) -> None:
         self._check(steps=self.steps, targets=self.targets)

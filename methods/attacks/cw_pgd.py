@@ -54,6 +54,7 @@ class CWPGD(Attack):
         year=2017,
         arxiv="1608.04644",
     )
+    small = {"steps": 12}
 
     def __post_init__(self) -> None:
         self._check(steps=self.steps)

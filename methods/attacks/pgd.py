@@ -56,6 +56,7 @@ class PGD(Attack):
         year=2018,
         arxiv="1706.06083",
     )
+    small = {"steps": 8}
 
     def __post_init__(self) -> None:
         self._check(steps=self.steps)

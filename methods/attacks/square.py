@@ -61,6 +61,7 @@ class Square(Attack):
         year=2020,
         arxiv="1912.00049",
     )
+    small = {"queries": 80}
     needs_gradient = False
 
     def __post_init__(self) -> None:

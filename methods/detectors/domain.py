@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, NotApplicable, Paper, Signal
+from methods.neutral import neutral
 from methods.registry import register
 
 
@@ -32,6 +33,12 @@ class Domain(Detector):
         arxiv="2007.11330",
     )
     needs = frozenset({Signal.OUTPUTS})
+
+    @staticmethod
+    @neutral
+    def example_outputs(logits: Tensor) -> Tensor:
+        """(N, 1) domain logits."""
+        return logits.amax(dim=1, keepdim=True)
 
     def score(self, features: Features) -> Tensor:
         """Score domain logits (N, 1): (N,) float64.

@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from methods.base import FeatureNetwork, Features, GradientDetector, NotApplicable, Paper, Signal
+from methods.neutral import neutral
 from methods.registry import register
 
 
@@ -72,6 +74,12 @@ class GODIN(GradientDetector):
     def direction(self, network: FeatureNetwork, images: Tensor) -> Tensor:
         """Where the step leads away from: pixels without a gradient are raised, as the formula has it."""
         return 1 - 2 * (self.gradient(network, images) <= 0).to(images.dtype)
+
+    @staticmethod
+    @neutral
+    def example_outputs(logits: Tensor) -> Tensor:
+        """(N, K + 1): h, and g."""
+        return torch.cat([logits, torch.sigmoid(logits.amax(dim=1, keepdim=True))], dim=1)
 
     def score(self, features: Features) -> Tensor:
         """Score outputs (N, K + 1) of images that have been stepped: (N,) float64.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from methods.base import Detector, Features, NotApplicable, Paper, Signal
+from methods.neutral import neutral
 from methods.registry import register
 
 
@@ -32,6 +33,12 @@ class MCDD(Detector):
         arxiv="2104.00941",
     )
     needs = frozenset({Signal.OUTPUTS})
+
+    @staticmethod
+    @neutral
+    def example_outputs(logits: Tensor) -> Tensor:
+        """(N, K) distances."""
+        return -logits
 
     def score(self, features: Features) -> Tensor:
         """Score distances (N, K): (N,) float64.

@@ -43,6 +43,7 @@ class Hierarchical(NoiseModel):
     groups: tuple[int, ...] | list[int] | None = None
 
     paper = GLC
+    small = {"groups": [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]}
 
     def __post_init__(self) -> None:
         if self.groups is None:

@@ -68,6 +68,7 @@ class AdversarialObjective(Objective):
     attack_steps: int = 10  # not `steps`: that is a method of every objective
     step_size: float = 2 / 255
 
+    small = {"attack_steps": 2}
     detectors = ("msp", "energy")
 
     def __post_init__(self) -> None:

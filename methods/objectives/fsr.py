@@ -79,6 +79,7 @@ class FSR(Objective):
         year=2023,
         arxiv="2303.13846",
     )
+    small = {"attack_steps": 2}
     detectors = ("msp", "energy")
     cost = 11.0
 

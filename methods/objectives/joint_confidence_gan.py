@@ -74,6 +74,7 @@ class JointConfidenceGAN(Objective):
         year=2018,
         arxiv="1711.09325",
     )
+    small = {"width": 8}
     detectors = ("msp", "energy", "odin")
     cost = 5.0
 

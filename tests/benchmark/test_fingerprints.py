@@ -239,6 +239,15 @@ def test_a_neutral_function_of_a_class_and_a_neutral_decorator_say_nothing(edit)
     assert code_fingerprint(f"{ROOT}:Scorer") != before
 
 
+def test_what_describes_a_method_to_people_and_tests_says_nothing(edit):
+    before = code_fingerprint(f"{ROOT}:Scorer")
+    describes = "    paper = 'One'\n    aliases = ('scorer',)\n    small = {'k': 1}\n"
+    edit("root", "    def score(", f"{describes}    def score(")
+    assert code_fingerprint(f"{ROOT}:Scorer") == before
+    edit("root", "    small = ", "    grid = ")
+    assert code_fingerprint(f"{ROOT}:Scorer") != before
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -6,22 +6,16 @@ from torch.testing import assert_close
 from worked_examples import EXACT, worked
 
 from methods.attack import cross_entropy
-from methods.registry import attack
+from methods.registry import attack, attack_class
 
 INPUTS, VALUES = worked("attacks")
-
-
-CHEAP = {  # for speed alone
-    "apgd_ce": {"steps": 12}, "apgd_t": {"steps": 12, "targets": 3}, "square": {"queries": 80},
-    "aa_lite": {"steps": 8, "targets": 2, "queries": 30}, "pgd": {"steps": 8}, "cw_pgd": {"steps": 12},
-}  # fmt: skip
 
 
 CLASSES = 4
 
 
 def made(name, **more):
-    return attack(name, **CHEAP.get(name, {}), **more)
+    return attack(name, **attack_class(name).small, **more)
 
 
 class Small(nn.Module):

@@ -14,11 +14,6 @@ from methods.statistics import gram, pooled, rank_one
 
 CLASSES, WIDTH, SIDE = 5, 20, 4
 DETECTORS = {name: cls for name, cls in detectors().items() if issubclass(cls, Detector)}
-# What the heads that some detectors are made for give besides the logits.
-OUTPUTS = {
-    "domain": lambda logits: logits.amax(dim=1, keepdim=True),
-    "godin": lambda logits: torch.cat([logits, torch.sigmoid(logits.amax(dim=1, keepdim=True))], dim=1),
-}
 
 
 def drawn(*shape, seed=0):
@@ -48,7 +43,7 @@ def features(n, seed=0, labelled=True, name=""):
         gram=[gram(m) for m in maps],
         rank_one=rank_one(maps[-1]),
         log_variances=-torch.stack([logits.logsumexp(dim=1), logits.square().mean(dim=1)], dim=1),
-        outputs=OUTPUTS.get(name, lambda z: -z)(logits),
+        outputs=DETECTORS[name].example_outputs(logits) if name else logits,
         maps=maps,
     )
 

@@ -24,11 +24,6 @@ RECIPE = {
     "scheduler": "cosine", "warmup_epochs": 0, "augment": "none", "tune": "all",
 }  # fmt: skip
 OBJECTIVES = {**objectives(), **family("corrections")}
-SMALLER = {  # for speed; and a weight of 75 on the unlabelled images is for a thousand epochs
-    "joint_confidence_gan": {"width": 8},
-    "mtc": {"weight": 1.0},
-    **{name: {"attack_steps": 2} for name in ("pgd_at", "trades", "mart", "fsr")},
-}
 FAMILIES = ("test_resnet", "test_vit")  # a convolutional network and a transformer
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)
 
@@ -63,6 +58,10 @@ FIRST = torch.nn.functional.one_hot(TRAIN.labels, CLASSES) * 0.6 + 0.2
 TOLD = replace(TRAIN, trusted=torch.arange(len(TRAIN.labels)) % 3 == 0)
 
 
+def made(name):
+    return OBJECTIVES[name].configure(OBJECTIVES[name].small)
+
+
 def fresh(objective, family):
     torch.manual_seed(3)
     network = create_network(family, CLASSES, SIZE)
@@ -71,14 +70,14 @@ def fresh(objective, family):
 
 
 def trained(name, family="test_resnet", **options):
-    objective = OBJECTIVES[name].configure(SMALLER.get(name, {}))
+    objective = made(name)
     network = fresh(objective, family)
     recipe = RECIPE | options.pop("recipe", {})
     if objective.needs and "outliers" not in options:
         options["outliers"] = OUTLIERS
     if objective.first_phase is not None:
         options["first"] = FIRST
-    data = TOLD if getattr(objective, "trusted", False) else TRAIN
+    data = TOLD if objective.trusted else TRAIN
     return network, train(network, objective, data, VAL, recipe, 5, **options)
 
 
@@ -126,7 +125,7 @@ def test_the_loss_falls(name, family):
 @every_objective
 def test_every_gradient_is_finite_and_every_parameter_is_moved(name):
     """By all steps of an epoch together; a part that nothing trains would be a mistake."""
-    before = copy.deepcopy(fresh(OBJECTIVES[name].configure(SMALLER.get(name, {})), FAMILIES[0]).state_dict())
+    before = copy.deepcopy(fresh(made(name), FAMILIES[0]).state_dict())
     network, _ = trained(name, recipe={"epochs": 2, "scheduler": "none"})
     after = network.state_dict()
     assert all(torch.isfinite(value).all() for value in after.values())
@@ -224,7 +223,7 @@ def test_other_outliers_give_other_weights(name):
 
 @every_objective
 def test_only_known_optimizers_are_asked_to_step(name):
-    objective = OBJECTIVES[name].configure(SMALLER.get(name, {}))
+    objective = made(name)
     assert NETWORK not in objective.optimizers()
     assert objective.needs <= set(Data)
 

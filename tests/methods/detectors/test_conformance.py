@@ -48,12 +48,6 @@ EDGES = 12  # channels of the first stage
 ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
 
 DETECTORS = detectors()
-# What the head that a detector is made for would give besides the logits, in this world; else the logits.
-OUTPUTS = {
-    "domain": lambda logits: logits.amax(dim=1, keepdim=True),
-    "godin": lambda logits: torch.cat([logits, torch.sigmoid(logits.amax(dim=1, keepdim=True))], dim=1),
-    "mcdd": lambda logits: -logits,
-}
 CLOSED_FORMS = {name: cls for name, cls in DETECTORS.items() if issubclass(cls, ClosedForm)}
 every_detector = pytest.mark.parametrize("cls", DETECTORS.values(), ids=DETECTORS)
 
@@ -196,19 +190,23 @@ class World:
 
 
 @cache
-def world_of(outputs: str | None = None) -> World:
-    """The world, with a head that gives `OUTPUTS` of that name."""
-    if outputs is None:
+def world_of(name: str | None = None) -> World:
+    """The world; with the head that the detector of that name is made for."""
+    if name is None:
         return World()
     own = world_of().own()
-    own.give(OUTPUTS[outputs])
+    own.give(DETECTORS[name].example_outputs)
     return own
+
+
+def with_head(cls: type[AnyDetector]) -> str | None:
+    """The name of a detector that is made for a head of its own."""
+    return cls.name if Signal.OUTPUTS in cls.needs else None
 
 
 @pytest.fixture
 def world(request):
-    name = request.node.callspec.params["cls"].name
-    return world_of(name if name in OUTPUTS else None).own()
+    return world_of(with_head(request.node.callspec.params["cls"])).own()
 
 
 @cache
@@ -230,7 +228,7 @@ class Fit:
 @cache
 def fit_of(cls: type[AnyDetector], gradients: bool = True) -> Fit:
     """A detector fitted in float64: once with gradients and once without, under another global seed."""
-    name = cls.name if cls.name in OUTPUTS else None
+    name = with_head(cls)
     original, own = contents_of(name), world_of(name).own()
     own.network.conv.requires_grad_()  # frozen in part: a detector must neither freeze, thaw nor fill `grad`
     torch.manual_seed(1 if gradients else 2)
@@ -334,7 +332,7 @@ def test_a_score_does_not_depend_on_the_order(cls, world, fitted):
 @every_detector
 def test_inputs_are_left_unmodified(cls, world, fitted):
     assert fit_of(cls).inputs_kept
-    original = contents_of(cls.name if cls.name in OUTPUTS else None)
+    original = contents_of(with_head(cls))
     world.score(fitted, world.outliers)
     assert same(original, world.contents())
     assert not world.outliers.images.requires_grad

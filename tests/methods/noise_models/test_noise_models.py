@@ -13,10 +13,7 @@ from methods.base import Paper
 from methods.label_noise import NoiseModel
 from methods.registry import family, noise_model
 
-GIVEN = {"hierarchical": {"groups": [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]}}  # else the defaults
-
-
-NOISE_MODELS = {name: noise_model(name, **GIVEN.get(name, {})) for name in family("noise_models")}
+NOISE_MODELS = {name: cls.configure(cls.small) for name, cls in family("noise_models").items()}
 
 
 every_noise_model = pytest.mark.parametrize("model", NOISE_MODELS.values(), ids=NOISE_MODELS)
