@@ -106,7 +106,7 @@ def perform(root: Path, group: Group, *, fresh: bool) -> Outcome:
                 stack.enter_context(store.lock(key))
             todo = [job for job in group if fresh or not store.has(job.key)]
             if todo:
-                from benchmark.engines.environment import environment
+                from benchmark.engines.environment import environment  # it loads torch
 
                 _make(store, todo, environment().model_dump())
     except DamagedArtifact as error:
