@@ -13,6 +13,7 @@ import synthetic_studies as made
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 from page import Page
+from reports.studies.robustness import STUDY_SECTIONS, remarks
 from undrawn import blank
 
 from benchmark.records.studies import study_path, write_study
@@ -23,7 +24,6 @@ from reports.select import Selection, select
 from reports.site.build import build_site, publish
 from reports.studies.adversarial import warnings
 from reports.studies.corruptions import FIFTEEN, types_sentence
-from reports.studies.robustness import STUDY_SECTIONS, remarks
 
 SPEC = made.make_spec()
 SCRIPT = "<script>alert(1)</script>"

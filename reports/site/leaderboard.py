@@ -1,0 +1,155 @@
+"""The page of the leaderboards: every board, what pre-training does, the plots, and what made it all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmark.records.trainings import TrainingFile
+from benchmark.spec.leaderboard import Spec
+from benchmark.studies.boundary import BoundaryFile
+from reports.boards.coverage import unmeasured_section
+from reports.boards.pretraining import compare_inits, pretraining_section
+from reports.boards.provenance import provenance_section
+from reports.boards.sections import board_section
+from reports.boards.summary import gains, gains_section
+from reports.boards.tables import board_tables
+from reports.boards.training import training_section
+from reports.plots.cells import SECTIONS
+from reports.select import Selection
+from reports.site.compared import reproduction_section
+from reports.site.reproduction import Reproduction
+from reports.site.sections import (
+    Block,
+    Bullets,
+    Command,
+    Link,
+    Page,
+    Paragraph,
+    Section,
+    Text,
+    code,
+    italic,
+    present,
+    strong,
+)
+from reports.studies.boundary import boundary_section
+from reports.studies.sections import STUDY_SECTIONS
+
+RUN = "oodbench run --all"  # what an empty page tells the reader to do
+
+
+def leaderboard_page(
+    spec: Spec,
+    selection: Selection,
+    trainings: Sequence[TrainingFile],
+    boundary: BoundaryFile | None,
+    report: Reproduction | None,
+    *,
+    source: str,
+    generated: str,
+) -> Page:
+    """Make the page of what counts.
+
+    Parameters
+    ----------
+    report : how the records compare with the published ones, where they are not these.
+    source : name of the folder of the records.
+    generated : when the page is made.
+
+    Raises
+    ------
+    DataError
+        If a board asks for a metric that a record lacks.
+    """
+    empty = is_empty(selection)
+    boards = () if empty else _boards(spec, selection)
+    measured = () if empty else _measured(spec, selection, trainings, boundary)
+    around = present(
+        None if report is None else reproduction_section(report, source),
+        unmeasured_section(spec, selection),
+        provenance_section(selection),
+    )
+    shown = (*boards, *measured)
+    claims = Link("Published claims, tested", "claims")
+    nav = (*(section.link for section in shown), claims, *(section.link for section in around))
+    return Page(
+        name="leaderboard",
+        title="oodbench: leaderboards of out-of-distribution detection",
+        heading="Which method tells familiar images from unfamiliar ones?",
+        intro=(
+            "Leaderboards of out-of-distribution (OOD) detection by oodbench. Networks learn one dataset, "
+            "the in-distribution (ID) images; a detector then scores images of that dataset and of others. "
+            "Near OOD sets resemble the ID images, far OOD sets do not."
+        ),
+        nav=() if empty else nav,
+        body=no_records(selection.notes) if empty else (),
+        sections=() if empty else (_reading(), *shown, *around),
+        footer=made(source, generated),
+    )
+
+
+def is_empty(selection: Selection) -> bool:
+    """Whether no record counts."""
+    return not (selection.measured or selection.unmeasured or selection.studies.measured)
+
+
+def no_records(notes: Sequence[str] = ()) -> tuple[Block, ...]:
+    """What a page without records says."""
+    text: Text = (
+        strong("There are no records yet."),
+        " To measure everything whose data is at hand, run",
+    )
+    listed = (Bullets(tuple(notes), small=True),) if notes else ()
+    return (Paragraph(text), Command(RUN), *listed)
+
+
+def made(source: str, generated: str) -> Text:
+    """The foot of a page."""
+    return (f"Made {generated} from the records in ", code(f"{source}/"), ".")
+
+
+def _boards(spec: Spec, selection: Selection) -> tuple[Section, ...]:
+    tables = [table for name in spec.boards for table in board_tables(name, spec, selection)]
+    return tuple(board_section(f"board-{i}", table, spec) for i, table in enumerate(tables, start=1))
+
+
+def _measured(
+    spec: Spec, selection: Selection, trainings: Sequence[TrainingFile], boundary: BoundaryFile | None
+) -> tuple[Section, ...]:
+    """What was measured besides the boards."""
+    return present(
+        pretraining_section(compare_inits(spec, selection), spec),
+        gains_section(gains(spec, selection), spec),
+        *(kind.section(spec, selection) for kind in (*SECTIONS, *STUDY_SECTIONS)),
+        training_section(spec, trainings),
+        None if boundary is None else boundary_section(boundary),
+    )
+
+
+def _reading() -> Section:
+    items: tuple[Text, ...] = (
+        "A higher score means more in-distribution; ID is the positive class. AUROC 50 is guessing, 100 is "
+        "perfect.",
+        "AUPR is average precision, a sum of steps without interpolation. OpenOOD and pytorch-ood integrate "
+        "by trapezoids, which as a rule gives more: constant scores and as many OOD as ID images have 50 "
+        "here and 75 there.",
+        "Shares are ×100. ↑ marks columns where higher is better, ↓ where lower is.",
+        (
+            "Each number is the mean ± half the 95 % ",
+            italic("t"),
+            " interval over seeds. A seed fixes the split, the first weights and the order of the data. With "
+            "a single seed there is no interval.",
+        ),
+        (
+            "The rank is one more than the number of rows that are significantly better: two-sided paired ",
+            italic("t"),
+            " tests over the shared seeds at 5 %, Holm-adjusted over all pairs of rows. Equal ranks are not "
+            "told apart by the data.",
+        ),
+        (
+            strong("Bold"),
+            ": no row is significantly better in this column. A column in which no row is bold separates "
+            "none.",
+        ),
+    )
+    return Section("reading", "How to read the numbers", (Bullets(items),))
