@@ -245,9 +245,10 @@ def _not_run(gap: Missing) -> Text:
 def _test(shown: Shown) -> Iterator[Block]:
     finding = shown.finding
     if not finding.outcomes:
-        secondary = "; secondary" if finding.trial.role == "secondary" else ""
-        about = f" {finding.trial.about}" if finding.trial.about else ""
-        yield Paragraph((f"{shown.rule} ", soft(f"Not run{secondary}."), about))
+        secondary = finding.trial.role == "secondary" and not finding.repeated
+        said = "" if secondary else _role(finding)
+        not_run = soft(f"Not run{'; secondary' if finding.trial.role == 'secondary' else ''}.")
+        yield Paragraph((f"{shown.rule} ", not_run, f" {said}{finding.trial.about}".rstrip()))
     else:
         yield _table(shown)
     if shown.factors:
@@ -310,19 +311,21 @@ def _cells(outcome: Outcome, percent: bool, scale: Scale) -> tuple[Content, ...]
 def _aside(finding: Finding) -> Text:
     """What kind of test it is, and how many settings say what."""
     trial, counts = finding.trial, finding.counts
-    roles = {"secondary": "Secondary: no verdict, no adjustment. ", "capped": "Capped at exploratory. "}
-    said = (
-        f"As decided under {finding.repeated}; not counted twice. "
-        if finding.repeated
-        else roles.get(trial.role, "")
-    )
-    said += f"{trial.about} " if trial.about else ""
+    said = _role(finding) + (f"{trial.about} " if trial.about else "")
     if trial.role != "primary":
         return said
     said += ", ".join(f"{counts[name]} {name}" for name in ("supported", "refuted", "undecided"))
     if finding.sign_p is None:
         return f"{said}."
     return (f"{said}; sign test of the settings’ means ", italic("p"), f" = {p_value(finding.sign_p)}.")
+
+
+def _role(finding: Finding) -> str:
+    """What is particular about a test, with a space after it."""
+    if finding.repeated:
+        return f"As decided under {finding.repeated}; not counted twice. "
+    roles = {"secondary": "Secondary: no verdict, no adjustment. ", "capped": "Capped at exploratory. "}
+    return roles.get(finding.trial.role, "")
 
 
 def _untested(register: Register) -> Section:

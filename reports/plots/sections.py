@@ -19,7 +19,7 @@ def _no_remarks(name: str, track: Track, selection: Selection) -> list[str]:
 
 @dataclass(frozen=True)
 class PlotSection:
-    """A section with a gallery for each track; its functions take a track's name, the track and the selection."""
+    """A section with a gallery for each track; its functions take a name, the track and what counts."""
 
     id: str
     title: str

@@ -45,7 +45,7 @@ _DASH = "–"
 def markdown_of(page: Page) -> str:
     """Render a page; equal pages give equal text."""
     outward = tuple((link,) for link in page.nav if link.page is not None)
-    parts = [f"# {escape_markdown(page.heading)}", _line(page.intro)]
+    parts = [f"# {escape_markdown(page.title)}", _line(page.intro)]
     if outward:
         parts += _block(Bullets(outward))
     parts += [part for block in page.body for part in _block(block)]
