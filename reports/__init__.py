@@ -5,15 +5,17 @@ Pages are rebuilt from the records alone, so what a page says can be checked aga
 
 ::
 
-    selection      which records count           select(spec, results) → Selection
-    studies        the same of the studies       select_studies(spec, files) → StudySelection
-    tables         a board as typed rows         board_tables(name, spec, selection) → [Table]
-    pretraining    pre-trained against scratch   compare_inits(spec, selection) → [Comparison]
-    summary        the same over all studies     gains(spec, selection) → [Gains]
-    provenance     what made the numbers         facts(selection), entry_settings(selection)
-    figures, plots SVG with alternative texts    SECTIONS[kind](track name, track, selection) → [Plot]
-    robustness     plots of the studies          STUDY_SECTIONS[study](track name, track, selection) → [Plot]
-    site           all of it as a page           build_site(spec, results, out, generated=now) → [Path]
+    select             which records count          select(spec, results) → Selection
+    studies.select     the same of the studies      select_studies(spec, files) → StudySelection
+    boards             tables, and their sections   board_tables(name, spec, selection) → [Table]
+    plots, studies     sections of plots            PlotSection(…).section(spec, selection) → Section | None
+    claims             claims, decided and shown    claims_page(register, spec, selection, …) → Page
+    site.sections      a page as data               Page, Section, Table, Plot, …
+    site.html          the same as HTML             html_of(page) → str
+    site.markdown      the same as Markdown         markdown_of(page) → str
+    site.build         all of it as files           build_site(spec, results, out, generated=now) → [Path]
+    console            what a terminal shows        listings, cards, progress, summaries
 
+A new part of a page is one function that returns a `Section`, and its place in `site.leaderboard`.
 Nothing is re-exported here: `reports.console.progress` must not load matplotlib to print a line.
 """

@@ -6,6 +6,7 @@ This module must not decide anything.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from benchmark.metrics.verdicts import CONFIRMATORY_SEEDS
 from benchmark.records.trainings import TrainingFile
@@ -16,7 +17,7 @@ from reports.claims.decide import Finding, Missing, Outcome, Verdict, decide_cla
 from reports.claims.register import EVIDENCE, Claim, Register
 from reports.claims.shown import GAINS, Shown, dots_of, gaps, scale_of, shown_tests
 from reports.select import Selection
-from reports.site.leaderboard import is_empty, made, no_records
+from reports.site.frame import is_empty, made, no_records
 from reports.site.numbers import effect, p_value
 from reports.site.sections import (
     Block,
@@ -38,7 +39,6 @@ from reports.site.sections import (
     Text,
     code,
     italic,
-    pieces,
     soft,
     strong,
 )
@@ -62,15 +62,7 @@ def claims_page(
     DataError
         If a record lacks a metric that a claim compares.
     """
-    verdicts = decide_claims(register, spec, selection, trainings, boundary)
-    empty = is_empty(selection)
-    sections = (
-        _reading(spec, selection, boundary),
-        _summary(verdicts, spec, selection, boundary),
-        _untested(register),
-    )
-    back: Text = (" Back to the ", Link("leaderboards", "leaderboard"), ".")
-    return Page(
+    page = Page(
         name="claims",
         title="oodbench: published claims, tested",
         heading="Do the published claims hold here?",
@@ -82,10 +74,19 @@ def claims_page(
             "images and larger budgets.",
         ),
         nav=(),
-        body=no_records() if empty else (),
-        sections=() if empty else sections,
-        footer=(*pieces(made(source, generated)), *back),
+        body=no_records(),
+        sections=(),
+        footer=(*made(source, generated), " Back to the ", Link("leaderboards", "leaderboard"), "."),
     )
+    if is_empty(selection):
+        return page
+    verdicts = decide_claims(register, spec, selection, trainings, boundary)
+    sections = (
+        _reading(spec, selection, boundary),
+        _summary(verdicts, spec, selection, boundary),
+        _untested(register),
+    )
+    return replace(page, body=(), sections=sections)
 
 
 def _reading(spec: Spec, selection: Selection, boundary: BoundaryFile | None) -> Section:

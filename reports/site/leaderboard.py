@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from benchmark.records.trainings import TrainingFile
 from benchmark.spec.leaderboard import Spec
@@ -17,25 +18,11 @@ from reports.boards.training import training_section
 from reports.plots.cells import SECTIONS
 from reports.select import Selection
 from reports.site.compared import reproduction_section
+from reports.site.frame import is_empty, made, no_records
 from reports.site.reproduction import Reproduction
-from reports.site.sections import (
-    Block,
-    Bullets,
-    Command,
-    Link,
-    Page,
-    Paragraph,
-    Section,
-    Text,
-    code,
-    italic,
-    present,
-    strong,
-)
+from reports.site.sections import Bullets, Link, Page, Section, Text, italic, present, strong
 from reports.studies.boundary import boundary_section
 from reports.studies.sections import STUDY_SECTIONS
-
-RUN = "oodbench run --all"  # what an empty page tells the reader to do
 
 
 def leaderboard_page(
@@ -61,18 +48,7 @@ def leaderboard_page(
     DataError
         If a board asks for a metric that a record lacks.
     """
-    empty = is_empty(selection)
-    boards = () if empty else _boards(spec, selection)
-    measured = () if empty else _measured(spec, selection, trainings, boundary)
-    around = present(
-        None if report is None else reproduction_section(report, source),
-        unmeasured_section(spec, selection),
-        provenance_section(selection),
-    )
-    shown = (*boards, *measured)
-    claims = Link("Published claims, tested", "claims")
-    nav = (*(section.link for section in shown), claims, *(section.link for section in around))
-    return Page(
+    page = Page(
         name="leaderboard",
         title="oodbench: leaderboards of out-of-distribution detection",
         heading="Which method tells familiar images from unfamiliar ones?",
@@ -81,31 +57,22 @@ def leaderboard_page(
             "the in-distribution (ID) images; a detector then scores images of that dataset and of others. "
             "Near OOD sets resemble the ID images, far OOD sets do not."
         ),
-        nav=() if empty else nav,
-        body=no_records(selection.notes) if empty else (),
-        sections=() if empty else (_reading(), *shown, *around),
+        nav=(),
+        body=no_records(selection.notes),
+        sections=(),
         footer=made(source, generated),
     )
-
-
-def is_empty(selection: Selection) -> bool:
-    """Whether no record counts."""
-    return not (selection.measured or selection.unmeasured or selection.studies.measured)
-
-
-def no_records(notes: Sequence[str] = ()) -> tuple[Block, ...]:
-    """What a page without records says."""
-    text: Text = (
-        strong("There are no records yet."),
-        " To measure everything whose data is at hand, run",
+    if is_empty(selection):
+        return page
+    shown = (*_boards(spec, selection), *_measured(spec, selection, trainings, boundary))
+    around = present(
+        None if report is None else reproduction_section(report, source),
+        unmeasured_section(spec, selection),
+        provenance_section(selection),
     )
-    listed = (Bullets(tuple(notes), small=True),) if notes else ()
-    return (Paragraph(text), Command(RUN), *listed)
-
-
-def made(source: str, generated: str) -> Text:
-    """The foot of a page."""
-    return (f"Made {generated} from the records in ", code(f"{source}/"), ".")
+    claims = Link("Published claims, tested", "claims")
+    nav = (*(section.link for section in shown), claims, *(section.link for section in around))
+    return replace(page, nav=nav, body=(), sections=(_reading(), *shown, *around))
 
 
 def _boards(spec: Spec, selection: Selection) -> tuple[Section, ...]:
