@@ -5,15 +5,17 @@ Pages are rebuilt from the records alone, so what a page says can be checked aga
 
 ::
 
-    select         which records count           select(spec, results) → Counted
-    studies        the same of the studies       select_studies(spec, files) → CountedStudies
-    tables         a board as typed rows         board_tables(name, spec, counted) → [Table]
-    pretraining    pre-trained against scratch   compare_inits(spec, counted) → [Comparison]
-    summary        the same over all studies     gains(spec, counted) → [Gains]
-    provenance     what made the numbers         facts(counted), entry_settings(counted)
-    figures, plots SVG with alternative texts    SECTIONS[kind](track name, track, counted) → [Plot]
-    robustness     plots of the studies          STUDY_SECTIONS[study](track name, track, counted) → [Plot]
-    site           all of it as a page           build_site(spec, results, out, generated=now) → [Path]
+    select             which records count          select(spec, results) → Counted
+    studies.select     the same of the studies      select_studies(spec, files) → CountedStudies
+    boards             tables, and their sections   board_tables(name, spec, counted) → [Table]
+    plots, studies     sections of plots            PlotSection(…).section(spec, counted) → Section | None
+    claims             claims, decided and shown    claims_page(register, spec, counted, …) → Page
+    site.sections      a page as data               Page, Section, Table, Plot, …
+    site.html          the same as HTML             html_of(page) → str
+    site.markdown      the same as Markdown         markdown_of(page) → str
+    site.build         all of it as files           build_site(spec, results, out, generated=now) → [Path]
+    console            what a terminal shows        listings, cards, progress, summaries
 
+A new part of a page is one function that returns a `Section`, and its place in `site.leaderboard`.
 Nothing is re-exported here: `reports.console.progress` must not load matplotlib to print a line.
 """

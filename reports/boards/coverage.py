@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from benchmark.records.results import Cell, Record
 from benchmark.records.studies import StudyRecord
 from benchmark.spec.leaderboard import Spec
+from reports.boards.provenance import ranges
 from reports.select import Counted
+from reports.site.sections import Block, Column, Labels, Row, Section, Table, notes
 
 
 @dataclass(frozen=True)
@@ -87,3 +89,35 @@ def coverage(spec: Spec, counted: Counted) -> list[Coverage]:
             planned = counted.studies.planned[name, study]
             found.append(Coverage(f"{name}, {study.replace('_', ' ')}", planned, there, failed, 0))
     return found
+
+
+def unmeasured_section(spec: Spec, counted: Counted) -> Section:
+    """How complete each track is, why cells have no number, and which records do not count."""
+    heads = ("Planned", "Measured", "Failed", "Not applicable", "No record")
+    counts = Table(
+        columns=(Column("Track", "text"), *map(Column, heads)),
+        rows=tuple(
+            Row((one.track, one.planned, one.measured, one.failed, one.not_applicable, one.missing))
+            for one in coverage(spec, counted)
+        ),
+        about="Cells of each track",
+    )
+    body: list[Block] = [counts]
+    if groups := unmeasured_groups(counted):
+        columns = (
+            Column("Entry", "text"),
+            Column("Status", "text"),
+            Column("Cells"),
+            Column("Where", "text"),
+            Column("Reason", "prose"),
+        )
+        rows = tuple(map(_row, groups))
+        body.append(Table(columns, rows, id="reasons", about="Why cells have no number"))
+    return Section("unmeasured", "Not measured", (*body, *notes(counted.notes)))
+
+
+def _row(group: Unmeasured) -> Row:
+    seeds = f"seed{'s' if len(group.seeds) > 1 else ''} {ranges(group.seeds)}"
+    where = f"{', '.join(group.backbones)}; {', '.join(group.inits)}; {seeds}"
+    status = group.status.replace("_", " ")
+    return Row((Labels((group.entry, group.track)), status, group.count, where, group.reason))

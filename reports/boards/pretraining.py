@@ -17,6 +17,23 @@ import numpy as np
 from benchmark.metrics.statistics import PairedDifference, paired_difference
 from benchmark.spec.leaderboard import Column, Scratch, Spec
 from reports.select import Counted, Found, Measured
+from reports.site.numbers import p_value
+from reports.site.sections import (
+    Bullets,
+    Labels,
+    Number,
+    Paragraph,
+    Range,
+    Section,
+    Span,
+    Table,
+    italic,
+    soft,
+    strong,
+)
+from reports.site.sections import Column as Head
+from reports.site.sections import Metric as Measure
+from reports.site.sections import Row as Line
 
 CONDITIONAL = (
     "One pre-trained checkpoint is common to all seeds: the seeds vary only the fine-tuning, and every "
@@ -170,3 +187,96 @@ def _phrase(verdicts: Counter[Verdict], scratch: str) -> str:
     parts = [f"{phrase} in {verdicts[verdict]}" for verdict, phrase in words.items() if verdicts[verdict]]
     total = verdicts.total()
     return f"{', '.join(parts)} of {total} comparison{'s' * (total > 1)}"
+
+
+def pretraining_section(comparisons: Sequence[Comparison], spec: Spec) -> Section | None:
+    """Every comparison with its tables; None where there is none."""
+    if not comparisons:
+        return None
+    about = Paragraph(
+        (
+            "Does pre-training help? Differences are taken within each seed, and a positive gain always "
+            "means that pre-training is better, also where lower is better. ",
+            italic("p"),
+            " is the one-sided exact sign-flip test of “the gain is positive”; near 1 it speaks for scratch. "
+            "“Better” and “worse” mean that the 95 % ",
+            italic("t"),
+            " interval of the gain excludes zero; each comparison stands by itself, without adjustment for "
+            "their number.",
+        )
+    )
+    return Section(
+        "pretraining",
+        "Pre-trained against scratch",
+        (about, Paragraph(CONDITIONAL)),
+        tuple(_section(f"comparison-{i}", one, spec) for i, one in enumerate(comparisons, start=1)),
+    )
+
+
+def _section(id: str, comparison: Comparison, spec: Spec) -> Section:
+    arms = comparison.init, comparison.scratch
+    return Section(
+        "",
+        f"{comparison.init} against {comparison.scratch}: {spec.tracks[comparison.track].title}",
+        (
+            *exploratory("comparisons", comparison.exploratory),
+            Bullets(tuple(comparison.summary)),
+            contrast_table(f"{id}-detection", "OOD detection", comparison.detection, *arms),
+            contrast_table(
+                f"{id}-network", "The network itself, whatever the detector", comparison.network, *arms
+            ),
+            Paragraph(
+                "Robust accuracy is the mean over all shifts and severities 1 to 5. T* is fitted on ID "
+                "validation images.",
+                small=True,
+            ),
+        ),
+    )
+
+
+def exploratory(what: str, few: bool, *, small: bool = False) -> tuple[Paragraph, ...]:
+    """What is said where some of `what` have too few seeds."""
+    text = strong("Exploratory:"), f" some {what} have fewer than {CONFIRMATORY} seeds."
+    return (Paragraph(text, small=small),) if few else ()
+
+
+def contrast_table(id: str, title: str, rows: Sequence[Contrast], init: str, scratch: str) -> Table:
+    """A table of gains, one metric after the other."""
+    return Table(
+        columns=(
+            Head("Network", "text"),
+            Head("Metric", "text"),
+            Head(scratch),
+            Head(init),
+            Head("Gain"),
+            Head("95 % interval"),
+            Head((italic("p"), " (gain > 0)")),
+            Head("Seeds"),
+            Head(f"{init} is", "text"),
+        ),
+        rows=tuple(
+            _line(row, parted=i > 0 and row.metric.metric != rows[i - 1].metric.metric)
+            for i, row in enumerate(rows)
+        ),
+        id=id,
+        title=title,
+        aside=f"{init} against {scratch}, paired by seed",
+    )
+
+
+def _line(row: Contrast, *, parted: bool) -> Line:
+    percent, gain, several = row.metric.percent, row.gain, row.gain.n > 1
+    return Line(
+        (
+            Labels((row.backbone, row.subject)),
+            Measure(row.metric.title, row.metric.better),
+            Number(row.scratch, percent),
+            Number(row.pretrained, percent),
+            Number(gain.mean, percent, signed=True),
+            Range(gain.low, gain.high, percent) if several else None,
+            p_value(gain.p_sign_flip) if several else None,
+            gain.n,
+            (Span(row.verdict, row.verdict) if row.verdict in ("better", "worse") else soft(row.verdict),),
+        ),
+        parted,
+    )

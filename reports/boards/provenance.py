@@ -10,6 +10,7 @@ from benchmark.errors import DataError
 from benchmark.records.results import Environment
 from benchmark.records.studies import STUDIES
 from reports.select import Counted, Measured
+from reports.site.sections import Column, Facts, Row, Section, Table
 
 
 @dataclass(frozen=True)
@@ -121,3 +122,32 @@ def _versions(library: str, environments: Iterable[Environment]) -> str:
 
 def _distinct(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
+
+
+def provenance_section(counted: Counted) -> Section:
+    """What made the numbers, and how each entry was set."""
+    said = Facts(tuple((fact.title, "; ".join(fact.values)) for fact in facts(counted)))
+    settings = entry_settings(counted)
+    table = Table(
+        columns=(
+            Column("Entry", "text"),
+            Column("Track", "text"),
+            Column("Trained with", "text"),
+            Column("Detector", "text"),
+            Column("Chosen", "text"),
+            Column("Hyper-parameters", "prose"),
+        ),
+        rows=tuple(
+            Row((one.entry, one.track, one.objective, one.detector, ", ".join(one.hp_modes), _listed(one)))
+            for one in settings
+        ),
+        id="entries",
+        about="Entries and their hyper-parameters; several values where they differ between records",
+    )
+    body = (said, table) if settings else (said,)
+    return Section("provenance", "What made these numbers", body)
+
+
+def _listed(settings: EntrySettings) -> str:
+    named = (f"{name} = {' or '.join(values)}" for name, values in settings.hyperparameters)
+    return ", ".join(named) or "none"

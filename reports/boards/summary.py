@@ -13,9 +13,17 @@ from matplotlib.figure import Figure
 
 from benchmark.spec.leaderboard import Scratch, Spec
 from reports.boards.gains import Measure, inits_of_track, measures, scratch_of
-from reports.boards.pretraining import CONFIRMATORY, Contrast, contrasts
-from reports.plots.figures import COLOURS, WIDTH, Plot, file_name, finish, house_style, legend_above
+from reports.boards.pretraining import (
+    CONDITIONAL,
+    CONFIRMATORY,
+    Contrast,
+    contrast_table,
+    contrasts,
+    exploratory,
+)
+from reports.plots.figures import COLOURS, WIDTH, file_name, finish, house_style, legend_above
 from reports.select import Counted, Found
+from reports.site.sections import Block, Gallery, Paragraph, Plot, Section
 from reports.studies.labels import MARKERS
 
 PERCENT = 100
@@ -113,3 +121,30 @@ def _plot(name: str, backbone: str, ours: list[Gains]) -> Plot:
             f"pre-training is better. {'; '.join(spoken)}."
         )
         return finish(figure, file_name("summary", name, backbone), title, alt)
+
+
+def gains_section(found: list[Gains], spec: Spec) -> Section | None:
+    """The figures and the table of each track; None where nothing was compared."""
+    if not found:
+        return None
+    about = (
+        "Every measure in one figure: the paired gain of each pre-trained init over training from scratch, "
+        "in percentage points, with 95 % t intervals; n is how many seeds both have. Right of 0, "
+        "pre-training is better, also where lower is better. The figures have no common scale: a point of "
+        "error is not a point of AUROC."
+    )
+    bodies: dict[str, list[Block]] = {
+        one.track: [Gallery(tuple(gain_plots(one.track, found)))] for one in found
+    }
+    for i, one in enumerate(found, start=1):
+        title = spec.tracks[one.track].title
+        bodies[one.track] += [
+            contrast_table(f"gains-{i}", title, one.rows, one.init, one.scratch),
+            *exploratory("rows", one.exploratory, small=True),
+        ]
+    return Section(
+        "summary",
+        "What pre-training gives",
+        (Paragraph(about), Paragraph(CONDITIONAL, small=True)),
+        tuple(Section("", spec.tracks[track].title, tuple(body)) for track, body in bodies.items()),
+    )

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmark.records.trainings import TrainingFile, TrainingRecord
-from benchmark.spec.leaderboard import Track
-from reports.plots.figures import Plot, file_name, finish, house_style, legend_above, line_style, panel_grid
+from benchmark.spec.leaderboard import Spec, Track
+from reports.plots.figures import file_name, finish, house_style, legend_above, line_style, panel_grid
+from reports.plots.sections import gallery_of
+from reports.site.sections import Bullets, Paragraph, Plot, Section
 
 COLUMNS = 4
 DIGEST = re.compile(r"[0-9a-f]{40,}")  # of a commit or of content: its beginning is enough
@@ -35,6 +37,31 @@ def training_plots(name: str, track: Track, files: Sequence[TrainingFile]) -> li
         if networks:
             plots += [_curves(name, backbone, track, networks, what) for what in ("val_accuracy", "loss")]
     return plots + _samples(name, track, files)
+
+
+def training_section(spec: Spec, files: Sequence[TrainingFile]) -> Section | None:
+    """The curves of each track, and where first weights came from; None where nothing was trained."""
+    galleries = [
+        section
+        for name, track in spec.tracks.items()
+        for section in gallery_of(track, training_plots(name, track, files))
+    ]
+    sources = first_weights(files)
+    if not galleries and not sources:
+        return None
+    about = (
+        "How the networks of each objective were trained, by epoch: mean over seeds, and between the lowest "
+        "and the highest seed. Losses of different objectives do not compare."
+    )
+    loaded = (
+        (
+            Paragraph("First weights that were not drawn at random:", small=True),
+            Bullets(tuple(sources), small=True),
+        )
+        if sources
+        else ()
+    )
+    return Section("training", "Training", (Paragraph(about), *loaded), tuple(galleries))
 
 
 def first_weights(files: Sequence[TrainingFile]) -> list[str]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from benchmark.datasets import DataMissing, HubDataset, dataset, dataset_names
-from benchmark.datasets.sets import build_set
+from benchmark.datasets import dataset, dataset_names
+from benchmark.datasets.fetch import sources_of
 from benchmark.errors import UsageError
 from benchmark.plan.checks import check_datasets
-from benchmark.plan.sources import image_config
-from benchmark.spec.leaderboard import ImageSource, Spec, Track
+from benchmark.plan.contents import content_of
+from benchmark.spec.leaderboard import Spec
 from benchmark.spec.studies import Study
 from methods.base import Detector, EnsembleDetector, Method, Objective
 from methods.names import did_you_mean
@@ -215,10 +215,12 @@ def _track_card(name: str, spec: Spec) -> Card:
     check_datasets(spec, name)
     track = spec.tracks[name]
     rows = []
-    for role, item, source in _sets(name, spec):
+    for role, item, source in sources_of(track):
         classes = "" if source.classes is None else f", classes {', '.join(map(str, source.classes))}"
         split = "" if source.split is None else f", {source.split}"
-        rows.append((item, role, source.dataset + split + classes, *_content(name, track, item, source)))
+        count, fingerprint = content_of(track, name, item, source)
+        held = "not here" if fingerprint is None else fingerprint[:16]
+        rows.append((item, role.removesuffix(" test"), source.dataset + split + classes, count, held))
     columns = ("Set", "Role", "Dataset", "Images", Column("Fingerprint", whole=True))
     sizes, shifts = track.split, track.shifts
     rest = "the test images are a set of their own" if track.id_test else "the rest tests"
@@ -241,35 +243,6 @@ def _track_card(name: str, spec: Spec) -> Card:
         "Only with --full": track.full.entries if track.full else None,
     }
     return Card("Track", name, [Block(track.title)], facts, [Listing("sets", columns, rows)])
-
-
-def _content(name: str, track: Track, item: str, source: ImageSource) -> tuple[int, str]:
-    """Number of images and fingerprint: of the pixels, or of the mirror's file for a dataset of the Hub."""
-    known = dataset(source.dataset)
-    if isinstance(known, HubDataset):
-        count = source.n or known.splits[source.split or next(iter(known.splits))]
-        try:
-            return count, (image_config(track, name, item, source).sha256 or "")[:16]
-        except DataMissing:
-            return count, "not here"
-    images, _ = build_set(image_config(track, name, item, source))
-    return len(images), images.fingerprint()[:16]
-
-
-def _sets(name: str, spec: Spec) -> Iterator[tuple[str, str, ImageSource]]:
-    track = spec.tracks[name]
-    yield "ID", "id", track.id
-    if track.id_test is not None:
-        yield "ID", "id_test", track.id_test
-    groups: dict[str, Mapping[str, ImageSource]] = {
-        "near OOD": track.near,
-        "far OOD": track.far,
-        "validation OOD": track.validation,
-        "outliers": track.outliers,
-    }
-    for role, sets in groups.items():
-        for item, source in sets.items():
-            yield role, item, source
 
 
 def _dataset_card(name: str) -> Card:

@@ -5,7 +5,7 @@ Nothing in a table is read from a plot. This module must not know how a figure l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from statistics import fmean
 from typing import Any
@@ -21,7 +21,6 @@ from reports.plots.figures import (
     COLOURS,
     DASHES,
     WIDTH,
-    Plot,
     file_name,
     finish,
     house_style,
@@ -29,7 +28,9 @@ from reports.plots.figures import (
     line_style,
     panel_grid,
 )
+from reports.plots.sections import PlotSection
 from reports.select import SEVERITIES, Counted, Measured
+from reports.site.sections import Plot
 
 GROUPS = (("histogram_id", "ID"), ("histogram_near", "near OOD"), ("histogram_far", "far OOD"))
 PERCENT = 100
@@ -297,9 +298,36 @@ def _network(backbone: str, objective: str) -> str:
     return f"{backbone}, {objective.replace('_', ' ')}"
 
 
-SECTIONS: dict[str, Callable[[str, Track, Counted], list[Plot]]] = {
-    "reliability": reliability,
-    "histograms": histograms,
-    "roc": roc_curves,
-    "robustness": robustness,
-}
+SECTIONS = (
+    PlotSection(
+        "reliability",
+        "Reliability",
+        "How often the network is right when it is so and so confident, pooled over seeds. Dots below the "
+        "diagonal are overconfident; small dots are bins with few images. The bars below are the share of "
+        "the test images in each bin.",
+        reliability,
+    ),
+    PlotSection(
+        "histograms",
+        "Score histograms",
+        "Scores of the test images for one seed. The less the OOD lines overlap with the filled ID area, the "
+        "better; scales differ between entries.",
+        histograms,
+        short="Scores",
+    ),
+    PlotSection(
+        "roc",
+        "ROC curves",
+        "The share of ID images kept against the share of OOD images let through, mean over seeds.",
+        roc_curves,
+        short="ROC",
+    ),
+    PlotSection(
+        "robustness",
+        "Robustness to shift",
+        "ID test images under a shift of rising severity; 0 is unshifted. Lines are means over seeds; where "
+        "there are bands, they are 95 % t intervals. The near OOD images are not shifted.",
+        robustness,
+        short="Robustness",
+    ),
+)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -21,6 +20,7 @@ from matplotlib.figure import Figure
 from benchmark.errors import DataError
 from benchmark.metrics.statistics import mean_interval
 from benchmark.records.results import NAME
+from reports.site.sections import Plot
 
 WIDTH = 7.4  # inches
 STYLE: Any = {
@@ -46,18 +46,6 @@ STYLE: Any = {
 }
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#7A5C00")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One figure of the site."""
-
-    file: str  # name within the folder of the plots
-    title: str
-    alt: str  # what it shows, for those who do not see it
-    svg: str
-    width: int  # CSS pixels
-    height: int
 
 
 def house_style() -> AbstractContextManager[None]:

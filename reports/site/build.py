@@ -1,65 +1,37 @@
 """The site: leaderboards and claims as HTML and as Markdown, and the plots; readable from disk, offline.
 
-Everything that a record or leaderboard.yaml says is text and is escaped, in HTML by autoescape and in
-Markdown by the environment's `finalize`, so that a template cannot forget it. Nothing is ever removed.
+A page is data (`reports.site.sections`), and this module writes it in each format where it is not there yet.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
-
-import jinja2
-from jinja2 import PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from benchmark.records.files import NETWORKS
 from benchmark.records.results import RecordFile, iter_records
 from benchmark.records.studies import STUDIES, StudyFile, read_studies
 from benchmark.records.text import files_of, tracks_of
 from benchmark.records.trainings import FOLDER, TrainingFile, read_trainings
-from benchmark.spec.leaderboard import Column, Spec
+from benchmark.spec.leaderboard import Spec
 from benchmark.store.files import read_model, read_regular, write_atomically
 from benchmark.store.fingerprints import code_fingerprint, library_versions
 from benchmark.studies.boundary import FILE, BoundaryFile, read_boundary
-from reports.boards.coverage import coverage, unmeasured_groups
-from reports.boards.pretraining import CONDITIONAL, CONFIRMATORY, compare_inits
-from reports.boards.provenance import entry_settings, facts, ranges
-from reports.boards.summary import Gains, gain_plots, gains
-from reports.boards.tables import Value, board_tables
-from reports.boards.training import first_weights, training_plots
 from reports.claims.page import claims_page
 from reports.claims.register import Register, load_register
-from reports.plots.cells import SECTIONS
-from reports.plots.figures import Plot
-from reports.select import Counted, select
+from reports.select import select
+from reports.site.html import FILES, html_of
+from reports.site.leaderboard import leaderboard_page
+from reports.site.markdown import markdown_of
 from reports.site.reproduction import Records, Reproduction, reproduction
-from reports.studies.boundary import boundary_plots, boundary_table
-from reports.studies.robustness import STUDY_SECTIONS, remarks
+from reports.site.sections import plots_of
 
 SUBFOLDERS = (NETWORKS, FOLDER, *STUDIES)  # of a track's folder of results, with files that pages are made of
-ALL_SECTIONS = SECTIONS | STUDY_SECTIONS
 MANIFEST = "site.json"  # what the pages were made of
 REPORT = "reproduction.json"  # how the records compare with the published ones
-RUN = "oodbench run --all"  # what an empty page tells the reader to do
-_MARKDOWN = re.compile(r"[\\`*\[\]|~<>&!$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-_BLOCK = re.compile(r"^(\d*)(?=[#=]|[-+](?:[\s-]|$)|(?<=\d)[.)](?:\s|$))")  # what would start a block
-
-
-@dataclass(frozen=True)
-class Section:
-    """One kind of plot: for each track, its plots."""
-
-    name: str
-    tracks: tuple[tuple[str, tuple[Plot, ...]], ...]
 
 
 def publish(spec: Spec, results: Path, site: Path, published: Path | None = None) -> list[Path]:
@@ -161,51 +133,18 @@ def build_site(
     StorageError
         If `out` cannot be written.
     """
-    claims = load_register() if register is None else register
     counted = select(spec, results, studies)
-    gained = gains(spec, counted)
-    sections = [_section(name, spec, counted) for name in SECTIONS] if counted.measured else []
-    sections += [_section(name, spec, counted) for name in STUDY_SECTIONS]
-    sections.append(_summary_section(spec, gained))
-    sections.append(_training_section(spec, trainings))
-    if boundary is not None:
-        sections.append(
-            Section("boundary", (("Two classes in two dimensions", tuple(boundary_plots(boundary))),))
-        )
-    page = {
-        "spec": spec,
-        "tables": [table for name in spec.boards for table in board_tables(name, spec, counted)],
-        "boundary": boundary_table(boundary) if boundary else None,
-        "first_weights": first_weights(trainings),
-        "comparisons": compare_inits(spec, counted),
-        "gains": gained,
-        "remarks": remarks(spec, counted),
-        "sections": {section.name: section.tracks for section in sections},
-        "unmeasured": unmeasured_groups(counted),
-        "coverage": coverage(spec, counted),
-        "facts": facts(counted),
-        "settings": entry_settings(counted),
-        "notes": counted.notes,
-        "reproduction": report,
-        "source": source,
-        "empty": not (counted.measured or counted.unmeasured or counted.studies.measured),
-        "run": RUN,
-        "conditional": CONDITIONAL,
-        "confirmatory": CONFIRMATORY,
-        "generated": generated.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    }
-    css, claims_css, script = (_static(name) for name in ("page.css", "claims.css", "sort.js"))
-    own = {"css": Markup(css), "script": Markup(script), "policy": _policy(css, script)}  # noqa: S704 our files
-    of_claims = page | claims_page(claims, spec, counted, trainings, boundary)
-    wider = own | {"css": Markup(css + claims_css), "policy": _policy(css + claims_css, script)}  # noqa: S704
-    texts = {
-        out / "index.html": _html().get_template("index.html.j2").render(page | own),
-        out / "leaderboard.md": _markdown().get_template("leaderboard.md.j2").render(page),
-        out / "claims.html": _html().get_template("claims.html.j2").render(of_claims | wider),
-        out / "claims.md": _markdown().get_template("claims.md.j2").render(of_claims),
-    }
-    plots = [plot for section in sections for _, plots in section.tracks for plot in plots]
-    texts |= {out / "plots" / plot.file: plot.svg for plot in plots}
+    foot = {"source": source, "generated": generated.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")}
+    claims = load_register() if register is None else register
+    pages = (
+        leaderboard_page(spec, counted, trainings, boundary, report, **foot),
+        claims_page(claims, spec, counted, trainings, boundary, **foot),
+    )
+    texts = {}
+    for page in pages:
+        texts[out / FILES[page.name]] = html_of(page)
+        texts[out / f"{page.name}.md"] = markdown_of(page)
+        texts |= {out / "plots" / plot.file: plot.svg for plot in plots_of(page.sections)}
     if report is not None:
         texts[out / REPORT] = report.model_dump_json(indent=1) + "\n"
     for path, text in texts.items():
@@ -252,112 +191,3 @@ def _up_to_date(out: Path, made_of: str) -> bool:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def escape_markdown(value: object) -> Markup:
-    """Escape a value so that Markdown shows it as it is, on one line, also within a table."""
-    if isinstance(value, Markup):
-        return value
-    line = " ".join(str(value).split())
-    entities = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-    escaped = _MARKDOWN.sub(lambda match: entities.get(match[0], f"\\{match[0]}"), line)
-    return Markup(_BLOCK.sub(r"\1\\", escaped))  # noqa: S704 escaped above
-
-
-def _section(name: str, spec: Spec, counted: Counted) -> Section:
-    found = []
-    for key, track in spec.tracks.items():
-        shown = track.model_copy(update={"entries": track.drawn or track.entries})
-        measured = {c: m for c, m in counted.measured.items() if c.track != key or c.entry in shown.entries}
-        plots = ALL_SECTIONS[name](key, shown, replace(counted, measured=measured))
-        found.append((track.title, tuple(plots)))
-    return Section(name, tuple((title, plots) for title, plots in found if plots))
-
-
-def _summary_section(spec: Spec, gained: list[Gains]) -> Section:
-    plots = ((track.title, tuple(gain_plots(name, gained))) for name, track in spec.tracks.items())
-    return Section("summary", tuple((title, found) for title, found in plots if found))
-
-
-def _training_section(spec: Spec, trainings: Sequence[TrainingFile]) -> Section:
-    plots = (
-        (track.title, tuple(training_plots(name, track, trainings))) for name, track in spec.tracks.items()
-    )
-    return Section("training", tuple((title, found) for title, found in plots if found))
-
-
-def _html() -> jinja2.Environment:
-    return _with_filters(
-        jinja2.Environment(
-            loader=PackageLoader("reports.site"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-    )
-
-
-def _markdown() -> jinja2.Environment:
-    return _with_filters(
-        jinja2.Environment(  # noqa: S701 HTML's escapes are not Markdown's; `finalize` escapes every expression
-            loader=PackageLoader("reports.site"),
-            finalize=escape_markdown,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
-    )
-
-
-def _with_filters(environment: jinja2.Environment) -> jinja2.Environment:
-    environment.filters |= {"fixed": _fixed, "half": _half, "signed": _signed, "p": _p, "ranges": ranges}
-    environment.filters |= {"effect": _effect, "code": _code}
-    return environment
-
-
-def _fixed(number: float, column: Column) -> str:
-    """A number of a column: ×100 with two decimals, or three decimals as it is."""
-    text = f"{100 * number:.2f}" if column.percent else f"{number:.3f}"
-    return text.replace("-", "−") if float(text) else text.lstrip("-")
-
-
-def _half(value: Value, column: Column) -> str:
-    """Half the width of the interval, or nothing where one seed gives none."""
-    half = (value.interval.high - value.interval.low) / 2
-    return "" if math.isnan(half) else _fixed(half, column)
-
-
-def _signed(number: float, column: Column) -> str:
-    text = _fixed(number, column)
-    return text if text.startswith("−") or not float(text) else f"+{text}"
-
-
-def _p(number: float) -> str:
-    return "< 0.001" if number < 0.001 else f"{number:.3f}"
-
-
-def _effect(number: float) -> str:
-    """A standardised effect; infinite where the seeds do not differ at all."""
-    return f"{number:+.2f}".replace("-", "−").replace("inf", "∞")
-
-
-def _code(folder: str) -> Markup:
-    """The name of a folder as Markdown shows code."""
-    return Markup(f"`{' '.join(folder.replace('`', '').split())}/`")  # noqa: S704 nothing ends the code early
-
-
-def _static(name: str) -> str:
-    return (files("reports") / "site" / "static" / name).read_text(encoding="utf-8")
-
-
-def _policy(css: str, script: str) -> str:
-    """Content security policy: our style, our script, images from beside the page, and nothing else."""
-    style_hash, script_hash = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, script)
-    )
-    return (
-        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
-        "img-src 'self' file:; base-uri 'none'; form-action 'none'"
-    )

@@ -21,7 +21,6 @@ from reports.boards.provenance import ranges
 from reports.plots.figures import (
     COLOURS,
     WIDTH,
-    Plot,
     draw_interval,
     draw_mean,
     file_name,
@@ -29,10 +28,13 @@ from reports.plots.figures import (
     house_style,
     legend_above,
 )
+from reports.plots.sections import PlotSection
 from reports.select import Counted
+from reports.site.sections import Plot
 from reports.studies.plots import (
     PERCENT,
     Lines,
+    has_records,
     inits_in,
     of_backbones,
     row_style,
@@ -68,6 +70,14 @@ def adversarial_plots(name: str, track: Track, counted: Counted) -> list[Plot]:
         plots += _detectors(name, backbone, study, lines)
         plots += _masks(name, backbone, lines)
     return plots
+
+
+def adversarial_remarks(name: str, track: Track, counted: Counted) -> list[str]:
+    """Which attacks there were, and what they warn of."""
+    if not has_records(name, "adversarial", counted):
+        return []
+    warned = [f"{track.title}, a warning: {warning}" for warning in warnings(name, counted)]
+    return [f"{track.title}: {attacks_sentence(track)}.", *warned]
 
 
 def attacks_sentence(track: Track) -> str:
@@ -267,3 +277,14 @@ def _tiled(mask: NDArray[np.float64]) -> NDArray[np.float64]:
     _, height, width = padded.shape
     rows = padded.reshape(-1, _TILE, height, width).transpose(0, 2, 1, 3)
     return np.asarray(rows.reshape(-1, _TILE * width)[:-1, :-1])
+
+
+ADVERSARIAL = PlotSection(
+    "adversarial",
+    "Adversarial examples",
+    "Accuracy on test images that an attack has moved, and AUROC when images are moved against the detector: "
+    "OOD images towards a higher score, ID images towards a lower one. Lines are means over seeds, bands and "
+    "bars 95 % t intervals.",
+    adversarial_plots,
+    adversarial_remarks,
+)

@@ -37,8 +37,12 @@ from benchmark.studies.boundary import (
     BoundaryFile,
     radius,
 )
+from reports.boards.sections import column_of, number_of
 from reports.boards.tables import Row, Value
-from reports.plots.figures import WIDTH, Plot, file_name, finish, house_style
+from reports.plots.figures import WIDTH, file_name, finish, house_style
+from reports.site.sections import Column as Head
+from reports.site.sections import Gallery, Labels, Paragraph, Plot, Section, Table
+from reports.site.sections import Row as Line
 
 TITLES: dict[Arm, str] = {
     "cross_entropy": "cross-entropy, no outliers",
@@ -92,6 +96,34 @@ def boundary_table(file: BoundaryFile) -> BoundaryTable:
         ),
         columns=_COLUMNS,
         rows=tuple(rows),
+    )
+
+
+def boundary_section(file: BoundaryFile) -> Section:
+    """The figure and the table."""
+    about = Paragraph(
+        "The experiment of Lee et al. 2018: two Gaussian classes, and a small network trained with "
+        "cross-entropy alone, or with the confidence loss on outliers near the data or far from it. Yellow "
+        "is confident."
+    )
+    averaged = boundary_table(file)
+    table = Table(
+        columns=(Head("Outliers", "text"), *map(column_of, averaged.columns), Head("Seeds")),
+        rows=tuple(
+            Line((Labels(row.labels), *map(number_of, row.values, averaged.columns), len(row.seeds)))
+            for row in averaged.rows
+        ),
+        id="boundary-numbers",
+        title=averaged.title,
+        aside=averaged.about,
+    )
+    body = (Gallery(tuple(boundary_plots(file))), table)
+    return Section(
+        "boundary",
+        "Near and far outliers in two dimensions",
+        (about,),
+        (Section("", "Two classes in two dimensions", body),),
+        short="Two dimensions",
     )
 
 

@@ -11,13 +11,16 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from benchmark.spec.leaderboard import Track
-from benchmark.spec.studies import CORRUPTIONS, Corruptions
-from reports.plots.figures import Plot, draw_mean, file_name, finish, house_style, legend_above, panel_grid
+from benchmark.spec.studies import CORRUPTIONS as KINDS
+from benchmark.spec.studies import Corruptions
+from reports.plots.figures import draw_mean, file_name, finish, house_style, legend_above, panel_grid
+from reports.plots.sections import PlotSection
 from reports.select import SEVERITIES, Counted
-from reports.studies.plots import PERCENT, Lines, line_style_of, of_backbones, words
+from reports.site.sections import Plot
+from reports.studies.plots import PERCENT, Lines, has_records, line_style_of, of_backbones, words
 from reports.studies.select import Studied
 
-FIFTEEN = (*CORRUPTIONS, "frost")  # Hendrycks & Dietterich 2019
+FIFTEEN = (*KINDS, "frost")  # Hendrycks & Dietterich 2019
 
 
 def corruption_plots(name: str, track: Track, counted: Counted) -> list[Plot]:
@@ -34,6 +37,12 @@ def corruption_plots(name: str, track: Track, counted: Counted) -> list[Plot]:
         plots.append(_means(name, backbone, study, lines, drawn))
         plots += [_by_type(name, backbone, study, lines, *measure) for measure in drawn.items()]
     return plots
+
+
+def corruption_remarks(name: str, track: Track, counted: Counted) -> list[str]:
+    """Which types there were."""
+    measured = has_records(name, "corruptions", counted)
+    return [f"{track.title}: {types_sentence(track)}."] if measured else []
 
 
 def types_sentence(track: Track) -> str:
@@ -115,3 +124,14 @@ def _seeds(found: Sequence[Studied], kinds: Sequence[str], measure: str) -> list
         for curves in series
         if all(len(curve) == len(SEVERITIES) for curve in curves)
     ]
+
+
+CORRUPTIONS = PlotSection(
+    "corruptions",
+    "Corruptions",
+    "ID test images under corruptions of rising severity; 0 is uncorrupted. The near OOD images are not "
+    "corrupted. The images are made here by published constants; they do not compare with published sets of "
+    "corrupted images.",
+    corruption_plots,
+    corruption_remarks,
+)

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from benchmark.spec.leaderboard import Track
-from benchmark.spec.studies import Imbalance, LabelNoise, Study
+from benchmark.spec.studies import Imbalance, LabelNoise, Study, StudyName
 from reports.plots.figures import (
     COLOURS,
     WIDTH,
-    Plot,
     draw_interval,
     draw_mean,
     file_name,
@@ -25,13 +25,30 @@ from reports.plots.figures import (
     legend_above,
     panel_grid,
 )
+from reports.plots.sections import PlotSection
 from reports.select import Counted
+from reports.site.sections import Plot
 from reports.studies.numbers import parse_noise
-from reports.studies.plots import PERCENT, Lines, inits_in, line_style_of, of_backbones, row_style, words
+from reports.studies.plots import (
+    PERCENT,
+    Lines,
+    has_records,
+    inits_in,
+    line_style_of,
+    of_backbones,
+    row_style,
+    words,
+)
 from reports.studies.select import Studied
 
 MARKERS = "osD^v"
 PARTS = "total", "minority"  # errors under imbalance
+
+
+def _remarks(study: StudyName, name: str, track: Track, counted: Counted) -> list[str]:
+    if not has_records(name, study, counted):
+        return []
+    return [f"{track.title}: {means_sentence(*counted.studies.grids[name, study])}."]
 
 
 def means_sentence(names: Sequence[str], strengths: Sequence[float]) -> str:
@@ -235,3 +252,21 @@ def _epochs(name: str, backbone: str, study: LabelNoise, lines: Lines) -> list[P
 
 def _natural(condition: str) -> tuple[str, float]:
     return parse_noise(condition) or (re.sub(r"@.*", "", condition), 0.0)
+
+
+LABEL_NOISE = PlotSection(
+    "label_noise",
+    "Label noise",
+    "Error on test images with right labels after training on wrong ones. Strength 0 is no noise; what "
+    "strength 1 means depends on the noise.",
+    noise_plots,
+    partial(_remarks, "label_noise"),
+)
+IMBALANCE = PlotSection(
+    "imbalance",
+    "Class imbalance",
+    "Error on a balanced test set after training on a long tail: over all classes, and over those with fewer "
+    "images than the mean.",
+    imbalance_plots,
+    partial(_remarks, "imbalance"),
+)

@@ -45,6 +45,11 @@ def of_backbones(
             yield backbone, known, lines
 
 
+def has_records(name: str, study: StudyName, counted: Counted) -> bool:
+    """Whether a track has a record of a study that counts."""
+    return any(cell.track == name for cell in counted.of_study(study))
+
+
 def inits_in(study: Study, lines: Iterable[tuple[str, str]]) -> list[str]:
     """The inits of some lines, in the order of the study."""
     used = {init for _, init in lines}

@@ -7,9 +7,11 @@ import numpy as np
 import synthetic_records as synthetic
 
 from benchmark.records.results import RecordFile
+from benchmark.spec.leaderboard import Spec
 from reports.claims.decide import decide_claims
 from reports.claims.register import Register
-from reports.select import select
+from reports.claims.shown import Shown, shown_tests
+from reports.select import Counted, select
 
 NOISE = np.array([-0.4, 0.3, -0.1, 0.2, 0.4, -0.3, 0.1, -0.2]) / 100  # mean 0 over eight seeds
 
@@ -80,6 +82,13 @@ def verdict(values, claims=None, where=None, **rest):
     where = where or spec(tuple(values))
     (found,) = decide_claims(claims or register(), where, select(where, results(values, **rest)))
     return found
+
+
+def shown_test(claims: Register, where: Spec, found: Counted) -> Shown:
+    """The only test of the only claim of a register, as it stands on the page."""
+    (decided,) = decide_claims(claims, where, found)
+    (shown,) = shown_tests(decided, where, found)
+    return shown
 
 
 def arms(gain: float, seeds: int = 8) -> dict[str, np.ndarray]:

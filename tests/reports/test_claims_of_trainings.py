@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import pytest
-from claim_examples import BASE, arms, register, results, spec, verdict
+from claim_examples import BASE, arms, register, results, shown_test, spec, verdict
 
 from benchmark.records.results import Cell, Cost, TrainedWith
 from benchmark.records.trainings import TrainingFile
 from reports.claims.decide import decide_claims
-from reports.claims.page import claims_page
 from reports.select import Counted, Measured, select
 
 RECIPE = {"epochs": 18, "lr": 0.005, "batch_size": 40, "tune": "all"}
@@ -53,7 +52,7 @@ def trained(a: TrainedWith | None, b: TrainedWith | None, same_networks: bool = 
         {},
         (),
     )
-    (shown,) = claims_page(register(), where, found)["shown"]["C-A1"]
+    shown = shown_test(register(), where, found)
     return list(shown.factors)
 
 
@@ -131,7 +130,7 @@ def test_an_arm_that_was_not_trained_alike_has_no_verdict(other):
     assert (outcome.reading, outcome.answer.verdict) == ("undecided", "exploratory")
     assert outcome.detail == "exploratory: arm a not trained alike in all seeds"
     assert outcome.answer.family_size == 0
-    (shown,) = claims_page(register(), where, found)["shown"]["C-A1"]
+    shown = shown_test(register(), where, found)
     assert any(text.startswith("The networks of arm a on toy · cnn · scratch") for text in shown.factors)
     assert verdict(arms(0.02)).overall == "supported"  # nothing recorded is not a difference
 

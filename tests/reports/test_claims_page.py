@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import synthetic_records as synthetic
-from claim_examples import NOISE, arms, register, results, spec
+from claim_examples import NOISE, arms, register, results, shown_test, spec
 from markdown_it import MarkdownIt
 from page import Page
 
-from reports.claims.page import claims_page
+from reports.claims.shown import dots_of, scale_of
 from reports.select import select
 from reports.site.build import build_site
+from reports.site.strips import strip_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -52,14 +53,16 @@ def test_the_page_has_the_verdict_with_its_numbers(tmp_path):
 
 def test_dots_lie_on_the_scale():
     where = spec()
-    data = claims_page(register(), where, select(where, results(arms(0.02))))
-    (shown,) = data["shown"]["C-A1"]
-    ((outcome, dots),) = shown.rows
-    per_unit = (dots.mean - shown.scale.zero) / outcome.answer.gain.mean
-    assert dots.seeds == pytest.approx([shown.scale.zero + per_unit * g for g in outcome.gains], abs=0.2)
-    assert shown.scale.band[1] - shown.scale.zero == pytest.approx(per_unit * 0.005, abs=0.2)
-    assert "0" in {text for _, text in shown.scale.ticks}
-    assert len(shown.scale.ticks) >= 2
+    finding = shown_test(register(), where, select(where, results(arms(0.02)))).finding
+    (outcome,) = finding.outcomes
+    dots = dots_of(outcome, scale_of(finding))
+    strip = strip_of(dots)
+    zero = strip.axis.zero
+    per_unit = (strip.mean - zero) / outcome.answer.gain.mean
+    assert strip.dots == pytest.approx([zero + per_unit * g for g in outcome.gains], abs=0.2)
+    assert strip.axis.band[1] - zero == pytest.approx(per_unit * 0.005, abs=0.2)
+    assert "0" in {text for _, text in strip.axis.ticks}
+    assert len(strip.axis.ticks) >= 2
     assert "Gains of the seeds: 1.60, 2.30" in dots.alt
 
 
@@ -71,10 +74,8 @@ def test_one_seed_has_no_interval_on_the_page(tmp_path):
 
 def test_pretraining_is_said_to_be_conditional_on_its_checkpoint():
     where = spec(inits=("scratch", "fractaldb"))
-    data = claims_page(
-        register(inits=["fractaldb"]), where, select(where, results(arms(0.02), init="fractaldb"))
-    )
-    (shown,) = data["shown"]["C-A1"]
+    found = select(where, results(arms(0.02), init="fractaldb"))
+    shown = shown_test(register(inits=["fractaldb"]), where, found)
     assert any("conditional on one checkpoint" in factor for factor in shown.factors)
 
 
@@ -99,7 +100,7 @@ def test_hostile_text_stays_text(tmp_path):
         assert SCRIPT in text
         assert TABLE in text
     links = [attributes["href"] for tag, attributes in rendered.elements if tag == "a"]
-    assert links == ["leaderboard.md"]
+    assert links == ["leaderboard.md"] * 2
     tables = re.findall(
         r"<table>.*?</table>", MarkdownIt("commonmark").enable("table").render(markdown), re.S
     )

@@ -3,7 +3,6 @@
 import io
 import re
 import sys
-from types import SimpleNamespace
 
 import pytest
 from hub_files import encode, hub_dataset, noise, write_split
@@ -111,30 +110,6 @@ def test_the_tables_fit_a_narrow_terminal(spec):
         assert max(map(len, lines)) <= 80
         if table.title != "Licences and citations":
             assert any("1,797" in line and "built in" in line for line in lines)
-
-
-def test_sources_of_every_role_are_seen():
-    def source(dataset, split=None):
-        return SimpleNamespace(dataset=dataset, split=split)
-
-    track = SimpleNamespace(
-        id=source("insects", "train"),
-        id_test=source("insects", "test"),
-        near={},
-        far={"a": source("beetles")},
-        validation={"b": source("digits")},
-        outliers={"c": source("strokes")},
-    )
-    assert [(role, source.dataset) for role, source in data._sources(track)] == [
-        ("ID", "insects"),
-        ("ID test", "insects"),
-        ("far OOD", "beetles"),
-        ("validation OOD", "digits"),
-        ("outliers", "strokes"),
-    ]
-
-    old = SimpleNamespace(dataset="insects")  # a source that knows of no split means all
-    assert data._named(catalog.dataset("insects"), old) == ("test", "train", "own")
 
 
 # Getting

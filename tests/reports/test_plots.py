@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from benchmark.errors import DataError
 from benchmark.records.results import Reliability
-from reports.plots.cells import SECTIONS, pool_bins
+from reports.plots.cells import SECTIONS, pool_bins, robustness
 from reports.plots.figures import Plot, file_name
 from reports.select import select
 
@@ -18,7 +18,7 @@ from reports.select import select
 def draw(seeds=(0, 1)) -> dict[str, list[Plot]]:
     spec = synthetic.make_spec(["msp", "energy"], backbones=["tiny_cnn"])
     counted = select(spec, synthetic.make_results(spec, seeds=seeds))
-    return {name: section("toy", spec.tracks["toy"], counted) for name, section in SECTIONS.items()}
+    return {kind.id: kind.plots("toy", spec.tracks["toy"], counted) for kind in SECTIONS}
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +51,10 @@ def test_a_track_without_shifts_has_no_robustness_plots():
     spec = synthetic.make_spec(["msp"], backbones=["tiny_cnn"])
     unshifted = spec.tracks["toy"].model_copy(update={"shifts": None})
     counted = select(spec, synthetic.make_results(spec))
-    assert SECTIONS["robustness"]("toy", unshifted, counted) == []
+    assert robustness("toy", unshifted, counted) == []
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("section", [kind.id for kind in SECTIONS])
 def test_svg_is_xml_without_outside_references(plots, section):
     for plot in plots[section]:
         root = ET.fromstring(plot.svg)

@@ -7,8 +7,8 @@ from places import SHIPPED
 
 from benchmark.errors import SpecError
 from benchmark.spec.load import load_spec
-from reports.claims.page import rule
 from reports.claims.register import load_register
+from reports.claims.shown import rule
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,10 @@ from reports.boards.summary import gain_plots, gains
 from reports.plots.figures import Plot
 from reports.select import Counted, select
 from reports.site.build import build_site, publish
-from reports.studies.adversarial import warnings
+from reports.studies.adversarial import adversarial_plots, warnings
 from reports.studies.corruptions import FIFTEEN, types_sentence
-from reports.studies.robustness import STUDY_SECTIONS, remarks
+from reports.studies.labels import imbalance_plots, noise_plots
+from reports.studies.sections import STUDY_SECTIONS
 
 SPEC = made.make_spec()
 SCRIPT = "<script>alert(1)</script>"
@@ -33,7 +34,7 @@ FEW = (0, 1, 2)
 def draw(seeds=FEW) -> dict[str, list[Plot]]:
     counted = select(SPEC, synthetic.make_results(SPEC, seeds=seeds), made.make_studies(seeds))
     track = SPEC.tracks["toy"]
-    plots = {name: section("toy", track, counted) for name, section in STUDY_SECTIONS.items()}
+    plots = {kind.id: kind.plots("toy", track, counted) for kind in STUDY_SECTIONS}
     return plots | {"summary": gain_plots("toy", gains(SPEC, counted))}
 
 
@@ -168,7 +169,7 @@ def tails(shapes: Mapping[str, Mapping[str, float]], keep=lambda *_: True) -> li
                 changed = {"condition": name, "training": training, "numbers": numbers}
                 file.records.append(record.model_copy(update=changed))
     there = [f.model_copy(update={"records": [r for r in f.records if keep(f.row, r)]}) for f in files]
-    return STUDY_SECTIONS["imbalance"]("toy", spec.tracks["toy"], select(spec, [], there))
+    return imbalance_plots("toy", spec.tracks["toy"], select(spec, [], there))
 
 
 def test_a_seed_without_the_shapes_takes_no_curve_away():
@@ -220,7 +221,7 @@ def test_one_seed_is_drawn_without_bands(plots):
 
 
 def test_the_same_records_give_the_same_bytes(plots, counted):
-    assert STUDY_SECTIONS["label_noise"]("toy", SPEC.tracks["toy"], counted) == plots["label_noise"]
+    assert noise_plots("toy", SPEC.tracks["toy"], counted) == plots["label_noise"]
 
 
 def test_masks_with_height_and_width_are_tiled():
@@ -231,7 +232,7 @@ def test_masks_with_height_and_width_are_tiled():
     series = record.series | {"fsr.mask": mask.ravel().tolist(), "fsr.mask_shape": [30, 2, 3]}
     files = [file.model_copy(update={"records": [record.model_copy(update={"series": series})]})]
     chosen = select(SPEC, [], files)
-    found = STUDY_SECTIONS["adversarial"]("toy", SPEC.tracks["toy"], chosen)
+    found = adversarial_plots("toy", SPEC.tracks["toy"], chosen)
     (shown,) = [p for p in found if p.file.endswith("~masks.svg")]
     assert "mean 0.20, 20% of the elements above one half" in shown.alt
     assert "channels side by side" in shown.alt
@@ -258,8 +259,12 @@ def test_warnings_of_other_attacks_are_others():
     assert warnings("toy", chosen) == [f"{t} ({network}, seed {s})" for s, t in enumerate(texts)]
 
 
+def remarks(counted: Counted) -> dict[str, list[str]]:
+    return {kind.id: kind.remarks("toy", SPEC.tracks["toy"], counted) for kind in STUDY_SECTIONS}
+
+
 def test_sections_say_how_they_were_measured(counted):
-    said = remarks(SPEC, counted)
+    said = remarks(counted)
     title = SPEC.tracks["toy"].title
     assert said["adversarial"][0].startswith(
         f"{title}: 5 images of each class; fgsm, pgd (steps = 20), apgd_ce, square; published settings"
@@ -273,8 +278,8 @@ def test_sections_say_how_they_were_measured(counted):
 def test_corruption_types_are_counted(counted):
     assert len(FIFTEEN) == 15
     track = SPEC.tracks["toy"]
-    assert remarks(SPEC, counted)["corruptions"] == [f"{track.title}: {types_sentence(track)}."]
-    assert remarks(SPEC, select(SPEC, []))["corruptions"] == []
+    assert remarks(counted)["corruptions"] == [f"{track.title}: {types_sentence(track)}."]
+    assert remarks(select(SPEC, []))["corruptions"] == []
     studies = made.STUDIES | {"corruptions": made.STUDIES["corruptions"] | {"kinds": list(CORRUPTIONS)}}
     said = types_sentence(made.make_spec(studies).tracks["toy"])
     assert said.startswith("14 of the 15 types of Hendrycks & Dietterich 2019; without frost; ")
@@ -324,7 +329,7 @@ def test_markdown_has_the_same_tables(site):
         assert text in html.text
         assert text in markdown.text
     gained = re.search(
-        r"Class imbalance: total error ↓ \| tiny\\?_cnn \| none \|[^\n]*",
+        r"tiny\\?_cnn · none \| Class imbalance: total error ↓ \|[^\n]*",
         (site / "leaderboard.md").read_text(),
     )
     assert gained is not None

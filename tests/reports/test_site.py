@@ -9,7 +9,8 @@ from markdown_it import MarkdownIt
 from page import Page
 
 from benchmark.records.results import record_path, write_records
-from reports.site.build import build_site, escape_markdown, publish
+from reports.site.build import build_site, publish
+from reports.site.markdown import escape_markdown
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'
@@ -103,7 +104,7 @@ def test_numbers_are_mean_and_interval(markdown):
     mean = sum(by_seed) / 8
     sd = (sum((x - mean) ** 2 for x in by_seed) / 7) ** 0.5
     half = 2.364624 * sd / 8**0.5  # t(0.975, 7) from the table
-    assert re.search(rf"^\| \d+ \| msp \| scratch \| {mean:.2f} ± {half:.2f} \|", markdown, re.MULTILINE)
+    assert re.search(rf"^\| msp · scratch \| \d+ \| {mean:.2f} ± {half:.2f} \|", markdown, re.MULTILINE)
 
 
 def test_missing_seeds_and_reasons_are_said(page, markdown):
@@ -166,11 +167,14 @@ def test_hostile_text_stays_text_in_markdown(hostile_site):
     markdown = (hostile_site / "leaderboard.md").read_text()
     page = Page(MarkdownIt("commonmark").enable("table").render(markdown))
     assert [attributes["href"] for attributes in page.all("a")] == ["claims.md"]  # our own
+    assert all(image["src"].startswith("plots/") for image in page.all("img"))
     tags = {tag for tag, _ in page.elements}
     assert tags <= {
         "a",
         "h1",
         "h2",
+        "h3",
+        "img",
         "p",
         "table",
         "thead",
@@ -243,7 +247,7 @@ def test_one_seed_has_no_interval(tmp_path):
     spec = small_spec()
     build_site(spec, synthetic.make_results(spec, seeds=[0]), tmp_path, generated=synthetic.NOW)
     markdown = (tmp_path / "leaderboard.md").read_text()
-    (row,) = re.findall(r"^\| – \| msp \| scratch \|.*$", markdown, re.MULTILINE)
+    (row,) = re.findall(r"^\| msp · scratch \| – \|.*$", markdown, re.MULTILINE)
     assert "±" not in row
     assert "nan" not in markdown
     assert "nan" not in Page((tmp_path / "index.html").read_text()).text.split()

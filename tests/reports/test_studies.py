@@ -52,7 +52,7 @@ def test_all_of_a_full_run_counts_in_the_order_of_the_leaderboard():
     networks = [(c.entry, c.init, c.seed) for c in found.measured["adversarial"]]
     assert networks[:4] == [("cross_entropy", i, s) for i in ("scratch", "fractaldb") for s in (0, 1)]
     assert [entry for entry, *_ in networks[4:]] == ["pgd_at"] * 6 + ["pgd_at_fsr"] * 2
-    # 2 rows × 2 inits × 2 noises × 5 strengths × 8 seeds, of the full selection
+    # 2 rows × 2 inits × 2 noises × 5 strengths × 8 seeds, of the full counted
     assert found.planned["toy", "label_noise"] == 320
     assert found.planned["toy", "adversarial"] == 6 * 8
 

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import synthetic_records as synthetic
 import synthetic_studies as made
+from claim_examples import shown_test
 from places import SHIPPED
 
 from benchmark.records.studies import StudyFile
 from benchmark.spec.load import load_spec
 from benchmark.spec.studies import Adversarial, LabelNoise, inits_of, rows_of
 from reports.claims.decide import Verdict, decide_claims
-from reports.claims.page import claims_page, rule
 from reports.claims.register import SUMMARY, Register, load_register
+from reports.claims.shown import rule
 from reports.select import select
 from reports.site.build import build_site
 from reports.studies.select import inits_of_row
@@ -195,8 +196,7 @@ def test_factors_tell_the_attacks_and_the_pre_training():
     )
     merged = files[0].model_copy(update={"records": [*files[0].records, *files[1].records]})
     trial = {"a": "pgd_at", "versus_init": "scratch"}
-    page = claims_page(register(trial, inits=["adversarial"]), SPEC, select(SPEC, [], [merged]))
-    (shown,) = page["shown"]["C-E1"]
+    shown = shown_test(register(trial, inits=["adversarial"]), SPEC, select(SPEC, [], [merged]))
     factors = "\n".join(shown.factors)
     assert (
         "Attacks on toy: 5 images of each class; fgsm, pgd (steps = 20), apgd_ce, square; published"
@@ -206,7 +206,6 @@ def test_factors_tell_the_attacks_and_the_pre_training():
     assert "the same recipe, compute matched but for pre-training" in factors
     assert "Init adversarial: trained adversarially with pgd_at on images drawn by formula" in factors
     assert "same networks" not in factors
-    assert list(page["tracks"]) == ["toy"]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -219,6 +218,7 @@ def test_the_claims_page_shows_claims_of_studies(tmp_path):
         text = (tmp_path / name).read_text()
         assert "+10.00" in text
         assert re.search(r"\bsupported\b", text)
+        assert len(re.findall(r"^(?:<li>|- )toy: .* Near OOD: ", text, re.MULTILINE)) == 1
     assert "There are no records yet" not in (tmp_path / "index.html").read_text()
 
 

@@ -1,0 +1,64 @@
+"""A board as a section of the page."""
+
+from __future__ import annotations
+
+from benchmark.spec.leaderboard import Column as Measured
+from benchmark.spec.leaderboard import Spec
+from reports.boards import tables
+from reports.site.sections import (
+    Column,
+    Content,
+    Count,
+    Labels,
+    Noted,
+    Number,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    Text,
+    italic,
+    notes,
+)
+
+TUNED = (
+    " Hyper-parameters were chosen from a declared grid by AUROC on validation OOD sets that no test set "
+    "shares a source with; these rows are ranked among themselves only."
+)
+
+
+def board_section(id: str, board: tables.Table, spec: Spec) -> Section:
+    """A board with its ranking, what it is about, and notes on what it lacks."""
+    about = f"{spec.tracks[board.track].title}. {board.about}{TUNED if board.tuned else ''}"
+    ranked = f"Ranked by {board.ranked_by.title}"
+    if not board.rows:
+        nothing = Paragraph("Nothing of this board has been measured yet.")
+        return Section(id, board.title, (Paragraph(f"{about} {ranked}."), nothing, *notes(board.notes)))
+    levels = " · ".join(board.levels).capitalize()
+    aside: Text = (f"{ranked}; mean ± 95 % ", italic("t"), " interval over seeds.")
+    columns = (Column(levels, "text"), Column("Rank"), *map(column_of, board.columns))
+    table = Table(
+        columns=(*columns, Column("Seeds", largest_first=True)),
+        rows=tuple(_row(row, board) for row in board.rows),
+        about=about,
+        aside=aside,
+        sortable=True,
+    )
+    return Section(id, board.title, (table, *notes(board.notes)))
+
+
+def column_of(column: Measured) -> Column:
+    """The column of a table that shows a measured number."""
+    return Column(column.title, better=column.better)
+
+
+def number_of(value: tables.Value, column: Measured) -> Number:
+    """A mean over seeds with half its interval."""
+    half = (value.interval.high - value.interval.low) / 2
+    return Number(value.interval.mean, column.percent, half, best=value.best)
+
+
+def _row(row: tables.Row, board: tables.Table) -> Row:
+    label: Content = Noted(Labels(row.labels), row.note) if row.note else Labels(row.labels)
+    numbers = (number_of(value, column) for value, column in zip(row.values, board.columns, strict=True))
+    return Row((label, row.rank, *numbers, Count(len(row.seeds), len(board.seeds))))

@@ -1,0 +1,30 @@
+"""What the pages have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.select import Counted
+from reports.site.sections import Block, Bullets, Command, Paragraph, Span, Text, code, strong
+
+RUN = "oodbench run --all"  # what an empty page tells the reader to do
+
+
+def is_empty(counted: Counted) -> bool:
+    """Whether no record counts."""
+    return not (counted.measured or counted.unmeasured or counted.studies.measured)
+
+
+def no_records(notes: Sequence[str] = ()) -> tuple[Block, ...]:
+    """What a page without records says."""
+    text: Text = (
+        strong("There are no records yet."),
+        " To measure everything whose data is at hand, run",
+    )
+    listed = (Bullets(tuple(notes), small=True),) if notes else ()
+    return (Paragraph(text), Command(RUN), *listed)
+
+
+def made(source: str, generated: str) -> tuple[str | Span, ...]:
+    """The foot of a page."""
+    return (f"Made {generated} from the records in ", code(f"{source}/"), ".")
