@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from benchmark.records.results import BOUNDARY
-from benchmark.spec.leaderboard import ImageSource, Spec, Track
+from benchmark.spec.leaderboard import ImageSource, Spec, Track, supervised_source
 from benchmark.spec.studies import LabelNoise, inits_of, rows_of
 from methods.names import did_you_mean
 
@@ -59,10 +59,8 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
         if track.id_test is not None:
             tested.add(track.id_test.dataset)
         for init in track.all_inits:
-            # The source `dataset`, or what an adversarial one is of.
-            source = getattr(spec.inits.get(init), "of", spec.inits.get(init))
-            images = getattr(source, "images", None)
-            if images is not None and _tested_by(track, images):
+            source = supervised_source(spec.inits.get(init))
+            if source is not None and _tested_by(track, source.images):
                 problem = f"these are ID test images of track {name!r}; expected others"
                 yield ("inits", init, "images"), problem
         for group in ("outliers", "validation"):

@@ -231,9 +231,7 @@ def cacheable(only: list[str] | None) -> dict[str, Detector]:
     for name, cls in detectors().items():
         if issubclass(cls, EnsembleDetector) or Signal.MAPS in cls.needs or (only and name not in only):
             continue
-        steps = (
-            {cls.step_name: 0.0} if issubclass(cls, GradientDetector) and hasattr(cls, "step_name") else {}
-        )
+        steps = {cls.step_name: 0.0} if issubclass(cls, GradientDetector) else {}
         made = cls.configure(steps)
         if isinstance(made, GradientDetector) and made.step > 0:
             print(f"{name}: takes a step of {made.step} that cannot be set to 0; left out")

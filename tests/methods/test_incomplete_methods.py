@@ -93,6 +93,10 @@ INCOMPLETE = [  # what stands in place of what, and the reason that is told
         [("= PUBLISHED", "= PUBLISHED\n    aliases = 'mls'")],
         "TypeError: aliases: expected a tuple of names, got 'mls'",
     ),
+    (
+        [("= PUBLISHED", "= PUBLISHED\n    small = {'z': 2}")],
+        "HyperparameterError: toy_bad: no hyper-parameter 'z'; it has: k",
+    ),
     ([("frozenset({Signal.LOGITS})", "Signal.LOGITS")], "TypeError: needs: expected a frozenset"),
     ([(FIELD, "k: torch.Tensor = torch.ones(2)")], LATER),
     ([(FIELD, "k: float = float('nan')")], LATER),
