@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmark.census import SEVERITIES
 from benchmark.metrics.statistics import mean_interval
 from benchmark.records.results import Reliability
 from benchmark.spec.leaderboard import Track
@@ -29,7 +30,7 @@ from reports.plots.figures import (
     line_style,
     panel_grid,
 )
-from reports.select import SEVERITIES, Measured, Selection
+from reports.select import Measured, Selection
 
 GROUPS = (("histogram_id", "ID"), ("histogram_near", "near OOD"), ("histogram_far", "far OOD"))
 PERCENT = 100

@@ -161,7 +161,8 @@ def build_site(
         If `out` cannot be written.
     """
     claims = load_register() if register is None else register
-    selection = select(spec, results, studies)
+    selection = select(spec, results, studies, trainings, boundary)
+    trainings, boundary = selection.trainings, selection.boundary
     gained = gains(spec, selection)
     sections = [_section(name, spec, selection) for name in SECTIONS] if selection.measured else []
     sections += [_section(name, spec, selection) for name in STUDY_SECTIONS]

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from benchmark.census import SEVERITIES
 from benchmark.spec.leaderboard import Track
 from benchmark.spec.studies import CORRUPTIONS, Corruptions
 from reports.plots.figures import Plot, draw_mean, file_name, finish, house_style, legend_above, panel_grid
-from reports.select import SEVERITIES, Selection
+from reports.select import Selection
 from reports.studies.plots import PERCENT, Lines, line_style_of, of_backbones, words
 from reports.studies.select import Studied
 

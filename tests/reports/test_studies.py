@@ -8,6 +8,7 @@ import pytest
 import synthetic_records as synthetic
 import synthetic_studies as made
 
+from benchmark.census import Census
 from benchmark.errors import DataError
 from benchmark.records.results import Cell
 from benchmark.spec.leaderboard import ObjectiveUse, Spec
@@ -34,14 +35,14 @@ def only(found: StudySelection, study: str) -> Studied:
 
 
 def chosen(study: str, row: str, *records: Any, spec: Spec = SPEC) -> StudySelection:
-    return select_studies(spec, [made.make_file(study, row, records)])
+    return select_studies(Census(spec), [made.make_file(study, row, records)])
 
 
 # Which records count
 
 
 def test_all_of_a_full_run_counts_in_the_order_of_the_leaderboard():
-    found = select_studies(SPEC, list(reversed(made.make_studies(seeds=[1, 0]))))
+    found = select_studies(Census(SPEC), list(reversed(made.make_studies(seeds=[1, 0]))))
     assert found.notes == ()
     assert {study: len(cells) for study, cells in found.measured.items()} == {
         "adversarial": 12,
@@ -197,7 +198,7 @@ def test_the_corruption_error_is_relative_to_the_plain_row_from_scratch_whatever
         )
         for r in file.records
     ]
-    found = select_studies(spec, [file.model_copy(update={"row": "short", "records": records})])
+    found = select_studies(Census(spec), [file.model_copy(update={"row": "short", "records": records})])
     assert found.notes == ()
     relative = {
         cell.init: item.numbers["mce_rel_scratch"] for cell, item in found.measured["corruptions"].items()
@@ -322,7 +323,7 @@ def test_corruption_error_relative_to_scratch_by_hand():
 
 
 def test_networks_are_compared_with_the_mean_of_scratch():
-    cells = select_studies(SPEC, made.make_studies([0, 1])).measured["corruptions"]
+    cells = select_studies(Census(SPEC), made.make_studies([0, 1])).measured["corruptions"]
     base = [cells[Cell("toy", made.BACKBONE, "scratch", seed, "cross_entropy")].numbers for seed in (0, 1)]
     other = cells[Cell("toy", made.BACKBONE, "scratch", 1, "pgd_at")].numbers
     assert sum(numbers["mce_rel_scratch"] for numbers in base) / 2 == pytest.approx(1.0)
@@ -373,7 +374,7 @@ def test_a_board_of_a_study_is_like_any_other():
 
 
 def _cells(study: str):
-    return select_studies(SPEC, made.make_studies()).measured[study]
+    return select_studies(Census(SPEC), made.make_studies()).measured[study]
 
 
 def test_a_cell_without_a_number_of_the_board_is_left_out_and_said():

@@ -12,6 +12,7 @@ import synthetic_records as synthetic
 import synthetic_studies as made
 from places import SHIPPED
 
+from benchmark.census import inits_of_row
 from benchmark.records.studies import StudyFile
 from benchmark.spec.leaderboard import load_spec
 from benchmark.spec.studies import Adversarial, LabelNoise, inits_of, rows_of
@@ -20,7 +21,6 @@ from reports.claims.page import claims_page, rule
 from reports.claims.register import SUMMARY, Register, load_register
 from reports.select import select
 from reports.site.build import build_site
-from reports.studies.select import inits_of_row
 
 SPEC = made.make_spec()
 NOISE = np.array([-0.4, 0.3, -0.1, 0.2, 0.4, -0.3, 0.1, -0.2]) / 100  # mean 0 over eight seeds
