@@ -65,9 +65,14 @@ def test_all_of_a_full_run_counts_in_the_order_of_the_leaderboard():
         ("label_noise", "none", {"backbone": "big"}, "backbone 'big' of row 'none' is not in study"),
         ("label_noise", "none", {"init": "adversarial"}, "init 'adversarial' of row 'none' is not"),
         ("label_noise", "none", {"seed": 8}, "seed 8 of row 'none' is not in study"),
-        ("label_noise", "none", {"condition": "uniform@0.3"}, "condition 'uniform@0.3' is not in"),
-        ("label_noise", "none", {"condition": "pair@0.5"}, "condition 'pair@0.5' is not in"),
-        ("label_noise", "none", {"condition": ""}, "condition '' is not in"),
+        (
+            "label_noise",
+            "none",
+            {"condition": "uniform@0.3"},
+            "condition 'uniform@0.3' of row 'none' is not in",
+        ),
+        ("label_noise", "none", {"condition": "pair@0.5"}, "condition 'pair@0.5' of row 'none' is not in"),
+        ("label_noise", "none", {"condition": ""}, "condition '' of row 'none' is not in"),
         ("label_noise", "none", {"objective": "glc"}, "trained otherwise"),
         ("label_noise", "none", {"training": {"recipe": made.RECIPE | {"lr": 0.2}}}, "trained otherwise"),
         (
@@ -99,7 +104,9 @@ def test_what_the_leaderboard_does_not_list_is_left_out_and_said(study, row, cha
 @pytest.mark.parametrize(
     ("training", "counts"),
     [
-        ({"sampler": {"name": "oversample", "weights": "cb"}}, True),  # nothing is given: any will do
+        ({"sampler": {"name": "oversample", "weights": "inverse"}}, True),  # as by default
+        ({"sampler": {"name": "oversample", "weights": "cb"}}, False),
+        ({"sampler": {"name": "oversample"}, "training_set": None}, False),
         (
             {
                 "sampler": {"name": "oversample"},
@@ -164,16 +171,31 @@ def test_records_must_be_measured_as_the_leaderboard_has_it(study, changes, diff
     )
 
 
-@pytest.mark.parametrize("hyperparameters", [{}, {"steps": 50}])
-def test_attacks_must_have_the_hyperparameters_that_are_given(hyperparameters):
+@pytest.mark.parametrize(
+    ("hyperparameters", "counts"),
+    [
+        ({"steps": 30}, True),
+        ({"steps": 30, "random_start": True}, True),  # as by default
+        ({"steps": 30, "random_start": False}, False),
+        ({"steps": 50}, False),
+        ({}, False),
+    ],
+)
+def test_attacks_must_have_the_hyperparameters_of_the_leaderboard(hyperparameters, counts):
+    studies = made.STUDIES | {"adversarial": dict(made.STUDIES["adversarial"])}
+    studies["adversarial"]["attacks"] = made.STUDIES["adversarial"]["attacks"] | {
+        "pgd": {"method": "pgd", "hyperparameters": {"steps": 30}}
+    }
     record = next(f for f in made.make_studies([0]) if f.study == "adversarial").records[0]
     attacks = record.settings["attacks"] | {"pgd": {"method": "pgd", "hyperparameters": hyperparameters}}
     found = chosen(
         "adversarial",
         "cross_entropy",
         record.model_copy(update={"settings": record.settings | {"attacks": attacks}}),
+        spec=made.make_spec(studies),
     )
-    assert "with other attacks than" in found.notes[0]
+    notes = [] if counts else ["with other attacks than"]
+    assert [part in note for part, note in zip(notes, found.notes, strict=True)] == [True] * len(notes)
 
 
 def test_the_corruption_error_is_relative_to_the_plain_row_from_scratch_whatever_they_are_called():

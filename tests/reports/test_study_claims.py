@@ -174,7 +174,7 @@ def test_a_missing_strength_and_a_failure_are_named():
 
 def test_an_arm_that_was_not_trained_alike_has_no_verdict():
     a, b = attacked("pgd_at_fsr", 0.6 + NOISE), attacked("pgd_at", 0.5 + 2 * NOISE)
-    training = b.records[0].training.model_copy(update={"hyperparameters": {"steps": 3}})
+    training = b.records[0].training.model_copy(update={"hyperparameters": {"attack_steps": 10}})
     other = b.records[0].model_copy(update={"training": training})
     b = b.model_copy(update={"records": [other, *b.records[1:]]})
     (outcome,) = verdict(register(), a, b).findings[0].outcomes
