@@ -87,7 +87,7 @@ class Axes:
 
 def entry_axes(track: Track, entry: str, selection: Selection, members: int) -> Axes:
     """Of an entry that scores by so many networks: by disjoint groups of them, in the order of the track."""
-    starts = track.seeds[: len(track.seeds) - members + 1 : members]
+    starts = set(track.seeds[: len(track.seeds) - members + 1 : members])
     return Axes(
         backbones=[b for b in selection.of("backbones", track.backbones) if b in track.backbones_of(entry)],
         inits=selection.of("inits", track.inits),
@@ -107,11 +107,12 @@ def study_axes(track: Track, study: Study, row: str, selection: Selection) -> Ax
 
 def places_of(name: str, track: Track, study: StudyName | None, axes: Mapping[str, Axes]) -> Iterator[Place]:
     """Every place of some rows of a track, network by network: what stands on one comes together."""
-    for backbone, init, seed in product(track.backbones, track.all_inits, track.seeds):
-        for row, of in axes.items():
-            if backbone in of.backbones and init in of.inits and seed in of.seeds:
+    rows = [(row, of, frozenset(product(of.backbones, of.inits, of.seeds))) for row, of in axes.items()]
+    for network in product(track.backbones, track.all_inits, track.seeds):
+        for row, of, networks in rows:
+            if network in networks:
                 for condition in of.conditions:
-                    yield Place(name, study, row, backbone, init, seed, condition)
+                    yield Place(name, study, row, *network, condition)
 
 
 def backbones_of(track: Track, study: Study) -> list[str]:

@@ -64,6 +64,10 @@ class Given:
         """What is done to the training split, perhaps nothing."""
         return {name: getattr(self, name) for name in ("noise", "profile", "trusted", "untrusted_only")}
 
+    def first_phase(self, *, trusted: bool) -> Given:
+        """What the network is trained on that is asked first, by an objective that needs `trusted` labels."""
+        return replace(self, untrusted_only=trusted, sampler=None, watched=False)
+
     @property
     def training_set(self) -> dict[str, Any] | None:
         """What is done to the training split; None: nothing."""
@@ -227,7 +231,7 @@ class Census:
         if recipe is not None and use.epochs is not None:
             recipe = recipe.model_copy(update={"epochs": use.epochs})
         tune = "all" if isinstance(source, Scratch) else source.tune
-        asked = replace(given, untrusted_only=declared.trusted, sampler=None, watched=False)
+        asked = given.first_phase(trusted=declared.trusted)
         blends = {item: track.outliers[item].blend for item in use.outliers or () if item in track.outliers}
         return TrainedWith(
             objective=use.objective,
