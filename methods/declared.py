@@ -37,7 +37,6 @@ class Declared:
     ensemble: bool = False  # whether it scores by several networks
 
 
-@cache
 def read(family: str, name: str) -> Declared | None:
     """What the file of the method `name` declares; None without such a file, or if it cannot be followed."""
     module = f"{_ROOM}.{family}.{name}"
@@ -141,7 +140,6 @@ def _find(module: str, name: str) -> tuple[str, ast.AST] | None:
     return None if node is None else (module, node)
 
 
-@cache
 def _tree(module: str) -> dict[str, ast.AST]:
     """The classes, values and imports at the top of a module, by name."""
     package, _, name = module.rpartition(".")
@@ -149,6 +147,11 @@ def _tree(module: str) -> dict[str, ast.AST]:
     file = next((path for folder in paths if (path := Path(folder, f"{name}.py")).is_file()), None)
     if file is None:
         raise FileNotFoundError(f"{module}: there is no such file")
+    return _parsed(file, file.stat().st_mtime_ns)
+
+
+@cache
+def _parsed(file: Path, _changed: int) -> dict[str, ast.AST]:
     found: dict[str, ast.AST] = {}
     for node in ast.parse(file.read_bytes()).body:
         match node:

@@ -100,7 +100,7 @@ def _scored(census: Census, place: Place, record: Record) -> Iterator[str]:
     if record.measurement is None:
         return
     track, scoring = census.spec.tracks[place.track], census.scoring(place.row)
-    declared = census.declares("detectors", census.spec.entries[place.row].detector)
+    declared = census.declared("detectors", census.spec.entries[place.row].detector)
     modes = {scoring.mode, record.hp_mode}
     if len(modes) > 1 and (scoring.mode is not None or modes & {"proxy_ood", "oracle"}):
         yield "protocol" if modes & {"proxy_ood", "oracle"} else "hyper-parameters"
@@ -157,7 +157,7 @@ def _made_of(expected: Mapping[str, Any], found: Mapping[str, Any] | None) -> It
 def _other_use(census: Census, family: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     """Whether two configured methods differ."""
     options = expected["hyperparameters"], found.get("hyperparameters", {})
-    declared = census.declares(family, expected["method"])
+    declared = census.declared(family, expected["method"])
     return expected["method"] != found.get("method") or _other(*options, declared)
 
 
@@ -169,7 +169,7 @@ def _other_sampler(
     if expected["name"] != found.get("name"):
         return True
     options = (_but(["name"], expected), _but(["name"], found))
-    return _other(*options, census.declares("samplers", expected["name"]))
+    return _other(*options, census.declared("samplers", expected["name"]))
 
 
 def _other(expected: Mapping[str, Any], found: Mapping[str, Any], declared: Declared | None) -> bool:

@@ -104,7 +104,7 @@ class Census:
     """
 
     def __init__(self, spec: Spec, declares: Declares = read) -> None:
-        self.spec, self.declares = spec, declares
+        self.spec, self._declares = spec, declares
         self._known: dict[Any, Any] = {}  # what was worked out already
 
     def axes(self, name: str, study: StudyName | None, selection: Selection = EVERYTHING) -> dict[str, Axes]:
@@ -218,9 +218,13 @@ class Census:
                         found += _going_into(self.training(place), self.objective(place), objective)
         return found
 
+    def declared(self, family: str, name: str) -> Declared | None:
+        """What a method declares; None if that is not known."""
+        return self._once(("declared", family, name), lambda: self._declares(family, name))
+
     def declared_objective(self, name: str) -> Declared | None:
         """What an objective of the registry declares."""
-        return self.declares("objectives", name) or self.declares("corrections", name)
+        return self.declared("objectives", name) or self.declared("corrections", name)
 
     def _trained(self, name: str, init: str, objective: str, given: Given) -> TrainedWith:
         track, source = self.spec.tracks[name], self.spec.inits[init]
@@ -270,7 +274,7 @@ class Census:
 
     def configured(self, family: str, use: MethodUse) -> dict[str, Any]:
         """A method with its hyper-parameters, complete as far as the defaults are known."""
-        declared = self.declares(family, use.method) or Declared()
+        declared = self.declared(family, use.method) or Declared()
         return {
             "method": use.method,
             "hyperparameters": {**declared.hyperparameters, **use.hyperparameters},
@@ -288,7 +292,7 @@ class Census:
 
     def _scoring(self, name: str) -> Scoring:
         entry = self.spec.entries[name]
-        known = self.declares("detectors", entry.detector)
+        known = self.declared("detectors", entry.detector)
         declared = known or Declared()
         grid = entry.tune or {}
         points = [
