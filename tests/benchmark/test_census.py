@@ -35,8 +35,8 @@ def test_a_census_needs_no_torch():
         "import sys; from pathlib import Path; from benchmark.census import Census\n"
         "from benchmark.spec.leaderboard import load_spec\n"
         "census = Census(load_spec(Path('leaderboard.yaml')))\n"
-        "settings = [(census.training(p), census.settings(p), census.made_of(p)) for p in census.everywhere()]\n"
-        "print(len(settings) > 5000, [m for m in ('torch', 'timm') if m in sys.modules])"
+        "of = [(census.training(p), census.settings(p), census.made_of(p)) for p in census.everywhere()]\n"
+        "print(len(of) > 5000, [m for m in ('torch', 'timm') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "True []"
