@@ -220,6 +220,7 @@ def _record(planned: PlannedCell, **fields: Any) -> Record:
         key=planned.key,
         hp_mode=planned.hp_mode,
         training=planned.training,
+        made_of=dict(planned.made_of),
         networks=planned.networks,
         **fields,
     )

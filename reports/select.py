@@ -1,4 +1,4 @@
-"""Which records count: those of the cells that leaderboard.yaml lists, measured on the sets that it names.
+"""Which records count: those whose place and settings leaderboard.yaml asks for.
 
 What is left out is said, never dropped silently. This module must not know how anything is shown.
 """
@@ -9,22 +9,22 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 from statistics import fmean
 from typing import Any
 
+from benchmark.census import Census, refusal, trained_as_asked
 from benchmark.errors import DataError
 from benchmark.records.network_places import NetworkPlace, Stands, stands_of
 from benchmark.records.results import Cell, Measurement, Record, RecordFile, TrainedWith
 from benchmark.records.studies import STUDIES, StudyFile
-from benchmark.spec.leaderboard import Entry, Spec, Track
+from benchmark.records.trainings import TrainingFile
+from benchmark.spec.leaderboard import Spec
+from benchmark.studies.boundary import BoundaryFile
 from methods.names import did_you_mean
 from reports.boards.gains import relative_gains
 from reports.claims.register import SUMMARY
 from reports.studies.select import CountedStudies, Studied, select_studies
-from reports.trained import trained_so
 
-SEVERITIES = range(6)  # 0 is unshifted
 SHIFTED = ("accuracy", "ece", "auroc_near")
 NO_STUDIES = CountedStudies({}, {}, {}, {}, ())
 
@@ -144,6 +144,8 @@ class Counted:
     unmeasured: Mapping[Cell, Record]
     notes: tuple[str, ...]
     studies: CountedStudies = field(default=NO_STUDIES)
+    trainings: tuple[TrainingFile, ...] = ()
+    boundary: BoundaryFile | None = None  # the experiment in two dimensions
 
     def of_study(self, study: str | None) -> Mapping[Cell, Found]:
         """The measured cells of a study, with its rows in place of entries; of OOD detection if None."""
@@ -154,7 +156,13 @@ class Counted:
         return {cell: found for cell, found in self.measured.items() if cell.track == track}
 
 
-def select(spec: Spec, results: Iterable[RecordFile], studies: Sequence[StudyFile] = ()) -> Counted:
+def select(
+    spec: Spec,
+    results: Iterable[RecordFile],
+    studies: Sequence[StudyFile] = (),
+    trainings: Sequence[TrainingFile] = (),
+    boundary: BoundaryFile | None = None,
+) -> Counted:
     """Choose the records that belong to `spec`.
 
     `results` is read once, file by file; little is kept of each.
@@ -164,6 +172,7 @@ def select(spec: Spec, results: Iterable[RecordFile], studies: Sequence[StudyFil
     DataError
         If two records claim the same cell, or one content key for different measurements.
     """
+    census = Census(spec)
     chosen: dict[Cell, Measured | Record] = {}
     left_out: Counter[str] = Counter()
     places: dict[tuple[str, ...], dict[str, int]] = {}
@@ -174,7 +183,7 @@ def select(spec: Spec, results: Iterable[RecordFile], studies: Sequence[StudyFil
         drawn = track is not None and file.entry in (track.drawn or track.entries)
         for record in file.records:
             cell = Cell(file.track, record.backbone, record.init, record.seed, file.entry)
-            problem = _problem(spec, cell, file, record)
+            problem = refusal(census, file, record)
             if problem:
                 left_out[problem] += 1
             elif cell in chosen:
@@ -198,60 +207,57 @@ def select(spec: Spec, results: Iterable[RecordFile], studies: Sequence[StudyFil
         else:
             unmeasured[cell] = one
     notes = tuple(f"{_records(n)} left out: {problem}" for problem, n in sorted(left_out.items()))
-    of_studies = select_studies(spec, studies)
+    of_studies = select_studies(census, studies)
     if summed := relative_gains(spec, measured, of_studies.measured):
         of_studies = replace(of_studies, measured={**of_studies.measured, SUMMARY: summed})
-    notes += (*_on_other_images(measured), *of_studies.notes)
-    counted = Counted(measured, unmeasured, notes, of_studies)
+    curves, arms = _trained_as_asked(census, trainings), _of_arms(census, boundary)
+    notes += (*_on_other_images(measured), *of_studies.notes, *_lost(trainings, boundary, curves, arms))
+    counted = Counted(measured, unmeasured, notes, of_studies, curves, arms)
     return replace(counted, notes=(*notes, *_on_other_networks(counted)))
 
 
-def _problem(spec: Spec, cell: Cell, file: RecordFile, record: Record) -> str | None:
-    """Why a record does not count; None if it does."""
-    track = spec.tracks.get(cell.track)
-    if track is None:
-        return f"track {cell.track!r} is not in leaderboard.yaml"
-    listed: dict[str, tuple[str | int, Sequence[str | int]]] = {
-        "entry": (cell.entry, track.all_entries),
-        "backbone": (cell.backbone, track.backbones_of(cell.entry)),
-        "init": (cell.init, track.inits),
-        "seed": (cell.seed, track.seeds),
-    }
-    for kind, (name, names) in listed.items():
-        if name not in names:
-            return f"{kind} {name!r} is not on track {cell.track!r}"
-    entry = spec.entries[cell.entry]
-    if (file.objective, file.detector) != (entry.objective, entry.detector):
-        return f"entry {cell.entry!r} has another objective or detector than in leaderboard.yaml"
-    if record.training is not None and not trained_so(
-        spec, track, cell.init, spec.entries[cell.entry].objective, record.training
-    ):
-        return f"entry {cell.entry!r}: its networks were trained otherwise than leaderboard.yaml has now"
-    if record.status == "measured" and (entry.tune is None) != (record.hp_mode != "proxy_ood"):
-        return (
-            f"entry {cell.entry!r} was measured by another protocol (tuned or not) than leaderboard.yaml has"
+def _trained_as_asked(census: Census, files: Sequence[TrainingFile]) -> tuple[TrainingFile, ...]:
+    """The trainings of networks that the leaderboard asks for."""
+    return tuple(
+        file.model_copy(
+            update={
+                "records": [
+                    record
+                    for record in file.records
+                    if trained_as_asked(census, file.track, file.objective, record.network, record.training)
+                ]
+            }
         )
-    if record.status == "measured" and not _configured_so(entry, record):
-        return f"entry {cell.entry!r} was measured with other hyper-parameters than leaderboard.yaml has"
-    if record.measurement is not None and not _same_sets(track, record.measurement):
-        return f"measured on other OOD sets or shifts than track {cell.track!r} has now"
-    return None
+        for file in files
+    )
 
 
-def _configured_so(entry: Entry, record: Record) -> bool:
-    """Whether the detector had the hyper-parameters that the entry gives, or was tuned over its grid."""
-    grid = entry.tune or {}
-    if grid:
-        points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-        tried = [{name: point.hyperparameters.get(name) for name in grid} for point in record.tuning or ()]
-        if tried != points:
-            return False
-    elif not entry.hyperparameters:
-        return record.hp_mode != "declared"
-    chosen = record.hp_mode == "id_val"  # then a step that is not given is recorded as it was chosen
-    used = record.hyperparameters
-    given = {name: value for name, value in entry.hyperparameters.items() if name not in grid}
-    return all(used.get(name) == value or (chosen and value is None) for name, value in given.items())
+def _of_arms(census: Census, file: BoundaryFile | None) -> BoundaryFile | None:
+    """The trainings in two dimensions that the leaderboard asks for, and the maps of their seeds."""
+    if file is None:
+        return None
+    asked = census.arms()
+    kept = [result for result in file.results if (result.arm, result.seed, result.steps) in asked]
+    there = {(result.arm, result.seed) for result in kept}
+    maps = [drawn for drawn in file.maps if (drawn.arm, drawn.seed) in there]
+    return file.model_copy(update={"results": kept, "maps": maps})
+
+
+def _lost(
+    trainings: Sequence[TrainingFile],
+    boundary: BoundaryFile | None,
+    curves: Sequence[TrainingFile],
+    arms: BoundaryFile | None,
+) -> Iterator[str]:
+    """Say which trainings were left out."""
+    for before, after in zip(trainings, curves, strict=True):
+        if lost := len(before.records) - len(after.records):
+            yield (
+                f"{_records(lost)} of trainings left out: no network of {before.objective!r} on track "
+                f"{before.track!r} is trained so by leaderboard.yaml now"
+            )
+    if boundary is not None and arms is not None and (lost := len(boundary.results) - len(arms.results)):
+        yield f"{_records(lost)} of two dimensions left out: leaderboard.yaml has other seeds or steps now"
 
 
 def _on_other_images(measured: Mapping[Cell, Measured]) -> Iterator[str]:
@@ -289,16 +295,6 @@ def _on_other_networks(counted: Counted) -> Iterator[str]:
             f"side by side with others stand{'' if rows.total() > 1 else 's'} on other networks than most of "
             f"the same backbone, init, seed and objective: {', '.join(rows)}; they are not paired with those"
         )
-
-
-def _same_sets(track: Track, measurement: Measurement) -> bool:
-    """Whether means over OOD sets and over shifts are means over the sets that the track names."""
-    expected = {**dict.fromkeys(track.near, "near"), **dict.fromkeys(track.far, "far")}
-    shifts = {name: [s.severity for s in shifted] for name, shifted in measurement.robustness.items()}
-    kinds = track.shifts.kinds if track.shifts else ()
-    return {name: found.group for name, found in measurement.detection.items()} == expected and shifts == {
-        kind: list(SEVERITIES) for kind in kinds
-    }
 
 
 def _one_measurement_a_key(

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from benchmark.census import Census, Selection
 from benchmark.datasets import DataMissing
 from benchmark.errors import MethodLeftOut, UsageError
 from benchmark.jobs import boundary
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.checks import check_datasets
+from benchmark.plan.methods import declared
 from benchmark.plan.plan import Plan
-from benchmark.plan.selection import Selection
 from benchmark.plan.studies import PlannedStudy
 from benchmark.plan.track import PlannedCell, TrackPlanner
 from benchmark.spec.leaderboard import Spec
 from benchmark.spec.limits import MOST_CELLS
 from benchmark.spec.studies import inits_of, rows_of
-from benchmark.studies.boundary import ARMS
 from methods.names import did_you_mean
 
 __all__ = ["Plan", "PlannedCell", "PlannedStudy", "Selection", "make_plan"]
@@ -43,6 +43,7 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
         If a selected track's data, or those of every track, are not at hand.
     """
     _check_selection(spec, selection)
+    census = Census(spec, declared)
     jobs: dict[str, Job] = {}
     cells: list[PlannedCell] = []
     studies: list[PlannedStudy] = []
@@ -54,7 +55,7 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
         check_datasets(spec, name)
         _check_size(spec, name, selection)
         try:
-            planner = TrackPlanner(spec, name, selection, jobs)
+            planner = TrackPlanner(census, name, selection, jobs)
             cells.extend(planner.cells())
             studies.extend(planner.studies())
             broken |= {f"{what} of track {name}": why for what, why in planner.networks.left_out.items()}
@@ -70,22 +71,19 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
         raise UsageError(
             "nothing is selected: no track has all of the given backbones, inits, seeds, entries and studies"
         )
-    boundary = _plan_boundary(spec, jobs) if selection == Selection(full=True) else ()
+    boundary = _plan_boundary(census, jobs) if selection == Selection(full=True) else ()
     absent = {name: str(error) for name, error in left_out.items()}
     return Plan(tuple(cells), jobs, absent, boundary, tuple(studies), broken, selection)
 
 
-def _plan_boundary(spec: Spec, jobs: dict[str, Job]) -> tuple[str, ...]:
-    if spec.boundary is None:
-        return ()
+def _plan_boundary(census: Census, jobs: dict[str, Job]) -> tuple[str, ...]:
     arms = [
         Job(
             Kind.BOUNDARY,
-            boundary.Config(arm, seed, spec.boundary.steps),
+            boundary.Config(arm, seed, steps),
             label=f"two dimensions, {arm} outliers, seed {seed}",
         )
-        for seed in spec.boundary.seeds
-        for arm in ARMS
+        for arm, seed, steps in census.arms()
     ]
     jobs |= {job.key: job for job in arms}
     return tuple(job.key for job in arms)

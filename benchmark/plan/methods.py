@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmark.errors import MethodLeftOut, SpecError
-from methods.base import HyperparameterError
-from methods.registry import BrokenMethod, UnknownMethod
+from methods.base import EnsembleDetector, GradientDetector, HyperparameterError, Objective
+from methods.declared import Declared
+from methods.label_noise import Correction
+from methods.registry import BrokenMethod, UnknownMethod, method_class, objective_class
+
+OBJECTIVES = ("objectives", "corrections")  # which are found together
 
 
 @contextmanager
@@ -27,3 +31,23 @@ def method_errors(where: str) -> Iterator[None]:
         raise MethodLeftOut(f"{where}: {error}") from error
     except (UnknownMethod, HyperparameterError) as error:
         raise SpecError(f"{where}: {error}") from error
+
+
+def declared(family: str, name: str) -> Declared | None:
+    """What the class of a method declares, also of one of another package; None if there is none.
+
+    `methods.declared.read` says the same of our own without importing them.
+    """
+    try:
+        cls = objective_class(name) if family in OBJECTIVES else method_class(family, name)
+    except UnknownMethod:
+        return None
+    trained = cls if issubclass(cls, Objective) else None
+    return Declared(
+        hyperparameters=cls.configure({}).hyperparameters(),
+        starts_from=trained.starts_from if trained else None,
+        first_phase=trained.first_phase if trained else None,
+        trusted=issubclass(cls, Correction) and cls.trusted,
+        step_name=cls.step_name if issubclass(cls, GradientDetector) else None,
+        ensemble=issubclass(cls, EnsembleDetector),
+    )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from benchmark.backbones.device import training_device
+from benchmark.census import PLAIN, Census, Given
 from benchmark.datasets import dataset
 from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.jobs import classify, extract, shift, train, training_set
@@ -17,37 +18,11 @@ from benchmark.plan.objectives import TrainingPlan, pretraining_objective, resol
 from benchmark.plan.sources import image_config, pretraining_job
 from benchmark.records.results import TrainedWith
 from benchmark.seeds import derive_seed
-from benchmark.spec.leaderboard import Hub, ImageSource, Scratch, Spec, supervised_source
+from benchmark.spec.leaderboard import Hub, ImageSource, Scratch, supervised_source
 from benchmark.store.fingerprints import definition_of
 from methods.registry import method_class
 
 BASE, GRAM, RANK_ONE = "base", "gram", "rank_one"  # what is extracted into artifacts of their own
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a network is trained on, where that is not the training split as it is."""
-
-    noise: Mapping[str, Any] | None = None  # method, hyper-parameters, strength
-    profile: Mapping[str, Any] | None = None  # method, hyper-parameters
-    trusted: float = 0.0  # share of the labels that stay right
-    untrusted_only: bool = False
-    sampler: Mapping[str, Any] | None = None  # name, and hyper-parameters
-    watched: bool = False  # whether its test error is kept after each epoch
-
-    @property
-    def transformation(self) -> dict[str, Any]:
-        """What is done to the training split, perhaps nothing."""
-        return {name: getattr(self, name) for name in ("noise", "profile", "trusted", "untrusted_only")}
-
-    @property
-    def training_set(self) -> dict[str, Any] | None:
-        """What is done to the training split; None: nothing."""
-        whole = self.noise is None and self.profile is None and not self.trusted
-        return None if whole else self.transformation
-
-
-PLAIN = Given()
 
 
 @dataclass
@@ -66,8 +41,9 @@ class PlannedNetwork:
 class NetworkPlanner:
     """Plans the networks of one track; adds their jobs to `jobs`."""
 
-    def __init__(self, spec: Spec, name: str, jobs: dict[str, Job]) -> None:
-        self.spec = spec
+    def __init__(self, census: Census, name: str, jobs: dict[str, Job]) -> None:
+        self.census = census
+        self.spec = spec = census.spec
         self.name = name
         self.track = spec.tracks[name]
         self.jobs = jobs
@@ -218,23 +194,23 @@ class NetworkPlanner:
     ) -> PlannedNetwork:
         """The network of a backbone, an init and a seed, with the jobs that end in its training."""
         backbone, init, seed = cell
-        track, seeds = self.track, self.seeds(backbone, seed)
+        seeds = self.seeds(backbone, seed)
         source = self.spec.inits[init]
         inputs = train.Inputs(self.data["id"], outliers=self.outliers(plan))
         chain: dict[Kind, str] = {}
-        recipe = track.training
+        asked = self.census.trained(self.name, init, plan.name, given)
+        recipe = asked.recipe
         before = None
         if plan.start is not None:
             before = self.trained(backbone, init, seed, plan.start, given)
             inputs = replace(inputs, start=before.chain[Kind.TRAIN])
             chain |= {kind: key for kind, key in before.chain.items() if kind == Kind.PRETRAIN}
-            recipe = track.finetuning or track.training
         else:
             if not isinstance(source, Scratch):
                 of, images = supervised_source(source), None
                 if of is not None:
                     images = self._images(f"pre-training on {of.images.dataset}", of.images)
-                job = pretraining_job(self.spec, track, backbone, init, images)
+                job = pretraining_job(self.spec, self.track, backbone, init, images)
                 chain[Kind.PRETRAIN] = self.add(job)
                 inputs = replace(inputs, pretrained=chain[Kind.PRETRAIN])
         if recipe is None and not (isinstance(source, Hub) and plan.objective == "cross_entropy"):
@@ -245,30 +221,25 @@ class NetworkPlanner:
             )
         first = None
         if plan.first is not None:
-            asked = replace(given, untrusted_only=plan.trusted, sampler=None, watched=False)
-            first = self.trained(backbone, init, seed, plan.first, asked)
+            first = self.trained(backbone, init, seed, plan.first, given.first_phase(trusted=plan.trusted))
             inputs = replace(inputs, first=first.chain[Kind.TRAIN])
         if given.training_set is not None:
             inputs = replace(inputs, training_set=self.training_set(backbone, seed, given))
         if given.watched:
             inputs = replace(inputs, id_test=self.data.get("id_test"))
-        tune = "all" if isinstance(source, Scratch) else source.tune
-        if recipe is not None and plan.epochs is not None:
-            if plan.epochs <= recipe.warmup_epochs:
-                raise SpecError(
-                    f"{self.spec.where('objectives', plan.name, 'epochs')}: got {plan.epochs}; expected more "
-                    f"than the {recipe.warmup_epochs} warm-up epochs of the track {self.name!r}"
-                )
-            recipe = recipe.model_copy(update={"epochs": plan.epochs})
-        recipe_config = None if recipe is None else {**recipe.model_dump(), "tune": tune}
+        if recipe is not None and recipe["epochs"] <= recipe["warmup_epochs"]:
+            raise SpecError(
+                f"{self.spec.where('objectives', plan.name, 'epochs')}: got {recipe['epochs']}; expected "
+                f"more than the {recipe['warmup_epochs']} warm-up epochs of the track {self.name!r}"
+            )
         job_config = train.Config(
             **asdict(config),
-            training=recipe_config,
+            training=recipe,
             split=split,
             seeds={purpose: seeds[purpose] for purpose in ("weights", "order")},
             objective=plan.objective,
-            hyperparameters=plan.hyperparameters,
-            blend={item: track.outliers[item].blend for item in plan.outliers},
+            hyperparameters=asked.hyperparameters,
+            blend=asked.outliers,
             source=source.source,
             device=training_device(),
             sampler=given.sampler,
@@ -279,20 +250,10 @@ class NetworkPlanner:
             definitions.append(definition_of(method_class("samplers", given.sampler["name"])))
         job = Job(Kind.TRAIN, job_config, inputs, tuple(definitions), f"{place}: train")
         chain[Kind.TRAIN] = self.add(job)
-        trained = TrainedWith(
-            objective=plan.objective,
-            hyperparameters=plan.hyperparameters,
-            outliers=dict(job_config.blend),
-            recipe=recipe_config,
-            starts_from=None if before is None else before.training,
-            first_phase=None if first is None else first.training,
-            training_set=given.training_set,
-            sampler=None if given.sampler is None else dict(given.sampler),
-        )
         starts = tuple(
             key for one in (before, first) if one is not None for key in (one.chain[Kind.TRAIN], *one.starts)
         )
-        return PlannedNetwork(config, split, chain, trained, starts, {}, place)
+        return PlannedNetwork(config, split, chain, asked, starts, {}, place)
 
     def _tag(self, init: str) -> str:
         """A tag of published weights names the input normalisation too."""

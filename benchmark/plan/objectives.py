@@ -1,9 +1,8 @@
-"""Planning what networks are trained with: an objective of leaderboard.yaml, resolved."""
+"""Planning what networks are trained with: an objective of leaderboard.yaml, checked, and its code."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from benchmark.errors import SpecError
 from benchmark.plan.methods import method_errors
@@ -16,14 +15,12 @@ from methods.registry import objective, objective_class
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """An objective as the leaderboard uses it, resolved."""
+    """An objective as the leaderboard uses it, and its code; `Census.trained` has its settings."""
 
     name: str  # in the leaderboard
     objective: str  # in the registry
     definitions: tuple[str, ...]  # the code of the objective, and of those that it uses
-    hyperparameters: dict[str, Any]  # complete
     outliers: tuple[str, ...]  # of the track's
-    epochs: int | None  # None: those of the track's recipe
     start: TrainingPlan | None  # whose network it fine-tunes
     first: TrainingPlan | None  # whose network it asks for its predictions of the training images
     trusted: bool  # whether some labels must be known to be right
@@ -77,9 +74,7 @@ def resolve_objective(spec: Spec, track_name: str, name: str, where: tuple[str |
         name=name,
         objective=use.objective,
         definitions=definitions_of(configured),
-        hyperparameters=configured.hyperparameters(),
         outliers=outliers,
-        epochs=use.epochs,
         start=None if start is None else further(start),
         first=None if asked is None else further(asked),
         trusted=found.trusted,

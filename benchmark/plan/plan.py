@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from benchmark.census import Selection
 from benchmark.jobs.job import Job
-from benchmark.plan.selection import Selection
 from benchmark.plan.studies import PlannedStudy
 from benchmark.plan.track import PlannedCell
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import torch
 
+from benchmark.census import Census, Place, Selection
 from benchmark.datasets import dataset
 from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.methods import method_errors
-from benchmark.plan.networks import BASE, PLAIN, Given, NetworkPlanner, PlannedNetwork
+from benchmark.plan.networks import BASE, NetworkPlanner, PlannedNetwork
 from benchmark.plan.objectives import TrainingPlan
-from benchmark.plan.selection import Selection
 from benchmark.records.results import TrainedWith
 from benchmark.seeds import derive_seed
-from benchmark.spec.leaderboard import Spec
 from benchmark.spec.limits import MOST_STEPS
 from benchmark.spec.studies import (
     Adversarial,
@@ -29,7 +28,7 @@ from benchmark.spec.studies import (
     NoiseMethod,
     Study,
     StudyName,
-    noise_condition,
+    inits_of,
 )
 from benchmark.store.fingerprints import definition_of, installed_version
 from benchmark.studies import config as configs
@@ -41,7 +40,7 @@ from methods.imbalance import Profile
 from methods.label_noise import NoiseModel
 from methods.registry import attack_class, method_class
 
-Place = tuple[str | int, ...]
+Where = tuple[str | int, ...]  # in the leaderboard file
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +60,7 @@ class PlannedStudy:
     key: str  # of the measurement
     training: TrainedWith
     settings: Mapping[str, Any]  # of the measurement
+    made_of: Mapping[str, Any]
 
     def __str__(self) -> str:
         place = f"{self.track} {self.backbone} {self.init} seed {self.seed} {self.study} {self.row}"
@@ -81,14 +81,13 @@ _CONFIGS: Mapping[Kind, type[SubjectConfig]] = {
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a measurement is asked for besides the network, and what a record says of that."""
+    """What a measurement is asked for besides the network."""
 
     kind: Kind
     config: Mapping[str, Any]  # besides what every study has
     inputs: Mapping[str, str]
     sets: Sequence[str]  # whose features are measured, besides those of the ID images
     definitions: tuple[str, ...]
-    settings: Mapping[str, Any]  # as records have them
 
 
 class StudyPlanner:
@@ -96,68 +95,56 @@ class StudyPlanner:
 
     def __init__(
         self,
-        spec: Spec,
+        census: Census,
         name: str,
         networks: NetworkPlanner,
         selection: Selection,
     ) -> None:
-        self.spec, self.name, self.track = spec, name, spec.tracks[name]
+        self.census, self.spec = census, census.spec
+        self.name, self.track = name, census.spec.tracks[name]
         self.networks, self.selection = networks, selection
 
     def planned(self) -> Iterator[PlannedStudy]:
         """Every selected measurement; errors as for `benchmark.plan.make.make_plan`."""
-        selection, track = self.selection, self.track
-        for name, study in track.studies.chosen(full=selection.full).items():
-            if selection.studies and name not in selection.studies:
-                continue
-            where = ("tracks", self.name, "studies", name)
-            backbones = selection.of("backbones", study.backbones or track.backbones)
-            seeds = selection.of("seeds", track.seeds, None if selection.full else study.seeds)
+        for name, study in self.selection.studies_of(self.track).items():
             try:
-                if isinstance(study, Adversarial):
-                    self._check_curves(study, where)
-                for backbone in backbones:
-                    for seed in seeds:
-                        yield from self._of(name, study, backbone, seed, where)
+                yield from self._of(name, study, ("tracks", self.name, "studies", name))
             except MethodLeftOut as error:
-                if name in selection.studies:
+                if name in self.selection.studies:
                     raise
                 self.networks.left_out[f"study {name}"] = str(error)
 
-    def _of(
-        self, name: StudyName, study: Study, backbone: str, seed: int, where: Place
-    ) -> Iterator[PlannedStudy]:
-        networks = self.networks
-        if isinstance(study, Adversarial | Corruptions):
-            for row, inits in study.networks.items():
-                plan = self._objective(row, row, (*where, "networks", row))
-                if plan is None:
-                    continue
-                for init in networks.inits(self.selection.of("inits", inits), self.selection.inits):
-                    network = networks.trained(backbone, init, seed, plan)
-                    asked = self._network_asked(study, row, where, (backbone, init, seed))
-                    yield self._measured((name, row, backbone, init, seed, ""), network, asked)
-            return
-        for row, condition, objective, given in self._conditions(study, where):
-            plan = self._objective(row, objective, (*where, "methods", row, "objective"))
-            if plan is None:
+    def _of(self, name: StudyName, study: Study, where: Where) -> Iterator[PlannedStudy]:
+        networks, selection = self.networks, self.selection
+        self._check(study, where)
+        plans: dict[str, TrainingPlan | None] = {}
+        inits = networks.inits(selection.of("inits", inits_of(study)), selection.inits)
+        for place in self.census.places(self.name, name, selection):
+            row, given = place.row, self.census.given(place)
+            if row not in plans:
+                plans[row] = self._objective(place, where)
+            plan = plans[row]
+            if plan is None or place.init not in inits:
                 continue
             if plan.trusted and not given.trusted:
                 raise SpecError(
-                    f"{self.spec.where(*where, 'methods', row)}: {objective!r} needs labels that are known "
+                    f"{self.spec.where(*where, 'methods', row)}: {plan.name!r} needs labels that are known "
                     "to be right; expected `trusted` above 0"
                 )
-            for init in networks.inits(self.selection.of("inits", study.inits), self.selection.inits):
-                network = networks.trained(backbone, init, seed, plan, given)
-                asked = self._condition_asked(
-                    name, study, where, networks.training_set(backbone, seed, given)
-                )
-                yield self._measured((name, row, backbone, init, seed, condition), network, asked)
+            network = networks.trained(place.backbone, place.init, place.seed, plan, given)
+            if isinstance(study, Adversarial | Corruptions):
+                asked = self._network_asked(study, place, where)
+            else:
+                training_set = networks.training_set(place.backbone, place.seed, given)
+                asked = self._condition_asked(name, study, where, training_set)
+            yield self._measured(name, place, network, asked)
 
-    def _objective(self, row: str, name: str, where: Place) -> TrainingPlan | None:
+    def _objective(self, place: Place, where: Where) -> TrainingPlan | None:
         """How the networks of a row are trained; None for a row that is left out."""
+        row, name = place.row, self.census.objective(place)
+        by_row = ("networks", row) if row == name else ("methods", row, "objective")
         try:
-            return self.networks.objective(name, *where)
+            return self.networks.objective(name, *where, *by_row)
         except MethodLeftOut as error:
             study = where[3]
             if study in self.selection.studies:
@@ -166,9 +153,8 @@ class StudyPlanner:
             return None
 
     def _measured(
-        self, cell: tuple[StudyName, str, str, str, int, str], network: PlannedNetwork, asked: _Asked
+        self, study: StudyName, place: Place, network: PlannedNetwork, asked: _Asked
     ) -> PlannedStudy:
-        study, row, backbone, init, seed, condition = cell
         config = _CONFIGS[asked.kind](
             **asked.config,
             network=network.config,
@@ -190,29 +176,27 @@ class StudyPlanner:
             id_test=data.get("id_test"),
             outside={item: data[item] for item in outside},
         )
-        label = f"{network.place}: {study} {condition}".rstrip()
+        label = f"{network.place}: {study} {place.condition}".rstrip()
         job = Job(asked.kind, config, inputs, asked.definitions, label)
         return PlannedStudy(
             track=self.name,
             study=study,
-            row=row,
-            backbone=backbone,
-            init=init,
-            seed=seed,
-            condition=condition,
+            row=place.row,
+            backbone=place.backbone,
+            init=place.init,
+            seed=place.seed,
+            condition=place.condition,
             chain=dict(network.chain),
             starts=network.starts,
             inputs=job.needs,
             key=self.networks.add(job),
             training=network.training,
-            settings=asked.settings,
+            settings=self.census.settings(place),
+            made_of=self.census.made_of(place),
         )
 
-    def _network_asked(
-        self, study: Adversarial | Corruptions, row: str, where: Place, cell: tuple[str, str, int]
-    ) -> _Asked:
+    def _network_asked(self, study: Adversarial | Corruptions, place: Place, where: Where) -> _Asked:
         config: dict[str, Any] = {"detectors": study.detectors}
-        groups = {"groups": self.track.ood_sets(study.groups)}
         inputs: dict[str, str] = {}
         images = isinstance(study, Adversarial)
         definitions = self._detectors(study.detectors, (*where, "detectors"), images=images)
@@ -220,13 +204,10 @@ class StudyPlanner:
             shifts = {"kinds": study.kinds, "scale": study.scale, "images_per_class": study.images_per_class}
             inputs["shift_images"] = self.networks.shifted(shifts)
             sets = list(self.track.near)
-            return _Asked(Kind.CORRUPT, config, inputs, sets, definitions, config | shifts | groups)
+            return _Asked(Kind.CORRUPT, config, inputs, sets, definitions)
         config |= {
             "images_per_class": study.images_per_class,
-            "attacks": {
-                name: self._configured("attacks", use, (*where, "attacks", name))
-                for name, use in study.attacks.items()
-            },
+            "attacks": self.census.settings(place)["attacks"],
             "curves": study.curves,
             "epsilons": study.epsilons,
             "steps": study.steps,
@@ -234,12 +215,10 @@ class StudyPlanner:
             "ood_images": study.ood_images,
         }
         used = sorted({use.method for use in study.attacks.values()})
-        settings = config | groups
         named = [attack_class(name).package for name in used]
         if packages := {name: installed_version(name) for name in named if name is not None}:
             config["packages"] = packages
-        if study.transfer is not None and row in study.transfer.to:
-            backbone, init, seed = cell
+        if study.transfer is not None and place.row in study.transfer.to:
             plan = self.networks.objective(study.transfer.source, *where, "transfer", "source")
             seeds = self.track.seeds
             if len(seeds) < 2:
@@ -247,54 +226,41 @@ class StudyPlanner:
                     f"{self.spec.where(*where, 'transfer')}: examples are made on the network of another "
                     f"seed, and the track has {len(seeds)}; expected at least two"
                 )
-            another = seeds[(seeds.index(seed) + 1) % len(seeds)]
-            network = self.networks.trained(backbone, init, another, plan)
+            another = seeds[(seeds.index(place.seed) + 1) % len(seeds)]
+            network = self.networks.trained(place.backbone, place.init, another, plan)
             inputs["transfer"] = network.chain[Kind.TRAIN]
-            settings |= {"transfer": study.transfer.source}
         definitions += tuple(definition_of(attack_class(name)) for name in used)
-        return _Asked(Kind.ATTACK, config, inputs, (), definitions, settings)
+        return _Asked(Kind.ATTACK, config, inputs, (), definitions)
 
     def _condition_asked(
-        self, name: StudyName, study: LabelNoise | Imbalance, where: Place, training_set: str
+        self, name: StudyName, study: LabelNoise | Imbalance, where: Where, training_set: str
     ) -> _Asked:
         inputs = {"training_set": training_set}
         if isinstance(study, LabelNoise):
-            return _Asked(Kind.ASSESS, {"study": name}, inputs, (), (), {})
+            return _Asked(Kind.ASSESS, {"study": name}, inputs, (), ())
         definitions = self._detectors(study.detectors, (*where, "detectors"), images=False)
         config = {"study": name, "detectors": study.detectors}
-        settings = {"detectors": study.detectors, "groups": self.track.ood_sets(study.groups)}
         sets = (*self.track.near, *self.track.far)
-        return _Asked(Kind.ASSESS, config, inputs, sets, definitions, settings)
+        return _Asked(Kind.ASSESS, config, inputs, sets, definitions)
 
-    def _conditions(
-        self, study: LabelNoise | Imbalance, where: Place
-    ) -> Iterator[tuple[str, str, str, Given]]:
-        """Row, condition, objective and training data of each network of a backbone, an init and a seed."""
-        if isinstance(study, Imbalance):
+    def _check(self, study: Study, where: Where) -> None:
+        """Refuse methods, and hyper-parameters of theirs, that a study cannot be made with."""
+        if isinstance(study, Adversarial):
+            self._check_curves(study, where)
+            for name, use in study.attacks.items():
+                self._configured("attacks", use, (*where, "attacks", name))
+        elif isinstance(study, Imbalance):
             for condition, profile in study.profiles.items():
-                place = (*where, "profiles", condition)
-                tail = self._method("profiles", profile.method, profile.hyperparameters, place)
-                given = replace(PLAIN, profile=_described(profile, tail))
-                rarest = self._rarest(tail, place)
-                for row, imbalance_method in study.methods.items():
-                    use, of_row = imbalance_method.sampler, (*where, "methods", row, "sampler")
-                    sampler = None if use is None else self._sampler(use, condition, rarest, of_row)
-                    yield row, condition, imbalance_method.objective, replace(given, sampler=sampler)
-            return
-        for row, method in study.methods.items():
-            self._check_trusted(method, (*where, "methods", row, "trusted"))
-            for noise_name, noise in study.noises.items():
-                place = (*where, "noises", noise_name)
-                model = self._method("noise_models", noise.method, noise.hyperparameters, place)
-                configured = _described(noise, model)
-                self._check_noise(model, place)
-                for strength in study.strengths:
-                    given = Given(  # networks without noise are the same whatever the noise is called
-                        noise={**configured, "strength": strength} if strength else None,
-                        trusted=method.trusted,
-                        watched=strength in study.watched.get(row, ()),
-                    )
-                    yield row, noise_condition(noise_name, strength), method.objective, given
+                rarest = self._rarest(profile, (*where, "profiles", condition))
+                for row, of_row in study.methods.items():
+                    if of_row.sampler is not None:
+                        place = (*where, "methods", row, "sampler")
+                        self._check_sampler(of_row.sampler, condition, rarest, place)
+        elif isinstance(study, LabelNoise):
+            for row, method in study.methods.items():
+                self._check_trusted(method, (*where, "methods", row, "trusted"))
+            for name, noise in study.noises.items():
+                self._check_noise(noise, (*where, "noises", name))
 
     @property
     def _classes(self) -> int:
@@ -302,8 +268,9 @@ class StudyPlanner:
         of_id = self.track.id
         return len(of_id.classes or dataset(of_id.dataset).card.class_names)
 
-    def _rarest(self, made: Method, where: Place) -> int:
+    def _rarest(self, use: MethodUse, where: Where) -> int:
         """Images of the rarest class that a profile leaves."""
+        made = self._configured("profiles", use, where)
         assert isinstance(made, Profile)
         try:
             counts = made.counts(self._classes, self.track.split.train_per_class)
@@ -316,26 +283,25 @@ class StudyPlanner:
             )
         return min(counts)
 
-    def _sampler(self, use: MethodUse, profile: str, rarest: int, where: Place) -> dict[str, Any]:
-        """A sampler of a profile that leaves its rarest class so many images."""
-        found = self._configured("samplers", use, where)["hyperparameters"]
-        neighbours = found.get("neighbours")
+    def _check_sampler(self, use: MethodUse, profile: str, rarest: int, where: Where) -> None:
+        """Refuse a sampler that a profile leaves too few images: of its rarest class so many."""
+        neighbours = self._configured("samplers", use, where).hyperparameters().get("neighbours")
         if neighbours is not None and rarest <= neighbours:
             raise SpecError(
                 f"{self.spec.where(*where)}: {neighbours} neighbours of an image need {neighbours + 1} "
                 f"images of each class, and the profile {profile!r} leaves one {rarest}; expected fewer "
                 "neighbours, or none given"
             )
-        return {"name": use.method, **found}
 
-    def _check_noise(self, made: Method, where: Place) -> None:
+    def _check_noise(self, use: MethodUse, where: Where) -> None:
+        made = self._configured("noise_models", use, where)
         assert isinstance(made, NoiseModel)
         try:
             made.matrix(self._classes, 1.0, torch.Generator())
         except ValueError as error:
             raise SpecError(f"{self.spec.where(*where)}: {error}") from error
 
-    def _check_trusted(self, method: NoiseMethod, where: Place) -> None:
+    def _check_trusted(self, method: NoiseMethod, where: Where) -> None:
         per_class = self.track.split.train_per_class
         count = round(method.trusted * per_class)
         if method.trusted and not 0 < count < per_class:
@@ -345,10 +311,10 @@ class StudyPlanner:
                 f"{1 / per_class:g} to {1 - 1 / per_class:g}"
             )
 
-    def _check_curves(self, study: Adversarial, where: Place) -> None:
+    def _check_curves(self, study: Adversarial, where: Where) -> None:
         """Refuse an attack that cannot be shown over its steps; of how many points is tried on one image."""
         use = study.attacks[study.curves]
-        made = self._method("attacks", use.method, use.hyperparameters, (*where, "attacks", study.curves))
+        made = self._configured("attacks", use, (*where, "attacks", study.curves))
         assert isinstance(made, Attack)
         found = made.hyperparameters()
         place = self.spec.where(*where, "curves")
@@ -381,11 +347,10 @@ class StudyPlanner:
                 f"its {found['steps']} steps, as pgd does"
             )
 
-    def _configured(self, family: str, use: MethodUse, where: Place) -> dict[str, Any]:
-        """A method with its hyper-parameters, complete."""
-        return _described(use, self._method(family, use.method, use.hyperparameters, where))
+    def _configured(self, family: str, use: MethodUse, where: Where) -> Method:
+        return self._method(family, use.method, use.hyperparameters, where)
 
-    def _detectors(self, names: list[str], where: Place, *, images: bool) -> tuple[str, ...]:
+    def _detectors(self, names: list[str], where: Where, *, images: bool) -> tuple[str, ...]:
         """Roots of detectors that a study can score with: of one network, by features unless `images`."""
         found = [self._method("detectors", name, {}, where) for name in names]
         for name, made in zip(names, found, strict=True):
@@ -400,10 +365,6 @@ class StudyPlanner:
             raise SpecError(f"{self.spec.where(*where)}: {name!r} {problem}; expected another detector")
         return tuple(definition_of(type(made)) for made in found)
 
-    def _method(self, family: str, name: str, hyperparameters: Mapping[str, Any], where: Place) -> Method:
+    def _method(self, family: str, name: str, hyperparameters: Mapping[str, Any], where: Where) -> Method:
         with method_errors(self.spec.where(*where)):
             return method_class(family, name).configure(hyperparameters)
-
-
-def _described(use: MethodUse, made: Method) -> dict[str, Any]:
-    return {"method": use.method, "hyperparameters": made.hyperparameters()}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from benchmark.census import Census, Place, Scoring, Selection
 from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.jobs import measure
 from benchmark.jobs.config import ScoringConfig, ScoringInputs
@@ -14,11 +14,10 @@ from benchmark.jobs.job import Job, Kind
 from benchmark.plan.methods import method_errors
 from benchmark.plan.networks import BASE, GRAM, RANK_ONE, NetworkPlanner, PlannedNetwork
 from benchmark.plan.objectives import TrainingPlan
-from benchmark.plan.selection import Selection
 from benchmark.plan.studies import PlannedStudy, StudyPlanner
 from benchmark.records.results import Cell, HpMode, TrainedWith
 from benchmark.seeds import derive_seed
-from benchmark.spec.leaderboard import Entry, Spec, supervised_source
+from benchmark.spec.leaderboard import Entry, supervised_source
 from benchmark.store.fingerprints import definition_of
 
 
@@ -38,6 +37,7 @@ class PlannedCell:
     objective: str  # in the leaderboard
     training: TrainedWith
     starts: tuple[str, ...] = ()  # keys of the networks that its own goes on from
+    made_of: Mapping[str, Any] = field(default_factory=dict)
     overlap: tuple[str, ...] = ()  # test sets of a dataset that the first weights were trained on
     networks: int = 1
 
@@ -58,61 +58,51 @@ class _Method:
 
     training: TrainingPlan
     definition: str  # of the detector
-    points: list[dict[str, Any]]  # hyper-parameters, complete; several where they are tuned
-    mode: HpMode
+    scoring: Scoring
     statistics: tuple[str, ...]  # of GRAM and RANK_ONE, those that it needs
     runs_network: bool
-    members: int  # 1, or how many networks an ensemble has
-
-    @property
-    def tuned(self) -> bool:
-        """Whether hyper-parameters are chosen on the validation sets."""
-        return self.mode == "proxy_ood"
 
 
 class TrackPlanner:
     """Plans the selected cells of one track; adds their jobs to `jobs`."""
 
-    def __init__(self, spec: Spec, name: str, selection: Selection, jobs: dict[str, Job]) -> None:
-        self.spec = spec
+    def __init__(self, census: Census, name: str, selection: Selection, jobs: dict[str, Job]) -> None:
+        self.census = census
+        self.spec = census.spec
         self.name = name
-        self.track = spec.tracks[name]
+        self.track = census.spec.tracks[name]
         self.selection = selection
-        self.networks = NetworkPlanner(spec, name, jobs)
+        self.networks = NetworkPlanner(census, name, jobs)
 
     def cells(self) -> Iterator[PlannedCell]:
         """Every selected cell, in the order of the leaderboard; errors as for `make_plan`."""
         track, selection = self.track, self.selection
         self.networks.plan_images()
-        if not selection.with_cells:
-            return
-        listed = track.all_entries if selection.full or selection.entries else track.entries
-        entries = [e for e in listed if not selection.entries or e in selection.entries]
         methods: dict[str, _Method] = {}
-        for entry in entries:
+        for entry in selection.entries_of(track):
             try:
                 methods[entry] = self._resolve(entry)
             except MethodLeftOut as error:
                 if entry in selection.entries:
                     raise
                 self.networks.left_out[f"entry {entry}"] = str(error)
-        counts = {method.members for method in methods.values()}
-        groups = {count: _groups(track.seeds, count) for count in counts}
-        for backbone in selection.of("backbones", track.backbones):
-            for init in self.networks.inits(selection.of("inits", track.inits), selection.inits):
-                for seed in selection.of("seeds", track.seeds):
-                    for entry, method in methods.items():
-                        members = groups[method.members].get(seed, ())
-                        if members and backbone in track.backbones_of(entry):
-                            yield self._cell(Cell(self.name, backbone, init, seed, entry), method, members)
+        if not methods:
+            return
+        inits = self.networks.inits(selection.of("inits", track.inits), selection.inits)
+        for place in self.census.places(self.name, None, selection):
+            if place.row in methods and place.init in inits:
+                yield self._cell(place, methods[place.row])
 
     def studies(self) -> Iterator[PlannedStudy]:
         """Every selected measurement of a study, after `cells`; errors as for `make_plan`."""
         if self.selection.with_studies:
-            yield from StudyPlanner(self.spec, self.name, self.networks, self.selection).planned()
+            yield from StudyPlanner(self.census, self.name, self.networks, self.selection).planned()
 
-    def _cell(self, cell: Cell, method: _Method, members: tuple[int, ...]) -> PlannedCell:
-        planner = self.networks
+    def _cell(self, place: Place, method: _Method) -> PlannedCell:
+        planner, scoring = self.networks, method.scoring
+        assert scoring.mode is not None  # the defaults are known: `_resolve` made the method
+        cell = Cell(self.name, place.backbone, place.init, place.seed, place.row)
+        members = self.census.seeds(self.name, None, place.row, place.seed)
         networks = [planner.network(cell.backbone, cell.init, seed, method.training) for seed in members]
         seeds = planner.seeds(cell.backbone, cell.seed)
         chain = dict(networks[0].chain)
@@ -136,8 +126,8 @@ class TrackPlanner:
         return PlannedCell(
             cell=cell,
             entry=self.spec.entries[cell.entry],
-            hyperparameters=method.points[0],
-            hp_mode=method.mode,
+            hyperparameters=scoring.points[0],
+            hp_mode=scoring.mode,
             chain=chain,
             extracts=tuple(key for of in features for keys in of.values() for key in keys.values()),
             data={item: planner.data[item] for item in self._sets(method)}
@@ -147,6 +137,7 @@ class TrackPlanner:
             training=networks[0].training,
             starts=networks[0].starts,
             overlap=self._overlap(cell.init),
+            made_of=self.census.made_of(place),
             networks=len(networks),
         )
 
@@ -160,7 +151,7 @@ class TrackPlanner:
     def _sets(self, method: _Method) -> list[str]:
         """The image sets that an entry sees."""
         data = self.networks.data
-        return [item for item in data if method.tuned or item not in self.track.validation]
+        return [item for item in data if method.scoring.tuned or item not in self.track.validation]
 
     def _score(
         self,
@@ -173,8 +164,8 @@ class TrackPlanner:
         """The job that scores all test images with one entry."""
         config = ScoringConfig(
             detector=self.spec.entries[cell.entry].detector,
-            points=method.points,
-            validation=list(self.track.validation) if method.tuned else [],
+            points=method.scoring.points,
+            validation=list(self.track.validation) if method.scoring.tuned else [],
             seed=seed,
         )
         data = self.networks.data
@@ -184,7 +175,7 @@ class TrackPlanner:
             images = {item: data[item] for item in self._sets(method)}
             inputs = replace(inputs, network=networks[0].chain[Kind.TRAIN], images=images)
         return Job(
-            Kind.TUNE if method.tuned else Kind.SCORE,
+            Kind.TUNE if method.scoring.tuned else Kind.SCORE,
             config,
             inputs,
             (method.definition,),
@@ -193,7 +184,7 @@ class TrackPlanner:
         )
 
     def _resolve(self, name: str) -> _Method:
-        from methods.base import EnsembleDetector, GradientDetector, Signal
+        from methods.base import GradientDetector, Signal
         from methods.registry import detector_class
 
         spec = self.spec
@@ -206,31 +197,18 @@ class TrackPlanner:
             raise SpecError(
                 f"{where}: the track {self.name!r} has no `validation` sets to tune on; expected some"
             )
-        names = list(entry.tune or {})
-        points = []
-        with method_errors(spec.where("entries", name, "tune" if names else "hyperparameters")):
-            for values in product(*(entry.tune or {}).values()):
-                chosen = {**entry.hyperparameters, **dict(zip(names, values, strict=True))}
-                points.append(scorer.configure(chosen))
-        chooses = [p for p in points if isinstance(p, GradientDetector) and p.chooses_step]
-        published = points[0].hyperparameters() == scorer.configure({}).hyperparameters()
+        scoring = self.census.scoring(name)
+        with method_errors(spec.where("entries", name, "tune" if entry.tune else "hyperparameters")):
+            points = [scorer.configure(point) for point in scoring.points]
         return _Method(
             training=training,
             definition=definition_of(scorer),
-            points=[point.hyperparameters() for point in points],
-            mode="proxy_ood" if names else "id_val" if chooses else "published" if published else "declared",
+            scoring=scoring,
             statistics=tuple(what for what in (GRAM, RANK_ONE) if Signal(what) in scorer.needs),
             runs_network=Signal.MAPS in scorer.needs
-            or bool(chooses)
+            or scoring.chosen is not None
             or any(isinstance(point, GradientDetector) and point.step > 0 for point in points),
-            members=max(p.members if isinstance(p, EnsembleDetector) else 1 for p in points),
         )
-
-
-def _groups(seeds: list[int], count: int) -> dict[int, tuple[int, ...]]:
-    """The seeds of an ensemble's networks by their first: disjoint groups in the order of the track."""
-    starts = range(0, len(seeds) - count + 1, count)
-    return {seeds[i]: tuple(seeds[i : i + count]) for i in starts}
 
 
 def _place(cell: Cell) -> str:

@@ -104,6 +104,7 @@ def _record(planned: PlannedStudy, **fields: object) -> StudyRecord:
             "key": planned.key,
             "training": planned.training,
             "settings": planned.settings,
+            "made_of": planned.made_of,
             **fields,
         }
     )

@@ -31,6 +31,7 @@ from benchmark.records.schema import (
     TrainedWith,
 )
 from benchmark.records.text import (
+    MADE_OF,
     Table,
     document,
     files_of,
@@ -114,10 +115,13 @@ def read_file(path: Path, networks: Mapping[str, NetworkLine] | None = None) -> 
     content = parse(path, _WHAT)
     if (columns := content.pop("columns", None)) != _COLUMNS:
         raise DataError(f"{path}: columns: expected {to_json(_COLUMNS)}, got {to_json(columns):.80}")
-    made = shared(path, "made", content.pop("made", None))
+    tables = {
+        "made": shared(path, "made", content.pop("made", None)),
+        MADE_OF: shared(path, MADE_OF, content.pop(MADE_OF, {})),
+    }
     known = networks_of(path, content) if networks is None else networks
     lines = content.get("records")
-    content["records"] = read_each(path, _WHAT, lines, _PLACE, lambda line: _record(line, made, known))
+    content["records"] = read_each(path, _WHAT, lines, _PLACE, lambda line: _record(line, tables, known))
     return read_whole(path, _WHAT, RecordFile, content)
 
 
@@ -154,8 +158,11 @@ def iterate(results: Path) -> Iterator[RecordFile]:
 
 def texts_of(file: RecordFile) -> tuple[str, dict[str, Any]]:
     """The text of a record file, and the lines of its networks by name."""
-    made, networks = Table(), Table()
+    made, made_of, networks = Table(), Table(), Table()
     records = [_parts(record, made, networks) for record in file.records]
+    for parts, record in zip(records, file.records, strict=True):
+        if record.made_of is not None:
+            parts[0][MADE_OF] = made_of.add(record.made_of)
     refer((parts[0] for parts in records), "made", made.values)
     head = {
         "schema_version": SCHEMA,
@@ -163,9 +170,10 @@ def texts_of(file: RecordFile) -> tuple[str, dict[str, Any]]:
         "columns": _COLUMNS,
     }
     places = {name: place.model_dump(exclude_none=True) for name, place in file.environments.items()}
-    return document(
-        head, {"environments": places, "made": made.values}, {"records": records}
-    ), networks.values
+    tables = {"environments": places, "made": made.values}
+    if made_of.values:
+        tables[MADE_OF] = made_of.values
+    return document(head, tables, {"records": records}), networks.values
 
 
 def write_files(files: Mapping[Path, RecordFile]) -> list[Path]:
@@ -234,7 +242,7 @@ def _parts(record: Record, made: Table, networks: Table) -> list[dict[str, Any]]
     place = {"backbone": record.backbone, "init": record.init, "seed": record.seed}
     measured, provenance, cost = record.measurement, record.provenance, record.cost
     if measured is None or provenance is None:
-        rest = record.model_dump(exclude_none=True, exclude={*place, "hyperparameters"})
+        rest = record.model_dump(exclude_none=True, exclude={*place, "hyperparameters", MADE_OF})
         return [place, rest, {"hyperparameters": record.hyperparameters}]
     curves = measured.curves
     network = {
@@ -313,8 +321,10 @@ def _read_curves(line: Any, fpr: Any, images: Mapping[str, int]) -> dict[str, An
     return {"fpr": fpr, "score_low": low, "score_high": high, **series}
 
 
-def _record(line: Any, made: Mapping[str, Any], networks: Mapping[str, NetworkLine]) -> Record:
+def _record(line: Any, tables: Mapping[str, Any], networks: Mapping[str, NetworkLine]) -> Record:
     """The record that parts make."""
+    if MADE_OF in line:
+        line = {**line, MADE_OF: look_up(tables[MADE_OF], MADE_OF, line)}
     if "network" not in line:
         return Record.model_validate(line)
     line = dict(line)
@@ -323,7 +333,7 @@ def _record(line: Any, made: Mapping[str, Any], networks: Mapping[str, NetworkLi
         raise LookupError(f"network: expected one of the folder {NETWORKS!r}, got {name!r:.80}")
     network = networks[name]
     shared_line = network.line
-    source = look_up(made, "made", line)
+    source = look_up(tables["made"], "made", line)
     line.pop("made", None)
     sets = {
         name: {"group": group, "n_in": n_in, "n_out": n_out}

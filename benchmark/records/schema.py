@@ -329,6 +329,7 @@ class Record(StrictModel):
     hp_mode: HpMode = "published"
     tuning: list[Candidate] | None = None  # of which the hyper-parameters were chosen
     training: TrainedWith | None = None  # None in records of before there was more than cross_entropy
+    made_of: dict[str, Any] | None = None  # images, architecture, first weights; None in older records
     networks: Count = 1  # of how many, trained with consecutive seeds of the track, the scores come
     measurement: Measurement | None = None
     cost: Cost | None = None

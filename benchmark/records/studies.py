@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from benchmark.records.numbers import Amount, Curve, Number, StrictModel
 from benchmark.records.schema import SCHEMA, Environment, TrainedWith, refuse_loose
 from benchmark.records.text import (
+    MADE_OF,
     Table,
     document,
     files_of,
@@ -51,6 +52,7 @@ class StudyRecord(StrictModel):
     key: str  # content key of the measurement: equal keys, equal measurements
     training: TrainedWith
     settings: dict[str, Any] = Field(default_factory=dict)  # of the measurement: attacks, detectors, images
+    made_of: dict[str, Any] | None = None  # images, architecture, first weights; None in older records
     numbers: dict[str, Number] = Field(default_factory=dict)  # by path
     series: dict[str, Curve] = Field(default_factory=dict)  # of the plots
     warnings: list[str] = Field(default_factory=list)
@@ -119,6 +121,7 @@ def read_study(path: Path) -> StudyFile:
     """
     content = parse(path, _WHAT)
     tables = {name: shared(path, name, content.pop(name, None)) for name in _SHARED}
+    tables[MADE_OF] = shared(path, MADE_OF, content.pop(MADE_OF, {}))
     lines, places = content.get("records"), content.get("environments")
     content["records"] = read_each(path, _WHAT, lines, _PLACE, lambda line: _record(line, tables, places))
     return read_whole(path, _WHAT, StudyFile, content)
@@ -152,12 +155,14 @@ def write_study(path: Path, file: StudyFile) -> bool:
     """
     head = {name: getattr(file, name) for name in ("schema_version", "track", "study", "row")}
     places = {name: place.model_dump(exclude_none=True) for name, place in file.environments.items()}
-    tables = {name: Table() for name in _SHARED}
+    tables = {name: Table() for name in (*_SHARED, MADE_OF)}
     records = [_parts(record, tables) for record in file.records]
-    for name, table in tables.items():
-        refer((parts[0] for parts in records), name, table.values)
+    for name in _SHARED:
+        refer((parts[0] for parts in records), name, tables[name].values)
     refer((parts[0] for parts in records), "made_in", places)
-    written = {"environments": places, **{name: table.values for name, table in tables.items()}}
+    written = {"environments": places, **{name: tables[name].values for name in _SHARED}}
+    if tables[MADE_OF].values:
+        written[MADE_OF] = tables[MADE_OF].values
     return write_changed(path, document(head, written, {"records": records}))
 
 
@@ -165,13 +170,15 @@ def _parts(record: StudyRecord, tables: dict[str, Table]) -> list[dict[str, Any]
     """A record as parts, a line each; what it shares goes into the tables."""
     said = record.model_dump(exclude_none=True)
     for name, table in tables.items():
-        said[name] = table.add(said[name])
+        if name in said:
+            said[name] = table.add(said[name])
     measured = [{name: value} for name in ("numbers", "series", "warnings") if (value := said.pop(name))]
     return [{name: value for name, value in said.items() if value != _DEFAULTS.get(name)}, *measured]
 
 
 def _record(line: Any, tables: dict[str, dict[str, Any]], places: Any) -> StudyRecord:
-    looked_up = {name: look_up(table, name, line) for name, table in tables.items()}
+    named = [name for name in tables if name != MADE_OF or name in line]
+    looked_up = {name: look_up(tables[name], name, line) for name in named}
     if "checkpoint" in line and len(places) == 1:
         looked_up["made_in"] = line.get("made_in", next(iter(places)))
     record = StudyRecord.model_validate({**line, **looked_up})

@@ -46,6 +46,9 @@ def name_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_NAMED]
 
 
+MADE_OF = "made_of"  # a table that older files do not have: who refers to it says so
+
+
 class Table:
     """What the records of a file share, each value once."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 
+from benchmark.census import backbones_of, inits_of_row
 from benchmark.errors import DataError
 from benchmark.metrics.verdicts import Question
 from benchmark.records.network_places import stand_apart
@@ -31,7 +32,6 @@ from reports.claims.register import (
     Trial,
 )
 from reports.select import Counted, Found, Measured
-from reports.studies.select import backbones_of, inits_of_row
 
 Series = tuple[str, str, str, str]  # track, backbone, init and entry
 _Values = dict[str, dict[int, float]]  # by arm and seed

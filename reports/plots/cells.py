@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmark.census import SEVERITIES
 from benchmark.metrics.statistics import mean_interval
 from benchmark.records.results import Reliability
 from benchmark.spec.leaderboard import Track
@@ -29,7 +30,7 @@ from reports.plots.figures import (
     panel_grid,
 )
 from reports.plots.sections import PlotSection
-from reports.select import SEVERITIES, Counted, Measured
+from reports.select import Counted, Measured
 from reports.site.sections import Plot
 
 GROUPS = (("histogram_id", "ID"), ("histogram_near", "near OOD"), ("histogram_far", "far OOD"))

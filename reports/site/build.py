@@ -133,12 +133,12 @@ def build_site(
     StorageError
         If `out` cannot be written.
     """
-    counted = select(spec, results, studies)
+    counted = select(spec, results, studies, trainings, boundary)
     foot = {"source": source, "generated": generated.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")}
     claims = load_register() if register is None else register
     pages = (
-        leaderboard_page(spec, counted, trainings, boundary, report, **foot),
-        claims_page(claims, spec, counted, trainings, boundary, **foot),
+        leaderboard_page(spec, counted, counted.trainings, counted.boundary, report, **foot),
+        claims_page(claims, spec, counted, counted.trainings, counted.boundary, **foot),
     )
     texts = {}
     for page in pages:

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from benchmark.census import SEVERITIES
 from benchmark.spec.leaderboard import Track
 from benchmark.spec.studies import CORRUPTIONS as KINDS
 from benchmark.spec.studies import Corruptions
 from reports.plots.figures import draw_mean, file_name, finish, house_style, legend_above, panel_grid
 from reports.plots.sections import PlotSection
-from reports.select import SEVERITIES, Counted
+from reports.select import Counted
 from reports.site.sections import Plot
 from reports.studies.plots import PERCENT, Lines, has_records, line_style_of, of_backbones, words
 from reports.studies.select import Studied

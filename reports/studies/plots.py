@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from benchmark.census import backbones_of
 from benchmark.spec.leaderboard import Track
 from benchmark.spec.studies import (
     Adversarial,
@@ -21,7 +22,7 @@ from benchmark.spec.studies import (
 )
 from reports.plots.figures import COLOURS, DASHES
 from reports.select import Counted
-from reports.studies.select import Studied, backbones_of
+from reports.studies.select import Studied
 
 PERCENT = 100
 S = TypeVar("S", Adversarial, Corruptions, LabelNoise, Imbalance)

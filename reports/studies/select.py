@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
+from benchmark.census import Census, backbones_of, refusal
 from benchmark.errors import DataError
 from benchmark.records.network_places import NetworkPlace, Stands, stands_of_study
 from benchmark.records.results import Cell, TrainedWith
@@ -36,12 +36,7 @@ from reports.studies.numbers import (
     noise_numbers,
     relative_corruption,
 )
-from reports.trained import configured_so, sampled_so, trained_so, transformed_so
 
-_SETTINGS = {  # of a study's measurement; attacks and transfer are compared by themselves
-    "detectors", "images_per_class", "curves", "epsilons", "steps", "detector_attack", "ood_images", "kinds",
-    "scale",
-}  # fmt: skip
 PLAIN = "cross_entropy"  # the objective of networks that nothing was done to
 Grid = tuple[tuple[str, ...], tuple[float, ...]]  # noises and strengths, or profiles and nothing
 
@@ -123,21 +118,22 @@ class CountedStudies:
     notes: tuple[str, ...]
 
 
-def select_studies(spec: Spec, files: Sequence[StudyFile]) -> CountedStudies:
-    """Choose the study records that belong to `spec`, and compute what they come to.
+def select_studies(census: Census, files: Sequence[StudyFile]) -> CountedStudies:
+    """Choose the study records that the leaderboard asks for, and compute what they come to.
 
     Raises
     ------
     DataError
         If two records claim the same cell and condition.
     """
+    spec = census.spec
     chosen: dict[str, dict[Cell, dict[str, StudyRecord]]] = {}
     failed: dict[str, dict[tuple[Cell, str], StudyRecord]] = {}
     left_out: Counter[str] = Counter()
     for file in files:
         for record in file.records:
             cell = Cell(file.track, record.backbone, record.init, record.seed, file.row)
-            problem = _problem(spec, file, cell, record)
+            problem = refusal(census, file, record)
             if problem:
                 left_out[problem] += 1
                 continue
@@ -165,21 +161,11 @@ def select_studies(spec: Spec, files: Sequence[StudyFile]) -> CountedStudies:
         f"{n} study record{'s' * (n > 1)} left out: {problem}" for problem, n in sorted(left_out.items())
     )
     planned: dict[tuple[str, str], int] = {
-        (name, study): _planned(track, found)
+        (name, study): census.count(name, study)
         for name, track in spec.tracks.items()
-        for study, found in track.studies.chosen(full=True).items()
+        for study in track.studies.chosen(full=True)
     }
     return CountedStudies(measured, failed, planned, grids, notes)
-
-
-def backbones_of(track: Track, study: Study) -> list[str]:
-    """The backbones that a study is made on."""
-    return study.backbones or track.backbones
-
-
-def inits_of_row(study: Study, row: str) -> list[str]:
-    """The inits that a row of a study has."""
-    return study.networks[row] if isinstance(study, Adversarial | Corruptions) else inits_of(study)
 
 
 def plain_row(spec: Spec, study: Study) -> str | None:
@@ -194,71 +180,6 @@ def plain_row(spec: Spec, study: Study) -> str | None:
         if objective == PLAIN and not (more or (use and (use.hyperparameters or use.outliers))):
             return row
     return None
-
-
-def _problem(spec: Spec, file: StudyFile, cell: Cell, record: StudyRecord) -> str | None:
-    """Why a record does not count; None if it does."""
-    track = spec.tracks.get(cell.track)
-    if track is None:
-        return f"track {cell.track!r} is not in leaderboard.yaml"
-    study = track.studies.chosen(full=True).get(file.study)
-    if study is None:
-        return f"study {file.study!r} is not on track {cell.track!r}"
-    where = f"in study {file.study!r} on track {cell.track!r}"
-    if cell.entry not in rows_of(study):
-        return f"row {cell.entry!r} is not {where}"
-    listed: dict[str, tuple[str | int, Sequence[str | int]]] = {
-        "backbone": (cell.backbone, backbones_of(track, study)),
-        "init": (cell.init, inits_of_row(study, cell.entry)),
-        "seed": (cell.seed, track.seeds),
-    }
-    for kind, (name, names) in listed.items():
-        if name not in names:
-            return f"{kind} {name!r} of row {cell.entry!r} is not {where}"
-    if record.condition not in study.conditions:
-        return f"condition {record.condition!r} is not {where}"
-    if not _made_so(spec, track, study, cell, record):
-        return f"row {cell.entry!r} {where} was trained otherwise than leaderboard.yaml has now"
-    if differ := _otherwise(track, study, cell.entry, record):
-        return f"row {cell.entry!r} {where} was measured with other {differ} than leaderboard.yaml has now"
-    return None
-
-
-def _made_so(spec: Spec, track: Track, study: Study, cell: Cell, record: StudyRecord) -> bool:
-    """Whether leaderboard.yaml would train the network in this way."""
-    training, objective = record.training, cell.entry
-    done, sampler = training.training_set or {}, None
-    if isinstance(study, LabelNoise):
-        method = study.methods[cell.entry]
-        objective = method.objective
-        noise = study.noises[record.condition.partition("@")[0]]
-        if done.get("trusted", 0.0) != method.trusted or not transformed_so(done, "noise", noise):
-            return False
-    elif isinstance(study, Imbalance):
-        objective, sampler = study.methods[cell.entry].objective, study.methods[cell.entry].sampler
-        if not transformed_so(done, "profile", study.profiles[record.condition]):
-            return False
-    if not sampled_so(training.sampler, sampler):
-        return False
-    return trained_so(spec, track, cell.init, objective, training)
-
-
-def _otherwise(track: Track, study: Study, row: str, record: StudyRecord) -> str:
-    """Settings of the measurement in which record and leaderboard.yaml differ; hyper-parameters as given."""
-    found, expected = record.settings, study.model_dump(include=_SETTINGS)
-    differ = [name for name, value in expected.items() if found.get(name) != value]
-    if study.groups and found.get("groups") != track.ood_sets(study.groups):
-        differ.append("OOD sets")
-    if isinstance(study, Adversarial):
-        attacks: Mapping[str, Any] = found.get("attacks", {})
-        if attacks.keys() != study.attacks.keys() or not all(
-            configured_so(attacks[name], use) for name, use in study.attacks.items()
-        ):
-            differ.append("attacks")
-        transfer = study.transfer.source if study.transfer and row in study.transfer.to else None
-        if found.get("transfer") != transfer:
-            differ.append("transfer")
-    return ", ".join(differ)
 
 
 def _numbers_of(
@@ -318,9 +239,3 @@ def _grid(track: Track, study: StudyName, there: Sequence[set[str]]) -> Grid:
     if isinstance(known, LabelNoise):
         return tuple(known.noises), tuple(known.strengths)
     return (tuple(known.profiles), ()) if isinstance(known, Imbalance) else ((), ())
-
-
-def _planned(track: Track, study: Study) -> int:
-    """How many records a full run makes."""
-    networks = sum(len(inits_of_row(study, row)) for row in rows_of(study))
-    return len(study.conditions) * networks * len(backbones_of(track, study)) * len(track.seeds)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import norm
 
 from benchmark.records.results import Measurement, Record, RecordFile
-from benchmark.spec.leaderboard import Spec
+from benchmark.spec.leaderboard import Spec, Training
 
 NOW = datetime(2025, 7, 1, 9, 30, tzinfo=UTC)
 BACKBONES = ("tiny_cnn", "tiny_vit")
@@ -18,6 +18,7 @@ INITS = ("scratch", "fractaldb")
 ENTRIES = ("msp", "energy", "knn")
 SEEDS = tuple(range(8))
 SHIFTS = ("gaussian_noise", "defocus_blur", "contrast")
+TRAINED = Training(epochs=1, batch_size=2, lr=0.1, weight_decay=0.0)
 COLUMNS = [
     {"metric": "near.auroc", "title": "Near AUROC", "better": "higher"},
     {"metric": "far.auroc", "title": "Far AUROC", "better": "higher"},
@@ -43,7 +44,6 @@ def make_spec(
     backbones: Sequence[str] = BACKBONES,
     boards: dict[str, dict[str, Any]] | None = None,
 ) -> Spec:
-    training = {"epochs": 1, "batch_size": 2, "lr": 0.1, "weight_decay": 0.0}
     track = {
         "title": "Toy digits (synthetic)",
         "image_size": 32,
@@ -52,13 +52,13 @@ def make_spec(
         "near": {"digits_6_to_9": {"dataset": "digits"}},
         "far": {"glyphs": {"dataset": "glyphs"}, "uniform_noise": {"dataset": "uniform_noise"}},
         "shifts": {"kinds": list(SHIFTS), "scale": "imagenet_c", "images_per_class": 5},
-        "training": training,
+        "training": TRAINED.model_dump(),
         "backbones": list(backbones),
         "inits": list(inits),
         "seeds": list(SEEDS),
         "entries": list(entries),
     }
-    fractals = {"source": "fractaldb", "preset": "fractaldb_tiny", "training": training}
+    fractals = {"source": "fractaldb", "preset": "fractaldb_tiny", "training": TRAINED.model_dump()}
     return Spec.model_validate(
         {
             "version": 1,
@@ -147,7 +147,7 @@ def make_record(
             "status": "failed",
             "reason": None if measurement else "scores are not finite",
             "key": f"{backbone}-{init}-{seed}",
-            "hyperparameters": {"temperature": 1.0},
+            "training": {"objective": "cross_entropy", "recipe": {**TRAINED.model_dump(), "tune": "all"}},
             "provenance": {
                 "date": f"2025-06-{seed + 1:02d}T12:00:00Z",
                 "measured_in": "e1",

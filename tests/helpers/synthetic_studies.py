@@ -124,7 +124,8 @@ def make_record(
     objective: str = "cross_entropy",
     **changes: Any,
 ) -> StudyRecord:
-    training = {"objective": objective, "recipe": RECIPE, **changes.pop("training", {})}
+    done = training_set(condition)
+    training = {"objective": objective, "recipe": RECIPE, "training_set": done, **changes.pop("training", {})}
     return StudyRecord.model_validate(
         {
             "backbone": BACKBONE,
@@ -136,6 +137,16 @@ def make_record(
             **changes,
         }
     )
+
+
+def training_set(condition: str) -> dict[str, Any] | None:
+    """What a condition of `STUDIES` does to the training split."""
+    name, noisy, strength = condition.partition("@")
+    if noisy:
+        noise = {"method": name, "hyperparameters": {}, "strength": float(strength)}
+        return {"noise": noise if float(strength) else None}
+    given = {"mu": 0.1} if name == "exp" else {}
+    return {"profile": {"method": name, "hyperparameters": given}} if name else None
 
 
 def settings(study: str, row: str) -> dict[str, Any]:
@@ -272,19 +283,14 @@ def _noisy(row: str, init: str, seed: int, noise: str, p: float) -> StudyRecord:
         series["test_error"] = (dip + error - 0.45).tolist()
     objective = "glc" if row == "glc_5" else "cross_entropy"
     numbers = {"test.error": float(error), "test.ece": 0.1, "test.rms_calibration": 0.12, "flipped": p}
-    training_set = {
-        "noise": {"method": noise, "hyperparameters": {}, "strength": p} if p else None,
-        "trusted": 0.05 if row == "glc_5" else 0.0,
-    }
-    return make_record(
-        init,
-        seed,
-        f"{noise}@{p:g}",
-        objective,
-        numbers=numbers,
-        series=series,
-        training={"training_set": training_set},
-    )
+    condition = f"{noise}@{p:g}"
+    training = {}
+    if row == "glc_5":
+        done = {**(training_set(condition) or {}), "trusted": 0.05}
+        first = {"objective": "cross_entropy", "recipe": RECIPE}
+        first["training_set"] = {**done, "untrusted_only": True}
+        training = {"training_set": done, "first_phase": first}
+    return make_record(init, seed, condition, objective, numbers=numbers, series=series, training=training)
 
 
 def _skewed(row: str, init: str, seed: int, profile: str) -> StudyRecord:
@@ -298,12 +304,4 @@ def _skewed(row: str, init: str, seed: int, profile: str) -> StudyRecord:
         "msp.far.auroc": 0.9,
     }
     sampler = {"name": "oversample"} if row == "oversample" else None
-    given = {"mu": 0.1} if profile == "exp" else {}
-    training_set = {"profile": {"method": profile, "hyperparameters": given}, "trusted": 0.0}
-    return make_record(
-        init,
-        seed,
-        profile,
-        numbers=numbers,
-        training={"training_set": training_set, "sampler": sampler},
-    )
+    return make_record(init, seed, profile, numbers=numbers, training={"sampler": sampler})

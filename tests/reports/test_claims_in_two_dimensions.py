@@ -5,6 +5,7 @@ import synthetic_records as synthetic
 from claim_examples import NOISE, arms, results, spec
 from page import Page
 
+from benchmark.spec.leaderboard import BoundaryStudy
 from benchmark.studies.boundary import BoundaryFile
 from reports.claims.decide import decide_claims
 from reports.claims.register import Register, load_register
@@ -82,7 +83,7 @@ def test_two_dimensions_are_not_run_without_their_file():
 
 
 def test_two_dimensions_are_on_the_page(tmp_path):
-    where = spec()
+    where = spec().model_copy(update={"boundary": BoundaryStudy(seeds=list(range(8)))})
     claims = in_two_dimensions("C-A6", "C-B6")
     files = results(arms(0.02))
     build_site(where, files, tmp_path, generated=synthetic.NOW, register=claims, boundary=boundary())

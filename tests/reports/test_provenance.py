@@ -60,14 +60,19 @@ def test_an_environment_that_is_not_described_is_refused():
 
 
 def test_settings_list_every_value_of_a_hyperparameter():
-    spec = synthetic.make_spec(["msp"])
+    spec = synthetic.make_spec(["godin"])
     measurement = synthetic.make_results(spec, seeds=[0])[0].records[0].measurement
     records = [
         synthetic.make_record(
-            "tiny_cnn", "scratch", seed, measurement, hyperparameters={"k": k, "a": "x"}, hp_mode="id_val"
+            "tiny_cnn",
+            "scratch",
+            seed,
+            measurement,
+            hyperparameters={"epsilon": epsilon, "part": "h"},
+            hp_mode="id_val",
         )
-        for seed, k in enumerate([10, 50, 10])
+        for seed, epsilon in enumerate([0.1, 0.5, 0.1])
     ]
-    (settings,) = entry_settings(select(spec, [synthetic.make_file("msp", records)]))
-    assert settings.hyperparameters == (("a", ('"x"',)), ("k", ("10", "50")))
+    (settings,) = entry_settings(select(spec, [synthetic.make_file("godin", records)]))
+    assert settings.hyperparameters == (("epsilon", ("0.1", "0.5")), ("part", ('"h"',)))
     assert settings.hp_modes == ("id_val",)

@@ -44,16 +44,23 @@ def report(own, published, of=None) -> Reproduction:
     return reproduction(of or spec(), *sides, "results")
 
 
+def _ensembles_of_three(file):
+    made = {"hyperparameters": {"members": 3}, "hp_mode": "declared", "networks": 3}
+    records = [record.model_copy(update=made) for record in file.records]
+    return file.model_copy(update={"records": records}) if file.entry == "ensemble" else file
+
+
 @pytest.mark.skipif(not CASES.exists(), reason=f"needs {CASES}, which is not here")
 def test_between_two_machines_no_row_of_188_differs_significantly():
     """The handed case; each backbone and init by itself, on near AUROC, as its issue counts."""
-    published, here = two_machines()
+    published, here = ([_ensembles_of_three(file) for file in side] for side in two_machines())
     entries = [made.entry for made in published]
     of = synthetic.make_spec(
         entries,
         backbones=["test_efficientnet", "test_resnet"],
         boards={"detection": synthetic.board(rows=["entry", "backbone", "init"])},
     )
+    of.entries["ensemble"].hyperparameters["members"] = 3
     found = report(here, published, of)
     assert (found.compared, found.equal, found.same_network) == (1480, 0, 0)
     assert (found.tested, found.differ) == (188, 0)

@@ -40,8 +40,10 @@ def hostile_site(tmp_path_factory):
     columns = [{"metric": "near.auroc", "title": SCRIPT, "better": "higher"}]
     spec = small_spec(title=SCRIPT, about=IMAGE, columns=columns)
     track = spec.tracks["toy"].model_copy(update={"title": TABLE})
-    spec = spec.model_copy(update={"tracks": {"toy": track}})
-    (file,) = synthetic.make_results(spec, seeds=[0])
+    foreign = {"detector": "of_another_package"}  # which may have any hyper-parameters
+    entries = {"msp": spec.entries["msp"].model_copy(update=foreign)}
+    spec = spec.model_copy(update={"tracks": {"toy": track}, "entries": entries})
+    (file,) = (file.model_copy(update=foreign) for file in synthetic.make_results(spec, seeds=[0]))
     measured = file.records[0].model_copy(update={"hyperparameters": {SCRIPT: IMAGE, "b|c": TABLE}})
     failed = synthetic.make_record("tiny_cnn", "scratch", 1, None, reason=f"{SCRIPT}\n{IMAGE} {TABLE}")
     environment = file.environments["e1"].model_copy(

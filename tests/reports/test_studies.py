@@ -8,6 +8,7 @@ import pytest
 import synthetic_records as synthetic
 import synthetic_studies as made
 
+from benchmark.census import Census
 from benchmark.errors import DataError
 from benchmark.records.results import Cell
 from benchmark.spec.leaderboard import ObjectiveUse, Spec
@@ -34,14 +35,14 @@ def only(found: CountedStudies, study: str) -> Studied:
 
 
 def chosen(study: str, row: str, *records: Any, spec: Spec = SPEC) -> CountedStudies:
-    return select_studies(spec, [made.make_file(study, row, records)])
+    return select_studies(Census(spec), [made.make_file(study, row, records)])
 
 
 # Which records count
 
 
 def test_all_of_a_full_run_counts_in_the_order_of_the_leaderboard():
-    found = select_studies(SPEC, list(reversed(made.make_studies(seeds=[1, 0]))))
+    found = select_studies(Census(SPEC), list(reversed(made.make_studies(seeds=[1, 0]))))
     assert found.notes == ()
     assert {study: len(cells) for study, cells in found.measured.items()} == {
         "adversarial": 12,
@@ -58,47 +59,41 @@ def test_all_of_a_full_run_counts_in_the_order_of_the_leaderboard():
 
 
 @pytest.mark.parametrize(
-    ("study", "row", "changes", "why"),
+    ("row", "changes", "why"),
     [
-        ("label_noise", "glc_50", {}, "row 'glc_50' is not in study 'label_noise' on track 'toy'"),
-        ("label_noise", "none", {"backbone": "big"}, "backbone 'big' of row 'none' is not in study"),
-        ("label_noise", "none", {"init": "adversarial"}, "init 'adversarial' of row 'none' is not"),
-        ("label_noise", "none", {"seed": 8}, "seed 8 of row 'none' is not in study"),
-        ("label_noise", "none", {"condition": "uniform@0.3"}, "condition 'uniform@0.3' is not in"),
-        ("label_noise", "none", {"condition": "pair@0.5"}, "condition 'pair@0.5' is not in"),
-        ("label_noise", "none", {"condition": ""}, "condition '' is not in"),
-        ("label_noise", "none", {"objective": "glc"}, "trained otherwise"),
-        ("label_noise", "none", {"training": {"recipe": made.RECIPE | {"lr": 0.2}}}, "trained otherwise"),
-        (
-            "label_noise",
-            "none",
-            {"training": {"training_set": {"noise": {"method": "flip", "hyperparameters": {}}}}},
-            "trained otherwise",
-        ),
-        ("label_noise", "none", {"training": {"training_set": {"trusted": 0.1}}}, "trained otherwise"),
+        ("glc_50", {}, "row 'glc_50' is not in study 'label_noise' on track 'toy'"),
+        ("none", {"backbone": "big"}, "backbone 'big' of row 'none' is not in study"),
+        ("none", {"init": "adversarial"}, "init 'adversarial' of row 'none' is not"),
+        ("none", {"seed": 8}, "seed 8 of row 'none' is not in study"),
+        ("none", {"condition": "uniform@0.3"}, "condition 'uniform@0.3' of row 'none' is not in"),
+        ("none", {"condition": "pair@0.5"}, "condition 'pair@0.5' of row 'none' is not in"),
+        ("none", {"condition": ""}, "condition '' of row 'none' is not in"),
+        ("none", {"objective": "glc"}, "trained otherwise"),
+        ("none", {"training": {"recipe": made.RECIPE | {"lr": 0.2}}}, "trained otherwise"),
+        ("none", {"training": {"training_set": made.training_set("flip@0.5")}}, "otherwise"),
+        ("none", {"training": {"training_set": made.training_set("uniform@1")}}, "now: noise strength"),
+        ("none", {"training": {"training_set": None}}, "now: noise"),
+        ("none", {"training": {"training_set": {"trusted": 0.1}}}, "trained otherwise"),
     ],
 )
-def test_what_the_leaderboard_does_not_list_is_left_out_and_said(study, row, changes, why):
-    record = made.make_record(
-        **{
-            "condition": "uniform@0.5",
-            "numbers": {"test.error": 0.3},
-            **{k: v for k, v in changes.items() if k != "backbone"},
-        }
-    )
+def test_what_the_leaderboard_does_not_list_is_left_out_and_said(row, changes, why):
+    others = {name: change for name, change in changes.items() if name != "backbone"}
+    record = made.make_record(**{"condition": "uniform@0.5", "numbers": {"test.error": 0.3}, **others})
     record = record.model_copy(update={k: v for k, v in changes.items() if k == "backbone"})
-    found = chosen(study, row, record)
-    assert not found.measured.get(study)
+    found = chosen("label_noise", row, record)
+    assert not found.measured.get("label_noise")
     (note,) = found.notes
     assert note.startswith("1 study record left out: ")
     assert why in note
-    assert chosen(study, "none", noisy(0.3)).notes == ()
+    assert chosen("label_noise", "none", noisy(0.3)).notes == ()
 
 
 @pytest.mark.parametrize(
     ("training", "counts"),
     [
-        ({"sampler": {"name": "oversample", "weights": "cb"}}, True),  # nothing is given: any will do
+        ({"sampler": {"name": "oversample", "weights": "inverse"}}, True),  # as by default
+        ({"sampler": {"name": "oversample", "weights": "cb"}}, False),
+        ({"sampler": {"name": "oversample"}, "training_set": None}, False),
         (
             {
                 "sampler": {"name": "oversample"},
@@ -163,16 +158,31 @@ def test_records_must_be_measured_as_the_leaderboard_has_it(study, changes, diff
     )
 
 
-@pytest.mark.parametrize("hyperparameters", [{}, {"steps": 50}])
-def test_attacks_must_have_the_hyperparameters_that_are_given(hyperparameters):
+@pytest.mark.parametrize(
+    ("hyperparameters", "counts"),
+    [
+        ({"steps": 30}, True),
+        ({"steps": 30, "random_start": True}, True),  # as by default
+        ({"steps": 30, "random_start": False}, False),
+        ({"steps": 50}, False),
+        ({}, False),
+    ],
+)
+def test_attacks_must_have_the_hyperparameters_of_the_leaderboard(hyperparameters, counts):
+    studies = made.STUDIES | {"adversarial": dict(made.STUDIES["adversarial"])}
+    studies["adversarial"]["attacks"] = made.STUDIES["adversarial"]["attacks"] | {
+        "pgd": {"method": "pgd", "hyperparameters": {"steps": 30}}
+    }
     record = next(f for f in made.make_studies([0]) if f.study == "adversarial").records[0]
     attacks = record.settings["attacks"] | {"pgd": {"method": "pgd", "hyperparameters": hyperparameters}}
     found = chosen(
         "adversarial",
         "cross_entropy",
         record.model_copy(update={"settings": record.settings | {"attacks": attacks}}),
+        spec=made.make_spec(studies),
     )
-    assert "with other attacks than" in found.notes[0]
+    notes = [] if counts else ["with other attacks than"]
+    assert [part in note for part, note in zip(notes, found.notes, strict=True)] == [True] * len(notes)
 
 
 def test_the_corruption_error_is_relative_to_the_plain_row_from_scratch_whatever_they_are_called():
@@ -197,7 +207,7 @@ def test_the_corruption_error_is_relative_to_the_plain_row_from_scratch_whatever
         )
         for r in file.records
     ]
-    found = select_studies(spec, [file.model_copy(update={"row": "short", "records": records})])
+    found = select_studies(Census(spec), [file.model_copy(update={"row": "short", "records": records})])
     assert found.notes == ()
     relative = {
         cell.init: item.numbers["mce_rel_scratch"] for cell, item in found.measured["corruptions"].items()
@@ -322,7 +332,7 @@ def test_corruption_error_relative_to_scratch_by_hand():
 
 
 def test_networks_are_compared_with_the_mean_of_scratch():
-    cells = select_studies(SPEC, made.make_studies([0, 1])).measured["corruptions"]
+    cells = select_studies(Census(SPEC), made.make_studies([0, 1])).measured["corruptions"]
     base = [cells[Cell("toy", made.BACKBONE, "scratch", seed, "cross_entropy")].numbers for seed in (0, 1)]
     other = cells[Cell("toy", made.BACKBONE, "scratch", 1, "pgd_at")].numbers
     assert sum(numbers["mce_rel_scratch"] for numbers in base) / 2 == pytest.approx(1.0)
@@ -373,7 +383,7 @@ def test_a_board_of_a_study_is_like_any_other():
 
 
 def _cells(study: str):
-    return select_studies(SPEC, made.make_studies()).measured[study]
+    return select_studies(Census(SPEC), made.make_studies()).measured[study]
 
 
 def test_a_cell_without_a_number_of_the_board_is_left_out_and_said():

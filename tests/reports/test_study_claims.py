@@ -13,6 +13,7 @@ import synthetic_studies as made
 from claim_examples import shown_test
 from places import SHIPPED
 
+from benchmark.census import inits_of_row
 from benchmark.records.studies import StudyFile
 from benchmark.spec.load import load_spec
 from benchmark.spec.studies import Adversarial, LabelNoise, inits_of, rows_of
@@ -21,7 +22,6 @@ from reports.claims.register import SUMMARY, Register, load_register
 from reports.claims.shown import rule
 from reports.select import select
 from reports.site.build import build_site
-from reports.studies.select import inits_of_row
 
 SPEC = made.make_spec()
 NOISE = np.array([-0.4, 0.3, -0.1, 0.2, 0.4, -0.3, 0.1, -0.2]) / 100  # mean 0 over eight seeds
@@ -175,7 +175,7 @@ def test_a_missing_strength_and_a_failure_are_named():
 
 def test_an_arm_that_was_not_trained_alike_has_no_verdict():
     a, b = attacked("pgd_at_fsr", 0.6 + NOISE), attacked("pgd_at", 0.5 + 2 * NOISE)
-    training = b.records[0].training.model_copy(update={"hyperparameters": {"steps": 3}})
+    training = b.records[0].training.model_copy(update={"hyperparameters": {"attack_steps": 10}})
     other = b.records[0].model_copy(update={"training": training})
     b = b.model_copy(update={"records": [other, *b.records[1:]]})
     (outcome,) = verdict(register(), a, b).findings[0].outcomes

@@ -229,9 +229,9 @@ def other_sets(file: RecordFile) -> RecordFile:
         (lambda file: file.model_copy(update={"entry": "vim"}), "entry 'vim' is not on track 'toy'"),
         (
             lambda file: file.model_copy(update={"detector": "vim"}),
-            "entry 'msp' has another objective or detector",
+            "entry 'msp' on track 'toy' has another objective or detector",
         ),
-        (other_sets, "measured on other OOD sets or shifts"),
+        (other_sets, "entry 'msp' on track 'toy' was measured with other OOD sets than"),
     ],
     ids=["track", "entry", "detector", "sets"],
 )
@@ -247,48 +247,70 @@ def test_what_does_not_belong_is_left_out_with_a_note(change, note):
     ("entry", "record", "counts"),
     [
         ({}, {}, True),
-        ({}, {"hyperparameters": {"k": 50}}, True),  # as published
-        ({}, {"hyperparameters": {"k": 9}, "hp_mode": "declared"}, False),  # no longer in leaderboard.yaml
-        ({"k": 9}, {"hyperparameters": {"k": 9, "p": 2}, "hp_mode": "declared"}, True),
-        ({"k": 9.0}, {"hyperparameters": {"k": 9}, "hp_mode": "declared"}, True),
-        ({"k": 10}, {"hyperparameters": {"k": 9, "p": 2}, "hp_mode": "declared"}, False),
-        ({"k": None}, {"hyperparameters": {"k": None}}, True),
-        ({"k": None}, {"hyperparameters": {"k": 3}, "hp_mode": "declared"}, False),
-        ({"step": None}, {"hyperparameters": {"step": 0.01}, "hp_mode": "id_val"}, True),  # chosen by then
-        ({"k": 1}, {"hyperparameters": {"step": 0.01, "k": 2}, "hp_mode": "id_val"}, False),
+        ({}, {"hyperparameters": {"gamma": 0.1, "top": 100}}, True),  # as published
+        ({}, {"hyperparameters": {"gamma": 0.1, "top": 50}}, False),  # the default was another
+        ({}, {"hyperparameters": {"top": 9}, "hp_mode": "declared"}, False),  # no longer in leaderboard.yaml
+        ({}, {"hyperparameters": {"top": 100, "p": 2}}, False),  # the method has none of that name
+        ({"top": 9}, {"hyperparameters": {"top": 9, "gamma": 0.1}, "hp_mode": "declared"}, True),
+        ({"top": 9.0}, {"hyperparameters": {"top": 9}, "hp_mode": "declared"}, True),
+        ({"top": 9}, {"hyperparameters": {"top": 9, "gamma": 0.5}, "hp_mode": "declared"}, False),
+        ({"top": 10}, {"hyperparameters": {"top": 9, "gamma": 0.1}, "hp_mode": "declared"}, False),
+        ({"top": 100}, {"hyperparameters": {"top": 100}}, True),
+        ({"top": 9}, {"hyperparameters": {}, "hp_mode": "declared"}, False),
     ],
 )
 def test_records_count_with_the_hyperparameters_of_their_entry(entry, record, counts):
-    spec = synthetic.make_spec(["msp"])
-    given = spec.entries["msp"].model_copy(update={"hyperparameters": entry})
-    spec = spec.model_copy(update={"entries": {"msp": given}})
-    made = synthetic.make_record("tiny_cnn", "scratch", 0, measurement(0.9), **record)
-    counted = select(spec, [synthetic.make_file("msp", [made])])
+    found, notes = selected_of("gen", entry, record)
     told = [
-        "1 record left out: entry 'msp' was measured with other hyper-parameters than leaderboard.yaml has"
+        "1 record left out: entry 'gen' on track 'toy' was measured with other hyper-parameters than "
+        "leaderboard.yaml has now"
     ]
-    assert (len(counted.measured), list(counted.notes)) == ((1, []) if counts else (0, told))
+    assert (found, notes) == ((1, []) if counts else (0, told))
+
+
+def selected_of(detector, hyperparameters, record):
+    """Whether a record of an entry with these hyper-parameters counts, and what is said of it."""
+    spec = synthetic.make_spec([detector])
+    given = spec.entries[detector].model_copy(update={"hyperparameters": hyperparameters})
+    spec = spec.model_copy(update={"entries": {detector: given}})
+    made = synthetic.make_record("tiny_cnn", "scratch", 0, measurement(0.9), **record)
+    counted = select(spec, [synthetic.make_file(detector, [made])])
+    return len(counted.measured), list(counted.notes)
+
+
+@pytest.mark.parametrize(
+    ("entry", "record", "counts"),
+    [
+        ({}, {"hyperparameters": {"epsilon": 0.01}, "hp_mode": "id_val"}, True),  # chosen by then
+        ({}, {"hyperparameters": {"epsilon": 0.01, "part": "g"}, "hp_mode": "id_val"}, False),
+        ({}, {"hyperparameters": {"epsilon": 0.01}, "hp_mode": "declared"}, False),
+        ({"epsilon": 0.0}, {"hyperparameters": {"epsilon": 0.01}, "hp_mode": "id_val"}, False),
+        ({"epsilon": 0.0}, {"hyperparameters": {"epsilon": 0.0}, "hp_mode": "oracle"}, False),
+    ],
+)
+def test_a_step_that_validation_images_choose_is_not_compared(entry, record, counts):
+    assert selected_of("godin", entry, record)[0] == counts
 
 
 @pytest.mark.parametrize(
     ("grid", "given", "counts"),
     [
-        ({"k": [1, 5]}, {}, True),
-        ({"k": [1, 5]}, {"p": 2}, True),
-        ({"k": [1, 5]}, {"p": 1}, False),
-        ({"k": [5, 1]}, {}, False),  # of equals the first is taken
-        ({"k": [5]}, {}, False),  # those that chose 5 are no fair part
-        ({"k": [1, 5, 9]}, {}, False),
-        ({"p": [1, 2]}, {}, False),
+        ({"top": [1, 5]}, {"gamma": 0.5}, True),
+        ({"top": [1, 5]}, {"gamma": 0.2}, False),
+        ({"top": [1, 5]}, {}, False),  # its default is 0.1
+        ({"top": [5, 1]}, {"gamma": 0.5}, False),  # of equals the first is taken
+        ({"top": [5]}, {"gamma": 0.5}, False),  # those that chose 5 are no fair part
+        ({"top": [1, 5, 9]}, {"gamma": 0.5}, False),
+        ({"gamma": [0.5, 1.0]}, {}, False),
     ],
 )
 def test_tuned_records_count_with_the_grid_of_their_entry(grid, given, counts):
-    spec = synthetic.make_spec(["msp"])
-    entry = spec.entries["msp"].model_copy(update={"tune": grid, "hyperparameters": given})
-    spec = spec.model_copy(update={"entries": {"msp": entry}})
-    tuned = {"hp_mode": "proxy_ood", "hyperparameters": {"k": 5, "p": 2}, "tuning": TRIED}
+    spec = synthetic.make_spec(["gen"])
+    entry = spec.entries["gen"].model_copy(update={"tune": grid, "hyperparameters": given})
+    spec = spec.model_copy(update={"entries": {"gen": entry}})
+    tuned = {"hp_mode": "proxy_ood", "hyperparameters": {"top": 5, "gamma": 0.5}, "tuning": TRIED}
     made = synthetic.make_record("tiny_cnn", "scratch", 0, measurement(0.9), **tuned)
-    assert len(select(spec, [synthetic.make_file("msp", [made])]).measured) == counts
+    assert len(select(spec, [synthetic.make_file("gen", [made])]).measured) == counts
 
 
 def test_records_of_different_images_are_told_of():
@@ -327,11 +349,13 @@ def test_the_order_of_the_records_does_not_matter():
     assert tables[0] == tables[1]
 
 
-TRIED = [Candidate(hyperparameters={"k": k, "p": 2}, auroc=0.9) for k in (1, 5)]
+TWO = {"hyperparameters": {"members": 2}, "hp_mode": "declared"}
+TRIED = [Candidate(hyperparameters={"top": top, "gamma": 0.5}, auroc=0.9) for top in (1, 5)]
 
 
 def tuned_board(**tuning):
     """Entries `msp`, published, and `knn`, tuned; `tuning` changes the records of `knn`."""
+    tried = [Candidate(hyperparameters={"k": k}, auroc=0.9) for k in (1, 5)]
     board = synthetic.board(rows=["entry"], columns=[AUROC, FPR], inits=["scratch"], backbones=["cnn"])
     spec = synthetic.make_spec(["msp", "knn"], backbones=["cnn"], boards={"b": board})
     entries = {**spec.entries, "knn": spec.entries["knn"].model_copy(update={"tune": {"k": [1, 5]}})}
@@ -343,7 +367,7 @@ def tuned_board(**tuning):
 
     files = [
         synthetic.make_file("msp", records(0.7)),
-        synthetic.make_file("knn", records(0.9, **{"hp_mode": "proxy_ood", "tuning": TRIED, **tuning})),
+        synthetic.make_file("knn", records(0.9, **{"hp_mode": "proxy_ood", "tuning": tried, **tuning})),
     ]
     return spec, select(spec, files)
 
@@ -366,25 +390,23 @@ def test_a_board_without_tuned_entries_is_one_table():
 def test_a_record_of_another_protocol_does_not_count():
     _, counted = tuned_board(hp_mode="published")
     assert {cell.entry for cell in counted.measured} == {"msp"}
-    assert "measured by another protocol" in counted.notes[0]
+    assert "measured with other protocol than" in counted.notes[0]
 
 
 def test_ensembles_are_shown_and_not_ranked_with_single_networks():
     spec = synthetic.make_spec(
-        ["msp", "knn"],
+        ["msp", "ensemble"],
         backbones=["cnn"],
         boards={"b": synthetic.board(rows=["entry"], columns=[AUROC], inits=["scratch"])},
     )
+    spec.entries["ensemble"].hyperparameters["members"] = 2
     values = [0.70, 0.71, 0.69, 0.70]
     singles = [synthetic.make_record("cnn", "scratch", s, measurement(v)) for s, v in enumerate(values)]
-    pairs = [
-        synthetic.make_record("cnn", "scratch", s, measurement(0.8)).model_copy(update={"networks": 2})
-        for s in (0, 2)
-    ]
-    files = [synthetic.make_file("msp", singles), synthetic.make_file("knn", pairs)]
+    pairs = [synthetic.make_record("cnn", "scratch", s, measurement(0.8), networks=2, **TWO) for s in (0, 2)]
+    files = [synthetic.make_file("msp", singles), synthetic.make_file("ensemble", pairs)]
     counted = select(spec, files)
     table = board_table("b", spec, counted)
-    ensemble = row(table, "knn")
+    ensemble = row(table, "ensemble")
     assert ensemble.rank is None
     assert ensemble.note == "ensembles of 2 networks, not paired with single ones and not ranked"
     assert row(table, "msp").rank == 1  # over all four of its seeds

@@ -1,0 +1,24 @@
+"""What the leaderboard asks for, worked out once: every place, with its settings resolved.
+
+The planner binds content keys to the places; pages count a record only if its settings are those of its place
+(`benchmark.census.compare`). No module here may import torch, or know jobs, keys or pages.
+"""
+
+from benchmark.census.compare import SEVERITIES, refusal, trained_as_asked
+from benchmark.census.places import EVERYTHING, Place, Selection, backbones_of, inits_of_row
+from benchmark.census.settings import PLAIN, Census, Given, Scoring
+
+__all__ = [
+    "EVERYTHING",
+    "PLAIN",
+    "SEVERITIES",
+    "Census",
+    "Given",
+    "Place",
+    "Scoring",
+    "Selection",
+    "backbones_of",
+    "inits_of_row",
+    "refusal",
+    "trained_as_asked",
+]

@@ -1,0 +1,125 @@
+"""The places of a leaderboard: where something is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any, NamedTuple
+
+from benchmark.spec.leaderboard import Track
+from benchmark.spec.studies import Adversarial, Corruptions, Study, StudyName
+
+
+class Place(NamedTuple):
+    """Where something is measured."""
+
+    track: str
+    study: StudyName | None  # None: OOD detection
+    row: str  # an entry, or a row of the study
+    backbone: str
+    init: str
+    seed: int  # of an ensemble's networks the first
+    condition: str = ""  # of the study
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of the leaderboard; an empty tuple selects all."""
+
+    tracks: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
+    backbones: tuple[str, ...] = ()
+    inits: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    studies: tuple[str, ...] = ()
+    full: bool = False  # with what only a full run measures
+
+    @property
+    def with_cells(self) -> bool:
+        """Whether cells are wanted: not where only studies are named."""
+        return bool(self.entries) or not self.studies
+
+    @property
+    def with_studies(self) -> bool:
+        """Whether studies are wanted: not where only entries are named."""
+        return bool(self.studies) or not self.entries
+
+    def of(self, kind: str, available: list[Any], unasked: list[Any] | None = None) -> list[Any]:
+        """Those of `available` backbones, inits or seeds that are selected.
+
+        Where none is named that is `unasked`, or all.
+        """
+        wanted = getattr(self, kind)
+        return [item for item in available if item in wanted] if wanted else unasked or available
+
+    def entries_of(self, track: Track) -> list[str]:
+        """The selected entries of a track: those of a full run too where any is named."""
+        if not self.with_cells:
+            return []
+        listed = track.all_entries if self.full or self.entries else track.entries
+        return [entry for entry in listed if not self.entries or entry in self.entries]
+
+    def studies_of(self, track: Track) -> dict[StudyName, Study]:
+        """The selected studies of a track."""
+        there = track.studies.chosen(full=self.full).items() if self.with_studies else ()
+        return {name: study for name, study in there if not self.studies or name in self.studies}
+
+
+EVERYTHING = Selection(full=True)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Of what the places of one row are made: there is one for each combination."""
+
+    backbones: Sequence[str]
+    inits: Sequence[str]
+    seeds: Sequence[int]
+    conditions: Sequence[str] = ("",)
+
+    @property
+    def count(self) -> int:
+        """How many places the row has."""
+        return prod(map(len, (self.backbones, self.inits, self.seeds, self.conditions)))
+
+
+def entry_axes(track: Track, entry: str, selection: Selection, members: int) -> Axes:
+    """Of an entry that scores by so many networks: by disjoint groups of them, in the order of the track."""
+    starts = set(track.seeds[: len(track.seeds) - members + 1 : members])
+    return Axes(
+        backbones=[b for b in selection.of("backbones", track.backbones) if b in track.backbones_of(entry)],
+        inits=selection.of("inits", track.inits),
+        seeds=[seed for seed in selection.of("seeds", track.seeds) if seed in starts],
+    )
+
+
+def study_axes(track: Track, study: Study, row: str, selection: Selection) -> Axes:
+    """Of a row of a study."""
+    return Axes(
+        backbones=selection.of("backbones", backbones_of(track, study)),
+        inits=selection.of("inits", inits_of_row(study, row)),
+        seeds=selection.of("seeds", track.seeds, None if selection.full else study.seeds),
+        conditions=study.conditions,
+    )
+
+
+def places_of(name: str, track: Track, study: StudyName | None, axes: Mapping[str, Axes]) -> Iterator[Place]:
+    """Every place of some rows of a track, network by network: what stands on one comes together."""
+    rows = [(row, of, frozenset(product(of.backbones, of.inits, of.seeds))) for row, of in axes.items()]
+    for network in product(track.backbones, track.all_inits, track.seeds):
+        for row, of, networks in rows:
+            if network in networks:
+                for condition in of.conditions:
+                    yield Place(name, study, row, *network, condition)
+
+
+def backbones_of(track: Track, study: Study) -> list[str]:
+    """The backbones that a study is made on."""
+    return study.backbones or track.backbones
+
+
+def inits_of_row(study: Study, row: str) -> list[str]:
+    """The inits that a row of a study has."""
+    return study.networks[row] if isinstance(study, Adversarial | Corruptions) else study.inits
