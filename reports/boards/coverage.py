@@ -73,12 +73,7 @@ def coverage(spec: Spec, selection: Selection) -> list[Coverage]:
     found = []
     for name, track in spec.tracks.items():
         status = Counter(r.status for cell, r in selection.unmeasured.items() if cell.track == name)
-        networks = {cell.entry: item.record.networks for cell, item in selection.of_track(name).items()}
-        planned = sum(
-            len(track.backbones_of(entry)) * len(track.inits) * (len(track.seeds) // networks.get(entry, 1))
-            for entry in track.all_entries
-        )
-        measured = len(selection.of_track(name))
+        measured, planned = len(selection.of_track(name)), selection.planned[name]
         found.append(Coverage(name, planned, measured, status["failed"], status["not_applicable"]))
         for study in track.studies.chosen(full=True):
             rows = selection.studies.measured.get(study, {}).items()
