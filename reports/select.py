@@ -144,6 +144,7 @@ class Counted:
     unmeasured: Mapping[Cell, Record]
     notes: tuple[str, ...]
     studies: CountedStudies = field(default=NO_STUDIES)
+    planned: Mapping[str, int] = field(default_factory=dict)  # by track: cells of a full run
     trainings: tuple[TrainingFile, ...] = ()
     boundary: BoundaryFile | None = None  # the experiment in two dimensions
 
@@ -212,7 +213,8 @@ def select(
         of_studies = replace(of_studies, measured={**of_studies.measured, SUMMARY: summed})
     curves, arms = _trained_as_asked(census, trainings), _of_arms(census, boundary)
     notes += (*_on_other_images(measured), *of_studies.notes, *_lost(trainings, boundary, curves, arms))
-    counted = Counted(measured, unmeasured, notes, of_studies, curves, arms)
+    planned = {name: census.count(name, None) for name in spec.tracks}
+    counted = Counted(measured, unmeasured, notes, of_studies, planned, curves, arms)
     return replace(counted, notes=(*notes, *_on_other_networks(counted)))
 
 

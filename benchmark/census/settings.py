@@ -203,7 +203,7 @@ class Census:
 
     def trained(self, name: str, init: str, objective: str, given: Given = PLAIN) -> TrainedWith:
         """How the networks of an objective of the leaderboard are trained from an init."""
-        key = name, init, objective, repr(given)
+        key = "trained", name, init, objective, repr(given)
         return self._once(key, lambda: self._trained(name, init, objective, given))
 
     def ways(self, name: str, objective: str, backbone: str, init: str, seed: int) -> list[TrainedWith]:

@@ -118,11 +118,13 @@ class StudyPlanner:
         networks, selection = self.networks, self.selection
         self._check(study, where)
         plans: dict[str, TrainingPlan | None] = {}
+        of_networks = isinstance(study, Adversarial | Corruptions)
         inits = networks.inits(selection.of("inits", inits_of(study)), selection.inits)
         for place in self.census.places(self.name, name, selection):
             row, given = place.row, self.census.given(place)
             if row not in plans:
-                plans[row] = self._objective(place, where)
+                at = ("networks", row) if of_networks else ("methods", row, "objective")
+                plans[row] = self._objective(row, self.census.objective(place), (*where, *at))
             plan = plans[row]
             if plan is None or place.init not in inits:
                 continue
@@ -139,12 +141,10 @@ class StudyPlanner:
                 asked = self._condition_asked(name, study, where, training_set)
             yield self._measured(name, place, network, asked)
 
-    def _objective(self, place: Place, where: Where) -> TrainingPlan | None:
+    def _objective(self, row: str, name: str, where: Where) -> TrainingPlan | None:
         """How the networks of a row are trained; None for a row that is left out."""
-        row, name = place.row, self.census.objective(place)
-        by_row = ("networks", row) if row == name else ("methods", row, "objective")
         try:
-            return self.networks.objective(name, *where, *by_row)
+            return self.networks.objective(name, *where)
         except MethodLeftOut as error:
             study = where[3]
             if study in self.selection.studies:

@@ -75,12 +75,7 @@ def coverage(spec: Spec, counted: Counted) -> list[Coverage]:
     found = []
     for name, track in spec.tracks.items():
         status = Counter(r.status for cell, r in counted.unmeasured.items() if cell.track == name)
-        networks = {cell.entry: item.record.networks for cell, item in counted.of_track(name).items()}
-        planned = sum(
-            len(track.backbones_of(entry)) * len(track.inits) * (len(track.seeds) // networks.get(entry, 1))
-            for entry in track.all_entries
-        )
-        measured = len(counted.of_track(name))
+        measured, planned = len(counted.of_track(name)), counted.planned[name]
         found.append(Coverage(name, planned, measured, status["failed"], status["not_applicable"]))
         for study in track.studies.chosen(full=True):
             rows = counted.studies.measured.get(study, {}).items()
