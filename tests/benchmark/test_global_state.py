@@ -13,7 +13,7 @@ from torch.nn import functional
 from benchmark.engines.state import GlobalState
 from benchmark.engines.worker import unchanged_state
 from benchmark.errors import ChangedState
-from benchmark.jobs.kinds import scoring
+from benchmark.jobs import scoring
 from methods import statistics
 
 
