@@ -11,7 +11,7 @@ from places import ROOT
 from benchmark.census import Census, Given, Place, Selection
 from benchmark.plan.make import make_plan
 from benchmark.plan.methods import declared
-from benchmark.spec.leaderboard import load_spec
+from benchmark.spec.load import load_spec
 from methods.declared import Declared, read
 from methods.registry import FAMILIES, family
 
@@ -33,7 +33,7 @@ def plan():
 def test_a_census_needs_no_torch():
     code = (
         "import sys; from pathlib import Path; from benchmark.census import Census\n"
-        "from benchmark.spec.leaderboard import load_spec\n"
+        "from benchmark.spec.load import load_spec\n"
         "census = Census(load_spec(Path('leaderboard.yaml')))\n"
         "of = [(census.training(p), census.settings(p), census.made_of(p)) for p in census.everywhere()]\n"
         "print(len(of) > 5000, [m for m in ('torch', 'timm') if m in sys.modules])"

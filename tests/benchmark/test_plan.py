@@ -69,8 +69,10 @@ def test_the_jobs_of_the_shipped_leaderboard():
         Kind.TRAINING_SET: 4 * (6 + 1),
         Kind.PRETRAIN: 2,  # fractaldb for each backbone
         Kind.TRAIN: 32 + 8 * (5 + 1),
-        Kind.EXTRACT: 32
-        * (9 + 7),  # ID, shifted, near, far, validation; Gram statistics of all but validation
+        Kind.EXTRACT: (
+            32 * (9 + 7)  # ID, shifted, near, far, validation; Gram statistics of all but validation
+            + 8 * (1 + 5 + 6)  # corrupted images; ID of each noise; ID, near and far of the long tail
+        ),
         Kind.CLASSIFY: 32,
         Kind.SCORE: 32 * 44 + 8,
         Kind.TUNE: 32 * 6,

@@ -50,7 +50,7 @@ def test_u6_what_was_built_on_may_be_gone(plan, tmp_path):
     everything = work(plan, tmp_path / "cache").needed
     store = Store(tmp_path / "cache")
     finish(store, everything)
-    first = next(job for job in everything if not job.inputs)
+    first = next(job for job in everything if not job.needs)
     shutil.rmtree(store.folder(first.key))
     wanted = {key for cell in plan.cells for key in cell.keys}
     again = 1 if first.key in wanted else 0

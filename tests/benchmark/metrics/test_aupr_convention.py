@@ -8,7 +8,7 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from benchmark.metrics import DetectionMetrics, detection_metrics
 
-PAGES = Path(__file__).parents[3] / "reports" / "site" / "templates"
+PAGES = Path(__file__).parents[3] / "reports" / "site"
 
 
 def test_l16_aupr_is_average_precision_and_not_trapezoids():
@@ -19,9 +19,8 @@ def test_l16_aupr_is_average_precision_and_not_trapezoids():
     assert auc(recall, precision) == pytest.approx(0.75)  # what OpenOOD and pytorch-ood report
 
 
-@pytest.mark.parametrize("page", ["index.html.j2", "leaderboard.md.j2"])
-def test_l16_the_pages_say_so(page):
-    text = " ".join((PAGES / page).read_text().split())
+def test_l16_the_pages_say_so():
+    text = " ".join((PAGES / "leaderboard.py").read_text().split())
     assert "AUPR is average precision" in text
     assert "OpenOOD and pytorch-ood" in text
 
