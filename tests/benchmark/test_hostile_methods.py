@@ -172,8 +172,8 @@ def ran(only_run, small, tmp_path_factory, monkeypatch):
         path.write_text(leaderboard(small.read_text(), (*METHODS, *HONEST)))
         contribute(folder)
         with monkeypatch.context() as patched:
-            patched.syspath_prepend(folder)
             keep_registry(patched)
+            patched.syspath_prepend(folder)
             fingerprints.forget()
             plan, records = run(path, folder / "all", ())
             _, alone = run(path, folder / "honest", HONEST)
