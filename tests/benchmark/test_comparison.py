@@ -84,7 +84,9 @@ def test_other_trainings_are_other_settings_where_both_are_recorded():
     ways = [TrainedWith(objective="cross_entropy", recipe={"epochs": n}) for n in (1, 2)]
     one, other = (file("msp", [record(0.8, training=way)]) for way in ways)
     assert compared(one, other).left_out == {"other settings": (place(),)}
-    assert len(compared(one, file("msp", [record(0.8, training=None)])).compared) == 1  # an older record does not say
+    assert (
+        len(compared(one, file("msp", [record(0.8, training=None)])).compared) == 1
+    )  # an older record does not say
 
 
 def test_other_images_are_not_compared():
