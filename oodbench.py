@@ -223,8 +223,8 @@ def run(
     if any(job.kind in (Kind.PRETRAIN, Kind.TRAIN) for job in missing):
         check_timm_names(spec, plan)
     with Progress(console(stderr=True), missing, workers, Store(folder).progress) as progress:
-        where = {"cache": folder, "results": results}
-        done = run_plan(plan, **where, workers=workers, on_event=progress.on_event, fresh=fresh)
+        on_event = progress.on_event
+        done = run_plan(plan, cache=folder, results=results, workers=workers, on_event=on_event, fresh=fresh)
     console().print(*summaries(done.records), *study_summaries(done.studies))
     for cell in done.withdrawn:
         replaced = f"{cell}: failed; its record, which cannot be made any more, was replaced"
