@@ -253,10 +253,6 @@ def write_boundary(path: Path, file: BoundaryFile) -> bool:
     return write_changed(path, document({"schema_version": SCHEMA}, {}, {"results": results, "maps": maps}))
 
 
-def _thousandths(rows: Map) -> list[list[int]]:
-    return [[round(_PER_MILLE * value) for value in row] for row in rows]
-
-
 def radius(points: Floats) -> Floats:
     """(N,) distance of points (N, 2) to the nearer class mean."""
     nearer: Floats = np.linalg.norm(points[:, None] - MEANS, axis=2).min(axis=1)

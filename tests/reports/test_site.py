@@ -121,6 +121,13 @@ def test_the_caveat_on_checkpoints_is_said(page, markdown):
         assert "conditional on that checkpoint" in text
 
 
+def test_l16_the_pages_say_which_area_aupr_is(full_site):
+    for name in ("index.html", "leaderboard.md"):
+        text = " ".join((full_site[0] / name).read_text().split())
+        assert "AUPR is average precision" in text
+        assert "OpenOOD and pytorch-ood" in text
+
+
 def test_images_exist_and_have_alternative_texts(full_site, page):
     images = page.all("img")
     assert {image["src"] for image in images} == {
