@@ -148,7 +148,7 @@ def _reading(spec: Spec, counted: Counted, boundary: BoundaryFile | None) -> Sec
         ),
         (
             "Arms, metric, direction, δ and settings stand in ",
-            code("reports/claims.yaml"),
+            code("reports/claims/claims.yaml"),
             ", taken from the project’s register of claims. Where that register leaves the metric open, the "
             "choice was made when records of detectors, but none of training objectives, existed. The tests "
             "in two dimensions (C-A6, C-A13, C-B6) were declared when five of their eight seeds had been "
