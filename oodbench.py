@@ -194,12 +194,13 @@ def run(
     from benchmark.errors import UsageError
     from benchmark.jobs.job import Kind
     from benchmark.plan.checks import check_timm_names
+    from benchmark.records.record import TRAININGS
     from benchmark.run import run_plan, work
     from benchmark.store.artifacts import Store, default_cache
     from benchmark.store.files import require_writable
     from reports.console.commands import build, plan_of, published_folder, spec_of, use_mirror
     from reports.console.listings import present
-    from reports.console.progress import Progress, plan_listings, study_summaries, summaries
+    from reports.console.progress import Progress, plan_listings, summaries
     from reports.console.terminal import console, say
 
     chosen = (track, entry, backbone, init, seed, study)
@@ -225,13 +226,13 @@ def run(
     with Progress(console(stderr=True), missing, workers, Store(folder).progress) as progress:
         on_event = progress.on_event
         done = run_plan(plan, cache=folder, results=results, workers=workers, on_event=on_event, fresh=fresh)
-    console().print(*summaries(done.records), *study_summaries(done.studies))
+    console().print(*summaries(done.records))
     for cell in done.withdrawn:
         replaced = f"{cell}: failed; its record, which cannot be made any more, was replaced"
         say(console(stderr=True), replaced, style="red")
     build(spec, results, site, published_folder(published, leaderboard))
     if done.failed:
-        total = len(done.records) + len(done.studies)
+        total = sum(place.study != TRAININGS for place in done.records)
         said = f"{done.failed} of {total} cells failed; the others are finished"
         say(console(stderr=True), said, style="red")
         raise typer.Exit(1)
@@ -296,20 +297,18 @@ def publish(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and stop.")] = False,
     results: Results = Path("runs"),
     published: Published = None,
-    cache: Cache = None,
     mirror: Mirror = None,
     leaderboard: Leaderboard = None,
 ) -> None:
     """Take finished records of today from your own to the published ones, and refuse all others by name."""
     from benchmark.records.publishing import prepare
-    from benchmark.store.artifacts import default_cache
     from reports.console.commands import plan_of, published_folder, spec_of, use_mirror
     from reports.console.results import publication_lines, show
     from reports.console.terminal import console
 
     use_mirror(mirror)
     made = plan_of(spec_of(leaderboard), track, entry, backbone, init, seed, study, full=True)
-    found = prepare(made, results, published_folder(published, leaderboard), cache or default_cache())
+    found = prepare(made, results, published_folder(published, leaderboard))
     show(console(), publication_lines(found, None if dry_run else found.write()))
     if found.refused:
         raise typer.Exit(1)

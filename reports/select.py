@@ -9,23 +9,19 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import fmean
-from typing import Any
 
-from benchmark.census import Census, refusal, trained_as_asked
+from benchmark.census import Census, refusal
 from benchmark.errors import DataError
+from benchmark.records.detection import Measurement, measurement_of, numbers_of
 from benchmark.records.network_places import NetworkPlace, Stands, stands_of
-from benchmark.records.results import Cell, Measurement, Record, RecordFile, TrainedWith
-from benchmark.records.studies import STUDIES, StudyFile
-from benchmark.records.trainings import TrainingFile
+from benchmark.records.place import Place
+from benchmark.records.record import DETECTION, PLANE, TRAININGS, Cell, Record, RecordFile, TrainedWith
 from benchmark.spec.leaderboard import Spec
-from benchmark.studies.boundary import BoundaryFile
 from methods.names import did_you_mean
 from reports.boards.gains import relative_gains
 from reports.claims.register import SUMMARY
 from reports.studies.select import CountedStudies, Studied, select_studies
 
-SHIFTED = ("accuracy", "ece", "auroc_near")
 NO_STUDIES = CountedStudies({}, {}, {}, {}, ())
 
 
@@ -52,7 +48,7 @@ class Measured:
     """A measured cell: of its record what pages may need, so that many are held at once."""
 
     file: RecordFile  # without records
-    record: Record  # without measurement
+    record: Record  # without numbers and series
     measurement: Measurement | None  # where a plot may show it: of the entries that are drawn
     numbers: Mapping[str, float]  # by metric path
 
@@ -66,7 +62,7 @@ class Measured:
             If no plot may show this cell.
         """
         if self.measurement is None:
-            raise LookupError(f"{self.file.entry} is not drawn on track {self.file.track}")
+            raise LookupError(f"{self.file.row} is not drawn on track {self.file.track}")
         return self.measurement
 
     @property
@@ -85,7 +81,7 @@ class Measured:
             If nothing is measured under that path; `where` says who asked for it.
         """
         if metric not in self.numbers:
-            cell = f"{self.file.track} {self.file.entry} {self.record.cell}"
+            cell = f"{self.file.track} {self.file.row} {self.record.cell}"
             raise DataError(
                 f"{where}: {metric!r} was not measured (record {cell}); {did_you_mean(metric, self.numbers)}"
             )
@@ -109,17 +105,18 @@ class Measured:
     @property
     def checkpoints(self) -> tuple[str, ...]:
         """The weights of its network, where they are recorded."""
-        return (self.record.provenance.checkpoint if self.record.provenance else "",)
+        return (self.record.checkpoint,)
 
     @property
     def stands(self) -> Stands:
         """The weights of its network by where it was trained."""
-        return stands_of(self.file, self.record)
+        return stands_of(Place(self.file.track, DETECTION, self.file.row, *self.record.cell), self.record)
 
     @property
     def train_seconds(self) -> list[float]:
         """What its network took, where that is recorded."""
-        return [self.record.cost.train_seconds] if self.record.cost else []
+        cost = self.record.cost
+        return [] if cost is None or cost.train_seconds is None else [cost.train_seconds]
 
     @property
     def pretrain_seconds(self) -> list[float]:
@@ -130,7 +127,12 @@ class Measured:
     @property
     def hp_modes(self) -> list[str]:
         """How the detector's hyper-parameters were chosen."""
-        return [self.record.hp_mode]
+        return [self.record.settings["hp_mode"]]
+
+    @property
+    def objective(self) -> str:
+        """Of its network, in leaderboard.yaml."""
+        return str(self.record.settings["objective"])
 
 
 Found = Measured | Studied
@@ -145,8 +147,8 @@ class Counted:
     notes: tuple[str, ...]
     studies: CountedStudies = field(default=NO_STUDIES)
     planned: Mapping[str, int] = field(default_factory=dict)  # by track: cells of a full run
-    trainings: tuple[TrainingFile, ...] = ()
-    boundary: BoundaryFile | None = None  # the experiment in two dimensions
+    trainings: tuple[RecordFile, ...] = ()  # of networks
+    plane: tuple[RecordFile, ...] = ()  # the arms of the experiment in two dimensions
 
     def of_study(self, study: str | None) -> Mapping[Cell, Found]:
         """The measured cells of a study, with its rows in place of entries; of OOD detection if None."""
@@ -157,16 +159,10 @@ class Counted:
         return {cell: found for cell, found in self.measured.items() if cell.track == track}
 
 
-def select(
-    spec: Spec,
-    results: Iterable[RecordFile],
-    studies: Sequence[StudyFile] = (),
-    trainings: Sequence[TrainingFile] = (),
-    boundary: BoundaryFile | None = None,
-) -> Counted:
+def select(spec: Spec, results: Iterable[RecordFile]) -> Counted:
     """Choose the records that belong to `spec`.
 
-    `results` is read once, file by file; little is kept of each.
+    `results` is read once, file by file; of OOD detection little is kept of each.
 
     Raises
     ------
@@ -174,92 +170,86 @@ def select(
         If two records claim the same cell, or one content key for different measurements.
     """
     census = Census(spec)
-    chosen: dict[Cell, Measured | Record] = {}
-    left_out: Counter[str] = Counter()
-    places: dict[tuple[str, ...], dict[str, int]] = {}
-    by_key: dict[str, tuple[Cell, int]] = {}
+    cells, others = _Cells(spec, census), dict[str, list[RecordFile]]()
     for file in results:
-        about = file.model_copy(update={"records": []})
-        track = spec.tracks.get(file.track)
-        drawn = track is not None and file.entry in (track.drawn or track.entries)
-        for record in file.records:
-            cell = Cell(file.track, record.backbone, record.init, record.seed, file.entry)
-            problem = refusal(census, file, record)
-            if problem:
-                left_out[problem] += 1
-            elif cell in chosen:
-                raise DataError(f"two records of the cell {cell}; expected one, remove a record file")
-            elif record.measurement is not None:
-                found = _numbers(record.measurement)
-                _one_measurement_a_key(by_key, cell, (file, record), found)
-                place = places.setdefault(tuple(found), {path: i for i, path in enumerate(found)})
-                numbers = Numbers(place, array("d", found.values()))
-                slim = record.model_copy(update={"measurement": None})
-                chosen[cell] = Measured(about, slim, record.measurement if drawn else None, numbers)
-            else:
-                chosen[cell] = record
-    measured: dict[Cell, Measured] = {}
-    unmeasured: dict[Cell, Record] = {}
-    order = _Order(spec)
-    for cell in sorted(chosen, key=order.of):
-        one = chosen[cell]
-        if isinstance(one, Measured):
-            measured[cell] = one
+        if file.study == DETECTION:
+            cells.add(file)
         else:
-            unmeasured[cell] = one
-    notes = tuple(f"{_records(n)} left out: {problem}" for problem, n in sorted(left_out.items()))
-    of_studies = select_studies(census, studies)
+            others.setdefault(file.study, []).append(file)
+    measured, unmeasured = cells.in_order()
+    trainings, no_trainings = _asked(census, others.pop(TRAININGS, []))
+    plane, no_arms = _asked(census, others.pop(PLANE, []))
+    of_studies = select_studies(census, [file for files in others.values() for file in files])
     if summed := relative_gains(spec, measured, of_studies.measured):
         of_studies = replace(of_studies, measured={**of_studies.measured, SUMMARY: summed})
-    curves, arms = _trained_as_asked(census, trainings), _of_arms(census, boundary)
-    notes += (*_on_other_images(measured), *of_studies.notes, *_lost(trainings, boundary, curves, arms))
+    notes = tuple(f"{_records(n)} left out: {problem}" for problem, n in sorted(cells.left_out.items()))
+    notes += (*_on_other_images(measured), *of_studies.notes)
+    notes += tuple(f"{_records(n)} of trainings left out: {problem}" for problem, n in no_trainings.items())
+    notes += tuple(f"{_records(n)} of two dimensions left out: {problem}" for problem, n in no_arms.items())
     planned = {name: census.count(name, None) for name in spec.tracks}
-    counted = Counted(measured, unmeasured, notes, of_studies, planned, curves, arms)
+    counted = Counted(measured, unmeasured, notes, of_studies, planned, trainings, plane)
     return replace(counted, notes=(*notes, *_on_other_networks(counted)))
 
 
-def _trained_as_asked(census: Census, files: Sequence[TrainingFile]) -> tuple[TrainingFile, ...]:
-    """The trainings of networks that the leaderboard asks for."""
-    return tuple(
-        file.model_copy(
-            update={
-                "records": [
-                    record
-                    for record in file.records
-                    if trained_as_asked(census, file.track, file.objective, record.network, record.training)
-                ]
-            }
-        )
-        for file in files
-    )
+class _Cells:
+    """The cells of OOD detection that the leaderboard asks for."""
+
+    def __init__(self, spec: Spec, census: Census) -> None:
+        self.left_out: Counter[str] = Counter()
+        self._spec, self._census = spec, census
+        self._chosen: dict[Cell, Measured | Record] = {}
+        self._places: dict[tuple[str, ...], dict[str, int]] = {}
+        self._by_key: dict[str, tuple[Cell, int]] = {}
+
+    def add(self, file: RecordFile) -> None:
+        """Take those of a file."""
+        about = file.model_copy(update={"records": []})
+        track = self._spec.tracks.get(file.track)
+        drawn = track is not None and file.row in (track.drawn or track.entries)
+        for record in file.records:
+            cell = Cell(file.track, record.backbone, record.init, record.seed, file.row)
+            problem = refusal(self._census, file, record)
+            if problem:
+                self.left_out[problem] += 1
+            elif cell in self._chosen:
+                raise DataError(f"two records of the cell {cell}; expected one, remove a record file")
+            elif record.status == "measured":
+                found = numbers_of(record)
+                _one_measurement_a_key(self._by_key, cell, record, found)
+                place = self._places.setdefault(tuple(found), {path: i for i, path in enumerate(found)})
+                numbers = Numbers(place, array("d", found.values()))
+                slim = record.model_copy(update={"numbers": {}, "series": {}})
+                shown = measurement_of(record) if drawn else None
+                self._chosen[cell] = Measured(about, slim, shown, numbers)
+            else:
+                self._chosen[cell] = record
+
+    def in_order(self) -> tuple[dict[Cell, Measured], dict[Cell, Record]]:
+        """Those that are measured, and those that are not, as in leaderboard.yaml."""
+        measured: dict[Cell, Measured] = {}
+        unmeasured: dict[Cell, Record] = {}
+        for cell in sorted(self._chosen, key=_Order(self._spec).of):
+            one = self._chosen[cell]
+            if isinstance(one, Measured):
+                measured[cell] = one
+            else:
+                unmeasured[cell] = one
+        return measured, unmeasured
 
 
-def _of_arms(census: Census, file: BoundaryFile | None) -> BoundaryFile | None:
-    """The trainings in two dimensions that the leaderboard asks for, and the maps of their seeds."""
-    if file is None:
-        return None
-    asked = census.arms()
-    kept = [result for result in file.results if (result.arm, result.seed, result.steps) in asked]
-    there = {(result.arm, result.seed) for result in kept}
-    maps = [drawn for drawn in file.maps if (drawn.arm, drawn.seed) in there]
-    return file.model_copy(update={"results": kept, "maps": maps})
-
-
-def _lost(
-    trainings: Sequence[TrainingFile],
-    boundary: BoundaryFile | None,
-    curves: Sequence[TrainingFile],
-    arms: BoundaryFile | None,
-) -> Iterator[str]:
-    """Say which trainings were left out."""
-    for before, after in zip(trainings, curves, strict=True):
-        if lost := len(before.records) - len(after.records):
-            yield (
-                f"{_records(lost)} of trainings left out: no network of {before.objective!r} on track "
-                f"{before.track!r} is trained so by leaderboard.yaml now"
-            )
-    if boundary is not None and arms is not None and (lost := len(boundary.results) - len(arms.results)):
-        yield f"{_records(lost)} of two dimensions left out: leaderboard.yaml has other seeds or steps now"
+def _asked(census: Census, files: Iterable[RecordFile]) -> tuple[tuple[RecordFile, ...], Counter[str]]:
+    """Files with the measured records that the leaderboard asks for, and why others are left out."""
+    left_out: Counter[str] = Counter()
+    kept = []
+    for file in files:
+        records = []
+        for record in file.records:
+            if problem := refusal(census, file, record):
+                left_out[problem] += 1
+            elif record.status == "measured":
+                records.append(record)
+        kept.append(file.model_copy(update={"records": records}))
+    return tuple(file for file in kept if file.records), left_out
 
 
 def _on_other_images(measured: Mapping[Cell, Measured]) -> Iterator[str]:
@@ -280,7 +270,10 @@ def _on_other_images(measured: Mapping[Cell, Measured]) -> Iterator[str]:
 def _on_other_networks(counted: Counted) -> Iterator[str]:
     """Say whose records stand on other networks than most of the same place, track by track."""
     cells: list[tuple[Cell, Found]] = [
-        item for study in (None, *STUDIES) for item in counted.of_study(study).items()
+        item
+        for study in (None, *counted.studies.measured)
+        if study != SUMMARY
+        for item in counted.of_study(study).items()
     ]
     seen: dict[NetworkPlace, Counter[str]] = {}
     for _, found in cells:
@@ -300,15 +293,12 @@ def _on_other_networks(counted: Counted) -> Iterator[str]:
 
 
 def _one_measurement_a_key(
-    by_key: dict[str, tuple[Cell, int]],
-    cell: Cell,
-    made: tuple[RecordFile, Record],
-    numbers: Mapping[str, float],
+    by_key: dict[str, tuple[Cell, int]], cell: Cell, record: Record, numbers: Mapping[str, float]
 ) -> None:
     """Check that equal content keys mean equal measurements by the same method: else one was copied."""
-    file, record = made
-    settings = repr(sorted(record.hyperparameters.items()))
-    said = hash((file.objective, file.detector, settings, *numbers.values()))
+    made = record.settings["objective"], record.settings["detector"]
+    settings = repr(sorted(record.settings["hyperparameters"].items()))
+    said = hash((*made, settings, *numbers.values()))
     before, what = by_key.setdefault(record.key, (cell, said))
     if what != said or before[:4] != cell[:4]:
         raise DataError(
@@ -335,34 +325,6 @@ class _Order:
 
 def _places(names: Sequence[str]) -> dict[str, int]:
     return {name: i for i, name in enumerate(names)}
-
-
-def _numbers(measurement: Measurement) -> dict[str, float]:
-    """Every single number of a measurement by its path.
-
-    `robustness.<shift>.<severity>.<metric>` is one shift at one severity; `robustness.<metric>` the mean over
-    all shifts and the severities from 1.
-    """
-    tree = measurement.model_dump(exclude={"curves", "robustness"})
-    found = dict(_leaves("", tree))
-    for metric in SHIFTED:
-        by_level = {
-            (shift, level.severity): float(getattr(level, metric))
-            for shift, levels in measurement.robustness.items()
-            for level in levels
-        }
-        found |= {f"robustness.{shift}.{level}.{metric}": value for (shift, level), value in by_level.items()}
-        if shifted := [value for (_, level), value in by_level.items() if level > 0]:
-            found[f"robustness.{metric}"] = fmean(shifted)
-    return found
-
-
-def _leaves(path: str, node: Any) -> Iterator[tuple[str, float]]:
-    if isinstance(node, dict):
-        for key, child in node.items():
-            yield from _leaves(f"{path}.{key}" if path else str(key), child)
-    elif isinstance(node, int | float) and not isinstance(node, bool):
-        yield path, float(node)
 
 
 def _records(n: int) -> str:

@@ -4,7 +4,7 @@ The planner binds content keys to the places; pages count a record only if its s
 (`benchmark.census.compare`). No module here may import torch, or know jobs, keys or pages.
 """
 
-from benchmark.census.compare import SEVERITIES, refusal, trained_as_asked
+from benchmark.census.compare import SEVERITIES, refusal
 from benchmark.census.places import EVERYTHING, Place, Selection, backbones_of, inits_of_row
 from benchmark.census.settings import PLAIN, Census, Given, Scoring
 
@@ -20,5 +20,4 @@ __all__ = [
     "backbones_of",
     "inits_of_row",
     "refusal",
-    "trained_as_asked",
 ]

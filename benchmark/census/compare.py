@@ -11,46 +11,55 @@ from typing import Any
 
 from benchmark.census.places import Place
 from benchmark.census.settings import PLAIN, Census
-from benchmark.records.schema import Record, RecordFile, TrainedWith
-from benchmark.records.studies import StudyFile, StudyRecord
+from benchmark.records.record import DETECTION, PLANE, TRAININGS, Record, RecordFile, TrainedWith
 from methods.declared import Declared
 
 SEVERITIES = range(6)  # of a shift; 0 is unshifted
 _SAID = {"hyperparameters": "hyper-parameters", "groups": "OOD sets", "training_set": "training set"}
 
 
-def refusal(census: Census, file: RecordFile | StudyFile, record: Record | StudyRecord) -> str | None:
+def refusal(census: Census, file: RecordFile, record: Record) -> str | None:
     """Why a record is not one that the leaderboard asks for; None if it is."""
-    if isinstance(file, RecordFile):
-        place = Place(file.track, None, file.entry, *record.cell)
-        what = f"entry {file.entry!r} on track {file.track!r}"
-        networks = f"the networks of {file.objective!r} on track {file.track!r}"
-    else:
-        place = Place(file.track, file.study, file.row, *record.cell)
-        what = f"row {file.row!r} in study {file.study!r} on track {file.track!r}"
-        networks = f"the networks of {what}"
+    if file.study == TRAININGS:
+        return (
+            None
+            if _asked_training(census, file, record)
+            else (f"no network of {file.row!r} on track {file.track!r} is trained so by leaderboard.yaml now")
+        )
+    if file.study == PLANE:
+        asked = (file.row, record.seed, record.settings.get("steps")) in census.arms()
+        return None if asked else "leaderboard.yaml has other seeds or steps now"
+    of_cells = file.study == DETECTION
+    place = Place(file.track, None if of_cells else file.study, file.row, *record.cell)  # type: ignore[arg-type]
+    what = f"row {file.row!r} in study {file.study!r} on track {file.track!r}"
+    networks = f"the networks of {what}"
+    if of_cells:
+        what = f"entry {file.row!r} on track {file.track!r}"
+        networks = f"the networks of {record.settings.get('objective')!r} on track {file.track!r}"
     if absent := census.not_asked(place):
         return absent
-    if isinstance(file, RecordFile):
-        entry = census.spec.entries[file.entry]
-        if (file.objective, file.detector) != (entry.objective, entry.detector):
+    if of_cells:
+        entry = census.spec.entries[file.row]
+        if (record.settings.get("objective"), record.settings.get("detector")) != (
+            entry.objective,
+            entry.detector,
+        ):
             return f"{what} has another objective or detector than in leaderboard.yaml"
     trained = dict.fromkeys(_trained(census, census.training(place), record.training))
     if trained:
         return f"{networks} were trained otherwise than leaderboard.yaml has now: {', '.join(trained)}"
-    differ = _scored(census, place, record) if isinstance(record, Record) else _studied(census, place, record)
+    differ = (_scored if of_cells else _studied)(census, place, record)
     if measured := dict.fromkeys([*differ, *_made_of(census.made_of(place), record.made_of)]):
         return f"{what} was measured with other {', '.join(measured)} than leaderboard.yaml has now"
     return None
 
 
-def trained_as_asked(
-    census: Census, track: str, objective: str, network: tuple[str, str, int], training: TrainedWith
-) -> bool:
+def _asked_training(census: Census, file: RecordFile, record: Record) -> bool:
     """Whether places stand on a network of this backbone, init and seed that was trained so."""
-    if track not in census.spec.tracks:
+    if file.track not in census.spec.tracks or record.training is None:
         return False
-    return any(not [*_trained(census, way, training)] for way in census.ways(track, objective, *network))
+    ways = census.ways(file.track, file.row, record.backbone, record.init, record.seed)
+    return any(not [*_trained(census, way, record.training)] for way in ways)
 
 
 def _trained(census: Census, expected: TrainedWith, found: TrainedWith | None) -> Iterator[str]:
@@ -97,15 +106,16 @@ def _transformed(census: Census, expected: Mapping[str, Any], found: Mapping[str
 
 def _scored(census: Census, place: Place, record: Record) -> Iterator[str]:
     """In what the measurement of a cell differs."""
-    if record.measurement is None:
+    if record.status != "measured":
         return
-    track, scoring = census.spec.tracks[place.track], census.scoring(place.row)
+    track, scoring, said = census.spec.tracks[place.track], census.scoring(place.row), record.settings
     declared = census.declared("detectors", census.spec.entries[place.row].detector)
-    modes = {scoring.mode, record.hp_mode}
+    hp_mode, given = said.get("hp_mode", "published"), said.get("hyperparameters", {})
+    modes = {scoring.mode, hp_mode}
     if len(modes) > 1 and (scoring.mode is not None or modes & {"proxy_ood", "oracle"}):
         yield "protocol" if modes & {"proxy_ood", "oracle"} else "hyper-parameters"
     elif scoring.tuned:
-        tried = [candidate.hyperparameters for candidate in record.tuning or ()]
+        tried = [candidate["hyperparameters"] for candidate in said.get("tuning") or ()]
         if len(tried) != len(scoring.points) or any(
             _other(*pair, declared) for pair in zip(scoring.points, tried, strict=True)
         ):
@@ -113,30 +123,32 @@ def _scored(census: Census, place: Place, record: Record) -> Iterator[str]:
     else:
         (point,) = scoring.points
         free = [scoring.chosen] if declared else [name for name, value in point.items() if value is None]
-        chosen = free if record.hp_mode == "id_val" else []
-        unasked = not declared and not point and record.hp_mode == "declared"
-        if unasked or _other(_but(chosen, point), _but(chosen, record.hyperparameters), declared):
+        chosen = free if hp_mode == "id_val" else []
+        unasked = not declared and not point and hp_mode == "declared"
+        if unasked or _other(_but(chosen, point), _but(chosen, given), declared):
             yield "hyper-parameters"
     if record.networks != scoring.members:
         yield "networks"
-    measured = record.measurement
-    groups = {name: group for group, names in track.ood_sets(("near", "far")).items() for name in names}
-    if {name: found.group for name, found in measured.detection.items()} != groups:
+    groups = track.ood_sets(("near", "far"))
+    if {group: sorted(names) for group, names in said["groups"].items()} != {
+        group: sorted(names) for group, names in groups.items()
+    }:
         yield "OOD sets"
-    sizes = {
-        name: (getattr(track, group)[name], measured.detection.get(name)) for name, group in groups.items()
-    }
-    for name, (source, found) in sizes.items():
+    for name, source in ((n, source) for group in groups for n, source in getattr(track, group).items()):
+        n_out = record.numbers.get(f"detection.{name}.n_out")
         # of chosen classes there are as many as the draw of n has
-        if found is not None and source.n is not None and source.classes is None and source.n != found.n_out:
+        if n_out is not None and source.n is not None and source.classes is None and source.n != n_out:
             yield f"images of {name}"
-    kinds = track.shifts.kinds if track.shifts else ()
-    shifts = {name: [level.severity for level in levels] for name, levels in measured.robustness.items()}
-    if shifts != {kind: list(SEVERITIES) for kind in kinds}:
+    shifts: dict[str, set[int]] = {}
+    for path in record.numbers:
+        if path.startswith("robustness."):
+            _, kind, severity, _ = path.split(".")
+            shifts.setdefault(kind, set()).add(int(severity))
+    if shifts != {kind: set(SEVERITIES) for kind in (track.shifts.kinds if track.shifts else ())}:
         yield "shifts"
 
 
-def _studied(census: Census, place: Place, record: StudyRecord) -> Iterator[str]:
+def _studied(census: Census, place: Place, record: Record) -> Iterator[str]:
     """In what the measurement of a study differs."""
     expected = census.settings(place)
     for name in dict.fromkeys([*expected, "transfer"]):

@@ -17,7 +17,7 @@ from benchmark.census.places import (
     places_of,
     study_axes,
 )
-from benchmark.records.schema import HpMode, TrainedWith
+from benchmark.records.record import HpMode, TrainedWith
 from benchmark.spec.leaderboard import (
     AdversarialSource,
     FractalDB,

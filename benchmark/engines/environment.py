@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmark.records.results import Environment
+from benchmark.records.record import Environment
 from benchmark.store.fingerprints import library_versions
 
 FORCED = (  # variables that choose other kernels than the processor's best

@@ -97,7 +97,7 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
 
     from benchmark.backbones.network import check_architecture
 
-    measured = [planned.cell for planned in plan.cells] + list(plan.studies)
+    measured = [planned.place for planned in (*plan.cells, *plan.studies)]
     for name in {item.backbone for item in measured}:
         try:
             check_architecture(spec.backbones[name].architecture)

@@ -7,14 +7,14 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from benchmark.records.results import iter_records
-from benchmark.records.studies import read_studies
+from benchmark.records.place import place_of
+from benchmark.records.record import DETECTION
+from benchmark.records.results import iterate
 
 if TYPE_CHECKING:
-    from benchmark.plan.make import Plan
+    from benchmark.plan.plan import Plan
 
 State = Literal["current", "failed", "outdated", "misplaced", "missing"]
-Place = tuple[str | int | None, ...]
 
 
 def freshness(plan: Plan, results: Path) -> dict[str, Counter[State]]:
@@ -23,36 +23,25 @@ def freshness(plan: Plan, results: Path) -> dict[str, Counter[State]]:
     A record is outdated if its content key is another: the code, the settings or the libraries that it was
     made with are not those of today. Its numbers need not differ. The records of today that say why nothing
     could be measured are counted apart where another run tries again; so are those that bear the key of
-    another cell, which no run wrote there.
+    another place, which no run wrote there.
 
     Raises
     ------
     DataError
         If a record file is not JSON or not of this schema: names the file, the place and what was expected.
     """
-    there: dict[Place, tuple[str, str]] = {
-        (file.track, None, file.entry, *record.cell): (record.key, record.status)
-        for file in iter_records(results)
+    there = {
+        place_of(file, record): (record.key, record.status)
+        for file in iterate(results)
         for record in file.records
     }
-    there |= {
-        (study.track, study.study, study.row, *made.cell): (made.key, made.status)
-        for study in read_studies(results)
-        for made in study.records
-    }
-    wanted: dict[Place, str] = {
-        (c.cell.track, None, c.cell.entry, c.cell.backbone, c.cell.init, c.cell.seed): c.key
-        for c in plan.cells
-    }
-    wanted |= {
-        (s.track, s.study, s.row, s.backbone, s.init, s.seed, s.condition): s.key for s in plan.studies
-    }
+    wanted = {planned.place: planned.key for planned in plan.places}
     keys = set(wanted.values())
     found: dict[str, Counter[State]] = {}
     for place, key in wanted.items():
-        track, study, *_ = place
-        name = str(track) if study is None else f"{track}, {str(study).replace('_', ' ')}"
-        found.setdefault(name, Counter())[_state(there.get(place), key, keys)] += 1
+        name = place.track if place.study == DETECTION else f"{place.track}, {place.study.replace('_', ' ')}"
+        state = _state(there.get(place), key, keys)
+        found.setdefault(name, Counter())[state] += 1
     return found
 
 

@@ -16,15 +16,17 @@ from benchmark.jobs import boundary
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.checks import check_datasets
 from benchmark.plan.methods import declared
-from benchmark.plan.plan import Plan
-from benchmark.plan.studies import PlannedStudy
-from benchmark.plan.track import PlannedCell, TrackPlanner
+from benchmark.plan.plan import Plan, Planned
+from benchmark.plan.track import TrackPlanner
+from benchmark.plan.trainings import plan_trainings
+from benchmark.records.place import Place
+from benchmark.records.record import BOUNDARY, PLANE
 from benchmark.spec.leaderboard import Spec
 from benchmark.spec.limits import MOST_CELLS
 from benchmark.spec.studies import inits_of, rows_of
 from methods.names import did_you_mean
 
-__all__ = ["Plan", "PlannedCell", "PlannedStudy", "Selection", "make_plan"]
+__all__ = ["Plan", "Planned", "Selection", "make_plan"]
 
 
 def make_plan(spec: Spec, selection: Selection) -> Plan:
@@ -45,8 +47,8 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
     _check_selection(spec, selection)
     census = Census(spec, declared)
     jobs: dict[str, Job] = {}
-    cells: list[PlannedCell] = []
-    studies: list[PlannedStudy] = []
+    cells: list[Planned] = []
+    studies: list[Planned] = []
     left_out: dict[str, DataMissing] = {}
     broken: dict[str, str] = {}
     for name in spec.tracks:
@@ -71,22 +73,28 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
         raise UsageError(
             "nothing is selected: no track has all of the given backbones, inits, seeds, entries and studies"
         )
-    boundary = _plan_boundary(census, jobs) if selection == Selection(full=True) else ()
-    absent = {name: str(error) for name, error in left_out.items()}
-    return Plan(tuple(cells), jobs, absent, boundary, tuple(studies), broken, selection)
+    return Plan(
+        cells=tuple(cells),
+        jobs=jobs,
+        left_out={name: str(error) for name, error in left_out.items()},
+        studies=tuple(studies),
+        arms=_plan_arms(census, jobs) if selection == Selection(full=True) else (),
+        trainings=plan_trainings(census, [*cells, *studies]),
+        broken=broken,
+        selection=selection,
+    )
 
 
-def _plan_boundary(census: Census, jobs: dict[str, Job]) -> tuple[str, ...]:
-    arms = [
-        Job(
-            Kind.BOUNDARY,
-            boundary.Config(arm, seed, steps),
-            label=f"two dimensions, {arm} outliers, seed {seed}",
-        )
-        for arm, seed, steps in census.arms()
-    ]
-    jobs |= {job.key: job for job in arms}
-    return tuple(job.key for job in arms)
+def _plan_arms(census: Census, jobs: dict[str, Job]) -> tuple[Planned, ...]:
+    """The experiment in two dimensions: its track has one network."""
+    found = []
+    for arm, seed, steps in census.arms():
+        label = f"two dimensions, {arm} outliers, seed {seed}"
+        job = Job(Kind.BOUNDARY, boundary.Config(arm, seed, steps), label=label)
+        jobs[job.key] = job
+        place = Place(BOUNDARY, PLANE, arm, "mlp", "scratch", seed)
+        found.append(Planned(place, job.key, settings={"steps": steps}))
+    return tuple(found)
 
 
 def _check_size(spec: Spec, name: str, selection: Selection) -> None:

@@ -16,7 +16,7 @@ from benchmark.jobs.config import NetworkConfig, SplitConfig, Transformation
 from benchmark.jobs.job import Job, Kind, Nothing
 from benchmark.plan.objectives import TrainingPlan, pretraining_objective, resolve_objective
 from benchmark.plan.sources import image_config, pretraining_job
-from benchmark.records.results import TrainedWith
+from benchmark.records.record import TrainedWith
 from benchmark.seeds import derive_seed
 from benchmark.spec.leaderboard import Hub, ImageSource, Scratch, supervised_source
 from benchmark.store.fingerprints import definition_of

@@ -1,24 +1,65 @@
-"""What is planned: cells and measurements of studies, and the jobs that they need."""
+"""What is planned: what is measured at every place, and the jobs that it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from benchmark.census import Selection
-from benchmark.jobs.job import Job
-from benchmark.plan.studies import PlannedStudy
-from benchmark.plan.track import PlannedCell
+from benchmark.jobs.job import Job, Kind
+from benchmark.records.place import Place
+from benchmark.records.record import Cell, TrainedWith
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """What is measured at one place, and the jobs that it rests on."""
+
+    place: Place
+    key: str  # content key of the measurement
+    # Keys of its network's jobs and of its own: PRETRAIN where anything is pre-trained, TRAIN, EXTRACT of the
+    # ID images, SCORE, which may tune, and so on.
+    chain: Mapping[Kind, str] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()  # keys of what else is measured, such as features
+    starts: tuple[str, ...] = ()  # keys of the networks that its own goes on from
+    data: Mapping[str, str] = field(default_factory=dict)  # image set → key
+    seeds: Mapping[str, int] = field(default_factory=dict)  # by purpose
+    objective: str = ""  # of its network, in the leaderboard
+    training: TrainedWith | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the measurement
+    made_of: Mapping[str, Any] | None = None
+    overlap: tuple[str, ...] = ()  # test sets of a dataset that the first weights were trained on
+
+    def __str__(self) -> str:
+        return str(self.place)
+
+    @property
+    def cell(self) -> Cell:
+        """Its place, of OOD detection."""
+        return Cell(self.place.track, self.place.backbone, self.place.init, self.place.seed, self.place.row)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Of everything that the record draws on, in the order in which it is made."""
+        found = (*self.data.values(), *self.starts, *self.inputs, *self.chain.values(), self.key)
+        return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Cells in the order of the leaderboard, and every job that they need, inputs first."""
+    """What is measured, in the order of the leaderboard, and every job that it needs, inputs first."""
 
-    cells: tuple[PlannedCell, ...]
+    cells: tuple[Planned, ...]  # of OOD detection
     jobs: Mapping[str, Job]
     left_out: Mapping[str, str] = field(default_factory=dict)  # track → why: its data are not at hand
-    boundary: tuple[str, ...] = ()  # keys of the arms of the experiment in two dimensions
-    studies: tuple[PlannedStudy, ...] = ()
+    studies: tuple[Planned, ...] = ()  # of the other studies
+    arms: tuple[Planned, ...] = ()  # of the experiment in two dimensions
+    trainings: tuple[Planned, ...] = ()  # of the networks of all these
     broken: Mapping[str, str] = field(default_factory=dict)  # entry, init, study or row → why it is left out
     selection: Selection = Selection()  # that it was made of
+
+    @property
+    def places(self) -> tuple[Planned, ...]:
+        """Everything of which there is a record."""
+        return (*self.cells, *self.studies, *self.arms, *self.trainings)

@@ -16,7 +16,8 @@ from benchmark.jobs.job import Job, Kind
 from benchmark.plan.methods import method_errors
 from benchmark.plan.networks import BASE, NetworkPlanner, PlannedNetwork
 from benchmark.plan.objectives import TrainingPlan
-from benchmark.records.results import TrainedWith
+from benchmark.plan.plan import Planned
+from benchmark.records.place import Place as At
 from benchmark.seeds import derive_seed
 from benchmark.spec.limits import MOST_STEPS
 from benchmark.spec.studies import (
@@ -41,35 +42,6 @@ from methods.label_noise import NoiseModel
 from methods.registry import attack_class, method_class
 
 Where = tuple[str | int, ...]  # in the leaderboard file
-
-
-@dataclass(frozen=True, eq=False)
-class PlannedStudy:
-    """One network under one condition, and the jobs that measure it."""
-
-    track: str
-    study: StudyName
-    row: str
-    backbone: str
-    init: str
-    seed: int
-    condition: str
-    chain: Mapping[Kind, str]  # keys; PRETRAIN where anything is pre-trained, TRAIN
-    starts: tuple[str, ...]  # keys of the networks that its own builds on
-    inputs: tuple[str, ...]  # keys of what else it is measured with
-    key: str  # of the measurement
-    training: TrainedWith
-    settings: Mapping[str, Any]  # of the measurement
-    made_of: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        place = f"{self.track} {self.backbone} {self.init} seed {self.seed} {self.study} {self.row}"
-        return f"{place} {self.condition}".rstrip()
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Of everything that the record draws on, in the order in which it is made."""
-        return (*self.chain.values(), *self.starts, *self.inputs, self.key)
 
 
 _CONFIGS: Mapping[Kind, type[SubjectConfig]] = {
@@ -104,7 +76,7 @@ class StudyPlanner:
         self.name, self.track = name, census.spec.tracks[name]
         self.networks, self.selection = networks, selection
 
-    def planned(self) -> Iterator[PlannedStudy]:
+    def planned(self) -> Iterator[Planned]:
         """Every selected measurement; errors as for `benchmark.plan.make.make_plan`."""
         for name, study in self.selection.studies_of(self.track).items():
             try:
@@ -114,7 +86,7 @@ class StudyPlanner:
                     raise
                 self.networks.left_out[f"study {name}"] = str(error)
 
-    def _of(self, name: StudyName, study: Study, where: Where) -> Iterator[PlannedStudy]:
+    def _of(self, name: StudyName, study: Study, where: Where) -> Iterator[Planned]:
         networks, selection = self.networks, self.selection
         self._check(study, where)
         plans: dict[str, TrainingPlan | None] = {}
@@ -152,9 +124,7 @@ class StudyPlanner:
             self.networks.left_out[f"{row} of study {study}"] = str(error)
             return None
 
-    def _measured(
-        self, study: StudyName, place: Place, network: PlannedNetwork, asked: _Asked
-    ) -> PlannedStudy:
+    def _measured(self, study: StudyName, place: Place, network: PlannedNetwork, asked: _Asked) -> Planned:
         config = _CONFIGS[asked.kind](
             **asked.config,
             network=network.config,
@@ -178,18 +148,15 @@ class StudyPlanner:
         )
         label = f"{network.place}: {study} {place.condition}".rstrip()
         job = Job(asked.kind, config, inputs, asked.definitions, label)
-        return PlannedStudy(
-            track=self.name,
-            study=study,
-            row=place.row,
-            backbone=place.backbone,
-            init=place.init,
-            seed=place.seed,
-            condition=place.condition,
-            chain=dict(network.chain),
-            starts=network.starts,
-            inputs=job.needs,
+        return Planned(
+            place=At(*place),
             key=self.networks.add(job),
+            chain=dict(network.chain),
+            inputs=job.needs,
+            starts=network.starts,
+            data={item: data[item] for item in dict.fromkeys([*of_id, *asked.sets, *outside])},
+            seeds=self.networks.seeds(place.backbone, place.seed),
+            objective=self.census.objective(place),
             training=network.training,
             settings=self.census.settings(place),
             made_of=self.census.made_of(place),

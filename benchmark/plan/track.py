@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from benchmark.census import Census, Place, Scoring, Selection
 from benchmark.errors import MethodLeftOut, SpecError
@@ -14,42 +13,13 @@ from benchmark.jobs.job import Job, Kind
 from benchmark.plan.methods import method_errors
 from benchmark.plan.networks import BASE, GRAM, RANK_ONE, NetworkPlanner, PlannedNetwork
 from benchmark.plan.objectives import TrainingPlan
-from benchmark.plan.studies import PlannedStudy, StudyPlanner
-from benchmark.records.results import Cell, HpMode, TrainedWith
+from benchmark.plan.plan import Planned
+from benchmark.plan.studies import StudyPlanner
+from benchmark.records.place import Place as At
+from benchmark.records.record import DETECTION, Cell
 from benchmark.seeds import derive_seed
-from benchmark.spec.leaderboard import Entry, supervised_source
+from benchmark.spec.leaderboard import supervised_source
 from benchmark.store.fingerprints import definition_of
-
-
-@dataclass(frozen=True)
-class PlannedCell:
-    """A cell, and the chain of jobs that measures it."""
-
-    cell: Cell
-    entry: Entry
-    hyperparameters: dict[str, Any]  # where they are tuned, the first of the grid
-    hp_mode: HpMode
-    chain: Mapping[Kind, str]  # keys; EXTRACT is of the ID images, SCORE may be a job that tunes; no PRETRAIN
-    # where nothing is pre-trained
-    extracts: tuple[str, ...]  # keys of all features that the scores are made of
-    data: Mapping[str, str]  # image set → key
-    seeds: Mapping[str, int]  # by purpose
-    objective: str  # in the leaderboard
-    training: TrainedWith
-    starts: tuple[str, ...] = ()  # keys of the networks that its own goes on from
-    made_of: Mapping[str, Any] = field(default_factory=dict)
-    overlap: tuple[str, ...] = ()  # test sets of a dataset that the first weights were trained on
-    networks: int = 1
-
-    @property
-    def key(self) -> str:
-        """Content key of the measurement."""
-        return self.chain[Kind.MEASURE]
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Of everything that the record draws on, in the order in which it is made."""
-        return (*self.data.values(), *self.starts, *self.extracts, *self.chain.values())
 
 
 @dataclass(frozen=True)
@@ -74,7 +44,7 @@ class TrackPlanner:
         self.selection = selection
         self.networks = NetworkPlanner(census, name, jobs)
 
-    def cells(self) -> Iterator[PlannedCell]:
+    def cells(self) -> Iterator[Planned]:
         """Every selected cell, in the order of the leaderboard; errors as for `make_plan`."""
         track, selection = self.track, self.selection
         self.networks.plan_images()
@@ -93,12 +63,12 @@ class TrackPlanner:
             if place.row in methods and place.init in inits:
                 yield self._cell(place, methods[place.row])
 
-    def studies(self) -> Iterator[PlannedStudy]:
+    def studies(self) -> Iterator[Planned]:
         """Every selected measurement of a study, after `cells`; errors as for `make_plan`."""
         if self.selection.with_studies:
             yield from StudyPlanner(self.census, self.name, self.networks, self.selection).planned()
 
-    def _cell(self, place: Place, method: _Method) -> PlannedCell:
+    def _cell(self, place: Place, method: _Method) -> Planned:
         planner, scoring = self.networks, method.scoring
         assert scoring.mode is not None  # the defaults are known: `_resolve` made the method
         cell = Cell(self.name, place.backbone, place.init, place.seed, place.row)
@@ -123,22 +93,29 @@ class TrackPlanner:
                 label=f"{_place(cell)}: measure {cell.entry}",
             )
         )
-        return PlannedCell(
-            cell=cell,
-            entry=self.spec.entries[cell.entry],
-            hyperparameters=scoring.points[0],
-            hp_mode=scoring.mode,
+        entry = self.spec.entries[cell.entry]
+        settings = {
+            "objective": entry.objective,
+            "detector": entry.detector,
+            "hyperparameters": scoring.points[0],  # where they are tuned, the first of the grid
+            "hp_mode": scoring.mode,
+            "networks": len(networks),
+            "groups": groups,
+        }
+        return Planned(
+            place=At(self.name, DETECTION, place.row, place.backbone, place.init, place.seed),
+            key=chain[Kind.MEASURE],
             chain=chain,
-            extracts=tuple(key for of in features for keys in of.values() for key in keys.values()),
+            inputs=tuple(key for of in features for keys in of.values() for key in keys.values()),
+            starts=networks[0].starts,
             data={item: planner.data[item] for item in self._sets(method)}
             | planner.outliers(method.training),
             seeds=seeds,
             objective=method.training.name,
             training=networks[0].training,
-            starts=networks[0].starts,
-            overlap=self._overlap(cell.init),
+            settings=settings,
             made_of=self.census.made_of(place),
-            networks=len(networks),
+            overlap=self._overlap(cell.init),
         )
 
     def _overlap(self, init: str) -> tuple[str, ...]:

@@ -1,110 +1,184 @@
-"""From the artifacts of a plan's studies to their record files."""
+"""From the artifacts of a plan to its records, whatever is measured."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import DamagedArtifact
 from benchmark.jobs.job import Kind
+from benchmark.records.detection import Measurement, of_measurement
 from benchmark.records.finished import Finished
-from benchmark.records.results import Environment, Updated, merge, withdrawn
-from benchmark.records.studies import (
-    StudyFile,
-    StudyRecord,
-    read_study,
-    study_path,
-    write_study,
-)
-from benchmark.records.text import results_lock
+from benchmark.records.plane import of_arm
+from benchmark.records.record import DETECTION, PLANE, TRAININGS, Environment, Record, RecordFile
+from benchmark.records.results import Updated, update_records
+from benchmark.records.text import record_path
+from benchmark.records.trainings import SAMPLES, of_history, picture_of
 
 if TYPE_CHECKING:
-    from benchmark.plan.make import Plan, PlannedStudy
+    from benchmark.plan.plan import Plan, Planned
+
+Fields = dict[str, Any]  # of a record
 
 
-def study_paths(plan: Plan, results: Path) -> set[Path]:
-    """The files that a plan's studies belong to."""
-    return {study_path(results, p.track, p.study, p.row) for p in plan.studies}
+class Collected:
+    """The records of all finished and failed places of a plan, and where they were made."""
+
+    def __init__(self, plan: Plan, finished: Finished, failures: Mapping[str, str]) -> None:
+        self.records: dict[Planned, Record] = {}
+        self.environments: dict[str, Environment] = {}
+        self._plan, self._finished = plan, finished
+        for planned in plan.places:
+            reason = next((failures[key] for key in planned.keys if key in failures), None)
+            if reason is not None:
+                self.records[planned] = _record(planned, {"status": "failed", "reason": reason})
+            elif finished.store.has(planned.key):
+                try:
+                    self.records[planned] = self._measured(planned)
+                except DamagedArtifact:
+                    continue  # set aside: it is made again
+
+    @property
+    def whole(self) -> bool:
+        """Whether every place has a record."""
+        return len(self.records) == len(self._plan.places)
+
+    def write(self, results: Path) -> Updated:
+        """Merge the records into their files.
+
+        Raises
+        ------
+        DataError
+            If a file that is to be updated cannot be read.
+        StorageError
+            If a file cannot be written.
+        """
+        files: dict[Path, RecordFile] = {}
+        for planned, record in self.records.items():
+            place = planned.place
+            path = record_path(results, place.track, place.row, place.study)
+            if path not in files:
+                files[path] = RecordFile(
+                    track=place.track,
+                    study=place.study,
+                    row=place.row,
+                    environments=self.environments,
+                    records=[],
+                )
+            files[path].records.append(record)
+        return update_records(results, files.values())
+
+    def _measured(self, planned: Planned) -> Record:
+        read = _READ.get(planned.place.study, _of_study)
+        found = read(planned, self._finished)
+        found["settings"] = {**planned.settings, **found.get("settings", {})}
+        return _record(
+            planned, {"cost": self._cost(planned), "provenance": self._provenance(planned), **found}
+        )
+
+    def _cost(self, planned: Planned) -> Fields:
+        made = self._finished.made
+        kinds = planned.chain
+        of_cell = [kinds[kind] for kind in (Kind.CLASSIFY,) if Kind.MEASURE in kinds]
+        extracts = [key for key in planned.inputs if self._plan.jobs[key].kind == Kind.EXTRACT]
+        own = [] if planned.place.study == TRAININGS else [*of_cell, planned.key]
+        seconds = {
+            "pretrain": [kinds[Kind.PRETRAIN]] if Kind.PRETRAIN in kinds else [],
+            "train": [kinds[Kind.TRAIN], *planned.starts] if Kind.TRAIN in kinds else [],
+            "extract": extracts,
+            "score": [kinds[Kind.SCORE]] if Kind.SCORE in kinds else [],
+            "measure": own,
+        }
+        cost: Fields = {
+            f"{step}_seconds": sum(made(key).seconds for key in keys)
+            for step, keys in seconds.items()
+            if keys
+        }
+        measured = dict.fromkeys([*kinds.values(), planned.key])
+        return cost | {"peak_memory_mb": max(made(key).peak_memory_mb for key in measured)}
+
+    def _provenance(self, planned: Planned) -> Fields:
+        finished, network = self._finished, planned.chain.get(Kind.TRAIN)
+        scored = planned.chain.get(Kind.SCORE, planned.key)
+        found: Fields = {
+            "date": finished.made(planned.key).date,
+            "measured_in": self._place(planned.key),
+            "method_source": self._plan.jobs[scored].code,
+            "data": {name: finished.fingerprint(key) for name, key in planned.data.items()},
+            "seeds": dict(planned.seeds),
+        }
+        if network is not None:
+            found["trained_in"] = self._place(network)
+            found["checkpoint"] = finished.sha256(network, "model.safetensors")
+        if planned.place.study == TRAININGS:
+            found["first_weights"] = _first_weights(planned, finished)
+        return found
+
+    def _place(self, key: str) -> str:
+        name, self.environments[name] = self._finished.place(key)
+        return name
 
 
-def collect_studies(
-    plan: Plan, finished: Finished, failures: Mapping[str, str]
-) -> tuple[dict[PlannedStudy, StudyRecord], dict[str, Environment]]:
-    """The records of all finished and failed measurements, and where they were made."""
-    records: dict[PlannedStudy, StudyRecord] = {}
-    environments: dict[str, Environment] = {}
-    for planned in plan.studies:
-        reason = next((failures[key] for key in planned.keys if key in failures), None)
-        if reason is not None:
-            records[planned] = _record(planned, status="failed", reason=reason)
-        elif finished.store.has(planned.key):
-            try:
-                records[planned] = _measured(planned, finished, environments)
-            except DamagedArtifact:
-                continue  # set aside: it is made again
-    return records, environments
-
-
-def write_studies(
-    found: Mapping[PlannedStudy, StudyRecord],
-    environments: Mapping[str, Environment],
-    results: Path,
-) -> Updated:
-    """Merge records into their files.
-
-    Raises
-    ------
-    StorageError
-        If a file cannot be written.
-    """
-    files: dict[Path, StudyFile] = {}
-    for planned, record in found.items():
-        path = study_path(results, planned.track, planned.study, planned.row)
-        if path not in files:
-            files[path] = StudyFile(
-                track=planned.track,
-                study=planned.study,
-                row=planned.row,
-                environments=dict(environments),
-                records=[],
-            )
-        files[path].records.append(record)
-    written, gone = [], list[str]()
-    for path, new in files.items():
-        with results_lock(results):
-            old = read_study(path) if path.exists() else None
-            gone += [f"{new.track} {new.study} {new.row} {cell}" for cell in withdrawn(old, new)]
-            merged = merge(old, new)
-            if merged != old and write_study(path, merged):
-                written.append(path)
-    return Updated(written, gone)
-
-
-def _measured(planned: PlannedStudy, finished: Finished, environments: dict[str, Environment]) -> StudyRecord:
-    made_in, environments[made_in] = finished.place(planned.key)
-    networks = [planned.chain[Kind.TRAIN], *planned.starts]
-    return _record(
-        planned,
-        **finished.open(planned.key).json("measured"),
-        train_seconds=sum(finished.made(key).seconds for key in networks),
-        seconds=finished.made(planned.key).seconds,
-        checkpoint=finished.sha256(planned.chain[Kind.TRAIN], "model.safetensors"),
-        made_in=made_in,
-    )
-
-
-def _record(planned: PlannedStudy, **fields: object) -> StudyRecord:
-    return StudyRecord.model_validate(
+def _record(planned: Planned, fields: Fields) -> Record:
+    place = planned.place
+    return Record.model_validate(
         {
-            "backbone": planned.backbone,
-            "init": planned.init,
-            "seed": planned.seed,
-            "condition": planned.condition,
+            "backbone": place.backbone,
+            "init": place.init,
+            "seed": place.seed,
+            "condition": place.condition,
             "key": planned.key,
+            "settings": dict(planned.settings),
             "training": planned.training,
-            "settings": planned.settings,
             "made_of": planned.made_of,
             **fields,
         }
     )
+
+
+def _of_cell(planned: Planned, finished: Finished) -> Fields:
+    outcome = finished.open(planned.key).json("cell")
+    found: Fields = {"status": outcome["status"], "reason": outcome.get("reason")}
+    found["settings"] = {name: outcome[name] for name in ("hyperparameters", "tuning") if outcome.get(name)}
+    if "measurement" in outcome:
+        found |= of_measurement(Measurement.model_validate(outcome["measurement"]))
+    return found
+
+
+def _of_study(planned: Planned, finished: Finished) -> Fields:
+    measured: Fields = finished.open(planned.key).json("measured")
+    return measured
+
+
+def _of_arm(planned: Planned, finished: Finished) -> Fields:
+    return of_arm(finished.open(planned.key).json("arm"))
+
+
+def _of_training(planned: Planned, finished: Finished) -> Fields:
+    trained = finished.open(planned.key)
+    found: Fields = {"series": of_history(trained.json("history"))}
+    kept = trained.tensors("kept") if "kept.safetensors" in trained.manifest["files"] else {}
+    picture = picture_of(kept.get("samples"))
+    return found if picture is None else found | {"pictures": {SAMPLES: picture}}
+
+
+def _first_weights(planned: Planned, finished: Finished) -> Fields | None:
+    """Where a network's first weights came from, and how many of its parameters; None if they were drawn."""
+    loaded = finished.open(planned.key).json("about")["loaded"]
+    found: Fields = {}
+    if Kind.PRETRAIN in planned.chain:
+        found["source"] = finished.open(planned.chain[Kind.PRETRAIN]).json("source")
+    if loaded is not None:
+        counts = {"loaded": len(loaded["loaded"]), "unused": len(loaded["unused"])}
+        found |= {**counts, "fresh": loaded["fresh"]}
+    if planned.overlap:
+        found["overlap"] = list(planned.overlap)
+    return found or None
+
+
+_READ: Mapping[str, Callable[[Planned, Finished], Fields]] = {
+    DETECTION: _of_cell,
+    TRAININGS: _of_training,
+    PLANE: _of_arm,
+}

@@ -11,13 +11,13 @@ import hashlib
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 from benchmark.metrics.gaps import Gap, gap
-from benchmark.records.network_places import Stands, stand_apart, stands_of, stands_of_study
-from benchmark.records.results import Environment, Measurement, Record, RecordFile
-from benchmark.records.studies import StudyFile, StudyRecord
+from benchmark.records.detection import numbers_of
+from benchmark.records.network_places import Stands, stand_apart, stands_of
+from benchmark.records.place import Place, place_of
+from benchmark.records.record import DETECTION, TRAININGS, Environment, Record, RecordFile
 
 
 class Metric(NamedTuple):
@@ -54,34 +54,14 @@ OF_NETWORKS = (  # the same whatever the detector
     Metric("classification.temperature", "T*", percent=False),
 )
 NETWORK_PREFIX = "classification."
-
-
-class Place(NamedTuple):
-    """Where something is measured: a cell, or a row of a study under one condition."""
-
-    track: str
-    study: str  # empty: OOD detection
-    row: str  # an entry, or a row of the study
-    backbone: str
-    init: str
-    seed: int
-    condition: str = ""
-
-    @property
-    def subject(self) -> str:
-        """What is measured, whatever the network."""
-        return f"{self.track} {self.study} {self.row}" if self.study else f"{self.track} {self.row}"
-
-    def __str__(self) -> str:
-        where = f"{self.subject} {self.backbone} {self.init} seed {self.seed}"
-        return f"{where} {self.condition}".rstrip()
+CHOSEN = ("id_val", "proxy_ood")  # modes in which validation images choose hyper-parameters
 
 
 @dataclass(frozen=True)
 class Seen:
     """One record, as far as it is compared."""
 
-    record: Record | StudyRecord  # without measurement, so that many are held at once
+    record: Record  # without numbers and series, so that many are held at once
     settings: Mapping[str, Any]  # what was asked for; None where a record does not say
     code: str  # hash of the method's source; empty if it is not recorded
     environments: tuple[Environment, ...]
@@ -97,9 +77,8 @@ class Seen:
     @property
     def chosen(self) -> Mapping[str, Any]:
         """Hyper-parameters that validation images chose; a tie or a small difference may choose others."""
-        if isinstance(self.record, StudyRecord) or self.record.hp_mode not in ("id_val", "proxy_ood"):
-            return {}
-        return self.record.hyperparameters
+        found: Mapping[str, Any] = self.record.settings.get("hyperparameters", {})
+        return found if self.record.settings.get("hp_mode") in CHOSEN else {}
 
     def says_as(self, other: Seen) -> bool:
         """Whether both say the same to the bit, as far as records are rounded."""
@@ -158,33 +137,21 @@ class Pairs:
         ]
 
 
-def seen(files: Iterable[RecordFile], studies: Iterable[StudyFile] = ()) -> dict[Place, Seen]:
-    """Every record by its place; the last of several at one place."""
+def seen(files: Iterable[RecordFile]) -> dict[Place, Seen]:
+    """Every record by its place, but for trainings; the last of several at one place."""
     found: dict[Place, Seen] = {}
     for file in files:
-        for record in file.records:
-            place = Place(file.track, "", file.entry, *record.cell)
-            measurement = record.measurement
+        for record in file.records if file.study != TRAININGS else ():
+            place = place_of(file, record)
+            of_cell = file.study == DETECTION and record.status == "measured"
             found[place] = Seen(
-                record=record.model_copy(update={"measurement": None}),
-                settings=_settings(file, record),
-                code=record.provenance.method_source if record.provenance else "",
-                environments=_environments(file, record),
-                stands=stands_of(file, record),
-                numbers={} if measurement is None else _numbers(measurement),
-                digest=b"" if measurement is None else _digest(measurement.model_dump_json()),
-            )
-    for study in studies:
-        for made in study.records:
-            place = Place(study.track, study.study, study.row, *made.cell)
-            found[place] = Seen(
-                record=made,
-                settings={"training": made.training, "settings": made.settings},
-                code="",
-                environments=_environments(study, made),
-                stands=stands_of_study(study.track, made),
-                numbers=made.numbers,
-                digest=_digest(made.model_dump_json(include={"numbers", "series"})),
+                record=record.model_copy(update={"numbers": {}, "series": {}, "pictures": {}}),
+                settings=_settings(record),
+                code=(record.provenance.method_source if record.provenance else None) or "",
+                environments=tuple(file.environments[name] for name in sorted(record.environments)),
+                stands=stands_of(place, record),
+                numbers=_compared(numbers_of(record)) if of_cell else record.numbers,
+                digest=_digest(record.model_dump_json(include={"numbers", "series"})),
             )
     return found
 
@@ -237,43 +204,33 @@ def by_subject(pairs: Iterable[Compared]) -> dict[tuple[str, str, str], list[Com
 
 
 _PATHS = tuple(metric.path for metric in (*OF_DETECTORS, *OF_NETWORKS))
-_read = attrgetter(*_PATHS)
 
 
-def _numbers(measurement: Measurement) -> dict[str, float]:
-    found = dict(zip(_PATHS, _read(measurement), strict=True))
-    return found | {f"detection.{name}.auroc": one.auroc for name, one in measurement.detection.items()}
+def _compared(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Those of a cell that are compared."""
+    sets = [path for path in numbers if path.startswith("detection.") and path.endswith(".auroc")]
+    return {path: numbers[path] for path in (*_PATHS, *sets)}
 
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _settings(file: RecordFile, record: Record) -> dict[str, Any]:
-    """What a record of OOD detection was asked for, without what validation images chose."""
-    chosen = record.hp_mode in ("id_val", "proxy_ood")
-    measurement = record.measurement
-    return {
-        "objective": file.objective,
-        "detector": file.detector,
-        "protocol": record.hp_mode,
-        "hyper-parameters": None if chosen else record.hyperparameters,
-        "grid": [point.hyperparameters for point in record.tuning] if record.tuning else None,
-        "training": record.training,
-        "networks": record.networks,
-        "sets": {k: v.group for k, v in measurement.detection.items()} if measurement else None,
-    }
-
-
-def _environments(file: RecordFile | StudyFile, record: Record | StudyRecord) -> tuple[Environment, ...]:
-    return tuple(file.environments[name] for name in sorted(record.environments))
+def _settings(record: Record) -> dict[str, Any]:
+    """What a record was asked for, without what validation images chose."""
+    found = {**record.settings, "training": record.training}
+    if found.get("hp_mode") in CHOSEN:
+        found["hyperparameters"] = None
+    if "tuning" in found:
+        found["tuning"] = [point["hyperparameters"] for point in found["tuning"]]
+    return found
 
 
 def _reason(a: Seen, b: Seen) -> Reason | None:
     """Why two records of one place are not compared; None if they are."""
     if not (a.measured and b.measured):
         return "not measured"
-    known = [name for name, value in a.settings.items() if None not in (value, b.settings[name])]
+    known = [name for name, value in a.settings.items() if None not in (value, b.settings.get(name))]
     if any(a.settings[name] != b.settings[name] for name in known):
         return "other settings"
     images, others = (_images(side.record) for side in (a, b))
@@ -286,9 +243,8 @@ def _reason(a: Seen, b: Seen) -> Reason | None:
     return "other code" if _made_with(a) == _made_with(b) else None
 
 
-def _images(record: Record | StudyRecord) -> Mapping[str, str]:
-    provenance = record.provenance if isinstance(record, Record) else None
-    return provenance.data if provenance else {}
+def _images(record: Record) -> Mapping[str, str]:
+    return record.provenance.data if record.provenance else {}
 
 
 def _made_with(side: Seen) -> set[tuple[Any, ...]]:

@@ -1,110 +1,60 @@
-"""Files of records: one an entry, ``results/<track>/<entry>.json``, beside what belongs to networks.
+"""Files of records: ``results/<track>/<study>/<row>.json``, and ``results/<track>/<entry>.json``.
 
-What many entries share stands once, in ``results/<track>/networks/<objective>.json``: how a network was
-trained, classifies and is calibrated. Its name there is a hash of all of that, so that a record whose network
-was another, as of another checkpoint, keeps it beside today's. Within an entry's file, what made the records
-and the sizes of the OOD sets stand in the table ``made``.
-
-Means over sets are not written, but for AUROC: they follow from the sets. Shares of images are written as the
-counts of images, integers, where these give back the same numbers, and rates as the counts that they rise by.
+What many records share stands once, in tables of the file, under names that are hashes of it. What belongs to
+a network that many entries score stands beside them (`benchmark.records.networks`).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmark.errors import DataError
-from benchmark.records.schema import (
-    BOUNDARY,
-    DETECTED,
-    GROUPS,
-    SCHEMA,
-    Classification,
-    Measurement,
-    Record,
-    RecordFile,
-    Selective,
-    TrainedWith,
-)
+from benchmark.records import networks as of_networks
+from benchmark.records.columns import COLUMNS, Columns, read, unpacked, written
+from benchmark.records.families import Family, family_of
+from benchmark.records.networks import NETWORK, NETWORKS, Networks, path_of, read_networks
+from benchmark.records.record import DETECTION, SCHEMA, Cost, Record, RecordFile
 from benchmark.records.text import (
-    MADE_OF,
     Table,
     document,
     files_of,
+    folders_of,
     in_its_place,
     look_up,
+    name_of,
     parse,
     read_each,
     read_whole,
-    record_path,
     refer,
     shared,
-    to_json,
-    tracks_of,
     write_changed,
 )
 
-NETWORKS = "networks"  # the folder beside the files of a track's entries
-_COST = ("extract_seconds", "score_seconds", "measure_seconds", "peak_memory_mb")  # of a cell
-_OF_NETWORK = ("pretrain_seconds", "train_seconds")
-_SELECTIVE = tuple(Selective.model_fields)
-_RATES = ("tpr_near", "tpr_far")
-_HISTOGRAMS = ("histogram_id", "histogram_near", "histogram_far")
-_COLUMNS = {"detection": list(DETECTED), "selective": list(_SELECTIVE), "cost": list(_COST)}
-_PLACE = ("backbone", "init", "seed")
-_HEAD = ("track", "entry", "objective", "detector")
-_SETTINGS = ("hyperparameters", "hp_mode", "tuning", "networks")
-_DEFAULTS = {name: Record.model_fields[name].get_default(call_default_factory=True) for name in _SETTINGS}
 _WHAT = "records"
-_REFERENCE = re.compile(rb'"network":"([0-9a-f]+)"')
+_PLACE = ("backbone", "init", "seed", "condition")
+_HEAD = ("track", "study", "row")
+_COST = tuple(Cost.model_fields)
+_SHARED = (
+    "settings",
+    "training",
+    "made_of",
+    "made",
+    "axes",
+    COLUMNS,
+)  # tables of what records have in common
+_MADE = ("measured_in", "trained_in", "method_source", "data", "first_weights")  # of the provenance
+_OWN = ("date", "checkpoint", "seeds")  # and of a record itself
+_NETWORK_OF = "objective"  # of the settings, where what belongs to a network lies apart
 
 
-class NetworkLine(NamedTuple):
-    """What the records of one network share."""
-
-    line: Mapping[str, Any]  # as it is written
-    classification: Classification
-    training: TrainedWith | None
-
-
-NetworkLines = dict[str, NetworkLine]
-
-
-def networks_path(folder: Path, objective: str) -> Path:
-    """Where the networks of an objective lie, beside the entries of a track."""
-    return record_path(folder, NETWORKS, objective)
-
-
-def read_networks(path: Path) -> NetworkLines:
-    """The networks of one objective by their names; none if there is no such file.
-
-    Raises
-    ------
-    DataError
-        If the file is not of this schema, or says of a network what cannot be.
-    """
-    if not path.exists():
-        return {}
-    content = parse(path, _WHAT)
-    ways = shared(path, "training", content.get("training"))
-    lines = content.get(NETWORKS)
-    if not isinstance(lines, dict):
-        raise DataError(f"{path}: {NETWORKS}: expected networks by name, got {to_json(lines):.80}")
-    found = read_each(path, _WHAT, [*lines.values()], _PLACE, lambda line: _network(line, ways))
-    shared(path, NETWORKS, {name: network.line for name, network in zip(lines, found, strict=True)})
-    return dict(zip(lines, found, strict=True))
-
-
-def read_file(path: Path, networks: Mapping[str, NetworkLine] | None = None) -> RecordFile:
-    """Read one record file.
+def read_records(path: Path, networks: Networks | None = None) -> RecordFile:
+    """Read one file of records, and what lies beside it of their networks.
 
     Parameters
     ----------
-    networks : those of the entry's objective, where they have been read already.
+    networks : those of the track, where they have been read already.
 
     Raises
     ------
@@ -113,77 +63,74 @@ def read_file(path: Path, networks: Mapping[str, NetworkLine] | None = None) -> 
         what was seen and what was expected.
     """
     content = parse(path, _WHAT)
-    if (columns := content.pop("columns", None)) != _COLUMNS:
-        raise DataError(f"{path}: columns: expected {to_json(_COLUMNS)}, got {to_json(columns):.80}")
-    tables = {
-        "made": shared(path, "made", content.pop("made", None)),
-        MADE_OF: shared(path, MADE_OF, content.pop(MADE_OF, {})),
-    }
-    known = networks_of(path, content) if networks is None else networks
+    if (cost := content.pop("cost", None)) != list(_COST):
+        raise DataError(f"{path}: cost: expected {', '.join(_COST)}, got {cost!r:.80}")
+    tables = {name: shared(path, name, content.pop(name, {})) for name in _SHARED}
+    family = family_of(str(content.get("study")))
+    known = _networks_beside(path, tables["settings"]) if networks is None else networks
     lines = content.get("records")
-    content["records"] = read_each(path, _WHAT, lines, _PLACE, lambda line: _record(line, tables, known))
+    shared_by_all = _shared_by_all(lines, tables)
+    content["records"] = read_each(
+        path, _WHAT, lines, _PLACE, lambda line: _record({**shared_by_all, **line}, tables, known, family)
+    )
     return read_whole(path, _WHAT, RecordFile, content)
 
 
-def networks_of(path: Path, content: Mapping[str, Any]) -> NetworkLines:
-    """The networks that a record file refers to."""
-    try:
-        return read_networks(networks_path(path.parent, str(content["objective"])))
-    except ValueError as error:
-        raise DataError(f"{path}: objective: {error}") from error
+def iterate(results: Path, *studies: str) -> Iterator[RecordFile]:
+    """Read the files of records below `results` one after the other, by track, study and row.
 
+    What was read is let go with the file: a reader that keeps little needs little memory. An absent folder
+    has no records.
 
-def iterate(results: Path) -> Iterator[RecordFile]:
-    """Read the record files below `results` one after the other, sorted by path.
-
-    What was read is let go with the file: a reader that keeps little needs little memory.
+    Parameters
+    ----------
+    studies : only these; all that there are, if none is named.
 
     Raises
     ------
     DataError
-        As `read_file`; or if a folder cannot be read, or holds what is no file; or if a file holds the
+        As `read_records`; or if a folder cannot be read, or holds what is no file; or if a file holds the
         records of another.
     """
-    for track in tracks_of(results):
-        if track.name == BOUNDARY:
-            continue
-        networks: NetworkLines = {}
-        for path in files_of(track / NETWORKS):
-            networks |= read_networks(path)
-        for path in files_of(track):
-            file = read_file(path, networks)
-            in_its_place(path, file.track, file.entry)
-            yield file
+    for track in folders_of(results):
+        for study, folder in _studies_of(track):
+            if studies and study not in studies:
+                continue
+            networks: Networks = {}
+            for path in files_of(track / NETWORKS) if study == DETECTION else ():
+                networks |= read_networks(path)
+            for path in files_of(folder):
+                file = read_records(path, networks)
+                below = () if study == DETECTION else (file.study,)
+                in_its_place(path, file.track, *below, file.row)
+                yield file
 
 
-def texts_of(file: RecordFile) -> tuple[str, dict[str, Any]]:
-    """The text of a record file, and the lines of its networks by name."""
-    made, made_of, networks = Table(), Table(), Table()
-    records = [_parts(record, made, networks) for record in file.records]
-    for parts, record in zip(records, file.records, strict=True):
-        if record.made_of is not None:
-            parts[0][MADE_OF] = made_of.add(record.made_of)
-    refer((parts[0] for parts in records), "made", made.values)
-    head = {
-        "schema_version": SCHEMA,
-        **{name: getattr(file, name) for name in _HEAD},
-        "columns": _COLUMNS,
-    }
-    places = {name: place.model_dump(exclude_none=True) for name, place in file.environments.items()}
-    tables = {"environments": places, "made": made.values}
-    if made_of.values:
-        tables[MADE_OF] = made_of.values
-    return document(head, tables, {"records": records}), networks.values
+def _studies_of(track: Path) -> Iterator[tuple[str, Path]]:
+    """The studies of a track, OOD detection first, and where their files lie."""
+    yield DETECTION, track
+    yield from ((folder.name, folder) for folder in folders_of(track) if folder.name != NETWORKS)
+
+
+def paths_below(results: Path) -> list[Path]:
+    """Every file that `iterate` reads, and those of the networks."""
+    found = []
+    for track in folders_of(results):
+        for folder in (track, *folders_of(track)):
+            found += files_of(folder)
+    return found
 
 
 def write_files(files: Mapping[Path, RecordFile]) -> list[Path]:
-    """Write record files and the networks that they refer to; those that changed.
+    """Write files of records and the networks that they refer to; those that changed.
 
     Networks that no record refers to any more go. Whoever else may write the same files is kept out by
     `benchmark.records.text.results_lock`.
 
     Raises
     ------
+    ValueError
+        If a record says what cannot be.
     DataError
         If a file of networks that is to be updated cannot be read.
     StorageError
@@ -192,236 +139,138 @@ def write_files(files: Mapping[Path, RecordFile]) -> list[Path]:
     texts = {}
     wanted: dict[Path, dict[str, Any]] = {}
     for path, file in files.items():
-        texts[path], found = texts_of(file)
-        wanted.setdefault(networks_path(path.parent, file.objective), {}).update(found)
-    there = {path: {name: n.line for name, n in read_networks(path).items()} for path in wanted}
-    written = []
+        texts[path], found = text_of(file)
+        for objective, networks in found.items():
+            wanted.setdefault(path_of(path.parent, objective), {}).update(networks)
+    there = {path: {name: n.said for name, n in read_networks(path).items()} for path in wanted}
+    changed = []
     # A network is there before the records that refer to it, and goes after them.
     for path, found in wanted.items():
         if found.keys() - there[path].keys():
-            write_changed(path, _networks_text(path, {**there[path], **found}))
+            write_changed(path, of_networks.text_of(path, {**there[path], **found}))
     for path, text in texts.items():
         if write_changed(path, text):
-            written.append(path)
-    used = {folder: _references(folder) for folder in {path.parent for path in files}}
+            changed.append(path)
+    used = {folder: of_networks.references(folder) for folder in {path.parent.parent for path in wanted}}
     for path, found in wanted.items():
-        kept = {n: line for n, line in {**there[path], **found}.items() if n in used[path.parent.parent]}
+        kept = {n: said for n, said in {**there[path], **found}.items() if n in used[path.parent.parent]}
         if kept.keys() != there[path].keys():
-            write_changed(path, _networks_text(path, kept))
-            written.append(path)
-    return written
+            write_changed(path, of_networks.text_of(path, kept))
+            changed.append(path)
+    return changed
 
 
-def _references(folder: Path) -> set[str]:
-    """The networks that the entries of a track refer to."""
-    return {name.decode() for path in files_of(folder) for name in _REFERENCE.findall(path.read_bytes())}
+def text_of(file: RecordFile) -> tuple[str, dict[str, dict[str, Any]]]:
+    """The text of a file of records, and what belongs to their networks: by objective and name."""
+    family = family_of(file.study)
+    for record in file.records:
+        family.check(record)
+    apart: dict[str, dict[str, Any]] = {}
+    kept = [_without_network(record, family, apart) for record in file.records]
+    columns = Columns([said["numbers"] for said in kept])
+    tables = {name: Table() for name in _SHARED} | {COLUMNS: columns.table}
+    records = []
+    for record, said in zip(file.records, kept, strict=True):
+        records.append(_parts(record, said, tables, columns, family))
+    for name in _SHARED:
+        lines = [parts[0] for parts in records]
+        if all(name in line for line in lines):
+            refer(lines, name, tables[name].values)
+    head = {"schema_version": SCHEMA, **{name: getattr(file, name) for name in _HEAD}, "cost": list(_COST)}
+    places = {name: place.model_dump(exclude_none=True) for name, place in file.environments.items()}
+    used = {name: tables[name].values for name in _SHARED if tables[name].values}
+    return document(head, {"environments": places, **used}, {"records": records}), apart
 
 
-def _networks_text(path: Path, lines: Mapping[str, Mapping[str, Any]]) -> str:
-    def place(item: tuple[str, Mapping[str, Any]]) -> tuple[Any, ...]:
-        name, line = item
-        return line["backbone"], line["init"], line["seed"], name
-
-    head = {"schema_version": SCHEMA, "track": path.parent.parent.name, "objective": path.stem}
-    ways = Table()
-    named = {name: {**line, "training": ways.add(line["training"])} for name, line in lines.items()}
-    refer(named.values(), "training", ways.values)
-    tables = {"training": ways.values, NETWORKS: dict(sorted(named.items(), key=place))}
-    return document(head, tables, {})
-
-
-def _network(line: Any, ways: Mapping[str, Any]) -> NetworkLine:
-    way = look_up(ways, "training", line)
-    classification = Classification.model_validate(line["classification"])
-    training = None if way is None else TrainedWith.model_validate(way)
-    return NetworkLine({**line, "training": way}, classification, training)
+def _without_network(record: Record, family: Family, apart: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What a record says, as it is written; what belongs to its network goes apart."""
+    said = record.model_dump(exclude_none=True, exclude_defaults=True)
+    said.setdefault("numbers", {})
+    if _NETWORK_OF not in record.settings or record.provenance is None or record.status != "measured":
+        return said
+    network = of_networks.shared_part(record, family.of_network)
+    name = name_of(network)
+    apart.setdefault(str(record.settings[_NETWORK_OF]), {})[name] = network
+    for field in ("numbers", "series", "provenance", "cost"):
+        of = network.get(field, network)
+        said[field] = {key: value for key, value in said.get(field, {}).items() if key not in of}
+    said.pop("training", None)
+    return said | {NETWORK: name}
 
 
-def _parts(record: Record, made: Table, networks: Table) -> list[dict[str, Any]]:
+def _parts(
+    record: Record, said: dict[str, Any], tables: Mapping[str, Table], columns: Columns, family: Family
+) -> list[dict[str, Any]]:
     """A record as parts, a line each; what it shares goes into the tables."""
-    place = {"backbone": record.backbone, "init": record.init, "seed": record.seed}
-    measured, provenance, cost = record.measurement, record.provenance, record.cost
-    if measured is None or provenance is None:
-        rest = record.model_dump(exclude_none=True, exclude={*place, "hyperparameters", MADE_OF})
-        return [place, rest, {"hyperparameters": record.hyperparameters}]
-    curves = measured.curves
-    network = {
-        **place,
-        "checkpoint": provenance.checkpoint,
-        "trained_in": provenance.trained_in,
-        "seeds": provenance.seeds,
-        **({} if cost is None else {n: v for n in _OF_NETWORK if (v := getattr(cost, n)) is not None}),
-        "training": record.training and record.training.model_dump(exclude_none=True),
-        "classification": measured.classification.model_dump(exclude_none=True),
-        "shifts": {
-            shift: {what: [getattr(level, what) for level in levels] for what in ("accuracy", "ece")}
-            for shift, levels in measured.robustness.items()
-        },
-    }
-    source = {
-        "measured_in": provenance.measured_in,
-        "method_source": provenance.method_source,
-        "data": provenance.data,
-        "sets": {name: [d.group, d.n_in, d.n_out] for name, d in measured.detection.items()},
-        "fpr": curves.fpr,
-    }
-    settings = {name: getattr(record, name) for name in _SETTINGS if getattr(record, name) != _DEFAULTS[name]}
-    if record.tuning is not None:
-        settings["tuning"] = [candidate.model_dump() for candidate in record.tuning]
-    sets = measured.detection
-    return [
-        {
-            **place,
-            "key": record.key,
-            "network": networks.add(network),
-            "made": made.add(source),
-            "date": provenance.date,
-            **({} if record.reason is None else {"reason": record.reason}),
-            **({} if cost is None else {"cost": [getattr(cost, name) for name in _COST]}),
-        },
-        settings,
-        {
-            "auroc": {group: getattr(measured, group).auroc for group in GROUPS},
-            "detection": {name: [getattr(found, n) for n in DETECTED] for name, found in sets.items()},
-            "selective": [getattr(measured.selective, name) for name in _SELECTIVE],
-        },
-        {
-            "auroc_near": {
-                shift: [level.auroc_near for level in levels] for shift, levels in measured.robustness.items()
-            }
-        },
-        {"curves": _written_curves(measured)},
-    ]
+    provenance, cost = said.pop("provenance", None), said.pop("cost", None)
+    series = written(said.pop("series", {}), family.images(record.settings, record.numbers))
+    axes = {name: series.pop(name) for name in _axes(series)}
+    numbers = columns.packed(said.pop("numbers"))
+    more = [{name: value} for name in ("warnings", "pictures") if (value := said.pop(name, None))]
+    for name in ("settings", "training", "made_of"):
+        if name in said:
+            said[name] = tables[name].add(said[name])
+    if axes:
+        said["axes"] = tables["axes"].add(axes)
+    if numbers:
+        said[COLUMNS] = numbers.pop(COLUMNS)
+    if provenance is not None:
+        said["made"] = tables["made"].add({n: provenance.pop(n) for n in _MADE if n in provenance})
+        said |= provenance
+    if cost is not None:
+        said["cost"] = [cost.get(name) for name in _COST]
+    curves = [{"series": series}] if series else []
+    return [said, numbers, *curves, *more]
 
 
-def _written_curves(measured: Measurement) -> dict[str, Any]:
-    curves, images = (
-        measured.curves,
-        _images([(d.group, d.n_in, d.n_out) for d in measured.detection.values()]),
+def _axes(series: Mapping[str, Any]) -> list[str]:
+    """The series that others are over: many records have the same."""
+    over = {by for name in series for _, sep, by in [name.partition("_by_")] if sep}
+    return [name for name in series if name in over]
+
+
+def _shared_by_all(lines: Any, tables: Mapping[str, Any]) -> dict[str, str]:
+    """What all records of a file refer to, where none says so: the only value of a table."""
+    named = (
+        {name for line in lines if isinstance(line, dict) for name in line} if isinstance(lines, list) else ()
     )
-    counts = {name: _counts(getattr(curves, name), images[name]) for name in (*_RATES, *_HISTOGRAMS)}
-    for name in _RATES:
-        if (found := counts[name]) is not None:
-            counts[name] = [b - a for a, b in zip([0, *found], found, strict=False)]
     return {
-        "scores": [curves.score_low, curves.score_high],
-        **{name: getattr(curves, name) if of is None else of for name, of in counts.items()},
+        name: next(iter(table)) for name, table in tables.items() if len(table) == 1 and name not in named
     }
 
 
-def _read_curves(line: Any, fpr: Any, images: Mapping[str, int]) -> dict[str, Any]:
-    low, high = _named("curves.scores", ("low", "high"), line["scores"]).values()
-    series = {name: line[name] for name in (*_RATES, *_HISTOGRAMS)}
-    if odd := line.keys() - {"scores", *series}:
-        raise ValueError(f"curves: expected scores, {', '.join(series)}, got {', '.join(sorted(odd))}")
-    for name, values in series.items():
-        if isinstance(values, list) and values and all(type(value) is int for value in values):
-            counts = accumulate(values) if name in _RATES else values
-            series[name] = [count / images[name] for count in counts]
-    return {"fpr": fpr, "score_low": low, "score_high": high, **series}
-
-
-def _record(line: Any, tables: Mapping[str, Any], networks: Mapping[str, NetworkLine]) -> Record:
+def _record(line: dict[str, Any], tables: Mapping[str, Any], networks: Networks, family: Family) -> Record:
     """The record that parts make."""
-    if MADE_OF in line:
-        line = {**line, MADE_OF: look_up(tables[MADE_OF], MADE_OF, line)}
-    if "network" not in line:
-        return Record.model_validate(line)
-    line = dict(line)
-    name = line.pop("network")
-    if not isinstance(name, str) or name not in networks:
-        raise LookupError(f"network: expected one of the folder {NETWORKS!r}, got {name!r:.80}")
-    network = networks[name]
-    shared_line = network.line
-    source = look_up(tables["made"], "made", line)
-    line.pop("made", None)
-    sets = {
-        name: {"group": group, "n_in": n_in, "n_out": n_out}
-        for name, (group, n_in, n_out) in source["sets"].items()
-    }
-    detection = line.pop("detection")
-    if detection.keys() != sets.keys():
-        raise ValueError(f"detection: expected {', '.join(sets)}, got {', '.join(detection)}")
-    found = {
-        name: {**sets[name], **_named("detection", DETECTED, values)} for name, values in detection.items()
-    }
-    aurocs = line.pop("auroc")
-    means = {}
-    for group in GROUPS:
-        members = [values for name, values in detection.items() if sets[name]["group"] == group]
-        columns = zip(DETECTED, zip(*members, strict=True), strict=False)
-        means[group] = {name: sum(column) / len(members) for name, column in columns}
-        means[group]["auroc"] = aurocs[group]
-    shifted = line.pop("auroc_near")
-    if shifted.keys() != shared_line["shifts"].keys():
-        raise ValueError(f"auroc_near: expected {', '.join(shared_line['shifts'])}, got {', '.join(shifted)}")
-    cost = line.pop("cost", None)
-    return Record.model_validate(
-        {
-            "status": "measured",
-            "measurement": {
-                "classification": network.classification,
-                "detection": found,
-                **means,
-                "selective": _named("selective", _SELECTIVE, line.pop("selective")),
-                "robustness": {
-                    shift: _levels(shift, shared_line["shifts"][shift], values)
-                    for shift, values in shifted.items()
-                },
-                "curves": _read_curves(
-                    line.pop("curves"), source["fpr"], _images([*source["sets"].values()])
-                ),
-            },
-            "cost": cost
-            and {
-                **{name: shared_line[name] for name in _OF_NETWORK if name in shared_line},
-                **_named("cost", _COST, cost),
-            },
-            "provenance": {
-                "date": line.pop("date"),
-                **{name: source[name] for name in ("measured_in", "method_source", "data")},
-                **{name: shared_line[name] for name in ("checkpoint", "trained_in", "seeds")},
-            },
-            **({} if network.training is None else {"training": network.training}),
-            **line,
-        }
-    )
+    found = {name: look_up(tables[name], name, line) for name in _SHARED if name in line and name != COLUMNS}
+    said = {name: value for name, value in line.items() if name not in _SHARED}
+    said |= {name: found[name] for name in ("settings", "training", "made_of") if name in found}
+    said["numbers"] = unpacked(line, tables[COLUMNS])
+    said["series"] = {**line.get("series", {}), **found.get("axes", {})}
+    own = {name: said.pop(name) for name in _OWN if name in said}
+    if "made" in found:
+        said["provenance"] = {**found["made"], **own}
+    elif own:
+        raise ValueError(f"{', '.join(own)}: expected with what made the record, which is missing")
+    if "cost" in said:
+        cost = said["cost"]
+        if not isinstance(cost, list) or len(cost) != len(_COST):
+            raise ValueError(f"cost: expected a list of {', '.join(_COST)}, got {cost!r:.80}")
+        said["cost"] = {name: value for name, value in zip(_COST, cost, strict=True) if value is not None}
+    if NETWORK in said:
+        said = of_networks.joined(said, networks)
+    said["series"] = read(said["series"], family.images(said.get("settings", {}), said["numbers"]))
+    record = Record.model_validate(said)
+    family.check(record)
+    return record
 
 
-def _named(what: str, names: tuple[str, ...], values: Any) -> dict[str, Any]:
-    if not isinstance(values, list) or len(values) != len(names):
-        raise ValueError(f"{what}: expected a list of {', '.join(names)}, got {to_json(values):.120}")
-    return dict(zip(names, values, strict=True))
-
-
-def _levels(shift: str, network: Mapping[str, Any], auroc_near: list[Any]) -> list[dict[str, Any]]:
-    accuracy, ece = network["accuracy"], network["ece"]
-    if not len(accuracy) == len(ece) == len(auroc_near):
-        raise ValueError(
-            f"auroc_near.{shift}: expected {len(accuracy)} severities, as its network has, "
-            f"got {len(auroc_near)}"
-        )
-    return [
-        {"severity": severity, "accuracy": a, "ece": e, "auroc_near": near}
-        for severity, (a, e, near) in enumerate(zip(accuracy, ece, auroc_near, strict=True))
-    ]
-
-
-def _images(sets: Sequence[Sequence[Any]]) -> dict[str, int]:
-    """Of how many images each series is the share, for sets of group, ID images and OOD images.
-
-    A mean over sets counts the ID images for each of them.
-    """
-    n_in = next((n_in for _, n_in, _ in sets), 1)
-    groups = {group: [n_out for of, _, n_out in sets if of == group] for group in GROUPS}
-    return {
-        "histogram_id": n_in,
-        **{f"tpr_{group}": n_in * len(n_out) for group, n_out in groups.items()},
-        **{f"histogram_{group}": sum(n_out) for group, n_out in groups.items()},
-    }
-
-
-def _counts(shares: list[float], of: int) -> list[int] | None:
-    """Shares as counts of images, if these give back the same shares."""
-    counts = [round(share * of) for share in shares]
-    return counts if [float(f"{count / of:.4g}") for count in counts] == shares else None
+def _networks_beside(path: Path, settings: Mapping[str, Any]) -> Networks:
+    """The networks that a file of records refers to."""
+    found: Networks = {}
+    for objective in dict.fromkeys(of.get(_NETWORK_OF) for of in settings.values() if isinstance(of, dict)):
+        if objective is not None:
+            try:
+                found |= read_networks(path_of(path.parent, str(objective)))
+            except ValueError as error:
+                raise DataError(f"{path}: objective: {error}") from error
+    return found

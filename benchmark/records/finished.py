@@ -11,7 +11,7 @@ from pydantic import AllowInfNan, BaseModel, Field, ValidationError
 from benchmark.engines.environment import environment_id
 from benchmark.errors import DamagedArtifact
 from benchmark.jobs.job import Job, Kind
-from benchmark.records.results import Environment
+from benchmark.records.record import Environment
 from benchmark.store.artifacts import Artifact, Store
 
 _Finite = Annotated[float, AllowInfNan(False), Field(ge=0)]

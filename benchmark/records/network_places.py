@@ -9,28 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmark.records.results import Record, RecordFile, TrainedWith
-from benchmark.records.studies import StudyRecord
+from benchmark.records.place import Place
+from benchmark.records.record import Record, TrainedWith
 
 NetworkPlace = tuple[str, str, str, int, str]  # track, backbone, init, seed, and how it was trained
 Stands = Mapping[NetworkPlace, str]  # the hash of the weights by place
 
 
-def stands_of(file: RecordFile, record: Record) -> Stands:
-    """The network that a record of OOD detection stands on; of an ensemble, its first one.
+def stands_of(place: Place, record: Record) -> Stands:
+    """The network that a record stands on; of an ensemble, its first one.
 
-    Its place is known by the objective's name in leaderboard.yaml, and by how it was trained, which older
-    records do not say. Empty where no weights are recorded.
+    Its place is known by how it was trained, and by the objective's name in leaderboard.yaml where the record
+    says that: older ones of OOD detection do not say how. Empty where no weights are recorded.
     """
-    weights = record.provenance.checkpoint if record.provenance else ""
-    where = file.track, record.backbone, record.init, record.seed
-    return _stands(where, weights, record.training, file.objective)
-
-
-def stands_of_study(track: str, record: StudyRecord) -> Stands:
-    """The network that a record of a study stands on; empty where no weights are recorded."""
-    where = track, record.backbone, record.init, record.seed
-    return _stands(where, record.checkpoint or "", record.training)
+    where = place.track, place.backbone, place.init, place.seed
+    return _stands(where, record.checkpoint, record.training, str(record.settings.get("objective", "")))
 
 
 def stand_apart(a: Mapping[NetworkPlace, object], b: Mapping[NetworkPlace, object]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, GetPydanticSchema
 
 LIMIT = 1e100  # no score, loss or temperature is larger; beyond it sums and squares overflow
 ROUNDING = 1e-9  # by which the mean of numbers of ten digits may differ from theirs
@@ -23,14 +23,8 @@ def _share(value: float) -> float:
 
 
 def drawn(values: list[float]) -> list[float]:
-    """Values of four digits: enough to draw them."""
-    return [float(f"{value:.4g}") for value in values]
-
-
-def _drawn_shares(values: list[float]) -> list[float]:
-    if values and not (min(values) >= 0 and max(values) <= 1):
-        raise ValueError("expected shares from 0 to 1")
-    return drawn(values)
+    """Values of four digits: enough to draw them. Whole numbers, such as counts, stay as they are."""
+    return [float(f"{value:.4g}") if isinstance(value, float) else value for value in values]
 
 
 Count = Annotated[int, Field(ge=1)]
@@ -39,8 +33,11 @@ Number = Annotated[Finite, _round_to(10)]  # rounded once, so that files compare
 Share = Annotated[float, AllowInfNan(False), AfterValidator(_share)]  # the same, of shares
 Drawn = Annotated[Finite, _round_to(4)]  # only ever drawn
 Amount = Annotated[Drawn, Field(ge=0)]  # of seconds or megabytes
-Curve = Annotated[list[Finite], Field(min_length=1), AfterValidator(drawn)]  # only ever drawn
-Shares = Annotated[list[Finite], Field(min_length=1), AfterValidator(_drawn_shares)]
+_Whole = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]  # such as a count of images
+_Points = Annotated[list[_Whole | Finite | None], Field(min_length=1), AfterValidator(drawn)]
+# Only ever drawn. None, where something was not measured, is for trainings: `benchmark.records.families`.
+Curve = Annotated[list[float], GetPydanticSchema(lambda _, handler: handler(_Points))]
+Shares = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
 
 
 def same_length(what: object, *names: str) -> None:

@@ -8,40 +8,19 @@ again and goes on. Records are data here: nothing is computed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import UsageError
 from benchmark.jobs.job import Kind
-from benchmark.plan.make import Plan, PlannedCell, PlannedStudy, Selection
-from benchmark.records.comparison import Compared, Place, Seen, seen
+from benchmark.plan.plan import Plan, Planned
+from benchmark.records.comparison import Compared, Seen, seen
 from benchmark.records.network_places import NetworkPlace
-from benchmark.records.results import BOUNDARY, Record, RecordFile, merge, read_all, update_records
-from benchmark.records.studies import (
-    StudyFile,
-    StudyRecord,
-    read_studies,
-    read_study,
-    study_path,
-    write_study,
-)
-from benchmark.records.text import results_lock
-from benchmark.records.trainings import (
-    TrainingFile,
-    TrainingRecord,
-    read_trainings,
-    training_path,
-    write_training,
-)
-from benchmark.store.artifacts import Store
+from benchmark.records.place import Place, place_of
+from benchmark.records.record import DETECTION, PLANE, TRAININGS
+from benchmark.records.results import RecordFile, iterate, update_records
 from benchmark.store.files import require_writable
-from benchmark.studies.boundary import FILE as BOUNDARY_FILE
-from benchmark.studies.boundary import BoundaryFile, boundary_file, read_boundary, write_boundary
-
-Planned = PlannedCell | PlannedStudy
-NetworkId = tuple[str, str, str, str, int]  # track, objective, backbone, init, seed
-PLANE = Place(BOUNDARY, "", BOUNDARY, "", "", 0)  # of the experiment in two dimensions, which is one file
 
 
 @dataclass(frozen=True)
@@ -64,10 +43,7 @@ class Publication:
     unchanged: tuple[Place, ...]
     refused: tuple[Refused, ...]
     missing: Mapping[str, int]  # by track and row, of rows that are offered: cells that were not run
-    files: Sequence[RecordFile] = ()
-    studies: Sequence[StudyFile] = ()
-    trainings: Sequence[TrainingFile] = ()
-    plane: BoundaryFile | None = None
+    files: Sequence[RecordFile] = ()  # with what goes over, and how its networks were trained
 
     def write(self) -> list[Path]:
         """Write what may be published; return the files that changed.
@@ -78,19 +54,7 @@ class Publication:
             If a file cannot be written; what is written before it is whole, and the same call goes on.
         """
         require_writable(self.published)
-        written = list(update_records(self.published, self.files).written)
-        with results_lock(self.published):
-            for study in self.studies:
-                path = study_path(self.published, study.track, study.study, study.row)
-                if write_study(path, merge(read_study(path) if path.exists() else None, study)):
-                    written.append(path)
-            for training in self.trainings:
-                path = training_path(self.published, training.track, training.objective)
-                if write_training(path, training):
-                    written.append(path)
-        if self.plane is not None and write_boundary(self.published / BOUNDARY_FILE, self.plane):
-            written.append(self.published / BOUNDARY_FILE)
-        return written
+        return list(update_records(self.published, self.files).written)
 
 
 @dataclass
@@ -107,14 +71,13 @@ class _Sorted:
         self.refused[place] = reason
 
 
-def prepare(plan: Plan, results: Path, published: Path, cache: Path) -> Publication:
+def prepare(plan: Plan, results: Path, published: Path) -> Publication:
     """Decide what of `results` may be published.
 
     Parameters
     ----------
     plan : of the selection, with what only a full run measures; says which key each record has today.
     results, published : folders of records.
-    cache : tells whether the experiment in two dimensions, whose file has no key, is of today.
 
     Raises
     ------
@@ -125,9 +88,11 @@ def prepare(plan: Plan, results: Path, published: Path, cache: Path) -> Publicat
     """
     if results.resolve() == published.resolve():
         raise UsageError(f"{results}: the folder of the published records itself; expected another --results")
-    files, studies = read_all(results), read_studies(results)
-    planned = _planned(plan)
-    offered = {place: it for place, it in seen(files, studies).items() if _selected(place, plan.selection)}
+    files = list(iterate(results))
+    planned = {one.place: one for one in plan.places if one.place.study != TRAININGS}
+    offered = {place: it for place, it in seen(files).items() if _selected(place, plan)}
+    if not offered:
+        raise UsageError(f"{results}: has no records that are selected; `oodbench run` writes them there")
     sorted_ = _Sorted()
     for place, record in offered.items():
         reason = _unfit(plan, planned.get(place), place, record)
@@ -135,26 +100,13 @@ def prepare(plan: Plan, results: Path, published: Path, cache: Path) -> Publicat
             sorted_.refuse(place, reason)
         else:
             sorted_.fit[place] = record
-    trainings = _trainings(results, sorted_, planned)
-    there = seen(read_all(published), read_studies(published))
+    trainings = _trainings(plan, files, sorted_, planned)
+    there = seen(iterate(published))
     sorted_.same = {p for p, one in sorted_.fit.items() if p in there and _same_result(one, there[p])}
     while _refuse_apart(sorted_, there):
         pass  # what is refused stays as it is published, which others may not fit to
-    plane = _plane(plan, results, cache, sorted_)
-    if not offered and plane is None and not sorted_.refused:
-        raise UsageError(f"{results}: has no records that are selected; `oodbench run` writes them there")
-    return _publication(sorted_, planned, there, (results, published), (files, studies, trainings), plane)
-
-
-def _publication(
-    sorted_: _Sorted,
-    planned: Mapping[Place, Planned],
-    there: Mapping[Place, Seen],
-    folders: tuple[Path, Path],
-    read: tuple[list[RecordFile], list[StudyFile], dict[NetworkId, TrainingRecord]],
-    plane: BoundaryFile | None,
-) -> Publication:
     fit = sorted_.fit
+    goes = set(fit) | {trainings[place] for place in fit if place in trainings}
     changed = {place: one for place, one in fit.items() if place in there and place not in sorted_.same}
     rows = {place[:3] for place in fit}
     missing: dict[str, int] = {}
@@ -162,35 +114,26 @@ def _publication(
         if place[:3] in rows and place not in fit and place not in sorted_.refused:
             missing[place.subject] = missing.get(place.subject, 0) + 1
     return Publication(
-        results=folders[0],
-        published=folders[1],
+        results=results,
+        published=published,
         new=tuple(place for place in fit if place not in there),
         changed=tuple(Compared(place, there[place], one) for place, one in changed.items()),
         unchanged=tuple(sorted(sorted_.same)),
         refused=tuple(_grouped(sorted_.refused)),
         missing=missing,
-        files=[part for file in read[0] if (part := _of_file(file, fit)) is not None],
-        studies=[some for study in read[1] if (some := _of_study(study, fit)) is not None],
-        trainings=_merged(read[2], fit, planned, folders[1]),
-        plane=plane,
+        files=[part for file in files if (part := _part(file, goes)) is not None],
     )
 
 
-def _planned(plan: Plan) -> dict[Place, Planned]:
-    found: dict[Place, Planned] = {}
-    for c in plan.cells:
-        found[Place(c.cell.track, "", c.cell.entry, c.cell.backbone, c.cell.init, c.cell.seed)] = c
-    for s in plan.studies:
-        found[Place(s.track, s.study, s.row, s.backbone, s.init, s.seed, s.condition)] = s
-    return found
-
-
-def _selected(place: Place, selection: Selection) -> bool:
+def _selected(place: Place, plan: Plan) -> bool:
     """Whether a record is of what was chosen; the rules are those of a plan."""
-    if place.study:
-        kind = selection.with_studies and (not selection.studies or place.study in selection.studies)
-    else:
+    selection = plan.selection
+    if place.study == PLANE:
+        return bool(plan.arms)
+    if place.study == DETECTION:
         kind = selection.with_cells and (not selection.entries or place.row in selection.entries)
+    else:
+        kind = selection.with_studies and (not selection.studies or place.study in selection.studies)
     chosen = (
         (selection.tracks, place.track),
         (selection.backbones, place.backbone),
@@ -214,29 +157,21 @@ def _unfit(plan: Plan, planned: Planned | None, place: Place, one: Seen) -> str:
 
 
 def _trainings(
-    results: Path, sorted_: _Sorted, planned: Mapping[Place, Planned]
-) -> dict[NetworkId, TrainingRecord]:
-    """The training of each cell's network; a cell whose network has none of today is refused."""
-    there = {
-        (file.track, file.objective, *record.network): record
-        for file in read_trainings(results)
-        for record in file.records
-    }
+    plan: Plan, files: Iterable[RecordFile], sorted_: _Sorted, planned: Mapping[Place, Planned]
+) -> dict[Place, Place]:
+    """The training of each place's network; a place whose network has none of today is refused."""
+    known = {training.key: training.place for training in plan.trainings}
+    there = {place_of(f, r): r.key for f in files if f.study == TRAININGS for r in f.records}
     found = {}
     for place in list(sorted_.fit):
-        cell = planned[place]
-        if isinstance(cell, PlannedCell):
-            training = there.get(_network(cell))
-            if training is None or training.key != cell.chain[Kind.TRAIN]:
-                what = "no record" if training is None else "an outdated record"
-                sorted_.refuse(place, f"{what} of how its network was trained; run it again")
-            else:
-                found[_network(cell)] = training
+        key = planned[place].chain.get(Kind.TRAIN)
+        if key is None:
+            continue
+        found[place] = known[key]
+        if there.get(known[key]) != key:
+            what = "an outdated record" if known[key] in there else "no record"
+            sorted_.refuse(place, f"{what} of how its network was trained; run it again")
     return found
-
-
-def _network(cell: PlannedCell) -> NetworkId:
-    return cell.cell.track, cell.objective, cell.cell.backbone, cell.cell.init, cell.cell.seed
 
 
 def _refuse_apart(sorted_: _Sorted, there: Mapping[Place, Seen]) -> bool:
@@ -270,62 +205,15 @@ def _refuse_apart(sorted_: _Sorted, there: Mapping[Place, Seen]) -> bool:
     return refused
 
 
-def _plane(plan: Plan, results: Path, cache: Path, sorted_: _Sorted) -> BoundaryFile | None:
-    """The experiment in two dimensions, if it was selected and the cache says that it is of today."""
-    path = results / BOUNDARY_FILE
-    if not plan.boundary or not path.exists():
-        return None
-    store = Store(cache)
-    if not all(map(store.has, plan.boundary)):
-        sorted_.refused[PLANE] = "may be outdated: the cache does not hold its trainings; run with --full"
-        return None
-    found = read_boundary(path)
-    if boundary_file([store.open(key).json("arm") for key in plan.boundary]) != found:
-        sorted_.refused[PLANE] = "outdated: not what today's trainings in the cache come to; run with --full"
-        return None
-    return found
-
-
 def _same_result(a: Seen, b: Seen) -> bool:
     """Whether two records say the same, leaving out what it took and where: then the published one stays."""
-    mine, its = a.record, b.record
-    if isinstance(mine, Record):
-        return isinstance(its, Record) and a.digest == b.digest and mine.same_result(its)
-    return isinstance(its, StudyRecord) and mine.same_result(its)
+    return a.digest == b.digest and a.record.same_result(b.record)
 
 
-def _of_file(file: RecordFile, fit: Mapping[Place, Seen]) -> RecordFile | None:
-    kept = [r for r in file.records if Place(file.track, "", file.entry, *r.cell) in fit]
+def _part(file: RecordFile, goes: Collection[Place]) -> RecordFile | None:
+    """The records of a file that go over; None if there are none."""
+    kept = [record for record in file.records if place_of(file, record) in goes]
     return file.model_copy(update={"records": kept}) if kept else None
-
-
-def _of_study(file: StudyFile, fit: Mapping[Place, Seen]) -> StudyFile | None:
-    kept = [r for r in file.records if Place(file.track, file.study, file.row, *r.cell) in fit]
-    return file.model_copy(update={"records": kept}) if kept else None
-
-
-def _merged(
-    found: Mapping[NetworkId, TrainingRecord],
-    fit: Iterable[Place],
-    planned: Mapping[Place, Planned],
-    published: Path,
-) -> list[TrainingFile]:
-    """The published trainings with those of the networks that are published now."""
-    wanted = {_network(cell) for place in fit if isinstance(cell := planned[place], PlannedCell)}
-    files = {(f.track, f.objective): f for f in read_trainings(published)}
-    records: dict[tuple[str, str], dict[tuple[str, str, int], TrainingRecord]] = {}
-    for (track, objective, *network), training in found.items():
-        if (track, objective, *network) not in wanted:
-            continue
-        old = files.get((track, objective))
-        of_file = records.setdefault((track, objective), {r.network: r for r in old.records} if old else {})
-        before = of_file.get(training.network)
-        if before is None or not before.same_as(training):
-            of_file[training.network] = training
-    return [
-        TrainingFile(track=track, objective=objective, records=[there[n] for n in sorted(there)])
-        for (track, objective), there in records.items()
-    ]
 
 
 def _grouped(refused: Mapping[Place, str]) -> Iterator[Refused]:

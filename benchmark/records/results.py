@@ -1,46 +1,56 @@
-"""Records: what one measured cell is, and how records are read, compared and written.
+"""Records in their files: read, merged and written, whatever they are records of.
 
-One file an entry, ``results/<track>/<entry>.json``, and one an objective for what belongs to its networks:
-small, sorted, reviewable in git.
+One file a row of a study, ``results/<track>/<study>/<row>.json``, small, sorted, reviewable in git.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import NamedTuple
 
-from benchmark.records.files import iterate, read_file, write_files
-from benchmark.records.numbers import Drawn, Number, StrictModel
-from benchmark.records.schema import (
-    BOUNDARY,
-    NAME,
-    SCHEMA,
+from benchmark.records.detection import (
     Calibration,
     Candidate,
-    Cell,
     Classification,
-    Cost,
     Curves,
     Detection,
-    Environment,
-    HpMode,
     Means,
     Measurement,
+    Reliability,
+    Scored,
+    Selective,
+    Shifted,
+    measurement_of,
+    numbers_of,
+)
+from benchmark.records.files import iterate, read_records, write_files
+from benchmark.records.numbers import Drawn, Number, StrictModel
+from benchmark.records.record import (
+    BOUNDARY,
+    DETECTION,
+    NAME,
+    PLANE,
+    SCHEMA,
+    TRAININGS,
+    Cell,
+    Cost,
+    Environment,
+    HpMode,
     Provenance,
     Record,
     RecordFile,
-    Reliability,
-    Selective,
-    Shifted,
     TrainedWith,
 )
 from benchmark.records.text import record_path, results_lock
 
 __all__ = [
     "BOUNDARY",
+    "DETECTION",
     "NAME",
+    "PLANE",
     "SCHEMA",
+    "TRAININGS",
     "Calibration",
     "Candidate",
     "Cell",
@@ -58,74 +68,37 @@ __all__ = [
     "Record",
     "RecordFile",
     "Reliability",
+    "Scored",
     "Selective",
     "Shifted",
     "StrictModel",
     "TrainedWith",
     "Updated",
     "iter_records",
+    "iterate",
+    "measurement_of",
     "merge",
+    "numbers_of",
     "read_all",
     "read_records",
     "record_path",
     "update_records",
     "withdrawn",
     "write_records",
-]
+]  # fmt: skip
 
 
-def read_records(path: Path) -> RecordFile:
-    """Read one record file, and what lies beside it of its networks.
-
-    Raises
-    ------
-    DataError
-        If it is not JSON, not of this schema, or says what cannot be: names the file, the cell, the place,
-        what was seen and what was expected.
-    """
-    return read_file(path)
+def iter_records(results: Path, *studies: str) -> Iterator[RecordFile]:
+    """Read files of records below `results`, as `iterate`; those of OOD detection where no study is named."""
+    return iterate(results, *(studies or (DETECTION,)))
 
 
-def iter_records(results: Path) -> Iterator[RecordFile]:
-    """Read every record file below `results` one after the other, sorted by path; an absent folder has none.
-
-    Raises
-    ------
-    DataError
-        As `read_records`; or if a folder cannot be read, or holds what is no file.
-    """
-    return iterate(results)
-
-
-def read_all(results: Path) -> list[RecordFile]:
+def read_all(results: Path, *studies: str) -> list[RecordFile]:
     """All that `iter_records` gives, at once."""
-    return list(iter_records(results))
+    return list(iter_records(results, *studies))
 
 
-class _Record(Protocol):
-    @property
-    def cell(self) -> tuple[Any, ...]: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def environments(self) -> set[str]: ...
-    def same_result(self, other: Any) -> bool: ...
-
-
-class _File(Protocol):
-    @property
-    def records(self) -> Sequence[_Record]: ...
-    @property
-    def environments(self) -> Mapping[str, Environment]: ...
-    def model_copy(self, *, update: Mapping[str, Any]) -> Self: ...
-
-
-F = TypeVar("F", bound=_File)
-
-
-def merge(old: F | None, new: F) -> F:
+def merge(old: RecordFile | None, new: RecordFile) -> RecordFile:
     """Put new records into a file: each replaces that of its cell.
 
     A record that says the same as the old one leaves the old one as it is, with its provenance, so that a
@@ -137,13 +110,27 @@ def merge(old: F | None, new: F) -> F:
         before = records.get(record.cell)
         if before is None or not before.same_result(record):
             records[record.cell] = record
-    ordered = [records[cell] for cell in sorted(records)]
+    ordered = _pictured([records[cell] for cell in sorted(records)])
     environments = {**(old.environments if old else {}), **new.environments}
     used = sorted({name for record in ordered for name in record.environments})
     return new.model_copy(update={"records": ordered, "environments": {k: environments[k] for k in used}})
 
 
-def withdrawn(old: F | None, new: F) -> list[str]:
+def _pictured(records: list[Record]) -> list[Record]:
+    """Records of which only the first of each backbone and init that has pictures keeps them."""
+    there: set[tuple[str, str]] = set()
+    kept = []
+    for record in records:
+        place = record.backbone, record.init
+        kept.append(
+            record.model_copy(update={"pictures": {}}) if record.pictures and place in there else record
+        )
+        if record.pictures:
+            there.add(place)
+    return kept
+
+
+def withdrawn(old: RecordFile | None, new: RecordFile) -> list[str]:
     """The cells whose record `merge` replaces by a failure."""
     before = {} if old is None else {r.cell: r.status for r in old.records}
     gone = [r.cell for r in new.records if r.status == "failed" != before.get(r.cell, "failed")]
@@ -151,7 +138,7 @@ def withdrawn(old: F | None, new: F) -> list[str]:
 
 
 def write_records(path: Path, file: RecordFile) -> bool:
-    """Write a record file and what it says of its networks, unless they say that already.
+    """Write a file of records and what it says of its networks, unless they say that already.
 
     Returns
     -------
@@ -185,9 +172,10 @@ def update_records(results: Path, files: Iterable[RecordFile]) -> Updated:
     merged, gone = {}, []
     with results_lock(results):
         for new in files:
-            path = record_path(results, new.track, new.entry)
+            path = record_path(results, new.track, new.row, new.study)
             old = read_records(path) if path.exists() else None
-            gone += [f"{new.track} {new.entry} {cell}" for cell in withdrawn(old, new)]
+            of = (new.track, new.row) if new.study == DETECTION else (new.track, new.study, new.row)
+            gone += [" ".join((*of, cell)) for cell in withdrawn(old, new)]
             if (both := merge(old, new)) != old:  # else it says so already
                 merged[path] = both
         return Updated(write_files(merged), gone)

@@ -29,8 +29,7 @@ from benchmark.records.comparison import (
     pair,
     seen,
 )
-from benchmark.records.results import Drawn, StrictModel, read_all
-from benchmark.records.studies import read_studies
+from benchmark.records.results import DETECTION, Drawn, StrictModel, iterate
 from benchmark.store.files import read_model, write_atomically
 
 SCHEMA: Literal[1] = 1
@@ -139,12 +138,12 @@ def describe(pairs: Pairs) -> SpreadPart:
     tracks: dict[str, TrackSpread] = {}
     for (track, study, row), found in by_subject(pairs.compared).items():
         of_track = tracks.setdefault(track, TrackSpread())
-        name = f"{study}/{row}" if study else row
+        name = row if study == DETECTION else f"{study}/{row}"
         for by_entry, members in _by_network(of_track, found):
             paths = sorted({path for one in members for path in one.a.numbers})
             by_entry[name] = _deviations(members, [p for p in paths if not p.startswith(NETWORK_PREFIX)])
     for track, of_track in tracks.items():
-        cells = [one for one in pairs.compared if one.place.track == track and not one.place.study]
+        cells = [one for one in pairs.compared if one.place[:2] == (track, DETECTION)]
         for by_entry, members in _by_network(of_track, cells):
             by_entry[ALL] = _deviations(members, [m.path for m in (*OF_DETECTORS, *OF_NETWORKS)])
     return SpreadPart(
@@ -188,7 +187,7 @@ def compare_folders(first: Path, second: Path) -> tuple[Pairs, SpreadPart]:
     """
     sides = []
     for folder in (first, second):
-        side = seen(read_all(folder), read_studies(folder))
+        side = seen(iterate(folder))
         if not side:
             raise UsageError(f"{folder}: has no records; expected a folder that `oodbench run` wrote")
         sides.append(side)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from benchmark.errors import DataError
-from benchmark.records.schema import NAME, SCHEMA
+from benchmark.records.record import DETECTION, NAME, SCHEMA
 from benchmark.store.files import first_error, read_regular, storage_errors, write_atomically
 
 LOCK = ".lock"  # held by whoever reads a record file to write it again
@@ -44,9 +44,6 @@ def to_json(value: Any) -> str:
 def name_of(value: Any) -> str:
     """The name of what is shared: a hash of it."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_NAMED]
-
-
-MADE_OF = "made_of"  # a table that older files do not have: who refers to it says so
 
 
 class Table:
@@ -145,10 +142,10 @@ def parse(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{path}: the file: expected an object, got {type(content).__name__}; {expected}")
     schema = content.get("schema_version")
-    if schema == 1:
+    if schema in range(1, SCHEMA):
         raise DataError(
-            f"{path}: schema_version: got 1, of an older oodbench, which nothing reads any more; {expected}; "
-            f"remove the file and make it anew with `oodbench run`"
+            f"{path}: schema_version: got {schema}, of an older oodbench, which nothing reads any more; "
+            f"{expected}; remove the file and make it anew with `oodbench run`"
         )
     if schema != SCHEMA:
         raise DataError(f"{path}: schema_version: got {schema!r:.80}; {expected}")
@@ -188,12 +185,13 @@ def results_lock(results: Path) -> Iterator[None]:
         lock.release()
 
 
-def record_path(results: Path, track: str, name: str) -> Path:
-    """Where the records of a name lie. Names are checked, so that they never leave `results`."""
-    for part in (track, name):
+def record_path(results: Path, track: str, row: str, study: str = DETECTION) -> Path:
+    """Where the records of a row lie. Names are checked, so that they never leave `results`."""
+    for part in (track, study, row):
         if not NAME.fullmatch(part):
             raise ValueError(f"{part!r} cannot be part of a path; expected {NAME.pattern}")
-    return results / track / f"{name}.json"
+    folder = results / track
+    return (folder if study == DETECTION else folder / study) / f"{row}.json"
 
 
 def in_its_place(path: Path, *names: str) -> None:
@@ -209,8 +207,8 @@ def in_its_place(path: Path, *names: str) -> None:
         raise DataError(f"{path}: holds the records of {expected}; expected one file of them, of that name")
 
 
-def tracks_of(results: Path) -> list[Path]:
-    """The folders of the tracks below `results`, sorted; none if there are no results.
+def folders_of(results: Path) -> list[Path]:
+    """The folders of a folder, sorted, such as those of the tracks below the results; none if it is absent.
 
     Raises
     ------

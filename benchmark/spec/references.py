@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from benchmark.records.results import BOUNDARY
+from benchmark.records.record import BOUNDARY
 from benchmark.spec.leaderboard import ImageSource, Spec, Track, supervised_source
 from benchmark.spec.studies import LabelNoise, inits_of, rows_of
 from methods.names import did_you_mean

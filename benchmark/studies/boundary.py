@@ -11,22 +11,16 @@ first weights and the order of the batches, and differ in their outliers alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.special import expit
 from scipy.stats import spearmanr
 
-from benchmark.errors import DataError
 from benchmark.metrics.detection import detection_metrics
-from benchmark.records.numbers import Count, Number, Share
-from benchmark.records.schema import BOUNDARY, SCHEMA
-from benchmark.records.text import document, parse, read_whole, write_changed
 from benchmark.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -36,7 +30,6 @@ Arm = Literal["cross_entropy", "near", "far"]
 RegionName = Literal["band", "mid", "far"]
 Floats = NDArray[np.float64]
 
-FILE = Path(BOUNDARY, "boundary.json")  # within the folder of the results
 ARMS: tuple[Arm, ...] = get_args(Arm)
 MEANS = np.array([[-2.0, 0.0], [2.0, 0.0]])  # of the classes; both have covariance I
 CONFIDENT = 0.95  # from this probability on a point counts as confident
@@ -55,89 +48,7 @@ _LEARNING_RATE = 1e-3
 _BETA = 1.0
 _SPACING = {"band": 0.1, "mid": 0.2, "far": 0.5}  # of the grid on each region
 _DENSITY_FIELD, _DENSITY_SPACING = 6.0, 0.1
-_PER_MILLE = 1000  # in which the maps are written
-_WHAT = "a boundary"
 _MANY = 8192  # points that pass the network at a time
-
-Map = Annotated[
-    list[
-        Annotated[
-            list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=MAP_POINTS, max_length=MAP_POINTS)
-        ]
-    ],
-    Field(min_length=MAP_POINTS, max_length=MAP_POINTS),
-]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Region(_Model):
-    """One region of the plane as OOD set, against the ID test points."""
-
-    auroc: Share  # of the largest probability
-    confident: Share  # share of the region's grid with max p ≥ .95
-    n: Count  # points of the grid
-
-
-class Density(_Model):
-    """Spearman correlation of two scores with the log-density of the data, on the ±6 grid."""
-
-    energy: Number
-    msp: Number  # log max p
-
-
-class ArmResult(_Model):
-    """What one training gave."""
-
-    arm: Arm
-    seed: int
-    steps: int
-    accuracy: Share  # on the ID test points
-    id_confident: Share  # share of the ID test points with max p ≥ .95
-    regions: dict[RegionName, Region]
-    density: Density | None = None  # of the cross-entropy arm
-
-    @model_validator(mode="after")
-    def _all_regions(self) -> Self:
-        if missing := REGIONS.keys() - self.regions.keys():
-            raise ValueError(f"arm {self.arm}, seed {self.seed}: no region {', '.join(sorted(missing))}")
-        return self
-
-
-class Maps(_Model):
-    """Probability of the second class on square grids around the origin; rows go up in y, columns in x.
-
-    Max p follows from it, and unlike max p it does not lose a narrow border between classes off the grid.
-    """
-
-    arm: Arm
-    seed: int
-    near: Map
-    far: Map
-
-
-class BoundaryFile(_Model):
-    """All trainings of the experiment, and the maps of one seed."""
-
-    schema_version: Literal[2] = SCHEMA
-    results: list[ArmResult]
-    maps: list[Maps]
-
-    @model_validator(mode="after")
-    def _one_of_each(self) -> Self:
-        for kind, found in (("result", self.results), ("map", self.maps)):
-            keys = [(item.arm, item.seed) for item in found]
-            if twice := sorted({key for key in keys if keys.count(key) > 1}):
-                raise ValueError(f"{kind} of arm {twice[0][0]}, seed {twice[0][1]}: there are several")
-        if len(steps := {result.steps for result in self.results}) > 1:
-            raise ValueError(f"results of {', '.join(map(str, sorted(steps)))} steps: they do not compare")
-        return self
-
-    def of_arm(self, arm: Arm) -> list[ArmResult]:
-        """The results of one arm."""
-        return [result for result in self.results if result.arm == arm]
 
 
 def run_arm(arm: Arm, seed: int, steps: int = STEPS) -> dict[str, Any]:
@@ -155,8 +66,8 @@ def run_arm(arm: Arm, seed: int, steps: int = STEPS) -> dict[str, Any]:
     Returns
     -------
     dict
-        An `ArmResult` as JSON, and ``maps``: the probability of the second class to three digits on 101 × 101
-        grids over [−15, 15]² (``near``) and [−50, 50]² (``far``).
+        Its numbers as JSON (`benchmark.records.plane.of_arm`), and ``maps``: the probability of the second
+        class to three digits on 101 × 101 grids over [−15, 15]² (``near``) and [−50, 50]² (``far``).
 
     Raises
     ------
@@ -192,65 +103,6 @@ def run_arm(arm: Arm, seed: int, steps: int = STEPS) -> dict[str, Any]:
             "density": _density(network) if arm == "cross_entropy" else None,
             "maps": maps,
         }
-
-
-def boundary_file(results: Iterable[Mapping[str, Any]]) -> BoundaryFile:
-    """Put together what `run_arm` gave; only the maps of the first seed are kept.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        If a result comes twice, or trainings of different lengths are mixed.
-    """
-    ordered = sorted(results, key=lambda result: (result["seed"], ARMS.index(result["arm"])))
-    first = min((result["seed"] for result in ordered), default=None)
-    return BoundaryFile(
-        results=[ArmResult(**{k: v for k, v in result.items() if k != "maps"}) for result in ordered],
-        maps=[Maps(arm=r["arm"], seed=r["seed"], **r["maps"]) for r in ordered if r["seed"] == first],
-    )
-
-
-def read_boundary(path: Path) -> BoundaryFile:
-    """Read the file of the experiment.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, is not JSON or not of this schema: names the file, the place and what is wrong.
-    """
-    content = parse(path, _WHAT)
-    try:
-        content["maps"] = [
-            {**one, **{field: [[v / _PER_MILLE for v in row] for row in one[field]] for field in FIELDS}}
-            for one in content["maps"]
-        ]
-    except (LookupError, TypeError) as error:
-        raise DataError(f"{path}: maps: expected thousandths by arm and field, {error!r}") from error
-    return read_whole(path, _WHAT, BoundaryFile, content)
-
-
-def write_boundary(path: Path, file: BoundaryFile) -> bool:
-    """Write the file of the experiment atomically unless it says that already; tells whether it wrote.
-
-    A result and a row of a map take a line each; probabilities are written in thousandths.
-
-    Raises
-    ------
-    StorageError
-        If the folder is read-only or full.
-    """
-    results = [[result.model_dump(exclude_none=True)] for result in file.results]
-    maps = [
-        [
-            {"arm": one.arm, "seed": one.seed},
-            *(
-                {field: [[round(_PER_MILLE * v) for v in row] for row in getattr(one, field)]}
-                for field in FIELDS
-            ),
-        ]
-        for one in file.maps
-    ]
-    return write_changed(path, document({"schema_version": SCHEMA}, {}, {"results": results, "maps": maps}))
 
 
 def radius(points: Floats) -> Floats:

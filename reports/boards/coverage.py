@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from benchmark.records.results import Cell, Record
-from benchmark.records.studies import StudyRecord
+from benchmark.records.record import Cell, Record
 from benchmark.spec.leaderboard import Spec
 from reports.boards.provenance import ranges
 from reports.select import Counted
@@ -46,7 +45,7 @@ class Coverage:
 def unmeasured_groups(counted: Counted) -> list[Unmeasured]:
     """Failed and not applicable cells, one group for each entry, status and reason, of studies as well."""
     groups: dict[tuple[str, str, str, str], list[Cell]] = {}
-    unmeasured: list[tuple[str, Cell, Record | StudyRecord]] = [
+    unmeasured: list[tuple[str, Cell, Record]] = [
         (cell.track, cell, record) for cell, record in counted.unmeasured.items()
     ]
     for study, failed in counted.studies.failed.items():

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from benchmark.records.results import Cell
-from benchmark.records.studies import StudyRecord
+from benchmark.records.record import Cell, Record
 from benchmark.spec.leaderboard import Column, Scratch, Spec
 from reports.claims.register import PRETRAINING, SUMMARY
 from reports.studies.select import PLAIN, Studied, plain_row
@@ -129,7 +128,7 @@ def relative_gains(
 
 def _records(
     of: Mapping[str, Measure], cell: Cell, studied: Mapping[str, Mapping[Cell, Studied]]
-) -> Iterator[tuple[str, StudyRecord]]:
+) -> Iterator[tuple[str, Record]]:
     """The study records that the gains rest on, for what they say of the training."""
     for study in ("label_noise", "imbalance"):
         there = studied[study][cell._replace(entry=of[study].row)].records

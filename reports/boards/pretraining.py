@@ -124,7 +124,7 @@ def compare_inits(spec: Spec, counted: Counted) -> list[Comparison]:
             if found.record.networks > 1:
                 continue  # an ensemble takes the seeds of several networks: it pairs with none of them
             by_entry.setdefault((cell.init, cell.backbone, cell.entry), {})[cell.seed] = found
-            network = cell.init, cell.backbone, found.file.objective
+            network = cell.init, cell.backbone, found.objective
             several = by_network.setdefault(network, {}).setdefault(cell.seed, [])
             several.append(found)
         networks = {

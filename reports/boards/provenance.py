@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmark.errors import DataError
-from benchmark.records.results import Environment
-from benchmark.records.studies import STUDIES
+from benchmark.records.record import Environment
+from reports.claims.register import SUMMARY
 from reports.select import Counted, Measured
 from reports.site.sections import Column, Facts, Row, Section, Table
 
@@ -43,9 +43,11 @@ def facts(counted: Counted) -> list[Fact]:
     """
     measured = list(counted.measured.values())
     environments = _environments(measured)
-    days = sorted(found.record.provenance.date[:10] for found in measured if found.record.provenance)
+    days = sorted(date[:10] for found in measured if (date := getattr(found.record.provenance, "date", None)))
     libraries = sorted({library for environment in environments for library in environment.libraries})
-    there = (found for study in STUDIES for found in counted.studies.measured.get(study, {}).values())
+    there = (
+        found for study, of in counted.studies.measured.items() if study != SUMMARY for found in of.values()
+    )
     studied = sum(len(found.records) for found in there)
     rows = [
         ("Measured records", [str(len(measured))]),
@@ -72,15 +74,15 @@ def entry_settings(counted: Counted) -> list[EntrySettings]:
     for (track, entry), group in groups.items():
         values: dict[str, list[str]] = {}
         for found in group:
-            for name, value in found.record.hyperparameters.items():
+            for name, value in found.record.settings["hyperparameters"].items():
                 values.setdefault(name, []).append(json.dumps(value, ensure_ascii=False, sort_keys=True))
         settings.append(
             EntrySettings(
                 track=track,
                 entry=entry,
-                objective=group[0].file.objective,
-                detector=group[0].file.detector,
-                hp_modes=_distinct(found.record.hp_mode for found in group),
+                objective=group[0].objective,
+                detector=group[0].record.settings["detector"],
+                hp_modes=_distinct(mode for found in group for mode in found.hp_modes),
                 hyperparameters=tuple((name, _distinct(seen)) for name, seen in sorted(values.items())),
             )
         )
@@ -105,9 +107,10 @@ def _environments(measured: Iterable[Measured]) -> list[Environment]:
     found: list[Environment] = []
     for item in measured:
         provenance = item.record.provenance
-        for key in (provenance.trained_in, provenance.measured_in) if provenance else ():
+        named = (provenance.trained_in, provenance.measured_in) if provenance else ()
+        for key in (name for name in named if name is not None):
             if key not in item.file.environments:
-                where = f"{item.file.track}/{item.file.entry} {item.record.cell}"
+                where = f"{item.file.track}/{item.file.row} {item.record.cell}"
                 raise DataError(
                     f"records of {where}: environment {key!r} is not described; run the entry again"
                 )

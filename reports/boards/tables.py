@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmark.metrics.statistics import Interval, mean_interval, significance_ranks
 from benchmark.metrics.unpaired import ranks_with_apart
 from benchmark.records.network_places import NetworkPlace, stand_apart
-from benchmark.records.results import Cell
+from benchmark.records.record import Cell
 from benchmark.spec.leaderboard import Board, Column, Level, Spec
 from reports.select import Counted, Found
 from reports.studies.select import Studied

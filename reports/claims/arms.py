@@ -5,7 +5,7 @@ This module must not know a verdict, nor how anything is shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
@@ -14,11 +14,10 @@ from benchmark.census import backbones_of, inits_of_row
 from benchmark.errors import DataError
 from benchmark.metrics.verdicts import Question
 from benchmark.records.network_places import stand_apart
-from benchmark.records.results import BOUNDARY, Cell
-from benchmark.records.trainings import TrainingFile, TrainingRecord
+from benchmark.records.record import BOUNDARY, Cell, Record, RecordFile
+from benchmark.records.trainings import ACCURACY
 from benchmark.spec.leaderboard import Spec
 from benchmark.spec.studies import rows_of
-from benchmark.studies.boundary import BoundaryFile
 from reports.claims.register import (
     CURVE,
     DENSITY,
@@ -67,36 +66,29 @@ class Arms:
         return Question(better, worse, metric.least, self.trial.kind, confirmatory)
 
 
-def plane(boundary: BoundaryFile | None) -> dict[str, dict[int, dict[str, float]]]:
+def plane(arms: Iterable[RecordFile]) -> dict[str, dict[int, dict[str, float]]]:
     """The numbers of the experiment in two dimensions, by arm, seed and metric path."""
     found: dict[str, dict[int, dict[str, float]]] = {}
-    for result in boundary.results if boundary else ():
-        regions = result.regions.items()
-        found.setdefault(TRAINED[result.arm], {})[result.seed] = {
-            **{f"regions.{name}.auroc": region.auroc for name, region in regions},
-            **{f"regions.{name}.confident": region.confident for name, region in regions},
-        }
-        for score, entry in SCORED.items() if result.density else ():
-            found.setdefault(entry, {})[result.seed] = {DENSITY: float(getattr(result.density, score))}
+    for file in arms:
+        for record in file.records:
+            of_regions = {path: n for path, n in record.numbers.items() if path.startswith("regions.")}
+            found.setdefault(TRAINED[file.row], {})[record.seed] = of_regions
+            for score, entry in SCORED.items():
+                if (path := f"density.{score}") in record.numbers:
+                    found.setdefault(entry, {})[record.seed] = {DENSITY: record.numbers[path]}
     return found
 
 
 class Records:
     """All that arms are made of."""
 
-    def __init__(
-        self,
-        spec: Spec,
-        counted: Counted,
-        trainings: Sequence[TrainingFile],
-        boundary: BoundaryFile | None,
-    ) -> None:
-        self.spec, self.counted, self.plane = spec, counted, plane(boundary)
-        self.curves: dict[Cell, TrainingRecord] = {  # the objective in place of the entry
-            Cell(file.track, *record.network, entry=file.objective): record
-            for file in trainings
+    def __init__(self, spec: Spec, counted: Counted) -> None:
+        self.spec, self.counted, self.plane = spec, counted, plane(counted.plane)
+        self.curves: dict[Cell, Record] = {  # the objective in place of the entry
+            Cell(file.track, record.backbone, record.init, record.seed, file.row): record
+            for file in counted.trainings
             for record in file.records
-            if record.val_accuracy and None not in record.val_accuracy
+            if not record.condition and None not in record.series.get(ACCURACY, [None])
         }
         self._by_series: dict[str | None, dict[Series, dict[int, Found]]] = {}
 
@@ -206,10 +198,10 @@ class Records:
             for seed, item in by_seed.items():
                 if not isinstance(item, Measured):
                     continue
-                network = Cell(*setting[:2], item.record.init, seed, item.file.objective)
+                network = Cell(*setting[:2], item.record.init, seed, item.objective)
                 curve = self.curves.get(network)
                 if curve is not None and curve.training == item.record.training:
-                    curves[arm][seed] = [accuracy or 0.0 for accuracy in curve.val_accuracy]
+                    curves[arm][seed] = [float(value or 0) for value in curve.series[ACCURACY]]
         if not all(curves.values()):
             run = f"oodbench run --track {setting.track}"
             raise Lack("no validation curves of the networks of the records", (run,))

@@ -7,16 +7,14 @@ Source: spec/claims.md §0.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
 from benchmark.metrics.verdicts import CONFIRMATORY_SEEDS, Answer, decide, sign_test
-from benchmark.records.trainings import TrainingFile
 from benchmark.spec.leaderboard import Spec
-from benchmark.studies.boundary import BoundaryFile
 from reports.claims.arms import Arms, Lack, Records
 from reports.claims.register import Claim, Metric, Register, Setting, Trial
 from reports.select import Counted
@@ -143,13 +141,7 @@ class Verdict:
         return "refuted" if whole and ran == {"refuted"} else "undecided"
 
 
-def decide_claims(
-    register: Register,
-    spec: Spec,
-    counted: Counted,
-    trainings: Sequence[TrainingFile] = (),
-    boundary: BoundaryFile | None = None,
-) -> list[Verdict]:
+def decide_claims(register: Register, spec: Spec, counted: Counted) -> list[Verdict]:
     """Decide every claim of the register; Holm's adjustment is over all of a family's tests that were run.
 
     Raises
@@ -157,7 +149,7 @@ def decide_claims(
     DataError
         If a record lacks a metric that a claim compares.
     """
-    records = Records(spec, counted, trainings, boundary)
+    records = Records(spec, counted)
     families: dict[str, list[tuple[tuple[str, str], Metric, Arms]]] = {}
     gaps: dict[tuple[str, str], dict[tuple[str, tuple[str, ...]], list[Setting]]] = {}
     for claim in register.claims:

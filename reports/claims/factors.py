@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 
-from benchmark.records.results import BOUNDARY, Cell, TrainedWith
+from benchmark.records.record import BOUNDARY, Cell, RecordFile, TrainedWith
 from benchmark.spec.leaderboard import (
     AdversarialSource,
     CheckpointFile,
@@ -17,18 +17,17 @@ from benchmark.spec.leaderboard import (
     Spec,
     SupervisedSource,
 )
-from benchmark.studies.boundary import BoundaryFile
 from reports.claims.decide import Finding
 from reports.claims.register import TRAINED, Setting, Trial
 from reports.select import Counted, Found
 from reports.studies.adversarial import attacks_sentence
 
 
-def factors(finding: Finding, spec: Spec, counted: Counted, boundary: BoundaryFile | None) -> Iterator[str]:
+def factors(finding: Finding, spec: Spec, counted: Counted) -> Iterator[str]:
     """A line for each factor of the settings in which a test was made."""
     trial = finding.trial
     if any(outcome.setting.track == BOUNDARY for outcome in finding.outcomes):
-        yield from _of_plane(trial, boundary)
+        yield from _of_plane(trial, counted.plane)
         return
     by_arm: dict[tuple[str, str], list[Found]] = {}
     measured = counted.of_study(finding.metric.study)
@@ -71,16 +70,18 @@ def factors(finding: Finding, spec: Spec, counted: Counted, boundary: BoundaryFi
         yield "FPR at the threshold that keeps 95 % of ID images; ID is positive"
 
 
-def _of_plane(trial: Trial, boundary: BoundaryFile | None) -> Iterator[str]:
-    """The same of the experiment in two dimensions, which has no records of its own."""
-    for result in boundary.results[:1] if boundary else ():
-        yield f"{result.steps} steps for each classifier; outliers, where there are any, are half of a batch"
+def _of_plane(trial: Trial, arms: Sequence[RecordFile]) -> Iterator[str]:
+    """The same of the experiment in two dimensions."""
+    for file in arms[:1]:
+        steps = file.records[0].settings["steps"]
+        yield f"{steps} steps for each classifier; outliers, where there are any, are half of a batch"
         yield "Wall time not recorded; the classifiers with outliers are compute matched"
     named = dict.fromkeys(entry.split("+")[0] for _, entry, _ in trial.series(Setting(BOUNDARY, "", "")))
     for arm, name in TRAINED.items():
-        found = boundary.of_arm(arm) if boundary and name in named else ()
+        found = [record for file in arms if file.row == arm and name in named for record in file.records]
         if found:
-            yield f"{name}: ID test accuracy {100 * fmean(result.accuracy for result in found):.2f}"
+            accuracy = fmean(record.numbers["accuracy"] for record in found)
+            yield f"{name}: ID test accuracy {100 * accuracy:.2f}"
 
 
 def _training(track: str, arms: Mapping[str, Sequence[Found]]) -> Iterator[str]:

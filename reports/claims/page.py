@@ -9,9 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from benchmark.metrics.verdicts import CONFIRMATORY_SEEDS
-from benchmark.records.trainings import TrainingFile
 from benchmark.spec.leaderboard import Spec
-from benchmark.studies.boundary import BoundaryFile
 from reports.boards.provenance import ranges
 from reports.claims.decide import Finding, Missing, Outcome, Verdict, decide_claims
 from reports.claims.register import EVIDENCE, Claim, Register
@@ -49,8 +47,6 @@ def claims_page(
     register: Register,
     spec: Spec,
     counted: Counted,
-    trainings: Sequence[TrainingFile] = (),
-    boundary: BoundaryFile | None = None,
     *,
     source: str,
     generated: str,
@@ -80,16 +76,16 @@ def claims_page(
     )
     if is_empty(counted):
         return page
-    verdicts = decide_claims(register, spec, counted, trainings, boundary)
+    verdicts = decide_claims(register, spec, counted)
     sections = (
-        _reading(spec, counted, boundary),
-        _summary(verdicts, spec, counted, boundary),
+        _reading(spec, counted),
+        _summary(verdicts, spec, counted),
         _untested(register),
     )
     return replace(page, body=(), sections=sections)
 
 
-def _reading(spec: Spec, counted: Counted, boundary: BoundaryFile | None) -> Section:
+def _reading(spec: Spec, counted: Counted) -> Section:
     cells = [counted.measured, *counted.studies.measured.values()]
     tracks = sorted({cell.track for found in cells for cell in found}, key=list(spec.tracks).index)
     items: list[Text] = [
@@ -163,17 +159,15 @@ def _reading(spec: Spec, counted: Counted, boundary: BoundaryFile | None) -> Sec
             f"{name}: {track.title}. Near OOD: {', '.join(track.near)}; far OOD: {', '.join(track.far)}. A "
             "group is averaged over its sets within the seed."
         )
-    if boundary is not None:
+    if counted.plane:
         items.append(
             "two dimensions: two Gaussian classes and a small network, with regions of the plane as OOD. "
-            f"{boundary_table(boundary).about}"
+            f"{boundary_table(counted.plane).about}"
         )
     return Section("reading", "How a verdict is made", (Bullets(tuple(items)),))
 
 
-def _summary(
-    verdicts: Sequence[Verdict], spec: Spec, counted: Counted, boundary: BoundaryFile | None
-) -> Section:
+def _summary(verdicts: Sequence[Verdict], spec: Spec, counted: Counted) -> Section:
     """All claims in one table, and then each of them."""
     counts = ("supported", "refuted", "undecided", "not run")
     rows = []
@@ -196,7 +190,7 @@ def _summary(
         rows=tuple(rows),
         about="Number of primary tests, over settings, by verdict",
     )
-    claims = (_claim(verdict, list(shown_tests(verdict, spec, counted, boundary))) for verdict in verdicts)
+    claims = (_claim(verdict, list(shown_tests(verdict, spec, counted))) for verdict in verdicts)
     return Section("summary", "All claims", (table,), tuple(claims))
 
 

@@ -11,17 +11,17 @@ from collections import Counter
 from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from benchmark.metrics.verdicts import Kind
-from benchmark.records.results import BOUNDARY
-from benchmark.records.studies import STUDIES
+from benchmark.records.record import BOUNDARY
 from benchmark.spec.base import Distinct, Name
 from benchmark.spec.leaderboard import Column
+from benchmark.spec.studies import StudyName
 from benchmark.spec.yaml_file import read_tree, refuse, validated
-from benchmark.studies.boundary import ARMS, REGIONS, Arm
+from benchmark.studies.boundary import ARMS, REGIONS
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 ClaimId = Annotated[str, StringConstraints(pattern=r"^C-[A-F]\d{1,2}[a-z]?$")]
@@ -29,7 +29,7 @@ Points = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 GROUPS = ("near", "far")
 CURVE = "curve.epochs"  # the metric that is read from the curves of both arms' networks
-TRAINED: dict[Arm, str] = {arm: arm if arm == "cross_entropy" else f"{arm}_outliers" for arm in ARMS}
+TRAINED: dict[str, str] = {arm: arm if arm == "cross_entropy" else f"{arm}_outliers" for arm in ARMS}
 """Arms in two dimensions: the classifiers by their outliers in training."""
 SCORED = {"energy": "cross_entropy+energy", "msp": "cross_entropy+msp"}
 """Further arms there: two scores of the classifier without outliers."""
@@ -71,7 +71,7 @@ class Metric(Column):
     def study(self) -> str | None:
         """The study whose number it is; None for a record of OOD detection, or of two dimensions."""
         study, _, _ = self.metric.partition(".")
-        return study if study in (*STUDIES, SUMMARY) else None
+        return study if study in (*get_args(StudyName), SUMMARY) else None
 
     @property
     def number(self) -> str:

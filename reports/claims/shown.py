@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmark.spec.leaderboard import Spec
-from benchmark.studies.boundary import BoundaryFile
 from reports.claims.decide import Finding, Missing, Outcome, Verdict
 from reports.claims.factors import factors
 from reports.claims.register import Metric, Trial
@@ -30,13 +29,11 @@ class Shown:
     factors: tuple[str, ...]  # none where they are those of the test above
 
 
-def shown_tests(
-    verdict: Verdict, spec: Spec, counted: Counted, boundary: BoundaryFile | None = None
-) -> Iterator[Shown]:
+def shown_tests(verdict: Verdict, spec: Spec, counted: Counted) -> Iterator[Shown]:
     """The tests of a claim."""
     told: tuple[str, ...] = ()
     for finding in verdict.findings:
-        told_now = tuple(factors(finding, spec, counted, boundary))
+        told_now = tuple(factors(finding, spec, counted))
         claim = f"{verdict.claim.id}-from-{finding.repeated}" if finding.repeated else verdict.claim.id
         yield Shown(
             anchor=f"{claim}-{finding.trial.id}",

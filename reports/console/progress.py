@@ -16,11 +16,11 @@ from rich.text import Text
 
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.freshness import State
-from benchmark.plan.make import Plan, PlannedStudy
-from benchmark.records.results import Cell, Record
-from benchmark.records.studies import StudyRecord
+from benchmark.plan.plan import Plan
+from benchmark.records.detection import numbers_of
+from benchmark.records.place import Place
+from benchmark.records.record import DETECTION, PLANE, TRAININGS, Record
 from benchmark.run import Work
-from benchmark.spec.studies import StudyName
 from reports.console.listings import Cell as Shown
 from reports.console.listings import Listing
 from reports.console.terminal import printable, say
@@ -42,12 +42,13 @@ _TYPICAL = {
     Kind.CORRUPT: 3.0,
     Kind.ASSESS: 0.3,
 }
-_HEADLINES: Mapping[StudyName, Mapping[str, str]] = {  # column title → number of a study's records
+_HEADLINES: Mapping[str, Mapping[str, str]] = {  # column title → number of a study's records
     "adversarial": {"Clean\nacc.": "clean.accuracy", "Robust\nacc.": "worst.accuracy"},
     "corruptions": {"Clean\nacc.": "clean.accuracy", "Corrupted\nacc.": "mean.accuracy"},
     "label_noise": {"Test\nerror": "test.error"},
     "imbalance": {"Total\nerror": "total.error", "Minority\nerror": "minority.error"},
 }
+_OF_CELLS = ("near.auroc", "far.auroc", "near.fpr95", "classification.accuracy")
 PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
 SILENT_AT_MOST = 60.0  # seconds without a line there, while something runs
 LONG = 60.0  # seconds after which a job is unusually long: named, and at most so often, whatever else ends
@@ -198,50 +199,45 @@ def _cut(label: str, room: int) -> str:
     return f"{label[: max(0, room - 1 - tail)]}…{label[len(label) - tail :]}"
 
 
-def summaries(records: Mapping[Cell, Record]) -> list[Listing]:
-    """List for each track a row an entry and init: mean over backbones and seeds, and how many cells."""
-    groups: dict[str, dict[tuple[str, str], list[Record]]] = defaultdict(lambda: defaultdict(list))
-    for cell, record in records.items():
-        groups[cell.track][cell.entry, cell.init].append(record)
-    return [_summary(track, rows) for track, rows in groups.items()]
+Rows = dict[tuple[str, str], list[Record]]  # by row and init
+
+
+def summaries(records: Mapping[Place, Record]) -> list[Listing]:
+    """List for each track and study a row an entry, or a method, and init: mean over all else."""
+    groups: dict[tuple[str, str], Rows] = defaultdict(lambda: defaultdict(list))
+    for place, record in records.items():
+        if place.study not in (TRAININGS, PLANE):
+            groups[place.track, place.study][place.row, place.init].append(record)
+    return [
+        _summary(track, rows) if study == DETECTION else _study_summary(track, study, rows)
+        for (track, study), rows in sorted(groups.items(), key=lambda group: group[0][1] != DETECTION)
+    ]
 
 
 def _summary(track: str, groups: Mapping[tuple[str, str], list[Record]]) -> Listing:
     rows = []
     for key, members in groups.items():
-        measured = [record.measurement for record in members if record.measurement]
-        values = (
-            [m.near.auroc for m in measured],
-            [m.far.auroc for m in measured],
-            [m.near.fpr95 for m in measured],
-            [m.classification.accuracy for m in measured],
-        )
-        rows.append((*key, *map(_mean, values), f"{len(measured)}/{len(members)}"))
+        measured = [numbers_of(record) for record in members if record.status == "measured"]
+        means = [_mean([numbers[path] for numbers in measured]) for path in _OF_CELLS]
+        rows.append((*key, *means, f"{len(measured)}/{len(members)}"))
     columns = ("Entry", "Init", "Near\nAUROC", "Far\nAUROC", "Near\nFPR@95", "ID\nacc.", "Measured")
     title = f"{track}: mean over backbones and seeds, ×100"
     return Listing(track, columns, rows, title, _reasons(groups))
 
 
-def study_summaries(records: Mapping[PlannedStudy, StudyRecord]) -> list[Listing]:
-    """List for each track and study a row a method and init: mean over all else."""
-    groups: dict[tuple[str, StudyName], dict[tuple[str, str], list[StudyRecord]]] = {}
-    for planned, record in records.items():
-        of = groups.setdefault((planned.track, planned.study), {})
-        of.setdefault((planned.row, planned.init), []).append(record)
-    found = []
-    for (track, study), of in groups.items():
-        rows = []
-        for key, members in of.items():
-            measured = [record.numbers for record in members if record.status == "measured"]
-            means = [_mean([m[number] for m in measured]) for number in _HEADLINES[study].values()]
-            rows.append((*key, *means, f"{len(measured)}/{len(members)}"))
-        notes = _reasons(of)
-        if warned := sum(len(record.warnings) for members in of.values() for record in members):
-            notes.append(f"{warned} warning{'s' * (warned > 1)}: the page says which")
-        columns = ("Row", "Init", *_HEADLINES[study], "Measured")
-        title = f"{track}, {study}: mean over backbones, seeds and conditions, ×100"
-        found.append(Listing(f"{track}_{study}", columns, rows, title, notes))
-    return found
+def _study_summary(track: str, study: str, groups: Mapping[tuple[str, str], list[Record]]) -> Listing:
+    rows = []
+    headlines = _HEADLINES.get(study, {})
+    for key, members in groups.items():
+        measured = [record.numbers for record in members if record.status == "measured"]
+        means = [_mean([m[number] for m in measured]) for number in headlines.values()]
+        rows.append((*key, *means, f"{len(measured)}/{len(members)}"))
+    notes = _reasons(groups)
+    if warned := sum(len(record.warnings) for members in groups.values() for record in members):
+        notes.append(f"{warned} warning{'s' * (warned > 1)}: the page says which")
+    columns = ("Row", "Init", *headlines, "Measured")
+    title = f"{track}, {study}: mean over backbones, seeds and conditions, ×100"
+    return Listing(f"{track}_{study}", columns, rows, title, notes)
 
 
 def _mean(values: list[float]) -> Shown:
@@ -251,7 +247,7 @@ def _mean(values: list[float]) -> Shown:
     return Shown(mean, f"{mean:.1f}")
 
 
-def _reasons(groups: Mapping[tuple[str, str], Iterable[Record | StudyRecord]]) -> list[str]:
+def _reasons(groups: Mapping[tuple[str, str], Iterable[Record]]) -> list[str]:
     """Why cells have no numbers: each reason once, with the rows that it is of."""
     rows: dict[tuple[str, str | None], Counter[str]] = {}
     for (row, _), members in groups.items():
@@ -266,8 +262,8 @@ def _reasons(groups: Mapping[tuple[str, str], Iterable[Record | StudyRecord]]) -
 
 def plan_listings(plan: Plan, work: Work) -> list[Listing]:
     """List a row a track, what it measures; and a row a kind of job, how many there are and must be run."""
-    cells = Counter(planned.cell.track for planned in plan.cells)
-    studies = Counter(planned.track for planned in plan.studies)
+    cells = Counter(planned.place.track for planned in plan.cells)
+    studies = Counter(planned.place.track for planned in plan.studies)
     tracks = [(name, cells[name], studies[name]) for name in cells | studies]
     needed, cached, missing = (
         Counter(job.kind for job in jobs) for jobs in (work.needed, work.cached, work.missing)

@@ -16,11 +16,11 @@ from benchmark.records.comparison import (
     Compared,
     Metric,
     Pairs,
-    Place,
     by_subject,
     gap_of,
     largest,
 )
+from benchmark.records.place import Place
 from benchmark.records.publishing import Publication, Refused
 from benchmark.records.spread import SpreadPart
 from reports.boards.provenance import ranges

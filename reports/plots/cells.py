@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from benchmark.census import SEVERITIES
 from benchmark.metrics.statistics import mean_interval
-from benchmark.records.results import Reliability
+from benchmark.records.detection import Reliability
+from benchmark.records.numbers import drawn
 from benchmark.spec.leaderboard import Track
 from reports.plots.figures import (
     COLOURS,
@@ -237,8 +238,8 @@ def pool_bins(parts: Sequence[Reliability]) -> Reliability:
         lower=[lower for lower, _ in sorted(pooled)],
         upper=[upper for _, upper in sorted(pooled)],
         count=[sum(count) for count in counts],
-        confidence=[float(np.average(c, weights=w)) for c, w in zip(confidences, counts, strict=True)],
-        accuracy=[float(np.average(a, weights=w)) for a, w in zip(accuracies, counts, strict=True)],
+        confidence=drawn([float(np.average(c, weights=w)) for c, w in zip(confidences, counts, strict=True)]),
+        accuracy=drawn([float(np.average(a, weights=w)) for a, w in zip(accuracies, counts, strict=True)]),
     )
 
 
@@ -270,7 +271,7 @@ def _networks(name: str, counted: Counted) -> dict[tuple[str, str], dict[str, di
     """Backbone and objective → init → seed: one record for each network, whichever entry it is of."""
     found: dict[tuple[str, str], dict[str, dict[int, Measured]]] = {}
     for cell, measured in counted.of_track(name).items():
-        inits = found.setdefault((cell.backbone, measured.file.objective), {})
+        inits = found.setdefault((cell.backbone, measured.objective), {})
         inits.setdefault(cell.init, {}).setdefault(cell.seed, measured)
     return found
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from benchmark.errors import DataError
 from benchmark.metrics.statistics import mean_interval
-from benchmark.records.results import NAME
+from benchmark.records.record import NAME
 from reports.site.sections import Plot
 
 WIDTH = 7.4  # inches

@@ -7,29 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark.records.files import NETWORKS
-from benchmark.records.results import RecordFile, iter_records
-from benchmark.records.studies import STUDIES, StudyFile, read_studies
-from benchmark.records.text import files_of, tracks_of
-from benchmark.records.trainings import FOLDER, TrainingFile, read_trainings
+from benchmark.records.files import iterate, paths_below
+from benchmark.records.record import RecordFile
 from benchmark.spec.leaderboard import Spec
 from benchmark.store.files import read_model, read_regular, write_atomically
 from benchmark.store.fingerprints import code_fingerprint, library_versions
-from benchmark.studies.boundary import FILE, BoundaryFile, read_boundary
 from reports.claims.page import claims_page
 from reports.claims.register import Register, load_register
 from reports.select import select
 from reports.site.html import FILES, html_of
 from reports.site.leaderboard import leaderboard_page
 from reports.site.markdown import markdown_of
-from reports.site.reproduction import Records, Reproduction, reproduction
+from reports.site.reproduction import Reproduction, reproduction
 from reports.site.sections import plots_of
 
-SUBFOLDERS = (NETWORKS, FOLDER, *STUDIES)  # of a track's folder of results, with files that pages are made of
 MANIFEST = "site.json"  # what the pages were made of
 REPORT = "reproduction.json"  # how the records compare with the published ones
 
@@ -59,21 +54,15 @@ def publish(spec: Spec, results: Path, site: Path, published: Path | None = None
     made_of = _fingerprint(spec, claims, {"results": results.name, **_content(results)}, others)
     if _up_to_date(site, made_of):
         return []  # of records that were read and checked then
-    studies = read_studies(results)
     report = None
-    if compared is not None and (studies or next(iter_records(results), None) is not None):
-        own = Records(lambda: iter_records(results), studies)
-        published_too = Records(lambda: iter_records(compared), read_studies(compared))
-        report = reproduction(spec, own, published_too, compared.name)
+    if compared is not None and next(iterate(results), None) is not None:
+        report = reproduction(spec, lambda: iterate(results), lambda: iterate(compared), compared.name)
     return build_site(
         spec,
-        iter_records(results),
+        iterate(results),
         site,
         generated=datetime.now(UTC),
         register=claims,
-        trainings=read_trainings(results),
-        boundary=read_boundary(results / FILE) if (results / FILE).exists() else None,
-        studies=studies,
         made_of=made_of,
         source=results.name,
         report=report,
@@ -99,9 +88,6 @@ def build_site(
     *,
     generated: datetime,
     register: Register | None = None,
-    trainings: Sequence[TrainingFile] = (),
-    boundary: BoundaryFile | None = None,
-    studies: Sequence[StudyFile] = (),
     made_of: str = "",
     source: str = "results",
     report: Reproduction | None = None,
@@ -115,9 +101,6 @@ def build_site(
     results : the records, read once and let go.
     generated : when the page is made, printed at its foot; with a time zone.
     register : the claims; those that come with oodbench if absent.
-    trainings : how the networks were trained.
-    boundary : the experiment in two dimensions.
-    studies : what is measured of networks besides OOD detection.
     made_of : a hash of all input, kept beside the pages; `publish` leaves pages of the same input alone.
     source : name of the folder that the records lie in.
     report : how they compare with the published ones, where they are not these.
@@ -133,12 +116,12 @@ def build_site(
     StorageError
         If `out` cannot be written.
     """
-    counted = select(spec, results, studies, trainings, boundary)
+    counted = select(spec, results)
     foot = {"source": source, "generated": generated.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")}
     claims = load_register() if register is None else register
     pages = (
-        leaderboard_page(spec, counted, counted.trainings, counted.boundary, report, **foot),
-        claims_page(claims, spec, counted, counted.trainings, counted.boundary, **foot),
+        leaderboard_page(spec, counted, report, **foot),
+        claims_page(claims, spec, counted, **foot),
     )
     texts = {}
     for page in pages:
@@ -156,10 +139,7 @@ def build_site(
 
 def _content(results: Path) -> dict[str, str]:
     """Hash of every file that pages are made of, by its path below `results`."""
-    folders = [
-        folder for track in tracks_of(results) for folder in (track, *(track / name for name in SUBFOLDERS))
-    ]
-    paths = [path for folder in folders for path in files_of(folder)]
+    paths = paths_below(results)
     return {path.relative_to(results).as_posix(): _sha256(read_regular(path)) for path in paths}
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmark.records.trainings import TrainingFile
 from benchmark.spec.leaderboard import Spec
-from benchmark.studies.boundary import BoundaryFile
 from reports.boards.coverage import unmeasured_section
 from reports.boards.pretraining import compare_inits, pretraining_section
 from reports.boards.provenance import provenance_section
@@ -28,8 +25,6 @@ from reports.studies.sections import STUDY_SECTIONS
 def leaderboard_page(
     spec: Spec,
     counted: Counted,
-    trainings: Sequence[TrainingFile],
-    boundary: BoundaryFile | None,
     report: Reproduction | None,
     *,
     source: str,
@@ -64,7 +59,7 @@ def leaderboard_page(
     )
     if is_empty(counted):
         return page
-    shown = (*_boards(spec, counted), *_measured(spec, counted, trainings, boundary))
+    shown = (*_boards(spec, counted), *_measured(spec, counted))
     around = present(
         None if report is None else reproduction_section(report, source),
         unmeasured_section(spec, counted),
@@ -80,16 +75,14 @@ def _boards(spec: Spec, counted: Counted) -> tuple[Section, ...]:
     return tuple(board_section(f"board-{i}", table, spec) for i, table in enumerate(tables, start=1))
 
 
-def _measured(
-    spec: Spec, counted: Counted, trainings: Sequence[TrainingFile], boundary: BoundaryFile | None
-) -> tuple[Section, ...]:
+def _measured(spec: Spec, counted: Counted) -> tuple[Section, ...]:
     """What was measured besides the boards."""
     return present(
         pretraining_section(compare_inits(spec, counted), spec),
         gains_section(gains(spec, counted), spec),
         *(kind.section(spec, counted) for kind in (*SECTIONS, *STUDY_SECTIONS)),
-        training_section(spec, trainings),
-        None if boundary is None else boundary_section(boundary),
+        training_section(spec, counted.trainings),
+        boundary_section(counted.plane) if counted.plane else None,
     )
 
 

@@ -7,16 +7,17 @@ for each board which rows' means differ significantly. This module must not know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
 
 from benchmark.metrics.gaps import row_tests
-from benchmark.records.comparison import HEADLINES, Metric, Pairs, Place, Reason, gap_of, largest, pair, seen
-from benchmark.records.results import Cell, RecordFile, StrictModel
-from benchmark.records.studies import STUDIES, StudyFile
+from benchmark.records.comparison import HEADLINES, Metric, Pairs, Reason, gap_of, largest, pair, seen
+from benchmark.records.numbers import StrictModel
+from benchmark.records.place import Place
+from benchmark.records.record import DETECTION, Cell, RecordFile
 from benchmark.spec.leaderboard import Board, Spec
 from reports.boards.tables import ranking_numbers
 from reports.select import Counted, Found, select
@@ -118,15 +119,10 @@ class Reproduction(StrictModel):
         return sum(len(board.differ) for board in self.boards)
 
 
-@dataclass(frozen=True)
-class Records:
-    """What lies in a folder of records, as far as it is compared."""
-
-    files: Callable[[], Iterable[RecordFile]]  # read anew each time, so that not all have to be held
-    studies: Sequence[StudyFile] = ()
+Files = Callable[[], Iterable[RecordFile]]  # read anew each time, so that not all have to be held
 
 
-def reproduction(spec: Spec, own: Records, published: Records, name: str) -> Reproduction:
+def reproduction(spec: Spec, own: Files, published: Files, name: str) -> Reproduction:
     """Compare a user's own records with the published ones.
 
     Parameters
@@ -138,10 +134,10 @@ def reproduction(spec: Spec, own: Records, published: Records, name: str) -> Rep
     DataError
         If a board asks for a metric that a record lacks, or records contradict each other.
     """
-    there = seen(published.files(), published.studies)
+    there = seen(published())
     if not there:
         return Reproduction(published=name, absent=f"there are no published records in {name}/")
-    pairs = pair(seen(own.files(), own.studies), there)
+    pairs = pair(seen(own()), there)
     return Reproduction(
         published=name,
         compared=len(pairs.compared),
@@ -167,16 +163,16 @@ def reproduction(spec: Spec, own: Records, published: Records, name: str) -> Rep
 
 def _gaps(pairs: Pairs) -> list[MetricGap]:
     found = []
-    for study in ("", *STUDIES):
+    for study in (DETECTION, *OF_STUDIES):
         members = [one for one in pairs.compared if one.place.study == study]
-        for metric in OF_STUDIES[study] if study else HEADLINES:
+        for metric in OF_STUDIES.get(study, HEADLINES):
             gap = gap_of(members, metric.path)
             if gap is not None:
                 where = largest(members, metric.path, 1)
                 points = {k: 100 * getattr(gap, k) for k in ("median", "mean", "q95", "max")}
                 found.append(
                     MetricGap(
-                        study=study,
+                        study="" if study == DETECTION else study,
                         metric=metric.path,
                         title=metric.title,
                         n=gap.n,
@@ -192,10 +188,10 @@ def _told(place: Place, here: float, published: float) -> str:
     return f"{place}: {100 * here:.2f}, published {100 * published:.2f}"
 
 
-def _boards(spec: Spec, own: Records, published: Records, pairs: Pairs) -> list[BoardTest]:
+def _boards(spec: Spec, own: Files, published: Files, pairs: Pairs) -> list[BoardTest]:
     places = {one.place for one in pairs.compared}
-    here = select(spec, own.files(), own.studies)
-    there = select(spec, published.files(), published.studies)
+    here = select(spec, own())
+    there = select(spec, published())
     here, there = _shared(here, there, places), _shared(there, here, places)
     found = []
     for name, board in spec.boards.items():
@@ -252,7 +248,7 @@ def _shared(side: Counted, other: Counted, places: set[Place]) -> Counted:
         if counterpart is None:
             return False
         if not isinstance(found, Studied) or not isinstance(counterpart, Studied):
-            return _place(cell, "") in places
+            return _place(cell, DETECTION) in places
         same = found.records.keys() == counterpart.records.keys()
         return same and all(_place(cell, found.study, condition) in places for condition in found.records)
 

@@ -20,21 +20,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
 
 from benchmark.metrics.statistics import mean_interval
+from benchmark.records.plane import MAPS, SIDE
+from benchmark.records.record import RecordFile
 from benchmark.spec.leaderboard import Column
 from benchmark.studies.boundary import (
     ARMS,
     CONFIDENT,
     FAR,
     FIELDS,
-    MAP_POINTS,
     MEANS,
     NEAR,
     REGIONS,
     Arm,
-    ArmResult,
-    BoundaryFile,
     radius,
 )
 from reports.boards.sections import column_of, number_of
@@ -79,13 +79,14 @@ class BoundaryTable:
     rows: tuple[Row, ...]
 
 
-def boundary_table(file: BoundaryFile) -> BoundaryTable:
+def boundary_table(files: Sequence[RecordFile]) -> BoundaryTable:
     """Average the numbers of each arm over its seeds; arms without results have no row."""
     rows = []
     for arm in ARMS:
-        if found := file.of_arm(arm):
-            values = [Value(mean_interval(column)) for column in zip(*map(_numbers, found), strict=True)]
-            seeds = tuple(result.seed for result in found)
+        if found := [record for file in files if file.row == arm for record in file.records]:
+            numbers = [[record.numbers[column.metric] for column in _COLUMNS] for record in found]
+            values = [Value(mean_interval(column)) for column in zip(*numbers, strict=True)]
+            seeds = tuple(record.seed for record in found)
             rows.append(Row((TITLES[arm],), seeds, tuple(values), rank=None, note=""))
     return BoundaryTable(
         title="Two dimensions: near against far outliers",
@@ -99,14 +100,14 @@ def boundary_table(file: BoundaryFile) -> BoundaryTable:
     )
 
 
-def boundary_section(file: BoundaryFile) -> Section:
+def boundary_section(files: Sequence[RecordFile]) -> Section:
     """The figure and the table."""
     about = Paragraph(
         "The experiment of Lee et al. 2018: two Gaussian classes, and a small network trained with "
         "cross-entropy alone, or with the confidence loss on outliers near the data or far from it. Yellow "
         "is confident."
     )
-    averaged = boundary_table(file)
+    averaged = boundary_table(files)
     table = Table(
         columns=(Head("Outliers", "text"), *map(column_of, averaged.columns), Head("Seeds")),
         rows=tuple(
@@ -117,7 +118,7 @@ def boundary_section(file: BoundaryFile) -> Section:
         title=averaged.title,
         aside=averaged.about,
     )
-    body = (Gallery(tuple(boundary_plots(file))), table)
+    body = (Gallery(tuple(boundary_plots(files))), table)
     return Section(
         "boundary",
         "Near and far outliers in two dimensions",
@@ -127,22 +128,25 @@ def boundary_section(file: BoundaryFile) -> Section:
     )
 
 
-def boundary_plots(file: BoundaryFile) -> list[Plot]:
+def boundary_plots(files: Sequence[RecordFile]) -> list[Plot]:
     """Maps of the largest probability, a column for each arm, near and far field below each other.
 
-    No figure if the file has no maps.
+    No figure if no record has maps.
     """
-    maps = sorted(file.maps, key=lambda drawn: ARMS.index(drawn.arm))
-    if not maps:
+    drawn = {(file.row, record.seed): record for file in files for record in file.records if record.series}
+    if not drawn:
         return []
+    first = min(seed for _, seed in drawn)
+    maps = {arm: drawn[arm, first] for arm in ARMS if (arm, first) in drawn}
     with house_style():
         figure = Figure(figsize=(WIDTH, 5.0), layout="constrained")
         axes = figure.subplots(len(FIELDS), len(maps), sharex="row", sharey="row", squeeze=False)
-        for (r, field), (c, drawn) in product(enumerate(FIELDS), enumerate(maps)):
-            _draw_map(axes[r, c], getattr(drawn, field), field)
-        for c, drawn in enumerate(maps):
-            axes[0, c].set_title(TITLES[drawn.arm])
-            _mark_outliers(axes[0, c], axes[1, c], drawn.arm)
+        for (r, field), (c, arm) in product(enumerate(FIELDS), enumerate(maps)):
+            second = np.reshape(np.asarray(maps[arm].series[MAPS[field]], dtype=float), (SIDE, SIDE))
+            _draw_map(axes[r, c], second, field)
+        for c, arm in enumerate(maps):
+            axes[0, c].set_title(TITLES[arm])
+            _mark_outliers(axes[0, c], axes[1, c], arm)
         for r, field in enumerate(FIELDS):
             axes[r, 0].set_ylabel(f"{field} field")
         scale = ScalarMappable(BoundaryNorm(_LEVELS, len(_COLOURS)), ListedColormap(_COLOURS))
@@ -150,17 +154,17 @@ def boundary_plots(file: BoundaryFile) -> list[Plot]:
         bar.set_label("largest probability")
         bar.ax.grid(visible=False)
         figure.legend(handles=_legend(), loc="outside upper center", ncols=4)
-        return [finish(figure, file_name("boundary"), f"Seed {maps[0].seed}", _alt(file))]
+        return [finish(figure, file_name("boundary"), f"Seed {first}", _alt(files))]
 
 
-def _draw_map(axis: Axes, second: Sequence[Sequence[float]], field: str) -> None:
+def _draw_map(axis: Axes, second: NDArray[np.float64], field: str) -> None:
     """Draw bands of max p, the contour of confidence and the class means.
 
     Bands and contour are found on the probability of the second class, on both sides of 0.5. Each band is
     painted over the one below, so that no gap shows between them and each border is stored once.
     """
     half = FIELDS[field]
-    side = np.linspace(-half, half, MAP_POINTS)
+    side = np.linspace(-half, half, SIDE)
     axis.set_facecolor(_COLOURS[0])
     for level, colour in zip(_LEVELS[1:-1], _COLOURS[1:], strict=True):
         for bounds in ((-1, 1 - level), (level, 2)):
@@ -200,9 +204,9 @@ def _legend() -> list[Any]:
     ]
 
 
-def _alt(file: BoundaryFile) -> str:
+def _alt(files: Sequence[RecordFile]) -> str:
     """What the figure shows, with the means over all seeds."""
-    table = boundary_table(file)
+    table = boundary_table(files)
     spoken = []
     for row in table.rows:
         numbers = (
@@ -217,9 +221,3 @@ def _alt(file: BoundaryFile) -> str:
         f"the probability is {CONFIDENT}, dashes bound the outliers of the training, the square is the near "
         f"field. Means over the seeds: {'; '.join(spoken)}."
     )
-
-
-def _numbers(result: ArmResult) -> tuple[float, ...]:
-    """The values of `_COLUMNS`."""
-    regions = [result.regions[name] for name in REGIONS]
-    return (result.accuracy, *(number for region in regions for number in (region.auroc, region.confident)))

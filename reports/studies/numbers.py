@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import fmean
 
 from benchmark.metrics.curves import error_curve_area, error_curve_mean
-from benchmark.records.studies import StudyRecord
+from benchmark.records.record import Record
 from benchmark.spec.studies import Adversarial
 
 Numbers = tuple[dict[str, float], dict[str, str]]
@@ -29,7 +29,7 @@ def parse_noise(condition: str) -> tuple[str, float] | None:
         return None
 
 
-def adversarial_numbers(record: StudyRecord, study: Adversarial) -> Numbers:
+def adversarial_numbers(record: Record, study: Adversarial) -> Numbers:
     """The record's own, and what claims ask of several of them at once.
 
     ``fsr.gain`` is what recalibration adds to the accuracy of the non-robust part. ``half.excess`` is the
@@ -52,7 +52,7 @@ def adversarial_numbers(record: StudyRecord, study: Adversarial) -> Numbers:
     return numbers, {}
 
 
-def corruption_numbers(record: StudyRecord) -> Numbers:
+def corruption_numbers(record: Record) -> Numbers:
     """The record's own."""
     return {name: float(value) for name, value in record.numbers.items()}, {}
 
@@ -74,7 +74,7 @@ def relative_corruption(
 
 
 def noise_numbers(
-    records: Mapping[str, StudyRecord],
+    records: Mapping[str, Record],
     noises: Sequence[str],
     strengths: Sequence[float],
     listed: Iterable[str] = (),
@@ -119,7 +119,7 @@ def noise_numbers(
     return numbers, {name: lack for name, lack in absent.items() if name not in numbers}
 
 
-def imbalance_numbers(records: Mapping[str, StudyRecord], profiles: Sequence[str]) -> Numbers:
+def imbalance_numbers(records: Mapping[str, Record], profiles: Sequence[str]) -> Numbers:
     """Each profile's numbers as ``exp.total.error``, and means over `profiles` as ``mean.total.error``."""
     numbers = {
         f"{profile}.{name}": float(value)

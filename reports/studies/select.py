@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import get_args
 
 from benchmark.census import Census, backbones_of, refusal
 from benchmark.errors import DataError
-from benchmark.records.network_places import NetworkPlace, Stands, stands_of_study
-from benchmark.records.results import Cell, TrainedWith
-from benchmark.records.studies import STUDIES, StudyFile, StudyRecord
+from benchmark.records.network_places import NetworkPlace, Stands, stands_of
+from benchmark.records.place import Place
+from benchmark.records.record import Cell, Record, RecordFile, TrainedWith
 from benchmark.spec.leaderboard import Scratch, Spec, Track
 from benchmark.spec.studies import (
     Adversarial,
@@ -47,7 +48,7 @@ class Studied:
 
     study: str
     cell: Cell  # with the row in place of the entry
-    records: Mapping[str, StudyRecord]  # by condition
+    records: Mapping[str, Record]  # by condition
     numbers: Mapping[str, float]  # by metric path
     absent: Mapping[str, str] = field(default_factory=dict)  # numbers that need more records: which
 
@@ -88,13 +89,14 @@ class Studied:
         """The weights of its networks by where they were trained."""
         found: dict[NetworkPlace, str] = {}
         for record in self.records.values():
-            found |= stands_of_study(self.cell.track, record)
+            found |= stands_of(Place(self.cell.track, self.study, self.cell.entry, *record.cell), record)
         return found
 
     @property
     def train_seconds(self) -> list[float]:
         """What each network took, where that is recorded."""
-        return [r.train_seconds for r in self.records.values() if r.train_seconds is not None]
+        costs = [record.cost for record in self.records.values() if record.cost is not None]
+        return [cost.train_seconds for cost in costs if cost.train_seconds is not None]
 
     @property
     def pretrain_seconds(self) -> list[float]:
@@ -112,13 +114,13 @@ class CountedStudies:
     """The study records that count, in the order of leaderboard.yaml, and notes on those that do not."""
 
     measured: Mapping[str, Mapping[Cell, Studied]]  # by study
-    failed: Mapping[str, Mapping[tuple[Cell, str], StudyRecord]]  # by study; cell and condition
+    failed: Mapping[str, Mapping[tuple[Cell, str], Record]]  # by study; cell and condition
     planned: Mapping[tuple[str, str], int]  # by track and study: records of a full run
     grids: Mapping[tuple[str, str], Grid]  # by track and study: what its areas and means are over
     notes: tuple[str, ...]
 
 
-def select_studies(census: Census, files: Sequence[StudyFile]) -> CountedStudies:
+def select_studies(census: Census, files: Sequence[RecordFile]) -> CountedStudies:
     """Choose the study records that the leaderboard asks for, and compute what they come to.
 
     Raises
@@ -127,8 +129,8 @@ def select_studies(census: Census, files: Sequence[StudyFile]) -> CountedStudies
         If two records claim the same cell and condition.
     """
     spec = census.spec
-    chosen: dict[str, dict[Cell, dict[str, StudyRecord]]] = {}
-    failed: dict[str, dict[tuple[Cell, str], StudyRecord]] = {}
+    chosen: dict[str, dict[Cell, dict[str, Record]]] = {}
+    failed: dict[str, dict[tuple[Cell, str], Record]] = {}
     left_out: Counter[str] = Counter()
     for file in files:
         for record in file.records:
@@ -148,7 +150,7 @@ def select_studies(census: Census, files: Sequence[StudyFile]) -> CountedStudies
                 bad[cell, record.condition] = record
     measured: dict[str, Mapping[Cell, Studied]] = {}
     grids: dict[tuple[str, str], Grid] = {}
-    for study in STUDIES:
+    for study in get_args(StudyName):
         for name, track in spec.tracks.items():
             there = {
                 cell: found for cell, found in chosen.get(study, {}).items() if cell.track == name and found
@@ -183,7 +185,7 @@ def plain_row(spec: Spec, study: Study) -> str | None:
 
 
 def _numbers_of(
-    spec: Spec, track: Track, study: StudyName, there: Mapping[Cell, Mapping[str, StudyRecord]], grid: Grid
+    spec: Spec, track: Track, study: StudyName, there: Mapping[Cell, Mapping[str, Record]], grid: Grid
 ) -> dict[Cell, Studied]:
     """The cells of one track in the order of leaderboard.yaml, with their numbers."""
     known = track.studies.chosen(full=True)[study]
@@ -205,7 +207,7 @@ def _numbers_of(
     return found
 
 
-def _measured(known: Study, records: Mapping[str, StudyRecord], grid: Grid) -> Numbers:
+def _measured(known: Study, records: Mapping[str, Record], grid: Grid) -> Numbers:
     if isinstance(known, Adversarial):
         return adversarial_numbers(records[""], known)
     if isinstance(known, Corruptions):
@@ -216,7 +218,7 @@ def _measured(known: Study, records: Mapping[str, StudyRecord], grid: Grid) -> N
 
 
 def _scratch(
-    spec: Spec, study: Study, there: Mapping[Cell, Mapping[str, StudyRecord]], backbone: str
+    spec: Spec, study: Study, there: Mapping[Cell, Mapping[str, Record]], backbone: str
 ) -> list[Mapping[str, float]]:
     """The numbers of the plain networks from scratch of a backbone."""
     plain = plain_row(spec, study)

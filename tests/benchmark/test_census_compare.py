@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import synthetic_records as synthetic
 import synthetic_studies as made
+from benchmark.records.studies import read_study, write_study
 
 from benchmark.census import Census, Place, refusal, trained_as_asked
 from benchmark.records.files import read_file, write_files
-from benchmark.records.studies import read_study, write_study
 from benchmark.spec.leaderboard import BoundaryStudy, ObjectiveUse
 from benchmark.studies.boundary import BoundaryFile
 from reports.select import select

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from benchmark.records.studies import StudyFile, StudyRecord, read_studies, study_path, write_study
 from own_runs import WAY, fill
 from small_leaderboard import SMALL
 from two_sides import file, record
@@ -13,7 +14,6 @@ from benchmark.records import publishing
 from benchmark.records.comparison import Place
 from benchmark.records.publishing import prepare
 from benchmark.records.results import read_all, read_records, record_path, write_records
-from benchmark.records.studies import StudyFile, StudyRecord, read_studies, study_path, write_study
 from benchmark.records.trainings import read_trainings, training_path
 from benchmark.spec.load import load_spec
 

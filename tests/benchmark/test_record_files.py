@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from benchmark.records.studies import read_studies
 from invented_records import failed, file, record
 
 from benchmark.errors import DataError
@@ -19,7 +20,6 @@ from benchmark.records.results import (
     record_path,
     write_records,
 )
-from benchmark.records.studies import read_studies
 from benchmark.records.text import name_of
 from benchmark.records.trainings import read_trainings
 

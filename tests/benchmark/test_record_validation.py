@@ -3,13 +3,13 @@
 import json
 
 import pytest
+from benchmark.records.schema import Measurement
+from benchmark.records.studies import StudyFile, read_study, write_study
 from invented_records import failed, file, measurement, record
 
 from benchmark.errors import DataError
 from benchmark.records.numbers import LIMIT
 from benchmark.records.results import read_records, record_path, write_records
-from benchmark.records.schema import Measurement
-from benchmark.records.studies import StudyFile, read_study, write_study
 from benchmark.records.text import name_of
 from benchmark.records.trainings import TrainingFile, read_training, write_training
 from benchmark.studies.boundary import read_boundary

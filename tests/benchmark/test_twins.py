@@ -5,11 +5,11 @@ import re
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from benchmark.records.studies import StudyFile, read_studies, write_study
 
 from benchmark.datasets.mirror import Columns, MirrorFile
 from benchmark.errors import DataError
 from benchmark.records.results import RecordFile, read_all, write_records
-from benchmark.records.studies import StudyFile, read_studies, write_study
 
 RECORD = {"backbone": "tiny", "init": "scratch", "seed": 0, "status": "failed", "reason": "none", "key": "k"}
 

@@ -1,10 +1,11 @@
 """A leaderboard small enough that its studies run in seconds."""
 
-from benchmark.plan.make import Selection, make_plan
 from benchmark.records.studies import (
     read_study,
     study_path,
 )
+
+from benchmark.plan.make import Selection, make_plan
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import synthetic_records as synthetic
 import synthetic_studies as made
+from benchmark.records.studies import study_path, write_study
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 from page import Page
 from undrawn import blank
 
-from benchmark.records.studies import study_path, write_study
 from benchmark.spec.studies import CORRUPTIONS
 from reports.boards.summary import gain_plots, gains
 from reports.plots.figures import Plot

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import synthetic_records as synthetic
 import synthetic_studies as made
+from benchmark.records.studies import StudyFile
 from claim_examples import shown_test
 from places import SHIPPED
 
 from benchmark.census import inits_of_row
-from benchmark.records.studies import StudyFile
 from benchmark.spec.load import load_spec
 from benchmark.spec.studies import Adversarial, LabelNoise, inits_of, rows_of
 from reports.claims.decide import Verdict, decide_claims

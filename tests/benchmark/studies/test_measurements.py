@@ -2,11 +2,10 @@
 
 import math
 
-from small_studies import of
-
 from benchmark.records.studies import (
     read_studies,
 )
+from small_studies import of
 
 
 def test_everything_that_was_planned_was_measured(made):

@@ -3,15 +3,15 @@
 import json
 
 import pytest
-
-from benchmark.errors import DataError
-from benchmark.records.results import merge
 from benchmark.records.studies import (
     StudyFile,
     StudyRecord,
     read_study,
     write_study,
 )
+
+from benchmark.errors import DataError
+from benchmark.records.results import merge
 
 
 def record(**changes):

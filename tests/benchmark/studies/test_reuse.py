@@ -2,15 +2,15 @@
 
 import shutil
 
-from small_studies import ALL, LEADERBOARD, of, planned, run
-
-from benchmark.jobs.job import Kind
-from benchmark.plan.freshness import freshness
 from benchmark.records.studies import (
     read_study,
     study_path,
     write_study,
 )
+from small_studies import ALL, LEADERBOARD, of, planned, run
+
+from benchmark.jobs.job import Kind
+from benchmark.plan.freshness import freshness
 from benchmark.store.artifacts import Store
 
 

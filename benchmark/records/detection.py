@@ -1,25 +1,24 @@
-"""What one measured cell is: its numbers, what made them, and which of them can be true together.
+"""What the numbers of OOD detection are: a typed reading of them, and which can be true together.
 
-What a run measures is `Record.measurement`; it depends on nothing but code, data and seeds. `cost` and
-`provenance` say what it took and where, and are left out when records are compared. Numbers that contradict
-each other are refused here, so that nothing that reads records needs to doubt them. This module must not know
-how records are written: `benchmark.records.files`.
+A record has its numbers by path (``near.auroc``, ``detection.glyphs.fpr95``, ``robustness.contrast.3.ece``)
+and its curves as series. `measurement_of` reads them as models; numbers that contradict each other are
+refused there, so that nothing that reads records needs to doubt them. Means over the sets of a group follow
+from these and are not kept, but for AUROC.
 """
 
 from __future__ import annotations
 
 import operator
-import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal, NamedTuple, Protocol, Self, get_args
+from statistics import fmean
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from benchmark.records.numbers import (
     DRAWN,
     ROUNDING,
-    Amount,
     Count,
     Number,
     Share,
@@ -28,13 +27,9 @@ from benchmark.records.numbers import (
     drawn,
     same_length,
 )
+from benchmark.records.record import HpMode, Record
 from methods.neutral import neutral
 
-SCHEMA: Literal[2] = 2
-BOUNDARY = "boundary"  # the folder of an experiment that is no track
-NAME = re.compile(r"[a-z0-9][a-z0-9_+.-]*")  # of anything that may become part of a path
-
-HpMode = Literal["published", "declared", "id_val", "proxy_ood", "oracle"]
 Group = Literal["near", "far"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 
@@ -119,6 +114,16 @@ class Detection(StrictModel):
 
 
 DETECTED: tuple[str, ...] = tuple(Means.model_fields)  # what is measured of each OOD set
+SHIFTED = ("accuracy", "ece", "auroc_near")  # and of ID test images under a shift
+_SCORES = ("score_low", "score_high")
+_CURVES = {  # series of a record, and fields of `Curves`
+    "fpr": "fpr",
+    "tpr_near_by_fpr": "tpr_near",
+    "tpr_far_by_fpr": "tpr_far",
+    "histogram_id": "histogram_id",
+    "histogram_near": "histogram_near",
+    "histogram_far": "histogram_far",
+}
 
 _detected = operator.attrgetter(*DETECTED)
 
@@ -238,55 +243,6 @@ class Measurement(StrictModel):
         return self
 
 
-@neutral
-def refuse_odd(kind: Literal["classification", "measurement"], found: Mapping[str, Any]) -> None:
-    """Raise `ValueError` where numbers cannot be, or cannot be true together, before they are kept."""
-    kinds: dict[str, type[StrictModel]] = {"classification": Classification, "measurement": Measurement}
-    kinds[kind].model_validate(found)
-
-
-class Cost(StrictModel):
-    """Wall seconds of the cell's own jobs, and the largest resident memory of their processes."""
-
-    pretrain_seconds: Amount | None = None  # None where nothing was pre-trained
-    train_seconds: Amount
-    extract_seconds: Amount
-    score_seconds: Amount
-    measure_seconds: Amount
-    peak_memory_mb: Amount
-
-
-class Environment(StrictModel):
-    """Where and with what something was computed."""
-
-    oodbench: str
-    commit: str | None = None  # with "+changes" if the working tree differed; None outside a checkout
-    python: str
-    platform: str
-    processor: str
-    instructions: str | None = None  # that torch uses, such as AVX2, and what forced others on it
-    cores: int
-    accelerator: str | None = None
-    libraries: dict[str, str]
-
-
-class Provenance(StrictModel):
-    """What made a record."""
-
-    date: str  # when it was measured, ISO 8601, UTC
-    measured_in: str  # key into `RecordFile.environments`
-    trained_in: str
-    checkpoint: str  # SHA-256 of the network's weights
-    method_source: str  # hash of the code that computed the scores
-    data: dict[str, str]  # content fingerprint of every image set
-    seeds: dict[str, int]  # by purpose
-
-    @property
-    def environments(self) -> set[str]:
-        """Keys into `RecordFile.environments`."""
-        return {self.measured_in, self.trained_in}
-
-
 class Candidate(StrictModel):
     """One point of a tuned entry's grid."""
 
@@ -294,132 +250,134 @@ class Candidate(StrictModel):
     auroc: Share  # of ID validation images, mean over the validation OOD sets
 
 
-class TrainedWith(StrictModel):
-    """How the network of a record was trained, complete."""
+class Scored(StrictModel):
+    """How a cell was measured: the settings of its record."""
 
-    objective: str  # in the registry
-    hyperparameters: dict[str, Any] = Field(default_factory=dict)
-    outliers: dict[str, float | None] = Field(
-        default_factory=dict
-    )  # sets; with the share of their images in a mix with ID images
-    recipe: dict[str, Any] | None = None  # epochs, learning rate, …; None: published weights as they are
-    starts_from: TrainedWith | None = None  # the network that it fine-tunes
-    first_phase: TrainedWith | None = None  # the network whose predictions it was given
-    training_set: dict[str, Any] | None = None  # what was done to the training split; None: nothing
-    sampler: dict[str, Any] | None = None  # name and hyper-parameters; None: each image once an epoch
-
-    @property
-    def epochs(self) -> int:
-        """Of all stages together."""
-        own = 0 if self.recipe is None else int(self.recipe["epochs"])
-        return own + sum(stage.epochs for stage in (self.starts_from, self.first_phase) if stage is not None)
-
-
-class Record(StrictModel):
-    """One cell."""
-
-    backbone: str
-    init: str
-    seed: int
-    status: Literal["measured", "failed", "not_applicable"]
-    reason: str | None = None  # why, unless measured
-    key: str  # content key of the measurement: equal keys, equal measurements
+    objective: str  # in leaderboard.yaml
+    detector: str
     hyperparameters: dict[str, Any] = Field(default_factory=dict)  # all of the detector's
     # Spec §0.5, and "declared" for values that leaderboard.yaml sets by hand.
     hp_mode: HpMode = "published"
-    tuning: list[Candidate] | None = None  # of which the hyper-parameters were chosen
-    training: TrainedWith | None = None  # None in records of before there was more than cross_entropy
-    made_of: dict[str, Any] | None = None  # images, architecture, first weights; None in older records
     networks: Count = 1  # of how many, trained with consecutive seeds of the track, the scores come
-    measurement: Measurement | None = None
-    cost: Cost | None = None
-    provenance: Provenance | None = None
-
-    @model_validator(mode="after")
-    def _says_what_it_is(self) -> Self:
-        if (self.status == "measured") != (self.measurement is not None):
-            seen = "none" if self.measurement is None else "one"
-            raise ValueError(f"status {self.status}: expected a measurement if measured, got {seen}")
-        if self.measurement is not None and self.provenance is None:
-            raise ValueError("provenance: expected what made the measurement, got none")
-        return self
-
-    @property
-    def cell(self) -> tuple[str, str, int]:
-        """What tells this record from the others of its file."""
-        return self.backbone, self.init, self.seed
-
-    @property
-    def environments(self) -> set[str]:
-        """Keys into `RecordFile.environments`."""
-        return self.provenance.environments if self.provenance else set()
-
-    def same_result(self, other: Record) -> bool:
-        """Whether both say the same about the cell, leaving out cost and provenance."""
-        volatile = {"cost", "provenance"}
-        return self.model_dump(exclude=volatile) == other.model_dump(exclude=volatile)
+    groups: dict[Group, list[str]]  # the OOD sets
+    tuning: list[Candidate] | None = None  # of which the hyper-parameters were chosen
 
 
-class Placed(Protocol):
-    """A record of any kind, as far as its file is concerned."""
-
-    @property
-    def cell(self) -> tuple[Any, ...]:
-        """What tells it from the others of its file."""
-
-    @property
-    def environments(self) -> set[str]:
-        """Names of the environments that it was made in."""
+@neutral
+def refuse_odd(kind: Literal["classification", "measurement"], found: Mapping[str, Any]) -> None:
+    """Raise `ValueError` where numbers cannot be, or cannot be true together, before they are kept."""
+    kinds: dict[str, type[StrictModel]] = {"classification": Classification, "measurement": Measurement}
+    kinds[kind].model_validate(found)
 
 
-def refuse_loose(records: Iterable[Placed], environments: Container[str]) -> None:
-    """Check that the records of a file are of different cells, made where the file says.
+def of_measurement(measurement: Measurement) -> dict[str, Any]:
+    """Numbers and series of a measurement, as a record has them."""
+    tree = measurement.model_dump(exclude={"near", "far", "robustness", "curves"}, exclude_none=True)
+    leaves = dict(_leaves("", tree))
+    curves = measurement.curves
+    numbers = {path: value for path, value in leaves.items() if isinstance(value, int | float)}
+    numbers |= {f"{group}.auroc": getattr(measurement, group).auroc for group in GROUPS}
+    for shift, levels in measurement.robustness.items():
+        for level in levels:
+            numbers |= {f"robustness.{shift}.{level.severity}.{n}": getattr(level, n) for n in SHIFTED}
+    numbers |= {name: getattr(curves, name) for name in _SCORES}
+    series = {path: value for path, value in leaves.items() if isinstance(value, list)}
+    series |= {name: getattr(curves, field) for name, field in _CURVES.items()}
+    return {"numbers": numbers, "series": series}
+
+
+def measurement_of(record: Record) -> Measurement | None:
+    """What a cell measured; None unless it was.
 
     Raises
     ------
     ValueError
-        Names the cell.
+        If a number is missing, cannot be, or contradicts another: names it.
     """
-    seen = set()
-    for record in records:
-        cell = " ".join(map(str, record.cell)).rstrip()
-        if record.cell in seen:
-            raise ValueError(f"{cell}: two records of one cell; expected one")
-        if not all(name in environments for name in record.environments):
-            raise ValueError(f"{cell}: made in an environment that the file does not describe")
-        seen.add(record.cell)
+    if record.status != "measured":
+        return None
+    scored = Scored.model_validate(record.settings)
+    tree: dict[str, Any] = {}
+    known = [item for item in record.numbers.items() if item[0] not in _SCORES]
+    for path, value in [*known, *((n, v) for n, v in record.series.items() if n not in _CURVES)]:
+        *above, leaf = path.split(".")
+        node = tree
+        for part in above:
+            node = node.setdefault(part, {})
+        node[leaf] = value
+    sets = {name: group for group, names in scored.groups.items() for name in names}
+    found = tree.setdefault("detection", {})
+    if found.keys() != sets.keys():
+        raise ValueError(f"detection: expected {', '.join(sets)}, got {', '.join(found)}")
+    for group, mean in means_of(record).items():
+        tree[group] = {**mean, **tree.get(group, {})}
+    tree["detection"] = {name: {**one, "group": sets[name]} for name, one in found.items()}
+    tree["robustness"] = {
+        shift: [{**level, "severity": severity} for severity, level in levels.items()]
+        for shift, levels in tree.get("robustness", {}).items()
+    }
+    tree["curves"] = {name: record.numbers[name] for name in _SCORES if name in record.numbers}
+    tree["curves"] |= {f: record.series[name] for name, f in _CURVES.items() if name in record.series}
+    return Measurement.model_validate(tree)
 
 
-class RecordFile(StrictModel):
-    """All records of one entry on one track."""
-
-    schema_version: Literal[2] = SCHEMA
-    track: str
-    entry: str
-    objective: str
-    detector: str
-    environments: dict[str, Environment]
-    records: list[Record]
-
-    @model_validator(mode="after")
-    def _records_are_whole(self) -> Self:
-        refuse_loose(self.records, self.environments)
-        return self
-
-    @property
-    def measured(self) -> list[Record]:
-        """The records that carry a measurement."""
-        return [r for r in self.records if r.measurement is not None]
+def means_of(record: Record) -> dict[str, dict[str, float]]:
+    """Unweighted means over the OOD sets of each group, but of AUROC, which a record has."""
+    found = {}
+    for group, names in record.settings["groups"].items():
+        found[group] = {
+            what: _rounded(sum(record.numbers[f"detection.{name}.{what}"] for name in names) / len(names))
+            for what in DETECTED
+            if what != "auroc"
+        }
+    return found
 
 
-class Cell(NamedTuple):
-    """One measurement: track × backbone × init × seed × entry."""
+def numbers_of(record: Record) -> dict[str, float]:
+    """Every number of a cell by its path, with those that follow from others.
 
-    track: str
-    backbone: str
-    init: str
-    seed: int
-    entry: str
+    `robustness.<shift>.<severity>.<metric>` is one shift at one severity; `robustness.<metric>` the mean over
+    all shifts and the severities from 1.
+    """
+    found = dict(record.numbers)
+    for group, means in means_of(record).items():
+        found |= {f"{group}.{what}": value for what, value in means.items()}
+    shifted: dict[str, list[float]] = {}
+    for path, value in record.numbers.items():
+        if path.startswith("robustness."):
+            _, _, severity, metric = path.split(".")
+            if severity != "0":
+                shifted.setdefault(metric, []).append(value)
+    return found | {f"robustness.{metric}": fmean(values) for metric, values in shifted.items()}
 
-    def __str__(self) -> str:
-        return f"{self.track} {self.backbone} {self.init} seed {self.seed} {self.entry}"
+
+def images_of(settings: Mapping[str, Any], numbers: Mapping[str, float]) -> dict[str, tuple[int, bool]]:
+    """Of how many images each series is the share, and whether it rises: so files are written as counts.
+
+    A mean over sets counts the ID images for each of them.
+    """
+    sizes = {path.split(".")[1]: int(n) for path, n in numbers.items() if path.endswith(".n_out")}
+    n_in = int(numbers.get("classification.n", 1))
+    found = {"histogram_id": (n_in, False)}
+    for group, names in settings.get("groups", {}).items():
+        found[f"tpr_{group}_by_fpr"] = n_in * len(names), True
+        found[f"histogram_{group}"] = sum(sizes.get(name, 0) for name in names), False
+    return found
+
+
+def of_network(path: str) -> bool:
+    """Whether a number or a series of a cell is the same whatever detector scores its network."""
+    shifted = path.startswith("robustness.") and not path.endswith(".auroc_near")
+    return shifted or path.startswith("classification.")
+
+
+def _leaves(path: str, node: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, child in node.items():
+            yield from _leaves(f"{path}.{key}" if path else str(key), child)
+    else:
+        yield path, node
+
+
+def _rounded(mean: float) -> float:
+    return float(f"{mean:.10g}")

@@ -1,0 +1,53 @@
+"""What is particular to the records of a study: which numbers they have, and how these are best written.
+
+There is one record, one reader and one writer; what they need to know of a study stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.records import detection, plane, trainings
+from benchmark.records.record import DETECTION, PLANE, TRAININGS, Record
+
+
+def _whole(record: Record) -> None:
+    for name, values in record.series.items():
+        for at, value in enumerate(values):
+            if value is None:
+                raise ValueError(f"series.{name}.{at}: expected a number, got none")
+
+
+Images = Mapping[str, tuple[int, bool]]  # of how many images a series is the share, and whether it rises
+
+
+def _no_images(settings: Mapping[str, Any], numbers: Mapping[str, float]) -> Images:
+    return {}
+
+
+def _none(path: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Family:
+    """The records of a study."""
+
+    check: Callable[[Record], object] = _whole  # raises ValueError for what cannot be
+    images: Callable[[Mapping[str, Any], Mapping[str, float]], Images] = _no_images  # by settings and numbers
+    of_network: Callable[[str], bool] = _none  # numbers and series that belong to the network
+
+
+_FAMILIES = {
+    DETECTION: Family(detection.measurement_of, detection.images_of, detection.of_network),
+    TRAININGS: Family(trainings.check),
+    PLANE: Family(plane.check, plane.images_of),
+}
+_OTHER = Family()
+
+
+def family_of(study: str) -> Family:
+    """What is particular to the records of a study."""
+    return _FAMILIES.get(study, _OTHER)
