@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import synthetic_records as synthetic
 
-from benchmark.records.results import RecordFile
+from benchmark.records.record import RecordFile
 from benchmark.spec.leaderboard import Spec
 from reports.claims.decide import decide_claims
 from reports.claims.register import Register

@@ -1,6 +1,7 @@
 """Records for tests of reading and writing: valid by the schema, measured by nobody."""
 
-from benchmark.records.results import Measurement, Record, RecordFile
+from benchmark.records.detection import Measurement, Scored, of_measurement
+from benchmark.records.record import Record, RecordFile
 
 MEANS = ("auroc", "aupr_in", "aupr_out", "aupr_out_b", "fpr95", "fpr95_ood_pos", "detection_error")
 
@@ -66,11 +67,18 @@ def record(seed=0, key="k", x=0.5, place="here", status="measured", **fields):
     spent = dict.fromkeys(
         ("train_seconds", "extract_seconds", "score_seconds", "measure_seconds", "peak_memory_mb"), 1.0
     )
+    settings = {
+        "objective": "cross_entropy",
+        "detector": "knn",
+        "hyperparameters": {},
+        "hp_mode": "published",
+    }
+    settings |= {name: fields.pop(name) for name in Scored.model_fields if name in fields}
+    settings = {"groups": {"near": ["digits"], "far": ["noise"]}, **settings}
     if status == "measured":
-        fields = {"measurement": measurement(x), "cost": spent, "provenance": made, **fields}
-    return Record.model_validate(
-        {"backbone": "b", "init": "scratch", "seed": seed, "status": status, "key": key, **fields}
-    )
+        fields = {**of_measurement(measurement(x)), "cost": spent, "provenance": made, **fields}
+    place = {"backbone": "b", "init": "scratch", "seed": seed}
+    return Record.model_validate({**place, "status": status, "key": key, "settings": settings, **fields})
 
 
 def failed(seed=0, key="k", reason="no luck"):
@@ -79,5 +87,5 @@ def failed(seed=0, key="k", reason="no luck"):
 
 def file(*records, places=("here",), **fields):
     environments = {name: environment(cores) for cores, name in enumerate(places)}
-    about = {"track": "t", "entry": "knn", "objective": "cross_entropy", "detector": "knn", **fields}
+    about = {"track": "t", "row": "knn", **fields}
     return RecordFile(environments=environments, records=list(records), **about)

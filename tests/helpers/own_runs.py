@@ -5,9 +5,9 @@ from pathlib import Path
 from two_sides import file, record
 
 from benchmark.jobs.job import Kind
-from benchmark.plan.make import Plan
-from benchmark.records.results import TrainedWith, record_path, write_records
-from benchmark.records.trainings import TrainingFile, TrainingRecord, training_path, write_training
+from benchmark.plan.plan import Plan
+from benchmark.records.record import TRAININGS, Record, RecordFile, TrainedWith
+from benchmark.records.results import record_path, write_records
 
 WAY = TrainedWith(objective="cross_entropy", recipe={"epochs": 1})
 
@@ -25,14 +25,13 @@ def fill(
                 where = {"backbone": cell.backbone, "init": cell.init, "seed": cell.seed}
                 made = {"key": planned.key, "training": WAY, **changes}
                 records.append(record(near + cell.seed / 100, network=network, **where, **made))
-                trainings[cell.seed] = TrainingRecord(
-                    **where, key=planned.chain[Kind.TRAIN], training=WAY,
-                    loss=[len(network) / 7], val_accuracy=[0.5], val_nll=[1.0], seconds=1.0,
+                trainings[cell.seed] = Record(
+                    **where, key=planned.chain[Kind.TRAIN], training=WAY, cost={"train_seconds": 1.0},
+                    series={"loss": [len(network) / 7], "val_accuracy": [0.5], "val_nll": [1.0]},
                 )  # fmt: skip
         made = file(entry, records, exact=True, track="small", objective="cross_entropy")
         write_records(record_path(folder, "small", entry), made)
-    of_networks = TrainingFile(
-        track="small", objective="cross_entropy", records=[trainings[seed] for seed in sorted(trainings)]
-    )
-    write_training(training_path(folder, "small", "cross_entropy"), of_networks)
+    records = [trainings[seed] for seed in sorted(trainings)]
+    of = {"track": "small", "study": TRAININGS, "row": "cross_entropy", "environments": {}}
+    write_records(record_path(folder, "small", "cross_entropy", TRAININGS), RecordFile(**of, records=records))
     return folder

@@ -1,11 +1,7 @@
 """A leaderboard small enough that its studies run in seconds."""
 
-from benchmark.records.studies import (
-    read_study,
-    study_path,
-)
-
 from benchmark.plan.make import Selection, make_plan
+from benchmark.records.results import read_records, record_path
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
 
@@ -109,4 +105,4 @@ ALL = ("adversarial", "corruptions", "label_noise", "imbalance")
 
 
 def of(made, study, row):
-    return read_study(study_path(made[0] / "results", "small", study, row)).records
+    return read_records(record_path(made[0] / "results", "small", row, study)).records

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from benchmark.records.results import Measurement, Record, RecordFile
+from benchmark.records.detection import Measurement, Scored, of_measurement
+from benchmark.records.record import Record, RecordFile
 from benchmark.spec.leaderboard import Spec, Training
 
 NOW = datetime(2025, 7, 1, 9, 30, tzinfo=UTC)
@@ -18,6 +19,7 @@ INITS = ("scratch", "fractaldb")
 ENTRIES = ("msp", "energy", "knn")
 SEEDS = tuple(range(8))
 SHIFTS = ("gaussian_noise", "defocus_blur", "contrast")
+GROUPS = {"near": ["digits_6_to_9"], "far": ["glyphs", "uniform_noise"]}
 TRAINED = Training(epochs=1, batch_size=2, lr=0.1, weight_decay=0.0)
 COLUMNS = [
     {"metric": "near.auroc", "title": "Near AUROC", "better": "higher"},
@@ -138,15 +140,23 @@ def make_measurement(rng: np.random.Generator, near: float, far: float, miscalib
 def make_record(
     backbone: str, init: str, seed: int, measurement: Measurement | None, **changes: Any
 ) -> Record:
-    """A record; its measurement is taken as it is, so that a test may change a number alone."""
+    """A record of a cell; `changes` may be of its settings."""
+    settings = {
+        "objective": "cross_entropy",
+        "detector": "msp",
+        "hyperparameters": {},
+        "hp_mode": "published",
+    }
+    settings |= {name: changes.pop(name) for name in Scored.model_fields if name in changes}
+    failed = {"status": "failed", "reason": "scores are not finite"}
     record = Record.model_validate(
         {
             "backbone": backbone,
             "init": init,
             "seed": seed,
-            "status": "failed",
-            "reason": None if measurement else "scores are not finite",
+            **({} if measurement else failed),
             "key": f"{backbone}-{init}-{seed}",
+            "settings": {"groups": GROUPS, **settings},
             "training": {"objective": "cross_entropy", "recipe": {**TRAINED.model_dump(), "tune": "all"}},
             "provenance": {
                 "date": f"2025-06-{seed + 1:02d}T12:00:00Z",
@@ -160,12 +170,28 @@ def make_record(
             **changes,
         }
     )
-    if measurement is None:
-        return record
-    return record.model_copy(update={"status": "measured", "measurement": measurement})
+    return record if measurement is None else measured(record, measurement)
 
 
-def make_file(entry: str, records: Sequence[Record], track: str = "toy", **changes: Any) -> RecordFile:
+def measured(record: Record, measurement: Measurement) -> Record:
+    """A record with the numbers of a measurement, taken as they are."""
+    return record.model_copy(update={"status": "measured", "reason": None, **of_measurement(measurement)})
+
+
+def set_up(record: Record, **settings: Any) -> Record:
+    """A record with other settings."""
+    return record.model_copy(update={"settings": {**record.settings, **settings}})
+
+
+def make_file(
+    entry: str,
+    records: Sequence[Record],
+    track: str = "toy",
+    objective: str = "cross_entropy",
+    detector: str = "",
+    **changes: Any,
+) -> RecordFile:
+    """The file of an entry, with the records as of its objective and detector."""
     environment = {
         "oodbench": "0.1.0",
         "commit": "0123abc",
@@ -179,15 +205,14 @@ def make_file(entry: str, records: Sequence[Record], track: str = "toy", **chang
     file = RecordFile.model_validate(
         {
             "track": track,
-            "entry": entry,
-            "objective": "cross_entropy",
-            "detector": entry,
+            "row": entry,
             "environments": {"e1": environment},
             "records": [],
             **changes,
         }
     )
-    keyed = [record.model_copy(update={"key": f"{entry}-{record.key}"}) for record in records]
+    made = {"objective": objective, "detector": detector or entry}
+    keyed = [set_up(r.model_copy(update={"key": f"{entry}-{r.key}"}), **made) for r in records]
     return file.model_copy(update={"records": keyed})
 
 

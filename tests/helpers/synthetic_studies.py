@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import synthetic_records as synthetic
-from benchmark.records.studies import StudyFile, StudyRecord
+from benchmark.records.record import Record, RecordFile
 
 from benchmark.spec.leaderboard import Spec
 from benchmark.spec.studies import CORRUPTIONS
@@ -123,10 +123,10 @@ def make_record(
     condition: str = "",
     objective: str = "cross_entropy",
     **changes: Any,
-) -> StudyRecord:
+) -> Record:
     done = training_set(condition)
     training = {"objective": objective, "recipe": RECIPE, "training_set": done, **changes.pop("training", {})}
-    return StudyRecord.model_validate(
+    return Record.model_validate(
         {
             "backbone": BACKBONE,
             "init": init,
@@ -159,18 +159,18 @@ def settings(study: str, row: str) -> dict[str, Any]:
     return found | {"groups": track.ood_sets(known.groups)}
 
 
-def make_file(study: str, row: str, records: Sequence[StudyRecord], track: str = "toy") -> StudyFile:
+def make_file(study: str, row: str, records: Sequence[Record], track: str = "toy") -> RecordFile:
     """A file of records; those that do not say how they were measured were measured as `STUDIES` has it."""
     how = settings(study, row)
     found = [r if r.settings else r.model_copy(update={"settings": how}) for r in records]
-    return StudyFile.model_validate(
+    return RecordFile.model_validate(
         {"track": track, "study": study, "row": row, "environments": {}, "records": found}
     )
 
 
 def make_studies(
-    seeds: Sequence[int] = SEEDS, keep: Callable[[str, str, StudyRecord], bool] = lambda *_: True
-) -> list[StudyFile]:
+    seeds: Sequence[int] = SEEDS, keep: Callable[[str, str, Record], bool] = lambda *_: True
+) -> list[RecordFile]:
     """Records of all four studies, as of a full run; a record that `keep` refuses is not there."""
     networks = STUDIES["adversarial"]["networks"]
     files = [
@@ -208,7 +208,7 @@ def make_studies(
     ]
 
 
-def _attacked(row: str, init: str, seed: int) -> StudyRecord:
+def _attacked(row: str, init: str, seed: int) -> Record:
     rng = np.random.default_rng([1, len(row), INITS.index(init), seed])
     robust = {"cross_entropy": 0.02, "pgd_at": 0.45, "pgd_at_fsr": 0.5}[row] + 0.05 * INITS.index(init)
     robust += 0.01 * rng.standard_normal() * (row != "cross_entropy")
@@ -258,7 +258,7 @@ def _attacked(row: str, init: str, seed: int) -> StudyRecord:
     )
 
 
-def _corrupted(row: str, init: str, seed: int) -> StudyRecord:
+def _corrupted(row: str, init: str, seed: int) -> Record:
     rng = np.random.default_rng([2, len(row), INITS.index(init), seed])
     series, numbers = {}, {"clean.accuracy": 0.95, "clean.ece": 0.03, "types": float(len(KINDS))}
     slope = {"cross_entropy": 0.08, "pgd_at": 0.05}[row] - 0.02 * INITS.index(init)
@@ -273,7 +273,7 @@ def _corrupted(row: str, init: str, seed: int) -> StudyRecord:
     return make_record(init, seed, "", row, numbers=numbers, series=series)
 
 
-def _noisy(row: str, init: str, seed: int, noise: str, p: float) -> StudyRecord:
+def _noisy(row: str, init: str, seed: int, noise: str, p: float) -> Record:
     rng = np.random.default_rng([3, len(row), INITS.index(init), seed, int(100 * p), len(noise)])
     strength = p * (0.55 if row == "glc_5" else 0.8) - 0.15 * p * (init == "fractaldb")
     error = 0.05 + strength * (1.1 if noise == "flip" else 1) + 0.01 * rng.random()
@@ -293,7 +293,7 @@ def _noisy(row: str, init: str, seed: int, noise: str, p: float) -> StudyRecord:
     return make_record(init, seed, condition, objective, numbers=numbers, series=series, training=training)
 
 
-def _skewed(row: str, init: str, seed: int, profile: str) -> StudyRecord:
+def _skewed(row: str, init: str, seed: int, profile: str) -> Record:
     rng = np.random.default_rng([4, len(row), INITS.index(init), seed, len(profile)])
     error = 0.2 - 0.03 * (row == "oversample") - 0.06 * (init == "fractaldb") + 0.01 * rng.random()
     numbers = {

@@ -9,7 +9,8 @@ import synthetic_records as synthetic
 from places import SHARED
 from scipy.stats import norm
 
-from benchmark.records.results import Measurement, Record, RecordFile
+from benchmark.records.detection import Measurement, Scored
+from benchmark.records.record import Record, RecordFile
 
 CASES = SHARED / "cases" / "two_machines.csv"
 PLAIN = synthetic.make_measurement(np.random.default_rng(0), 1.2, 2.5, 0.05)
@@ -38,22 +39,17 @@ def record(
     network: str = "", far: float = 0.9, accuracy: float | None = None, **changes,
 ) -> Record:  # fmt: skip
     """A record; `network` tells networks of one place apart. Failed where `near` is None."""
-    made = synthetic.make_record(backbone, init, seed, None)
+    settings = {name: changes.pop(name) for name in Scored.model_fields if name in changes}
+    made = synthetic.make_record(backbone, init, seed, None, **settings)
     provenance = made.provenance.model_copy(
         update={"checkpoint": f"{network} {backbone} {init} {seed}".ljust(64, "0")}
     )
-    measured = None
-    if near is not None:
-        measured = whole(near, far) if accuracy is None else numbers(near, far, accuracy)
-    return made.model_copy(
-        update={
-            "measurement": measured,
-            "status": "failed" if near is None else "measured",
-            "reason": "broke" if near is None else None,
-            "provenance": provenance,
-            **changes,
-        }
-    )
+    if near is None:
+        made = made.model_copy(update={"reason": "broke"})
+    else:
+        found = whole(near, far) if accuracy is None else numbers(near, far, accuracy)
+        made = synthetic.measured(made, found)
+    return made.model_copy(update={"provenance": provenance, **changes})
 
 
 def file(entry: str, records: list[Record], *, exact: bool = False, **changes) -> RecordFile:
@@ -61,6 +57,8 @@ def file(entry: str, records: list[Record], *, exact: bool = False, **changes) -
     if not exact:
         records = [one.model_copy(update={"key": f"{one.key} {one.cell}"}) for one in records]
         return synthetic.make_file(entry, records, **changes)
+    made = {"objective": changes.pop("objective", "cross_entropy"), "detector": entry}
+    records = [synthetic.set_up(one, **made) for one in records]
     return synthetic.make_file(entry, [], **changes).model_copy(update={"records": records})
 
 
