@@ -82,7 +82,7 @@ def _columns(paths: tuple[str, ...], records: Sequence[Numbers]) -> dict[str, An
     same = {
         path: _short(value)
         for path, value in first.items()
-        if others and value.is_integer() and value > 1 and all(one[path] == value for one in others)
+        if others and float(value).is_integer() and value > 1 and all(one[path] == value for one in others)
     }
     return {_PATHS: list(paths), _SAME: same}
 

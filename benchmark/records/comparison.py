@@ -8,6 +8,7 @@ functions of records: this module must not know where they lie, nor how anything
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -151,7 +152,7 @@ def seen(files: Iterable[RecordFile]) -> dict[Place, Seen]:
                 environments=tuple(file.environments[name] for name in sorted(record.environments)),
                 stands=stands_of(place, record),
                 numbers=_compared(numbers_of(record)) if of_cell else record.numbers,
-                digest=_digest(record.model_dump_json(include={"numbers", "series"})),
+                digest=_digest(record.model_dump(include={"numbers", "series"})),
             )
     return found
 
@@ -212,8 +213,8 @@ def _compared(numbers: Mapping[str, float]) -> dict[str, float]:
     return {path: numbers[path] for path in (*_PATHS, *sets)}
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+def _digest(said: Mapping[str, Any]) -> bytes:
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()
 
 
 def _settings(record: Record) -> dict[str, Any]:

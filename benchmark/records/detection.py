@@ -283,7 +283,7 @@ def of_measurement(measurement: Measurement) -> dict[str, Any]:
     numbers |= {name: getattr(curves, name) for name in _SCORES}
     series = {path: value for path, value in leaves.items() if isinstance(value, list)}
     series |= {name: getattr(curves, field) for name, field in _CURVES.items()}
-    return {"numbers": numbers, "series": series}
+    return {"numbers": {path: float(value) for path, value in numbers.items()}, "series": series}
 
 
 def measurement_of(record: Record) -> Measurement | None:
@@ -296,6 +296,9 @@ def measurement_of(record: Record) -> Measurement | None:
     """
     if record.status != "measured":
         return None
+    made = record.provenance
+    if made is None or not (made.date and made.measured_in and made.checkpoint and made.method_source):
+        raise ValueError("provenance: expected what made the measurement, got none, or only a part")
     scored = Scored.model_validate(record.settings)
     tree: dict[str, Any] = {}
     known = [item for item in record.numbers.items() if item[0] not in _SCORES]

@@ -14,6 +14,9 @@ from benchmark.records.record import DETECTION, PLANE, TRAININGS, Record
 
 
 def _whole(record: Record) -> None:
+    made = record.provenance
+    if record.status == "measured" and (made is None or not (made.checkpoint and made.measured_in)):
+        raise ValueError("expected the checkpoint that was measured and where that was, got none")
     for name, values in record.series.items():
         for at, value in enumerate(values):
             if value is None:

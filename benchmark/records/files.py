@@ -245,7 +245,7 @@ def _record(line: dict[str, Any], tables: Mapping[str, Any], networks: Networks,
     said = {name: value for name, value in line.items() if name not in _SHARED}
     said |= {name: found[name] for name in ("settings", "training", "made_of") if name in found}
     said["numbers"] = unpacked(line, tables[COLUMNS])
-    said["series"] = {**line.get("series", {}), **found.get("axes", {})}
+    said["series"] = {**found.get("axes", {}), **line.get("series", {})}
     own = {name: said.pop(name) for name in _OWN if name in said}
     if "made" in found:
         said["provenance"] = {**found["made"], **own}

@@ -158,7 +158,7 @@ class RecordFile(StrictModel):
 
     schema_version: Literal[3] = SCHEMA
     track: str
-    study: str = DETECTION
+    study: str
     row: str  # an entry, an objective of leaderboard.yaml, or a method of the study
     environments: dict[str, Environment]
     records: list[Record]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import synthetic_records as synthetic
 import synthetic_studies as made
-from benchmark.records.studies import read_study, write_study
 
-from benchmark.census import Census, Place, refusal, trained_as_asked
-from benchmark.records.files import read_file, write_files
+from benchmark.census import Census, Place, refusal
+from benchmark.records.detection import Scored
+from benchmark.records.files import read_records, write_files
+from benchmark.records.record import PLANE, TRAININGS, Provenance, Record, RecordFile
 from benchmark.spec.leaderboard import BoundaryStudy, ObjectiveUse
-from benchmark.studies.boundary import BoundaryFile
 from reports.select import select
 
 SPEC = synthetic.make_spec(["msp"])
@@ -21,12 +21,11 @@ PLACE = Place("toy", None, "msp", "tiny_cnn", "scratch", 0)
 def cell(spec=SPEC, *, detection=None, **changes):
     """Why a record of a cell is refused, and None if it counts."""
     file = synthetic.make_results(SPEC, seeds=[0])[0]
-    record = file.records[0].model_copy(update=changes)
+    settings = {name: changes.pop(name) for name in Scored.model_fields if name in changes}
+    record = synthetic.set_up(file.records[0], **settings).model_copy(update=changes)
     for name, found in (detection or {}).items():
-        sets = {**record.measurement.detection}
-        sets[name] = sets[name].model_copy(update=found)
-        measured = record.measurement.model_copy(update={"detection": sets})
-        record = record.model_copy(update={"measurement": measured})
+        numbers = {f"detection.{name}.{what}": value for what, value in found.items()}
+        record = record.model_copy(update={"numbers": {**record.numbers, **numbers}})
     return refusal(Census(spec), file, record)
 
 
@@ -170,33 +169,43 @@ def test_transfer_from_another_source_is_refused():
     assert " other transfer than" in of_study("adversarial", "pgd_at", settings=settings)
 
 
-def test_curves_and_arms_count_as_records_do():
+def test_trainings_count_as_records_do():
     census = Census(STUDIES)
     way = census.trained("toy", "scratch", "cross_entropy")
-    network = (made.BACKBONE, "scratch", 0)
-    assert trained_as_asked(census, "toy", "cross_entropy", network, way)
-    other = way.model_copy(update={"recipe": {**way.recipe, "epochs": 9}})
-    assert not trained_as_asked(census, "toy", "cross_entropy", network, other)
-    assert not trained_as_asked(census, "toy", "cross_entropy", (made.BACKBONE, "scratch", 8), way)
-    assert not trained_as_asked(census, "moon", "cross_entropy", network, way)
+
+    def counts(seed=0, track="toy", way=way):
+        place = {"backbone": made.BACKBONE, "init": "scratch", "seed": seed, "key": "k"}
+        about = {"track": track, "study": TRAININGS, "row": "cross_entropy", "environments": {}}
+        record = Record.model_validate({**place, "training": way})
+        return refusal(census, RecordFile(**about, records=[record]), record) is None
+
+    assert counts()
+    assert not counts(way=way.model_copy(update={"recipe": {**way.recipe, "epochs": 9}}))
+    assert not counts(seed=8)
+    assert not counts(track="moon")
+    assert not counts(way=None)
 
 
 def test_arms_of_other_seeds_or_steps_are_left_out_and_said():
-    region = {"auroc": 0.5, "confident": 0.5, "n": 1}
-    regions = dict.fromkeys(("band", "mid", "far"), region)
-    found = [
-        {"arm": "near", "seed": s, "steps": 6000, "accuracy": 1.0, "id_confident": 1.0, "regions": regions}
-        for s in range(3)
-    ]
-    arms = BoundaryFile.model_validate({"results": found, "maps": []})
+    numbers = {"accuracy": 1.0, "id_confident": 1.0}
+    place = {"backbone": "mlp", "init": "scratch", "key": "k", "settings": {"steps": 6000}, "numbers": numbers}
+    arms = RecordFile.model_validate(
+        {
+            "track": "boundary",
+            "study": PLANE,
+            "row": "near",
+            "environments": {},
+            "records": [{**place, "seed": seed} for seed in range(3)],
+        }
+    )
     asked = SPEC.model_copy(update={"boundary": BoundaryStudy(seeds=[0, 1])})
-    kept = select(asked, [], boundary=arms)
-    assert [result.seed for result in kept.boundary.results] == [0, 1]
+    kept = select(asked, [arms])
+    assert [record.seed for file in kept.plane for record in file.records] == [0, 1]
     assert kept.notes == (
         "1 record of two dimensions left out: leaderboard.yaml has other seeds or steps now",
     )
     short = SPEC.model_copy(update={"boundary": BoundaryStudy(seeds=[0, 1], steps=50)})
-    assert select(short, [], boundary=arms).boundary.results == []
+    assert select(short, [arms]).plane == ()
 
 
 def test_outliers_of_other_images_are_refused():
@@ -211,7 +220,7 @@ def test_outliers_of_other_images_are_refused():
     then, now = (Census(spec) for spec in (before, type(SPEC).model_validate(tree)))
     assert then.training(place) == now.training(place)  # which names the sets only
     file, record = _first(training=now.training(place), made_of=then.made_of(place))
-    file = file.model_copy(update={"objective": "far"})
+    record = synthetic.set_up(record, objective="far")
     assert refusal(then, file, record) is None
     assert " other sets than" in refusal(now, file, record)
 
@@ -222,12 +231,12 @@ def test_of_what_a_record_is_made_is_written_where_it_is_known(tmp_path):
     file = file.model_copy(update={"records": [known, *file.records[1:2]]})
     path = tmp_path / "toy" / "msp.json"
     write_files({path: file})
-    assert [record.made_of for record in read_file(path).records] == [known.made_of, None]
+    assert [record.made_of for record in read_records(path).records] == [known.made_of, None]
     study = made.make_studies([0])[0]
-    measured = {"checkpoint": "c", "made_in": "e1"}
+    measured = {"provenance": Provenance(checkpoint="c", measured_in="e1")}
     records = [record.model_copy(update=measured) for record in study.records[:2]]
     records[1] = records[1].model_copy(update={"made_of": {"backbone": {}}})
     study = study.model_copy(update={"environments": file.environments, "records": records})
     path = tmp_path / "toy" / "adversarial" / f"{study.row}.json"
-    write_study(path, study)
-    assert [record.made_of for record in read_study(path).records] == [None, {"backbone": {}}]
+    write_files({path: study})
+    assert [record.made_of for record in read_records(path).records] == [None, {"backbone": {}}]

@@ -3,14 +3,15 @@
 import pytest
 from two_sides import CASES, file, record, two_machines
 
-from benchmark.records.comparison import Place, gap_of, largest, pair, seen
-from benchmark.records.results import TrainedWith
+from benchmark.records.comparison import gap_of, largest, pair, seen
+from benchmark.records.place import Place
+from benchmark.records.record import DETECTION, TrainedWith
 
 LIBRARIES = {"torch": "2.14.1", "timm": "1.0.9"}  # of the invented records: torch 2.4.0
 
 
 def place(entry: str = "msp", seed: int = 0) -> Place:
-    return Place("toy", "", entry, "tiny_cnn", "scratch", seed)
+    return Place("toy", DETECTION, entry, "tiny_cnn", "scratch", seed)
 
 
 def compared(a, b):
@@ -52,10 +53,7 @@ def test_what_both_measured_in_the_same_way_is_compared():
 def test_equal_numbers_of_a_table_are_not_yet_equal_to_the_bit():
     """Curves and all other numbers count as well."""
     one, other = record(0.8), record(0.8)
-    selective = other.measurement.selective.model_copy(update={"eaurc": 0.004})
-    other = other.model_copy(
-        update={"measurement": other.measurement.model_copy(update={"selective": selective})}
-    )
+    other = other.model_copy(update={"numbers": {**other.numbers, "selective.eaurc": 0.004}})
     (pair_,) = compared(file("msp", [one]), file("msp", [other])).compared
     assert not pair_.equal
 

@@ -87,17 +87,14 @@ def test_r18_a_record_of_any_failure_can_be_read_again(folder, text):
         init="scratch",
         seed=0,
         key="0" * 32,
-        hp_mode="published",
         status="failed",
         reason=describe(ValueError(text)),
-        hyperparameters={},
         training=TrainedWith(objective="cross_entropy", hyperparameters={}, recipe=None),
     )
     file = RecordFile(
         track="small",
-        entry="odd",
-        objective="cross_entropy",
-        detector="odd",
+        study="detection",
+        row="odd",
         environments={},
         records=[record],
     )

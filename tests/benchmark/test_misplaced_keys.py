@@ -1,12 +1,13 @@
 """What `plan` says of records whose key is not theirs."""
 
-from types import SimpleNamespace
-
 import pytest
 from invented_records import failed, file, record
 
 from benchmark.plan.freshness import freshness
-from benchmark.records.results import Cell, record_path, write_records
+from benchmark.plan.plan import Plan, Planned
+from benchmark.records.place import Place
+from benchmark.records.record import DETECTION
+from benchmark.records.results import record_path, write_records
 
 
 @pytest.mark.parametrize(
@@ -14,12 +15,11 @@ from benchmark.records.results import Cell, record_path, write_records
     [("of knn", "current"), ("of msp", "misplaced"), ("of another day", "outdated"), (None, "missing")],
 )
 def test_r8_a_key_of_another_cell_is_told_from_one_of_other_code(tmp_path, seen, state):
-    cells = [
-        SimpleNamespace(cell=Cell("t", "b", "scratch", 0, entry), key=f"of {entry}")
-        for entry in ("knn", "msp")
-    ]
-    plan = SimpleNamespace(cells=cells, studies=[])
-    write_records(record_path(tmp_path, "t", "msp"), file(failed(0, key="of msp"), entry="msp"))
+    cells = tuple(
+        Planned(Place("t", DETECTION, entry, "b", "scratch", 0), key=f"of {entry}") for entry in ("knn", "msp")
+    )
+    plan = Plan(cells, {})
+    write_records(record_path(tmp_path, "t", "msp"), file(failed(0, key="of msp"), row="msp"))
     if seen is not None:
         write_records(record_path(tmp_path, "t", "knn"), file(record(0, key=seen)))
     assert freshness(plan, tmp_path) == {"t": {state: 1, "failed": 1}}

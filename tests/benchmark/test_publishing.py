@@ -3,18 +3,16 @@
 from pathlib import Path
 
 import pytest
-from benchmark.records.studies import StudyFile, StudyRecord, read_studies, study_path, write_study
 from own_runs import WAY, fill
 from small_leaderboard import SMALL
 from two_sides import file, record
 
 from benchmark.errors import DataError, UsageError
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records import publishing
-from benchmark.records.comparison import Place
+from benchmark.records.place import Place
 from benchmark.records.publishing import prepare
-from benchmark.records.results import read_all, read_records, record_path, write_records
-from benchmark.records.trainings import read_trainings, training_path
+from benchmark.records.record import DETECTION, PLANE, TRAININGS, Record, RecordFile
+from benchmark.records.results import iterate, read_all, read_records, record_path, write_records
 from benchmark.spec.load import load_spec
 
 
@@ -40,12 +38,8 @@ def results(tmp_path):
     return tmp_path / "results"
 
 
-def prepared(plan, runs, results):
-    return prepare(plan, runs, results, runs.parent / "cache")
-
-
 def cell(entry: str, seed: int) -> Place:
-    return Place("small", "", entry, "tiny", "scratch", seed)
+    return Place("small", DETECTION, entry, "tiny", "scratch", seed)
 
 
 CELLS = tuple(cell(entry, seed) for entry in ("knn", "msp") for seed in (0, 1))
@@ -68,28 +62,27 @@ def state(folder: Path) -> dict[str, bytes]:
 
 
 def test_all_that_is_finished_and_of_today_is_published(plan, runs, results):
-    found = prepared(plan, runs, results)
+    found = prepare(plan, runs, results)
     assert (sorted(found.new), found.changed, found.unchanged, found.refused) == (sorted(CELLS), (), (), ())
     assert not results.exists()
     assert found.write()
-    assert read_all(results) == read_all(runs)
-    assert read_trainings(results) == read_trainings(runs)
+    assert list(iterate(results)) == list(iterate(runs))
 
 
 def test_publishing_twice_changes_nothing(plan, runs, results):
-    prepared(plan, runs, results).write()
+    prepare(plan, runs, results).write()
     before = state(results)
-    again = prepared(plan, runs, results)
+    again = prepare(plan, runs, results)
     assert (again.new, again.changed, sorted(again.unchanged)) == ((), (), sorted(CELLS))
     assert again.write() == []
     assert state(results) == before
 
 
 def test_a_record_that_says_the_same_keeps_its_provenance(plan, runs, results):
-    prepared(plan, runs, results).write()
+    prepare(plan, runs, results).write()
     provenance = read_all(runs)[0].records[0].provenance
     change(runs, "knn", 0, provenance=provenance.model_copy(update={"date": "2031-01-01T00:00:00Z"}))
-    found = prepared(plan, runs, results)
+    found = prepare(plan, runs, results)
     assert cell("knn", 0) in found.unchanged
     assert found.write() == []
 
@@ -97,7 +90,7 @@ def test_a_record_that_says_the_same_keeps_its_provenance(plan, runs, results):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"status": "failed", "reason": "it broke", "measurement": None}, "failed: it broke"),
+        ({"status": "failed", "reason": "it broke", "numbers": {}}, "failed: it broke"),
         ({"key": "of yesterday"}, "outdated: "),
         ({"seed": 7}, "not on the leaderboard"),
         ({"backbone": "huge"}, "not on the leaderboard"),
@@ -105,7 +98,7 @@ def test_a_record_that_says_the_same_keeps_its_provenance(plan, runs, results):
 )
 def test_anything_else_is_refused_by_name(plan, runs, results, changes, reason):
     change(runs, "knn", 1, **changes)
-    found = prepared(plan, runs, results)
+    found = prepare(plan, runs, results)
     ((place, why),) = reasons(found).items()
     assert (place.row, place.seed, place.backbone) == (
         "knn",
@@ -114,7 +107,7 @@ def test_anything_else_is_refused_by_name(plan, runs, results, changes, reason):
     )
     assert why.startswith(reason)
     found.write()
-    there = {(f.entry, r.seed) for f in read_all(results) for r in f.records}
+    there = {(f.row, r.seed) for f in read_all(results) for r in f.records}
     assert there == {("msp", 0), ("msp", 1), ("knn", 0)}
 
 
@@ -122,52 +115,52 @@ def test_an_entry_that_leaderboard_yaml_does_not_have_is_refused(plan, runs, res
     write_records(
         record_path(runs, "small", "mine"), file("mine", [record(0.7, backbone="tiny")], track="small")
     )
-    assert reasons(prepared(plan, runs, results)) == {cell("mine", 0): "not on the leaderboard"}
+    assert reasons(prepare(plan, runs, results)) == {cell("mine", 0): "not on the leaderboard"}
 
 
 def test_a_cell_whose_networks_training_is_not_recorded_is_refused(plan, runs, results):
-    training_path(runs, "small", "cross_entropy").unlink()
-    found = prepared(plan, runs, results)
+    record_path(runs, "small", "cross_entropy", TRAININGS).unlink()
+    found = prepare(plan, runs, results)
     assert set(reasons(found)) == set(CELLS)
     assert all("no record of how its network was trained" in why for why in reasons(found).values())
     assert found.write() == []
 
 
 def test_not_applicable_is_a_finished_record(plan, runs, results):
-    change(runs, "knn", 0, status="not_applicable", reason="no linear head", measurement=None)
-    found = prepared(plan, runs, results)
+    change(runs, "knn", 0, status="not_applicable", reason="no linear head", numbers={})
+    found = prepare(plan, runs, results)
     assert found.refused == ()
     assert cell("knn", 0) in found.new
 
 
 def test_only_the_selection_is_published(spec, runs, results):
     part = make_plan(spec, Selection(entries=("knn",), seeds=(1,), full=True))
-    assert prepared(part, runs, results).new == (cell("knn", 1),)
+    assert prepare(part, runs, results).new == (cell("knn", 1),)
 
 
 def test_what_was_not_run_is_told(plan, runs, results):
     path = record_path(runs, "small", "knn")
     made = read_records(path)
     write_records(path, made.model_copy(update={"records": made.records[:1]}))
-    assert prepared(plan, runs, results).missing == {"small knn": 1}
+    assert prepare(plan, runs, results).missing == {"small knn": 1}
 
 
 def test_without_records_there_is_nothing_to_publish(plan, tmp_path, results):
     with pytest.raises(UsageError, match="has no records that are selected"):
-        prepared(plan, tmp_path / "nothing", results)
+        prepare(plan, tmp_path / "nothing", results)
 
 
 def test_the_published_folder_cannot_be_published_from(plan, runs):
     with pytest.raises(UsageError, match="the folder of the published records itself"):
-        prepared(plan, runs, runs / ".." / "runs")
+        prepare(plan, runs, runs / ".." / "runs")
 
 
 def test_a_damaged_published_file_stops_it_before_anything_is_written(plan, runs, results):
-    prepared(plan, runs, results).write()
+    prepare(plan, runs, results).write()
     record_path(results, "small", "knn").write_text("{")
     before = state(results)
     with pytest.raises(DataError, match=r"results/small/knn\.json"):
-        prepared(plan, runs, results)
+        prepare(plan, runs, results)
     assert state(results) == before
 
 
@@ -178,7 +171,7 @@ def test_u10_a_row_of_other_networks_is_refused_and_the_others_are_named(plan, r
     fill(results, plan, "published")
     contributor = fill(tmp_path / "contributor", plan, "own", near=0.9, entries=("knn",))
     before = state(results)
-    found = prepared(plan, contributor, results)
+    found = prepare(plan, contributor, results)
     assert set(reasons(found)) == {cell("knn", 0), cell("knn", 1)}
     (why,) = set(reasons(found).values())
     assert "its network is not that of the published rows of the same place" in why
@@ -190,25 +183,24 @@ def test_u10_a_row_of_other_networks_is_refused_and_the_others_are_named(plan, r
 def test_u10_a_new_row_on_the_published_networks_is_published(plan, results, tmp_path):
     fill(results, plan, "published", entries=("msp",))
     contributor = fill(tmp_path / "contributor", plan, "published", entries=("knn",))
-    found = prepared(plan, contributor, results)
+    found = prepare(plan, contributor, results)
     assert (found.new, found.refused) == ((cell("knn", 0), cell("knn", 1)), ())
 
 
 def test_u10_all_rows_of_a_network_may_be_replaced_at_once(plan, runs, results):
     fill(results, plan, "published", near=0.7)
-    found = prepared(plan, runs, results)
+    found = prepare(plan, runs, results)
     assert found.refused == ()
     assert {one.place for one in found.changed} == set(CELLS)
     found.write()
-    assert read_all(results) == read_all(runs)
-    assert read_trainings(results) == read_trainings(runs)
+    assert list(iterate(results)) == list(iterate(runs))
 
 
 def test_u10_one_outdated_row_keeps_all_rows_of_its_network(plan, runs, results):
     """What cannot be replaced stays on the old network, and so do the rows that share it."""
     fill(results, plan, "published", near=0.7)
     change(runs, "knn", 0, key="of yesterday")
-    found = prepared(plan, runs, results)
+    found = prepare(plan, runs, results)
     assert set(reasons(found)) == {cell("knn", 0), cell("msp", 0)}
     assert "outdated" in reasons(found)[cell("knn", 0)]
     assert "not replace: small knn;" in reasons(found)[cell("msp", 0)]
@@ -218,7 +210,7 @@ def test_u10_one_outdated_row_keeps_all_rows_of_its_network(plan, runs, results)
 def test_u10_rows_of_several_networks_are_refused_together(plan, runs, results):
     provenance = read_all(runs)[0].records[0].provenance.model_copy(update={"checkpoint": "f" * 64})
     change(runs, "knn", 0, provenance=provenance)
-    found = prepared(plan, runs, results)
+    found = prepare(plan, runs, results)
     assert set(reasons(found)) == {cell("knn", 0), cell("msp", 0)}
     assert all("stands on several networks" in why for why in reasons(found).values())
 
@@ -228,35 +220,34 @@ PLACES = file("msp", []).environments
 
 def study(folder: Path, network: str) -> None:
     """A published study of the network of seed 0."""
-    made = StudyRecord(
+    weights = f"{network} tiny scratch 0".ljust(64, "0")
+    made = Record(
         backbone="tiny", init="scratch", seed=0, key="k", training=WAY, numbers={"clean.accuracy": 0.9},
-        checkpoint=f"{network} tiny scratch 0".ljust(64, "0"), made_in="e1",
+        provenance={"checkpoint": weights, "measured_in": "e1"},
     )  # fmt: skip
-    write_study(
-        study_path(folder, "small", "corruptions", "cross_entropy"),
-        StudyFile(
-            track="small", study="corruptions", row="cross_entropy", environments=PLACES, records=[made]
-        ),
+    about = {"track": "small", "study": "corruptions", "row": "cross_entropy", "environments": PLACES}
+    write_records(
+        record_path(folder, "small", "cross_entropy", "corruptions"), RecordFile(**about, records=[made])
     )
 
 
 def test_u10_studies_of_a_network_count_among_its_rows(plan, runs, results):
     study(results, "published")
-    found = prepared(plan, runs, results)
+    found = prepare(plan, runs, results)
     assert set(reasons(found)) == {cell("knn", 0), cell("msp", 0)}
     assert all("small corruptions cross_entropy" in why for why in reasons(found).values())
     study(results, "own")
-    assert prepared(plan, runs, results).refused == ()
+    assert prepare(plan, runs, results).refused == ()
 
 
 def test_a_study_that_is_not_on_the_leaderboard_is_refused(plan, runs, results):
     study(runs, "own")
-    found = prepared(plan, runs, results)
+    found = prepare(plan, runs, results)
     assert [(refused.subject, refused.reason) for refused in found.refused] == [
         ("small corruptions cross_entropy", "not on the leaderboard")
     ]
     found.write()
-    assert read_studies(results) == []
+    assert read_all(results, "corruptions") == []
 
 
 # Accidents
@@ -278,16 +269,22 @@ def test_a_publication_that_is_killed_goes_on(plan, runs, results, monkeypatch, 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", dies)
         with pytest.raises(KeyboardInterrupt):
-            prepared(plan, runs, results).write()
+            prepare(plan, runs, results).write()
     assert len(done) == writes
-    read_all(results)
-    again = prepared(plan, runs, results)
+    list(iterate(results))
+    again = prepare(plan, runs, results)
     assert again.refused == ()
     again.write()
-    assert read_all(results) == read_all(runs)
-    assert read_trainings(results) == read_trainings(runs)
+    assert list(iterate(results)) == list(iterate(runs))
 
 
 def test_the_plane_is_not_offered_where_leaderboard_yaml_has_none(plan, runs, results):
-    assert prepared(plan, runs, results).plane is None
-    assert publishing.PLANE.track == "boundary"
+    arm = Record(
+        backbone="mlp", init="scratch", seed=0, key="k", numbers={"accuracy": 1.0, "id_confident": 1.0}
+    )
+    about = {"track": "boundary", "study": PLANE, "row": "near", "environments": {}}
+    write_records(record_path(runs, "boundary", "near", PLANE), RecordFile(**about, records=[arm]))
+    found = prepare(plan, runs, results)
+    assert found.refused == ()
+    found.write()
+    assert read_all(results, PLANE) == []

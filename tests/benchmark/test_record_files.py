@@ -8,12 +8,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from benchmark.records.studies import read_studies
 from invented_records import failed, file, record
 
 from benchmark.errors import DataError
 from benchmark.records.results import (
     iter_records,
+    iterate,
     merge,
     read_all,
     read_records,
@@ -21,7 +21,6 @@ from benchmark.records.results import (
     write_records,
 )
 from benchmark.records.text import name_of
-from benchmark.records.trainings import read_trainings
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "results"
@@ -39,7 +38,7 @@ def networks(results, objective="cross_entropy"):
 
 def write(results, *records, entry="knn"):
     path = record_path(results, "t", entry)
-    write_records(path, file(*records, entry=entry))
+    write_records(path, file(*records, row=entry))
     return path
 
 
@@ -92,18 +91,17 @@ def test_shares_are_written_as_counts_where_these_give_back_the_same_shares(tmp_
     exact = [count / sum(counts) for count in counts]  # 10 of 9 images: no counts of them
     for images, written in ((9, exact), (sum(counts), counts)):
         whole = json.loads(made.model_dump_json())
-        measured = whole["measurement"]
-        measured["classification"]["n"] = images
+        for path in whole["numbers"]:
+            if path == "classification.n" or path.endswith(".n_in"):
+                whole["numbers"][path] = images
         for name in ("reliability", "reliability_scaled"):
-            measured["classification"][name]["count"] = [images]
-        for found in measured["detection"].values():
-            found["n_in"] = images
+            whole["series"][f"classification.{name}.count"] = [images]
         for name in ("histogram_id", "histogram_near", "histogram_far"):
-            measured["curves"][name] = exact
+            whole["series"][name] = exact
         there = type(made).model_validate(whole)
         path = write(tmp_path, there)
         line = json.loads(path.read_text())["records"][0]
-        assert line["curves"]["histogram_id"] == written
+        assert line["series"]["histogram_id"] == written
         assert read_records(path).records == [there]
 
 
@@ -123,10 +121,9 @@ def test_nothing_is_lost_when_files_are_written_again(tmp_path):
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="no published results beside the tests")
 def test_the_published_records_are_whole_and_small():
-    measured = sum(len(f.measured) for f in iter_records(PUBLISHED))
+    measured = sum(len(f.records) for f in iter_records(PUBLISHED))
     assert measured > 0
-    assert read_studies(PUBLISHED)
-    assert read_trainings(PUBLISHED)
+    assert {"detection", "trainings", "plane", "adversarial"} <= {f.study for f in iterate(PUBLISHED)}
     size = sum(path.stat().st_size for path in PUBLISHED.rglob("*.json"))
     assert size / measured < 3500, "bytes a cell, with its share of networks, trainings and studies"
 
@@ -136,9 +133,9 @@ def test_the_published_records_are_whole_and_small():
 
 def test_records_of_an_older_schema_are_refused_with_what_to_do(tmp_path):
     path = write(tmp_path, record(0))
-    path.write_text(json.dumps({"schema_version": 1}))
+    path.write_text(json.dumps({"schema_version": 2}))
     with pytest.raises(
-        DataError, match=r"knn\.json: schema_version: got 1.*make it anew with `oodbench run`"
+        DataError, match=r"knn\.json: schema_version: got 2.*make it anew with `oodbench run`"
     ):
         read_records(path)
 
@@ -171,8 +168,7 @@ def test_r7_hidden_files_are_passed_over(tmp_path):
     for folder in (tmp_path, path.parent, path.parent / "networks"):
         (folder / "._knn.json").write_bytes(b"\0\5\x16\7")  # as macOS leaves on shares
         (folder / ".DS_Store").write_bytes(b"\0")
-    assert [f.entry for f in read_all(tmp_path)] == ["knn"]
-    assert read_studies(tmp_path) == read_trainings(tmp_path) == []
+    assert [(f.study, f.row) for f in iterate(tmp_path)] == [("detection", "knn")]
 
 
 def fifo(path):
@@ -196,7 +192,7 @@ def test_r7_what_is_no_file_is_named_and_refused_at_once(tmp_path, make, place):
     odd = tmp_path / place / "odd.json"
     make(odd)
     with pytest.raises(DataError, match=str(odd)):
-        [read_all(tmp_path), read_trainings(tmp_path), read_studies(tmp_path)]
+        list(iterate(tmp_path))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such files on this platform")
@@ -219,12 +215,11 @@ def test_r28_a_folder_that_cannot_be_read_is_an_error_that_names_it(tmp_path, pl
     program = f"""
         import os, sys
         from benchmark.errors import DataError
-        from benchmark.records.results import read_all
-        from benchmark.records.trainings import read_trainings
+        from benchmark.records.results import iterate
         from pathlib import Path
         os.setuid(65534)
         try:
-            read_all(Path({str(tmp_path)!r})), read_trainings(Path({str(tmp_path)!r}))
+            list(iterate(Path({str(tmp_path)!r})))
         except DataError as error:
             print(error)
     """

@@ -8,10 +8,10 @@ from invented_records import failed, file, measurement, record
 from pydantic import ValidationError
 
 from benchmark.errors import DataError
+from benchmark.records.detection import Measurement, measurement_of, of_measurement
 from benchmark.records.results import (
     Cell,
     Cost,
-    Measurement,
     RecordFile,
     merge,
     read_all,
@@ -34,7 +34,6 @@ def test_what_is_read_is_what_was_written(tmp_path):
     path = record_path(tmp_path, "t", "knn")
     assert write_records(path, written)
     assert read_records(path) == written
-    assert read_records(path).measured == written.records[:2]
     assert read_all(tmp_path) == [written]
 
 
@@ -57,8 +56,8 @@ def test_the_text_is_stable_and_has_a_list_of_numbers_on_one_line(tmp_path):
     assert not re.search(r"\[\s*\n\s*[\d.]", text)
     assert all(line == line.rstrip() and "\t" not in line for line in text.splitlines())
     keys = [line.strip().split(":")[0] for line in text.splitlines() if line.startswith(' "')]
-    assert {key.strip('"') for key in keys} == {*RecordFile.model_fields, "columns", "made"}
-    assert "null" not in text
+    tables = {"cost", "settings", "axes", "columns", "made"}
+    assert {key.strip('"') for key in keys} == {*RecordFile.model_fields, *tables}
     again = read_records(path)
     path.unlink()
     write_records(path, again)
@@ -69,7 +68,7 @@ def test_a_change_of_one_number_changes_one_line(tmp_path):
     texts = []
     for aurc in (0.25, 0.75):
         changed = json.loads(file(record()).model_dump_json())
-        changed["records"][0]["measurement"]["selective"]["aurc"] = aurc
+        changed["records"][0]["numbers"]["selective.aurc"] = aurc
         write_records(tmp_path / "x.json", RecordFile.model_validate(changed))
         texts.append((tmp_path / "x.json").read_text().splitlines())
     assert len(texts[0]) == len(texts[1])
@@ -78,12 +77,12 @@ def test_a_change_of_one_number_changes_one_line(tmp_path):
 
 @pytest.mark.parametrize("x", [1 / 3, 0.123456789012345, 1e-17, 5e-324, 0.99999999999, 0.0])
 def test_numbers_are_rounded_once(x):
-    once = measurement(x)
-    assert once.near.auroc == float(f"{x:.10g}")
-    assert once.curves.histogram_id[0] == float(f"{x:.4g}")
-    again = Measurement.model_validate_json(once.model_dump_json())
-    assert again == once
-    assert again.model_dump_json() == once.model_dump_json()
+    made = record(x=x)
+    assert made.numbers["near.auroc"] == float(f"{x:.10g}")
+    assert made.series["histogram_id"][0] == float(f"{x:.4g}")
+    again = measurement_of(made)
+    assert again == Measurement.model_validate_json(again.model_dump_json())
+    assert {**of_measurement(again)} == {"numbers": made.numbers, "series": made.series}
 
 
 @pytest.mark.parametrize("x", [float("nan"), float("inf"), float("-inf")])
@@ -94,7 +93,7 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path, x):
         Cost.model_validate({**record().cost.model_dump(), "train_seconds": x})
     path = tmp_path / "x.json"
     write_records(path, file(record()))
-    path.write_text(re.sub(r'"digits":\[[0-9.]+', f'"digits":[{json.dumps(x)}', path.read_text()))
+    path.write_text(re.sub(r'"numbers":\[[0-9.]+', f'"numbers":[{json.dumps(x)}', path.read_text()))
     with pytest.raises(DataError, match=r"x\.json: the file: .* at line"):
         read_records(path)
 
@@ -120,21 +119,24 @@ def change(*place, to):
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        (change("schema_version", to=3), "schema_version: got 3"),
-        (change("schema_version", to=1), "schema_version: got 1, of an older oodbench"),
+        (change("schema_version", to=4), "schema_version: got 4"),
+        (change("schema_version", to=2), "schema_version: got 2, of an older oodbench"),
         (change("track", to=None), "track: Field required"),
         (change("surprise", to=1), "surprise: Extra inputs are not permitted, got 1"),
         (change("records", 1, "seed", to="zero"), "b scratch zero: seed: Input should be a valid integer"),
         (change("records", 0, "status", to="fine"), "b scratch 0: status: Input should be 'measured'"),
+        (change("study", to=None), "study: Field required"),
         (
-            change("records", 1, "auroc", "near", to="high"),
-            "b scratch 1: measurement.near.auroc: Input should be a valid number",
+            change("records", 1, "numbers", 0, to="high"),
+            "b scratch 1: numbers.detection.digits.auroc: Input should be a valid number",
         ),
-        (change("records", 0, "curves", to=None), "b scratch 0: curves: missing"),
+        (change("records", 1, "numbers", to=[1]), "b scratch 1: numbers: expected a list of detection."),
+        (change("records", 0, "series", to=None), "b scratch 0: curves.tpr_near: Field required"),
         (change("records", 0, "network", to="x"), "b scratch 0: network: expected one of the folder"),
         (change("environments", to={}), "the file: b scratch 0: made in an environment that"),
         (change("records", to={}), "records: expected a list"),
-        (change("columns", "cost", to=[]), "columns: expected "),
+        (change("cost", to=[]), "cost: expected "),
+        (change("records", 0, "cost", to=[1]), "b scratch 0: cost: expected a list of "),
     ],
 )
 def test_what_is_wrong_with_a_file_is_named_with_its_place(tmp_path, damage, complaint):
@@ -153,7 +155,7 @@ def test_what_is_wrong_with_a_file_is_named_with_its_place(tmp_path, damage, com
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"<<<<<<< HEAD\n{}"])
 def test_a_file_that_is_no_object_is_named(tmp_path, content):
     (tmp_path / "x.json").write_bytes(content)
-    with pytest.raises(DataError, match=r"x\.json: the file: .*; expected records of schema 2"):
+    with pytest.raises(DataError, match=r"x\.json: the file: .*; expected records of schema 3"):
         read_records(tmp_path / "x.json")
 
 
@@ -166,10 +168,10 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path):
 
 def test_all_files_are_read_in_order_and_what_is_no_record_is_left_alone(tmp_path):
     for track, entry in (("b", "x"), ("a", "z"), ("a", "y")):
-        write_records(record_path(tmp_path, track, entry), file(record(), track=track, entry=entry))
+        write_records(record_path(tmp_path, track, entry), file(record(), track=track, row=entry))
     (tmp_path / "a" / ".y.json.k3j2").write_text("{")  # of a run that was killed while it wrote
     (tmp_path / "README.md").write_text("about")
-    assert [(f.track, f.entry) for f in read_all(tmp_path)] == [("a", "y"), ("a", "z"), ("b", "x")]
+    assert [(f.track, f.row) for f in read_all(tmp_path)] == [("a", "y"), ("a", "z"), ("b", "x")]
     assert read_all(tmp_path / "absent") == []
 
 
@@ -263,5 +265,5 @@ def test_merging_again_changes_nothing(tmp_path):
 
 
 def test_an_entry_that_is_made_of_other_methods_now_says_so():
-    merged = merge(file(record(0), detector="old"), file(record(1), detector="new"))
-    assert merged.detector == "new"
+    merged = merge(file(record(0, detector="old")), file(record(0, detector="new")))
+    assert [r.settings["detector"] for r in merged.records] == ["new"]

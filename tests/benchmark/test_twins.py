@@ -5,17 +5,16 @@ import re
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from benchmark.records.studies import StudyFile, read_studies, write_study
 
 from benchmark.datasets.mirror import Columns, MirrorFile
 from benchmark.errors import DataError
-from benchmark.records.results import RecordFile, read_all, write_records
+from benchmark.records.results import RecordFile, iterate, read_all, write_records
 
 RECORD = {"backbone": "tiny", "init": "scratch", "seed": 0, "status": "failed", "reason": "none", "key": "k"}
 
 
 def entry(*seeds):
-    head = {"track": "small", "entry": "msp", "objective": "cross_entropy", "detector": "msp"}
+    head = {"track": "small", "study": "detection", "row": "msp"}
     records = [RECORD | {"seed": seed} for seed in seeds]
     return RecordFile.model_validate({**head, "environments": {}, "records": records})
 
@@ -24,7 +23,7 @@ def row(*seeds):
     training = {"objective": "cross_entropy", "hyperparameters": {}, "outliers": {}, "recipe": None}
     records = [RECORD | {"seed": seed, "training": training} for seed in seeds]
     head = {"track": "small", "study": "corruptions", "row": "cross_entropy"}
-    return StudyFile.model_validate({**head, "environments": {}, "records": records})
+    return RecordFile.model_validate({**head, "environments": {}, "records": records})
 
 
 def test_r30_records_under_another_name_are_refused_with_both_names(tmp_path):
@@ -40,14 +39,14 @@ def test_r30_records_under_another_name_are_refused_with_both_names(tmp_path):
 
 
 def test_r30_records_of_a_study_under_another_name_are_refused_with_both_names(tmp_path):
-    write_study(tmp_path / "small" / "corruptions" / "cross_entropy.json", row(0))
-    assert [r.seed for file in read_studies(tmp_path) for r in file.records] == [0]
+    write_records(tmp_path / "small" / "corruptions" / "cross_entropy.json", row(0))
+    assert [r.seed for file in list(iterate(tmp_path)) for r in file.records] == [0]
     copy = tmp_path / "small" / "adversarial" / "cross_entropy.json"
     copy.parent.mkdir()
     copy.write_bytes((tmp_path / "small" / "corruptions" / "cross_entropy.json").read_bytes())
     said = f"{copy}: holds the records of small/corruptions/cross_entropy.json"
     with pytest.raises(DataError, match=re.escape(said)):
-        read_studies(tmp_path)
+        list(iterate(tmp_path))
 
 
 @pytest.mark.parametrize("made", [entry, row])

@@ -1,7 +1,7 @@
 """Records for tests of reading and writing: valid by the schema, measured by nobody."""
 
 from benchmark.records.detection import Measurement, Scored, of_measurement
-from benchmark.records.record import Record, RecordFile
+from benchmark.records.record import DETECTION, Record, RecordFile
 
 MEANS = ("auroc", "aupr_in", "aupr_out", "aupr_out_b", "fpr95", "fpr95_ood_pos", "detection_error")
 
@@ -87,5 +87,5 @@ def failed(seed=0, key="k", reason="no luck"):
 
 def file(*records, places=("here",), **fields):
     environments = {name: environment(cores) for cores, name in enumerate(places)}
-    about = {"track": "t", "row": "knn", **fields}
+    about = {"track": "t", "study": DETECTION, "row": "knn", **fields}
     return RecordFile(environments=environments, records=list(records), **about)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import norm
 
 from benchmark.records.detection import Measurement, Scored, of_measurement
-from benchmark.records.record import Record, RecordFile
+from benchmark.records.record import DETECTION, Record, RecordFile
 from benchmark.spec.leaderboard import Spec, Training
 
 NOW = datetime(2025, 7, 1, 9, 30, tzinfo=UTC)
@@ -145,7 +145,7 @@ def make_record(
         "objective": "cross_entropy",
         "detector": "msp",
         "hyperparameters": {},
-        "hp_mode": "published",
+        "hp_mode": "published", "networks": 1,
     }
     settings |= {name: changes.pop(name) for name in Scored.model_fields if name in changes}
     failed = {"status": "failed", "reason": "scores are not finite"}
@@ -205,6 +205,7 @@ def make_file(
     file = RecordFile.model_validate(
         {
             "track": track,
+            "study": DETECTION,
             "row": entry,
             "environments": {"e1": environment},
             "records": [],

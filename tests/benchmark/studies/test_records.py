@@ -3,23 +3,16 @@
 import json
 
 import pytest
-from benchmark.records.studies import (
-    StudyFile,
-    StudyRecord,
-    read_study,
-    write_study,
-)
-
 from benchmark.errors import DataError
-from benchmark.records.results import merge
+from benchmark.records.results import Record, RecordFile, merge, read_records, write_records
 
 
 def record(**changes):
-    return StudyRecord.model_validate(
+    return Record.model_validate(
         {
             "backbone": "tiny", "init": "scratch", "seed": 0, "condition": "exp", "key": "a" * 32,
-            "training": {"objective": "cross_entropy"}, "numbers": {"total.error": 0.25}, "made_in": "here",
-            "checkpoint": "c", **changes,
+            "training": {"objective": "cross_entropy"}, "numbers": {"total.error": 0.25},
+            "provenance": {"measured_in": "here", "checkpoint": "c"}, **changes,
         }
     )  # fmt: skip
 
@@ -30,7 +23,7 @@ HERE = {
 
 
 def file(*records):
-    return StudyFile(
+    return RecordFile(
         track="small", study="imbalance", row="none", environments={"here": HERE}, records=list(records)
     )
 
@@ -42,8 +35,8 @@ def test_a_new_result_replaces_the_old_one_of_its_cell_and_no_other():
 
 
 def test_the_same_result_keeps_the_record_that_is_there():
-    merged = merge(file(record(seconds=1.0)), file(record(seconds=2.0)))
-    assert merged.records[0].seconds == 1.0
+    one, other = (record(cost={"measure_seconds": seconds}) for seconds in (1.0, 2.0))
+    assert merge(file(one), file(other)).records == [one]
 
 
 @pytest.mark.parametrize(
@@ -51,31 +44,31 @@ def test_the_same_result_keeps_the_record_that_is_there():
     [
         ({"status": "measurd"}, "status"),
         ({"surprise": 1}, "surprise"),
-        ({"numbers": {"total.error": None}}, "total.error"),
+        ({"numbers": [None]}, "total.error"),
     ],
 )
 def test_a_damaged_file_is_named_with_the_place(tmp_path, change, complaint):
     path = tmp_path / "none.json"
-    write_study(path, file(record()))
+    write_records(path, file(record()))
     content = json.loads(path.read_text())
     content["records"][0] |= change
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=complaint) as caught:
-        read_study(path)
+        read_records(path)
     assert str(path) in str(caught.value)
 
 
 def test_an_environment_that_is_not_described_is_refused(tmp_path):
     path = tmp_path / "none.json"
-    write_study(path, file(record()))
+    write_records(path, file(record()))
     content = json.loads(path.read_text())
-    content["records"][0]["made_in"] = "there"
+    content["environments"] = {"there": HERE}
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match="made in an environment that the file does not describe"):
-        read_study(path)
+        read_records(path)
 
 
 def test_r21_a_failure_replaces_a_result_of_the_same_key():
-    failed = record(status="failed", reason="disk", numbers={}, made_in=None, checkpoint=None)
+    failed = record(status="failed", reason="disk", numbers={}, provenance=None)
     assert merge(file(record()), file(failed)).records == [failed]
     assert merge(file(record(key="b" * 32)), file(failed)).records == [failed]

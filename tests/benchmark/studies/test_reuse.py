@@ -2,15 +2,11 @@
 
 import shutil
 
-from benchmark.records.studies import (
-    read_study,
-    study_path,
-    write_study,
-)
 from small_studies import ALL, LEADERBOARD, of, planned, run
 
 from benchmark.jobs.job import Kind
 from benchmark.plan.freshness import freshness
+from benchmark.records.results import read_records, record_path, write_records
 from benchmark.store.artifacts import Store
 
 
@@ -33,20 +29,20 @@ def test_records_of_other_settings_are_counted_apart(copy):
         "small, imbalance": 6,
     }
     assert counted() == {name: {"current": size} for name, size in sizes.items()}
-    path = study_path(copy / "results", "small", "imbalance", "none")
-    file = read_study(path)
+    path = record_path(copy / "results", "small", "none", "imbalance")
+    file = read_records(path)
     failed = file.records[0].model_copy(update={"status": "failed", "reason": "no"})
-    write_study(path, file.model_copy(update={"records": [failed, *file.records[1:]]}))
+    write_records(path, file.model_copy(update={"records": [failed, *file.records[1:]]}))
     assert counted()["small, imbalance"] == {"current": 5, "failed": 1}
-    write_study(path, file)
+    write_records(path, file)
     moved = counted(LEADERBOARD.replace("mu: 0.2", "mu: 0.3"))
     assert moved == {**counted(), "small, imbalance": {"outdated": 6}}
-    study_path(copy / "results", "small", "corruptions", "cross_entropy").unlink()
+    record_path(copy / "results", "small", "cross_entropy", "corruptions").unlink()
     assert counted()["small, corruptions"] == {"missing": 2}
 
 
 def test_lost_records_are_written_again_from_the_cache(copy):
-    path = study_path(copy / "results", "small", "imbalance", "none")
+    path = record_path(copy / "results", "small", "none", "imbalance")
     before = path.read_bytes()
     path.unlink()
     _, done, events = run(copy, studies=ALL)
@@ -56,7 +52,7 @@ def test_lost_records_are_written_again_from_the_cache(copy):
 
 def test_only_what_is_lost_is_measured_again(copy):
     plan = planned(copy, studies=ALL)
-    lost = next(s for s in plan.studies if s.study == "corruptions")
+    lost = next(s for s in plan.studies if s.place.study == "corruptions")
     shutil.rmtree(Store(copy / "cache").open(lost.key).folder)
     _, done, events = run(copy, studies=ALL)
     assert [kind for event, kind in events if event == "done"] == [Kind.CORRUPT]
