@@ -14,21 +14,20 @@ from scipy.special import expit
 from scipy.stats import multivariate_normal, spearmanr
 from sklearn.metrics import roc_auc_score
 
-from benchmark.errors import DataError, StorageError
+from benchmark.errors import DataError
+from benchmark.records.plane import of_arm
+from benchmark.records.record import PLANE, Record, RecordFile
+from benchmark.records.results import read_records, write_records
 from benchmark.studies import boundary
 from benchmark.studies.boundary import (
     ARMS,
-    FILE,
     REGIONS,
-    boundary_file,
     draw_data,
     draw_outliers,
     log_density,
     radius,
-    read_boundary,
     region_grid,
     run_arm,
-    write_boundary,
 )
 
 LEFT, RIGHT = np.array([-2.0, 0.0]), np.array([2.0, 0.0])
@@ -245,65 +244,51 @@ def test_near_outliers_take_the_confidence_from_where_cross_entropy_has_it():
     assert band["auroc"] < calmed["auroc"]
 
 
-def test_a_file_keeps_every_result_and_the_maps_of_the_first_seed(short, tmp_path):
-    path = tmp_path / FILE
-    file = boundary_file(reversed(short.values()))
-    assert write_boundary(path, file)
-    assert not write_boundary(path, file)
-    found = read_boundary(path)
+def plane(short, *arms):
+    """The records of an arm."""
+    about = {"track": "boundary", "study": PLANE, "row": arms[0][0], "environments": {}}
+    place = {"backbone": "mlp", "init": "scratch", "key": "k"}
+    records = [
+        Record.model_validate({**place, "seed": seed, **of_arm(short[arm, seed])}) for arm, seed in arms
+    ]
+    return RecordFile(**about, records=records)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_file_keeps_every_number_and_map_of_an_arm(short, tmp_path, arm):
+    path = tmp_path / f"{arm}.json"
+    file = plane(short, (arm, 0), (arm, 1))
+    assert write_records(path, file)
+    assert not write_records(path, file)
+    found = read_records(path)
     assert found == file
-    assert [(r.seed, r.arm) for r in found.results] == [(seed, arm) for seed in (0, 1) for arm in ARMS]
-    assert [(m.seed, m.arm) for m in found.maps] == [(0, arm) for arm in ARMS]
-    assert found.maps[1].far == short["near", 0]["maps"]["far"]
-    assert [r.seed for r in found.of_arm("far")] == [0, 1]
-    region = found.of_arm("far")[1].regions["mid"]
-    assert region.auroc == pytest.approx(short["far", 1]["regions"]["mid"]["auroc"], abs=1e-9)
-    assert max(map(len, path.read_text().splitlines())) < 800  # a change is a changed line
-
-
-def test_results_that_do_not_belong_together_are_refused(short):
-    with pytest.raises(ValueError, match="arm near, seed 0: there are several"):
-        boundary_file([short["near", 0], short["near", 0]])
-    with pytest.raises(ValueError, match="results of 3, 4 steps"):
-        boundary_file([short["near", 0], {**short["far", 0], "steps": 4}])
-    regions = {k: v for k, v in short["near", 0]["regions"].items() if k != "mid"}
-    with pytest.raises(ValueError, match="arm near, seed 0: no region mid"):
-        boundary_file([{**short["near", 0], "regions": regions}])
+    first, second = found.records
+    assert first.settings == {"steps": short[arm, 0]["steps"]}
+    there = np.reshape(first.series["map.far"], (101, 101))
+    np.testing.assert_array_equal(there, short[arm, 0]["maps"]["far"])
+    assert second.numbers["regions.mid.auroc"] == pytest.approx(
+        short[arm, 1]["regions"]["mid"]["auroc"], abs=1e-9
+    )
+    assert ("density.msp" in first.numbers) == (arm == "cross_entropy")
 
 
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        (lambda data: data["results"][0].pop("accuracy"), "results.0.accuracy"),
-        (
-            lambda data: data["results"][1]["regions"]["band"].update(auroc="high"),
-            "results.1.regions.band.auroc",
-        ),
-        (lambda data: data["maps"][0]["near"].pop(), "maps.0.near"),
-        (lambda data: data["maps"][0]["far"][7].pop(), "maps.0.far.7"),
-        (lambda data: data.update(schema_version=1), "schema_version"),
+        (lambda record: record["numbers"].pop(), "numbers: expected a list of accuracy"),
+        (lambda record: record["numbers"].insert(0, record["numbers"].pop(0) + 1), "numbers.accuracy: "),
+        (lambda record: record["series"]["map.near"].pop(), "series.map.near: "),
     ],
 )
 def test_a_damaged_file_is_named_with_the_place(short, tmp_path, change, place):
-    path = tmp_path / "boundary.json"
-    write_boundary(path, boundary_file(short.values()))
+    path = tmp_path / "near.json"
+    write_records(path, plane(short, ("near", 0), ("near", 1)))
     data = json.loads(path.read_text())
-    change(data)
+    change(data["records"][0])
     path.write_text(json.dumps(data))
     with pytest.raises(DataError) as caught:
-        read_boundary(path)
-    assert str(caught.value).startswith(f"{path}: {place}: ")
-
-
-def test_a_file_that_cannot_be_read_or_written_is_named(short, tmp_path):
-    path = tmp_path / "boundary.json"
-    with pytest.raises(DataError, match=f"{path}: cannot be read"):
-        read_boundary(path)
-    path.write_text("{")
-    with pytest.raises(DataError, match=f"{path}: the file: "):
-        read_boundary(path)
-    with pytest.raises(StorageError, match=r"boundary\.json"):
-        write_boundary(path / "below.json", boundary_file(short.values()))
+        read_records(path)
+    assert str(caught.value).startswith(f"{path}: mlp scratch 0: {place}")
 
 
 def test_reading_needs_no_torch():

@@ -65,9 +65,7 @@ def test_what_is_no_method_or_cannot_be_followed_is_not_guessed(tmp_path, monkey
 def test_every_place_is_planned_with_the_settings_of_the_census(census, plan):
     """The planner resolves by classes, the census here by files."""
     cells = {Place("digits", None, c.cell.entry, *c.cell[1:4]): c for c in plan.cells}
-    studied = {
-        Place(s.track, s.study, s.row, s.backbone, s.init, s.seed, s.condition): s for s in plan.studies
-    }
+    studied = {Place(*s.place): s for s in plan.studies}
     asked = [place for place in census.everywhere() if place.track == "digits"]
     assert (
         len(asked)
@@ -80,8 +78,9 @@ def test_every_place_is_planned_with_the_settings_of_the_census(census, plan):
     assert set(asked) == cells.keys() | studied.keys()
     for place, cell in cells.items():
         scoring = census.scoring(place.row)
-        assert (cell.hyperparameters, cell.hp_mode) == (scoring.points[0], scoring.mode)
-        assert (cell.networks, cell.objective) == (scoring.members, census.objective(place))
+        said = cell.settings
+        assert (said["hyperparameters"], said["hp_mode"]) == (scoring.points[0], scoring.mode)
+        assert (said["networks"], cell.objective) == (scoring.members, census.objective(place))
     for place, planned in {**cells, **studied}.items():
         assert census.not_asked(place) is None
         assert planned.training == census.training(place)

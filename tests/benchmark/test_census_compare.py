@@ -188,7 +188,13 @@ def test_trainings_count_as_records_do():
 
 def test_arms_of_other_seeds_or_steps_are_left_out_and_said():
     numbers = {"accuracy": 1.0, "id_confident": 1.0}
-    place = {"backbone": "mlp", "init": "scratch", "key": "k", "settings": {"steps": 6000}, "numbers": numbers}
+    place = {
+        "backbone": "mlp",
+        "init": "scratch",
+        "key": "k",
+        "settings": {"steps": 6000},
+        "numbers": numbers,
+    }
     arms = RecordFile.model_validate(
         {
             "track": "boundary",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from kept_registry import keep_registry
+from small_runs import cells, said
 
 from benchmark.engines.processes import Processes
 from benchmark.engines.state import GlobalState
@@ -150,7 +151,7 @@ def run(path: Path, folder: Path, entries: tuple[str, ...]):
     summary = run_plan(
         plan, cache=folder / "cache", results=folder / "results", pool=Processes(1), on_event=lambda *_: None
     )
-    return plan, {cell.entry: record for cell, record in summary.records.items()}
+    return plan, {place.row: record for place, record in cells(summary).items()}
 
 
 class Ran:
@@ -180,7 +181,7 @@ def ran(only_run, small, tmp_path_factory, monkeypatch):
         for name in METHODS:
             sys.modules.pop(name, None)
         fingerprints.forget()
-        only_run["ran"] = Ran(plan, records, folder / "all", {k: v.measurement for k, v in alone.items()})
+        only_run["ran"] = Ran(plan, records, folder / "all", {k: said(v) for k, v in alone.items()})
     return only_run["ran"]
 
 
@@ -198,7 +199,7 @@ def assert_failed(ran, name):
 def test_r12_others_are_measured_as_if_they_were_by_themselves(ran):
     for name in HONEST:
         assert ran.records[name].status == "measured"
-        assert ran.records[name].measurement == ran.alone[name]
+        assert said(ran.records[name]) == ran.alone[name]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,7 @@ def test_r18_so_is_why_it_does_not_apply(ran):
 
 
 def test_r18_every_record_can_be_read(ran):
-    read = {file.entry: file.records[0].reason for file in read_all(ran.folder / "results")}
+    read = {file.row: file.records[0].reason for file in read_all(ran.folder / "results")}
     assert read == {name: record.reason for name, record in ran.records.items()}
 
 

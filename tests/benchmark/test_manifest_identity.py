@@ -9,11 +9,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import small_runs
 
 from benchmark.errors import DamagedArtifact, StorageError
 from benchmark.jobs.job import Kind
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records.trainings import read_trainings
+from benchmark.records.results import TRAININGS, read_all
 from benchmark.run import run_plan, work
 from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import MANIFEST, PROGRESS, Store
@@ -170,7 +171,7 @@ class Place:
         )
 
     def measured(self):
-        return {str(cell): r.measurement.model_dump_json() for cell, r in self.run().records.items()}
+        return {str(place): small_runs.said(r) for place, r in small_runs.cells(self.run()).items()}
 
     def keys(self, kind):
         return [key for key, job in self.plan.jobs.items() if job.kind == kind]
@@ -226,7 +227,7 @@ def test_r3_a_run_makes_again_what_does_not_say_how_it_was_made(place, kind, mad
 
     rewritten(Store(place.cache), key, change)
     summary = place.run()
-    assert len(summary.records) == 4
+    assert len(small_runs.cells(summary)) == 4
     assert {record.status for record in summary.records.values()} == {"measured"}
     assert Store(place.cache).manifest(key)["made"]["kind"] == kind
     assert [path.name.partition("-")[0] for path in place.cache.glob("damaged/*")] == [key]
@@ -234,9 +235,9 @@ def test_r3_a_run_makes_again_what_does_not_say_how_it_was_made(place, kind, mad
 
 def trainings(place):
     found = {}
-    for file in read_trainings(place.results):
+    for file in read_all(place.results, TRAININGS):
         for record in file.records:
-            found[file.objective, *record.network] = record.model_dump(exclude={"seconds"})
+            found[file.row, *record.cell] = record.model_dump(exclude={"cost", "provenance"})
     return found
 
 

@@ -16,7 +16,8 @@ from benchmark.records.results import record_path, write_records
 )
 def test_r8_a_key_of_another_cell_is_told_from_one_of_other_code(tmp_path, seen, state):
     cells = tuple(
-        Planned(Place("t", DETECTION, entry, "b", "scratch", 0), key=f"of {entry}") for entry in ("knn", "msp")
+        Planned(Place("t", DETECTION, entry, "b", "scratch", 0), key=f"of {entry}")
+        for entry in ("knn", "msp")
     )
     plan = Plan(cells, {})
     write_records(record_path(tmp_path, "t", "msp"), file(failed(0, key="of msp"), row="msp"))

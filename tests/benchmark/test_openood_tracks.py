@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from benchmark.datasets import DataMissing, HubDataset, dataset
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records.results import read_all
+from benchmark.records.results import measurement_of, read_all
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
 
@@ -103,7 +103,7 @@ def run(spec, folder):
 
     run_plan(plan, cache=folder / "cache", results=folder / "results", workers=1, on_event=on_event)
     assert failed == []
-    return {file.entry: file.records for file in read_all(folder / "results")}
+    return {file.row: file.records for file in read_all(folder / "results")}
 
 
 @pytest.mark.long
@@ -118,14 +118,14 @@ def test_cifar10_openood_runs_from_files_laid_out_as_on_the_hub(leaderboard, mir
     assert records.keys() == set(track.entries)
     for found in records.values():
         assert [record.status for record in found] == ["measured"]
-        measured = found[0].measurement
+        measured = measurement_of(found[0])
         assert {n: d.group for n, d in measured.detection.items()} == {
             "cifar100": "near", "tiny_imagenet": "near", "mnist": "far", "svhn": "far", "textures": "far",
             "places365": "far",
         }  # fmt: skip
         assert measured.classification.n == 60
         assert measured.robustness == {}
-    assert records["react_tuned"][0].hp_mode == "proxy_ood"
+    assert records["react_tuned"][0].settings["hp_mode"] == "proxy_ood"
 
 
 def test_imagenet_openood_takes_published_weights_as_they_are(leaderboard, mirror, tmp_path, monkeypatch):
@@ -145,7 +145,7 @@ def test_imagenet_openood_takes_published_weights_as_they_are(leaderboard, mirro
 
     records = run(spec, tmp_path)
     assert {record.status for found in records.values() for record in found} == {"measured"}
-    assert set(records["msp"][0].measurement.detection) == {
+    assert set(measurement_of(records["msp"][0]).detection) == {
         "ssb_hard", "ninco", "inaturalist", "textures", "openimage_o"
     }  # fmt: skip
     heads = [p for p in (tmp_path / "cache").rglob("head.safetensors") if p.is_file()]

@@ -250,7 +250,7 @@ def test_an_entry_at_the_defaults_is_published_and_another_declared(edited):
         ("entries: [msp, knn]", "entries: [msp, knn, warm]"),
         ("\nentries:\n", "\nentries:\n  warm: {detector: energy, hyperparameters: {temperature: 1}}\n"),
     )
-    modes = {planned.cell.entry: planned.hp_mode for planned in plan_of(path).cells}
+    modes = {planned.place.row: planned.settings["hp_mode"] for planned in plan_of(path).cells}
     assert modes == {"msp": "published", "warm": "published", "knn": "declared"}
 
 

@@ -35,7 +35,7 @@ def test_r1_runs_at_once_lose_no_cell(tmp_path):
     for process in runs:
         process.join(120)
         assert process.exitcode == 0
-    files = {found.entry: found for found in read_all(tmp_path)}
+    files = {found.row: found for found in read_all(tmp_path)}
     assert sorted(files) == sorted(ENTRIES)
     assert all([r.seed for r in found.records] == list(range(SEEDS)) for found in files.values())
     assert sorted(path.name for path in tmp_path.iterdir()) == [LOCK, "t"]

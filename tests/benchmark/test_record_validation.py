@@ -159,9 +159,9 @@ def test_what_a_training_did_not_measure_in_an_epoch_is_no_number(tmp_path):
     noted = {**TRAINED, "series": {**TRAINED["series"], "notes.beta": [None, 0.5]}}
     write_records(path, of_rows(TRAININGS, noted))
     assert read_records(path).records[0].series["notes.beta"] == [None, 0.5]
+    odd = of_rows("adversarial", {**ATTACKED, "series": {"beta": [None]}}, environments={"here": PLACE})
     with pytest.raises(ValueError, match=r"series\.beta\.0: expected a number, got none"):
-        odd = {**ATTACKED, "series": {"beta": [None]}}
-        write_records(path, of_rows("adversarial", odd, environments={"here": PLACE}))
+        write_records(path, odd)
 
 
 ATTACKED = {

@@ -14,7 +14,7 @@ from benchmark.jobs.job import Kind
 from benchmark.jobs.scoring import Scoring, score_together
 from benchmark.metrics import detection_metrics
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records.results import read_all
+from benchmark.records.results import Scored, read_all
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import Store
@@ -72,7 +72,7 @@ def made(tmp_path_factory):
 
     run_plan(plan, cache=folder / "cache", results=folder / "results", workers=1, on_event=on_event)
     assert not failed
-    records = {(f.entry, r.seed): r for f in read_all(folder / "results") for r in f.records}
+    records = {(f.row, r.seed): r for f in read_all(folder / "results") for r in f.records}
     return plan, Store(folder / "cache"), records
 
 
@@ -116,7 +116,7 @@ def test_an_ensemble_takes_disjoint_groups_of_seeds(made, job):
     _, _, records = made
     assert [seed for entry, seed in records if entry == "ensemble"] == [0]
     assert records["ensemble", 0].networks == 2
-    assert records["ensemble", 0].hp_mode == "declared"
+    assert records["ensemble", 0].settings["hp_mode"] == "declared"
     config, inputs = job("ensemble")
     stored = (member["base"]["noise"].folder for member in inputs.features)
     members = [load_file(folder / "features.safetensors") for folder in stored]
@@ -133,17 +133,18 @@ def test_the_tuned_point_is_the_best_on_the_validation_sets(made, job):
     for entry, points in (("odin_tuned", 6), ("react_tuned", 3)):
         for seed in (0, 1, 2):
             record = records[entry, seed]
-            assert record.hp_mode == "proxy_ood"
-            assert len(record.tuning) == points
-            best = max(point.auroc for point in record.tuning)
-            first = next(p for p in record.tuning if p.auroc == best)
-            assert record.hyperparameters == first.hyperparameters
+            assert record.settings["hp_mode"] == "proxy_ood"
+            scored = Scored.model_validate(record.settings)
+            assert len(scored.tuning) == points
+            best = max(point.auroc for point in scored.tuning)
+            first = next(p for p in scored.tuning if p.auroc == best)
+            assert scored.hyperparameters == first.hyperparameters
 
 
 def test_the_validation_auroc_is_the_mean_over_the_sets(made, job):
     _, _, records = made
     config, inputs = job("react_tuned")
-    found = records["react_tuned", 0].tuning[1]
+    found = Scored.model_validate(records["react_tuned", 0].settings).tuning[1]
     assert found.hyperparameters["percentile"] == 40.0
     point = Scoring(replace(config, points=[found.hyperparameters]), inputs)
     fitted = point._fit(scoring.detector("react", **found.hyperparameters))
@@ -155,7 +156,7 @@ def test_the_validation_auroc_is_the_mean_over_the_sets(made, job):
 def test_a_tuned_cell_scores_as_its_point_alone_would(job, made):
     _, _, records = made
     config, inputs = job("odin_tuned")
-    chosen = records["odin_tuned", 0].hyperparameters
+    chosen = records["odin_tuned", 0].settings["hyperparameters"]
     alone, about = scored(Scoring(replace(config, points=[chosen]), inputs))
     tuned, _ = scored(Scoring(config, inputs, auroc))
     assert about == {"hyperparameters": chosen}
@@ -285,4 +286,4 @@ def test_a_record_tells_what_was_tried(made):
     _, _, records = made
     text = json.loads(records["react_tuned", 0].model_dump_json())
     assert [point["hyperparameters"]["percentile"] for point in text["tuning"]] == [90.0, 40.0, 99.0]
-    assert records["energy", 0].tuning is None
+    assert "tuning" not in records["energy", 0].settings

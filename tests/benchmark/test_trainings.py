@@ -9,22 +9,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from benchmark.errors import DataError
 from benchmark.jobs.job import Kind
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records.trainings import (
-    Loaded,
-    _picture,
-    read_training,
-    read_trainings,
-    training_path,
-    write_trainings,
-)
+from benchmark.records.collect import Collected
+from benchmark.records.finished import Finished
+from benchmark.records.results import TRAININGS, read_all, read_records, record_path
+from benchmark.records.trainings import picture_of
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
-from benchmark.store.artifacts import Artifact, Store
+from benchmark.store.artifacts import Store
 
 LEADERBOARD = """\
 version: 1
@@ -80,7 +75,7 @@ class Folder:
         return run_plan(plan, cache=self.cache, results=self.results, workers=1, on_event=on_event)
 
     def file(self, objective="cross_entropy"):
-        return training_path(self.results, "small", objective)
+        return record_path(self.results, "small", objective, TRAININGS)
 
     def state(self):
         return {
@@ -112,11 +107,14 @@ def test_a_network_has_one_record_however_many_cells_share_it(made):
         "ssd.json",
     ]
     assert made.file().parent == made.results / "small" / "trainings"
-    files = read_trainings(made.results)
-    assert [file.objective for file in files] == ["cross_entropy", "shown_strokes", "ssd"]
+    files = read_all(made.results, TRAININGS)
+    assert [file.row for file in files] == ["cross_entropy", "shown_strokes", "ssd"]
     for file in files:
         assert file.track == "small"
-        assert [record.network for record in file.records] == [("tiny", "scratch", 0), ("tiny", "scratch", 1)]
+        assert [record.cell for record in file.records] == [
+            ("tiny", "scratch", 0, ""),
+            ("tiny", "scratch", 1, ""),
+        ]
     keys = {cell.chain[Kind.TRAIN] for cell in made.plan().cells}
     assert {record.key for file in files for record in file.records} == keys
     assert len(keys) == 6
@@ -126,28 +124,31 @@ def test_the_lists_are_the_history_of_the_network_an_entry_an_epoch(made):
     def rounded(values):
         return [float(f"{value:.4g}") for value in values]
 
-    for file in read_trainings(made.results):
+    for file in read_all(made.results, TRAININGS):
         for record in file.records:
             artifact = made.store.open(record.key)
             history = artifact.json("history")
-            assert len(history) == (2 if file.objective == "shown_strokes" else 3)
-            assert record.loss == rounded(epoch["loss"] for epoch in history)
-            assert record.val_accuracy == rounded(epoch["val_accuracy"] for epoch in history)
-            assert record.val_nll == rounded(epoch["val_nll"] for epoch in history)
-            assert record.seconds == rounded([artifact.manifest["made"]["seconds"]])[0]
-            assert record.notes == {
-                name: rounded(epoch["notes"][name] for epoch in history) for name in history[0]["notes"]
+            assert len(history) == (2 if file.row == "shown_strokes" else 3)
+            notes = history[0]["notes"]
+            assert record.series == {
+                **{
+                    name: rounded(epoch[name] for epoch in history)
+                    for name in ("loss", "val_accuracy", "val_nll")
+                },
+                **{f"notes.{name}": rounded(epoch["notes"][name] for epoch in history) for name in notes},
             }
-            assert bool(record.notes) == (file.objective == "ssd")
-            assert (record.source, record.overlap, record.samples) == (None, [], None)
-            if file.objective == "shown_strokes":  # it starts from the network of cross_entropy
-                assert record.loaded == Loaded(loaded=len(artifact.tensors("model")), fresh=[], unused=0)
+            assert record.cost.train_seconds >= rounded([artifact.manifest["made"]["seconds"]])[0]
+            assert bool(notes) == (file.row == "ssd")
+            assert not record.pictures
+            first = record.provenance.first_weights
+            if file.row == "shown_strokes":  # it starts from the network of cross_entropy
+                assert first == {"loaded": len(artifact.tensors("model")), "fresh": [], "unused": 0}
             else:
-                assert record.loaded is None
+                assert first is None
 
 
 def test_a_record_says_how_its_network_was_trained(made):
-    cross_entropy, exposed, ssd = ([r.training for r in f.records] for f in read_trainings(made.results))
+    cross_entropy, exposed, ssd = ([r.training for r in f.records] for f in read_all(made.results, TRAININGS))
     recipe = {"epochs": 3, "batch_size": 6, "lr": 0.003, "weight_decay": 0.01}
     for plain, fine, other in zip(cross_entropy, exposed, ssd, strict=True):
         assert (plain.objective, plain.outliers, plain.starts_from) == ("cross_entropy", {}, None)
@@ -178,28 +179,28 @@ def test_lost_files_are_written_again_from_the_cache(folder):
 
 
 def test_a_network_with_another_key_replaces_its_record_and_no_other(folder):
-    before = {file.objective: file for file in read_trainings(folder.results)}
+    before = {file.row: file for file in read_all(folder.results, TRAININGS)}
     done = folder.run(("lr: 0.003", "lr: 0.1"), entries=("msp",), seeds=(1,))
     assert folder.file() in done.written
-    after = {file.objective: file for file in read_trainings(folder.results)}
+    after = {file.row: file for file in read_all(folder.results, TRAININGS)}
     assert after["ssd"] == before["ssd"]
     assert after["shown_strokes"] == before["shown_strokes"]
     first, second = after["cross_entropy"].records
     assert first == before["cross_entropy"].records[0]
     old = before["cross_entropy"].records[1]
-    assert second.network == old.network
+    assert second.cell == old.cell
     assert second.key != old.key
-    assert second.loss != old.loss
+    assert second.series["loss"] != old.series["loss"]
 
 
 def test_the_same_key_computed_afresh_keeps_its_record(folder):
     """Its seconds may differ; nothing else can."""
     path = folder.file()
     changed = json.loads(path.read_text())
-    changed["records"][0]["seconds"] = 12340.0
+    changed["records"][0]["cost"][1] = 12340.0
     path.write_text(json.dumps(changed))
-    write_trainings(folder.plan(), folder.store, folder.results)
-    assert read_training(path).records[0].seconds == 12340.0
+    folder.run()
+    assert read_records(path).records[0].cost.train_seconds == 12340.0
 
 
 @pytest.mark.parametrize("how", ["absent", "damaged"])
@@ -211,7 +212,8 @@ def test_a_network_that_is_not_whole_has_no_new_record(folder, how):
     else:
         (folder.store.folder(key) / "history.json").write_text("[]")
     folder.file("shown_strokes").unlink()
-    assert write_trainings(plan, folder.store, folder.results) == []
+    found = Collected(plan, Finished(folder.store, plan.jobs), {})
+    assert found.write(folder.results).written == []
     assert not folder.file("shown_strokes").exists()
 
 
@@ -221,13 +223,13 @@ WRONG = [
     pytest.param(lambda text: "[]", "the file: expected an object", id="a list"),
     pytest.param(lambda text: '{"a": 1}', "schema_version: got None", id="foreign"),
     pytest.param(
-        lambda text: text.replace('"schema_version":2', '"schema_version":3'),
-        "schema_version: got 3",
+        lambda text: text.replace('"schema_version":3', '"schema_version":4'),
+        "schema_version: got 4",
         id="another schema",
     ),
     pytest.param(
         lambda text: text.replace('"loss"', '"loss_"', 1),
-        "tiny scratch 0: loss: Field required",
+        "tiny scratch 0: series.loss: expected a value for each epoch",
         id="no loss",
     ),
     pytest.param(
@@ -245,28 +247,28 @@ WRONG = [
 
 def _with_loss(text, value):
     changed = json.loads(text)
-    changed["records"][1]["loss"][0] = value
+    changed["records"][1]["series"]["loss"][0] = value
     return json.dumps(changed)
 
 
 @pytest.mark.parametrize(("change", "complaint"), WRONG)
 def test_a_file_that_cannot_be_read_is_named_with_the_place(made, tmp_path, change, complaint):
     text = made.file().read_text()
-    path = training_path(tmp_path, "small", "cross_entropy")
+    path = record_path(tmp_path, "small", "cross_entropy", TRAININGS)
     path.parent.mkdir(parents=True)
     path.write_text(change(text))
     assert path.read_text() != text
     with pytest.raises(DataError) as caught:
-        read_training(path)
+        read_records(path)
     assert str(caught.value).startswith(f"{path}: {complaint}")
-    assert "expected trainings of schema 2" in str(caught.value)
+    assert "expected records of schema 3" in str(caught.value)
     with pytest.raises(DataError, match=r"cross_entropy\.json"):
-        read_trainings(tmp_path)
+        read_all(tmp_path, TRAININGS)
 
 
 def test_an_absent_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.json: cannot be read: No such file"):
-        read_training(tmp_path / "none.json")
+        read_records(tmp_path / "none.json")
 
 
 def test_a_run_refuses_a_damaged_file_and_leaves_it(folder):
@@ -307,12 +309,7 @@ def test_a_damaged_file_is_refused_before_anything_is_computed(tmp_path):
 )
 def test_a_name_that_leaves_the_folder_is_refused(tmp_path, track, objective):
     with pytest.raises(ValueError, match="cannot be part of a path"):
-        training_path(tmp_path, track, objective)
-
-
-def kept(folder, **tensors):
-    save_file(tensors, folder / "kept.safetensors")
-    return Artifact("key", folder, {"files": {"kept.safetensors": {}}})
+        record_path(tmp_path, track, objective, TRAININGS)
 
 
 def pixels(picture):
@@ -325,9 +322,9 @@ def pixels(picture):
 @pytest.mark.parametrize(
     ("count", "rows", "beside"), [(4, 1, 4), (8, 2, 4), (10, 2, 4), (1, 1, 1), (3, 1, 3)]
 )
-def test_samples_become_a_picture_four_beside_each_other(tmp_path, count, rows, beside):
+def test_samples_become_a_picture_four_beside_each_other(count, rows, beside):
     samples = torch.randint(256, (count, 3, 5, 7), dtype=torch.uint8)
-    found = pixels(_picture(kept(tmp_path, samples=samples)))
+    found = pixels(picture_of(samples))
     assert found.shape == (5 * rows, 7 * beside, 3)
     for place in range(rows * beside):
         top, left = 5 * (place // beside), 7 * (place % beside)
@@ -335,10 +332,9 @@ def test_samples_become_a_picture_four_beside_each_other(tmp_path, count, rows, 
         np.testing.assert_array_equal(tile, samples[place].numpy())
 
 
-def test_without_samples_there_is_no_picture(tmp_path):
-    assert _picture(Artifact("key", tmp_path, {"files": {"model.safetensors": {}}})) is None
-    assert _picture(kept(tmp_path, other=torch.zeros(2))) is None
-    assert _picture(kept(tmp_path, samples=torch.zeros(0, 3, 5, 7, dtype=torch.uint8))) is None
+def test_without_samples_there_is_no_picture():
+    assert picture_of(None) is None
+    assert picture_of(torch.zeros(0, 3, 5, 7, dtype=torch.uint8)) is None
 
 
 @pytest.mark.parametrize(
@@ -350,5 +346,5 @@ def test_without_samples_there_is_no_picture(tmp_path):
     ],
     ids=["floats", "one channel", "points"],
 )
-def test_samples_that_are_no_images_are_not_drawn(tmp_path, samples):
-    assert _picture(kept(tmp_path, samples=samples)) is None
+def test_samples_that_are_no_images_are_not_drawn(samples):
+    assert picture_of(samples) is None

@@ -13,7 +13,7 @@ from benchmark.records.spread import Spread, add_to, describe, read_spread
 
 def write(folder, *files):
     for made in files:
-        write_records(record_path(folder, made.track, made.entry), made)
+        write_records(record_path(folder, made.track, made.row), made)
 
 
 def tuned(near: float, percentile: float, **changes):

@@ -82,9 +82,7 @@ def test_publish_takes_only_what_is_chosen(command, plan):
     code, out, _ = command("publish", "--seed", "1", "--entry", "msp", "--published", "reviewed")
     assert code == 0
     assert "published: 1 new" in out
-    assert [(f.entry, r.seed) for f in read_all(command.folder / "reviewed") for r in f.records] == [
-        ("msp", 1)
-    ]
+    assert [(f.row, r.seed) for f in read_all(command.folder / "reviewed") for r in f.records] == [("msp", 1)]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import shutil
 
 from rich.console import Console
 
-from benchmark.records.results import Cell, read_all
+from benchmark.records.place import Place
+from benchmark.records.results import DETECTION, read_all
 from reports.console.progress import summaries
 
 
@@ -24,8 +25,8 @@ def test_the_summary_cuts_no_name_off(ran):
     """80 columns are what a log has; `energy` and `energy_finetune+energy` must not look alike."""
     [record, *_] = read_all(ran.folder / "runs")[0].records
     out = io.StringIO()
-    cell = Cell("small", "tiny", "fractaldb", 0, "energy_finetune+energy")
-    Console(file=out, width=80).print(*summaries({cell: record}))
+    place = Place("small", DETECTION, "energy_finetune+energy", "tiny", "fractaldb", 0)
+    Console(file=out, width=80).print(*summaries({place: record}))
     assert "energy_finetune+energy  fractaldb" in out.getvalue()
     assert "…" not in out.getvalue()
 

@@ -6,10 +6,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records.results import read_all
+from benchmark.records.results import DETECTION, read_all
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import MANIFEST, Store
+
+
+def said(record):
+    """All that a record measured."""
+    return record.model_dump_json(include={"numbers", "series"})
+
+
+def cells(summary):
+    """The records of OOD detection that a run came to."""
+    return {place: record for place, record in summary.records.items() if place.study == DETECTION}
 
 
 class Place(NamedTuple):
@@ -23,13 +33,13 @@ class Place(NamedTuple):
         found = {}
         for file in read_all(self.results):
             for record in file.records:
-                cell = (file.track, file.entry, *record.cell)
+                cell = (file.track, file.row, *record.cell)
                 assert cell not in found
                 found[cell] = record
         return found
 
     def measurements(self):
-        return {cell: record.measurement.model_dump_json() for cell, record in self.records().items()}
+        return {cell: said(record) for cell, record in self.records().items()}
 
     def state(self):
         """Content and time of every record file."""

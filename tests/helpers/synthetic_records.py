@@ -145,7 +145,8 @@ def make_record(
         "objective": "cross_entropy",
         "detector": "msp",
         "hyperparameters": {},
-        "hp_mode": "published", "networks": 1,
+        "hp_mode": "published",
+        "networks": 1,
     }
     settings |= {name: changes.pop(name) for name in Scored.model_fields if name in changes}
     failed = {"status": "failed", "reason": "scores are not finite"}

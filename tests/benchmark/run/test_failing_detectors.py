@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from kept_registry import keep_registry
-from small_runs import artifacts, lose, run
+from small_runs import artifacts, cells, lose, run, said
 
 from benchmark.records.results import read_records, record_path
 from benchmark.store import fingerprints
@@ -104,15 +104,13 @@ def test_a_detector_that_fails_is_recorded_so_and_the_others_are_measured(
 ):
     odd(**fault)
     _, summary = run(small, features)
-    failed = {str(cell): record for cell, record in summary.records.items() if record.status == "failed"}
-    assert failed.keys() == {f"small tiny scratch seed {seed} odd" for seed in (0, 1)}
+    failed = {str(place): record for place, record in cells(summary).items() if record.status == "failed"}
+    assert failed.keys() == {f"small odd tiny scratch seed {seed}" for seed in (0, 1)}
     assert {record.reason for record in failed.values()} == {reason}
-    assert all(record.measurement is None and record.provenance is None for record in failed.values())
+    assert all(not record.numbers and record.provenance is None for record in failed.values())
     recorded = read_records(record_path(features.results, "small", "odd"))
     assert [record.reason for record in recorded.records] == [reason, reason]
-    others = {
-        cell: r.measurement.model_dump_json() for cell, r in features.records().items() if cell[1] != "odd"
-    }
+    others = {cell: said(r) for cell, r in features.records().items() if cell[1] != "odd"}
     assert others == reference.measurements()
     before = features.state()
     again, _ = run(small, features)  # a failure is not cached, and nothing new is said of it
@@ -138,7 +136,7 @@ def test_a_failure_that_goes_away_by_itself_is_tried_again(place, small, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr("benchmark.jobs.measure.run", fail)
         _, summary = run(small, place)
-    assert {record.status for record in summary.records.values()} == {"failed"}
+    assert {record.status for record in cells(summary).values()} == {"failed"}
     keys = {cell: record.key for cell, record in place.records().items()}
     run(small, place)
     assert {record.status for record in place.records().values()} == {"measured"}
@@ -155,7 +153,7 @@ def test_what_does_not_apply_is_recorded_with_the_reason_and_is_no_failure(featu
     assert [(r.status, r.reason) for r in recorded.records] == [
         ("not_applicable", "the head is not linear")
     ] * 2
-    assert all(record.measurement is None and record.provenance is not None for record in recorded.records)
+    assert all(not record.numbers and record.provenance is not None for record in recorded.records)
     assert run(small, features)[0] == []
 
 
@@ -178,7 +176,7 @@ def test_r21_what_cannot_be_made_again_is_replaced_by_the_failure_and_named(plac
 
     monkeypatch.setattr("benchmark.jobs.measure.run", fail)
     _, summary = run(small, place)
-    assert {record.status for record in summary.records.values()} == {"failed"}
+    assert {record.status for record in cells(summary).values()} == {"failed"}
     assert {record.status for record in place.records().values()} == {"failed"}
     assert sorted(summary.withdrawn) == sorted(cells)
     assert run(small, place)[1].withdrawn == []  # told once

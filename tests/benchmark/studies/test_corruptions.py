@@ -6,7 +6,7 @@ from small_studies import of
 
 def test_every_network_is_tested_on_the_same_corrupted_images(made):
     _, plan = made
-    shifts = {plan.jobs[s.key].inputs.shift_images for s in plan.studies if s.study == "corruptions"}
+    shifts = {plan.jobs[s.key].inputs.shift_images for s in plan.studies if s.place.study == "corruptions"}
     assert len(shifts) == 1
     (record, _) = of(made, "corruptions", "cross_entropy")
     assert record.numbers["types"] == 2

@@ -19,7 +19,7 @@ def test_imbalance_records(made):
 def test_detectors_are_fitted_on_the_long_tail_that_the_network_saw(made):
     folder, plan = made
     store = Store(folder / "cache")
-    job = plan.jobs[next(s.key for s in plan.studies if s.study == "imbalance")]
+    job = plan.jobs[next(s.key for s in plan.studies if s.place.study == "imbalance")]
     subject = Subject(job.config, job.opened(store.open))
     counts = subject.inputs.training_set.json("card")["counts"]
     assert min(counts) < max(counts)

@@ -32,6 +32,7 @@ def test_networks_without_noise_are_trained_once(made):
     plain = {
         s.chain[Kind.TRAIN]
         for s in plan.studies
-        if (s.row, s.condition, s.seed) in {("none", "uniform@0", 0), ("cross_entropy", "", 0)}
+        if (s.place.row, s.place.condition, s.place.seed)
+        in {("none", "uniform@0", 0), ("cross_entropy", "", 0)}
     }
     assert len(plain) == 1

@@ -11,8 +11,8 @@ from benchmark.spec.load import load_spec
 
 def test_full_adds_what_it_names(tmp_path):
     ordinary, full = planned(tmp_path, studies=ALL), planned(tmp_path, studies=ALL, full=True)
-    rows = {(s.study, s.row, s.init, s.condition) for s in full.studies}
-    assert {(s.study, s.row, s.init, s.condition) for s in ordinary.studies} < rows
+    rows = {(s.place.study, s.place.row, s.place.init, s.place.condition) for s in full.studies}
+    assert {(s.place.study, s.place.row, s.place.init, s.place.condition) for s in ordinary.studies} < rows
     assert ("adversarial", "robust", "moved_head", "") in rows
     assert ("label_noise", "forward", "scratch", "flip@0.75") in rows
 
@@ -21,7 +21,7 @@ def test_an_ordinary_run_may_have_fewer_seeds(tmp_path):
     text = LEADERBOARD.replace("      imbalance:\n", "      imbalance:\n        seeds: [1]\n")
 
     def seeds(**selection):
-        return {s.seed for s in planned(tmp_path, text, studies=("imbalance",), **selection).studies}
+        return {s.place.seed for s in planned(tmp_path, text, studies=("imbalance",), **selection).studies}
 
     assert seeds() == {1}
     assert seeds(full=True) == {0, 1}
@@ -33,12 +33,12 @@ def test_a_cell_selection_has_no_studies_and_the_other_way_round(tmp_path):
     assert not planned(tmp_path, studies=("imbalance",)).cells
     both = planned(tmp_path)
     assert both.cells
-    assert {s.study for s in both.studies} == set(ALL)
+    assert {s.place.study for s in both.studies} == set(ALL)
 
 
 def test_adversarial_pretraining_is_shared_by_both_ways_of_tuning(tmp_path):
     plan = planned(tmp_path, full=True, studies=("adversarial",))
-    moved = {s.init: s.chain for s in plan.studies if s.init.startswith("moved")}
+    moved = {s.place.init: s.chain for s in plan.studies if s.place.init.startswith("moved")}
     assert moved["moved"][Kind.PRETRAIN] == moved["moved_head"][Kind.PRETRAIN]
     assert moved["moved"][Kind.TRAIN] != moved["moved_head"][Kind.TRAIN]
     job = plan.jobs[moved["moved"][Kind.PRETRAIN]]

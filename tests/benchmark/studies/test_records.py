@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from benchmark.errors import DataError
 from benchmark.records.results import Record, RecordFile, merge, read_records, write_records
 
