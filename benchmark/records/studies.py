@@ -9,7 +9,7 @@ module must not import torch.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -32,12 +32,12 @@ from benchmark.records.text import (
     write_changed,
 )
 from benchmark.spec.studies import StudyName
+from benchmark.studies.registry import study_names
 
 _WHAT = "a study"
 _PLACE = ("backbone", "init", "seed", "condition")
 _SHARED = ("training", "settings")  # what many records of a file have in common
 _DEFAULTS = {"condition": "", "status": "measured"}
-STUDIES: tuple[StudyName, ...] = get_args(StudyName)
 
 
 class StudyRecord(StrictModel):
@@ -104,7 +104,7 @@ class StudyFile(StrictModel):
         return self
 
 
-def study_path(results: Path, track: str, study: StudyName, row: str) -> Path:
+def study_path(results: Path, track: str, study: str, row: str) -> Path:
     """Where the records of a row lie; names are checked."""
     checked = record_path(results, track, row)
     return checked.parent / study / checked.name
@@ -138,7 +138,7 @@ def read_studies(results: Path) -> list[StudyFile]:
     """
     found = []
     tracks = tracks_of(results)
-    for path in (path for study in STUDIES for track in tracks for path in files_of(track / study)):
+    for path in (path for study in study_names() for track in tracks for path in files_of(track / study)):
         file = read_study(path)
         in_its_place(path, file.track, file.study, file.row)
         found.append(file)
