@@ -16,7 +16,7 @@ from benchmark.census import Census, refusal, trained_as_asked
 from benchmark.errors import DataError
 from benchmark.records.network_places import NetworkPlace, Stands, stands_of
 from benchmark.records.results import Cell, Measurement, Record, RecordFile, TrainedWith
-from benchmark.records.studies import STUDIES, StudyFile
+from benchmark.records.studies import StudyFile
 from benchmark.records.trainings import TrainingFile
 from benchmark.spec.leaderboard import Spec
 from benchmark.studies.boundary import BoundaryFile
@@ -279,8 +279,9 @@ def _on_other_images(measured: Mapping[Cell, Measured]) -> Iterator[str]:
 
 def _on_other_networks(counted: Counted) -> Iterator[str]:
     """Say whose records stand on other networks than most of the same place, track by track."""
+    studies = (study for study in counted.studies.measured if study != SUMMARY)
     cells: list[tuple[Cell, Found]] = [
-        item for study in (None, *STUDIES) for item in counted.of_study(study).items()
+        item for study in (None, *studies) for item in counted.of_study(study).items()
     ]
     seen: dict[NetworkPlace, Counter[str]] = {}
     for _, found in cells:

@@ -14,6 +14,7 @@ from benchmark.records.results import Cell
 from benchmark.records.studies import StudyRecord
 from benchmark.spec.leaderboard import Column, Scratch, Spec
 from reports.claims.register import PRETRAINING, SUMMARY
+from reports.studies.numbers import numbers_of
 from reports.studies.select import PLAIN, Studied, plain_row
 
 SOFTMAX = "msp"  # the detector by which networks are compared
@@ -41,7 +42,6 @@ class Measure:
 def measures(spec: Spec, name: str) -> Iterator[Measure]:
     """The measures that a track has, in the order in which they are shown."""
     track = spec.tracks[name]
-    studies = track.studies
     softmax = next(
         (
             entry
@@ -54,25 +54,9 @@ def measures(spec: Spec, name: str) -> Iterator[Measure]:
     )
     if softmax is not None:
         yield _measure("accuracy", "classification.accuracy", "Accuracy", "higher", None, softmax)
-    if studies.adversarial is not None:
-        found = studies.adversarial.on_full()
-        plain = plain_row(spec, found)
-        trained = next((row for row in found.networks if row != plain), None)
-        title = f"Adversarial accuracy ({found.curves})"
-        for row in (plain, trained):
-            if row is not None:
-                yield _measure(
-                    f"adversarial {row}", f"{found.curves}.accuracy", title, "higher", "adversarial", row
-                )
-    for study, metric, title in (
-        (studies.corruptions, "mean.error", "Corruption error"),
-        (studies.label_noise, "mean.area", "Label noise: area under the error curve"),
-        (studies.imbalance, "mean.total.error", "Class imbalance: total error"),
-    ):
-        plain = None if study is None else plain_row(spec, study.on_full())
-        if plain is not None:
-            kind = {"mean.error": "corruptions", "mean.area": "label_noise"}.get(metric, "imbalance")
-            yield _measure(kind, metric, title, "lower", kind, plain)
+    for study, settings in track.studies.chosen(full=True).items():
+        for one in numbers_of(study).compared(settings, plain_row(spec, settings)):
+            yield _measure(one.name, one.metric, one.title, one.better, study, one.row)
     if softmax is not None:
         yield _measure("near", "near.auroc", "Near AUROC", "higher", None, softmax)
         yield _measure("far", "far.auroc", "Far AUROC", "higher", None, softmax)
@@ -86,13 +70,7 @@ def _measure(name: str, metric: str, title: str, better: str, study: str | None,
 
 def inits_of_track(spec: Spec, name: str) -> list[str]:
     """Every init of a track and of its studies, in the order of leaderboard.yaml."""
-    track = spec.tracks[name]
-    used = set(track.inits)
-    for study in track.studies.chosen(full=True).values():
-        if hasattr(study, "networks"):
-            used |= {init for inits in study.networks.values() for init in inits}
-        else:
-            used |= set(study.inits)
+    used = set(spec.tracks[name].all_inits)
     return [init for init in spec.inits if init in used]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmark.errors import DataError
 from benchmark.records.results import Environment
-from benchmark.records.studies import STUDIES
+from benchmark.studies.registry import study_names
 from reports.select import Counted, Measured
 from reports.site.sections import Column, Facts, Row, Section, Table
 
@@ -45,7 +45,7 @@ def facts(counted: Counted) -> list[Fact]:
     environments = _environments(measured)
     days = sorted(found.record.provenance.date[:10] for found in measured if found.record.provenance)
     libraries = sorted({library for environment in environments for library in environment.libraries})
-    there = (found for study in STUDIES for found in counted.studies.measured.get(study, {}).values())
+    there = (found for study in study_names() for found in counted.studies.measured.get(study, {}).values())
     studied = sum(len(found.records) for found in there)
     rows = [
         ("Measured records", [str(len(measured))]),

@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from benchmark.metrics.verdicts import Kind
 from benchmark.records.results import BOUNDARY
-from benchmark.records.studies import STUDIES
 from benchmark.spec.base import Distinct, Name
 from benchmark.spec.leaderboard import Column
 from benchmark.spec.yaml_file import read_tree, refuse, validated
 from benchmark.studies.boundary import ARMS, REGIONS, Arm
+from benchmark.studies.registry import study_names
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 ClaimId = Annotated[str, StringConstraints(pattern=r"^C-[A-F]\d{1,2}[a-z]?$")]
@@ -71,7 +71,7 @@ class Metric(Column):
     def study(self) -> str | None:
         """The study whose number it is; None for a record of OOD detection, or of two dimensions."""
         study, _, _ = self.metric.partition(".")
-        return study if study in (*STUDIES, SUMMARY) else None
+        return study if study in (*study_names(), SUMMARY) else None
 
     @property
     def number(self) -> str:

@@ -20,10 +20,10 @@ from benchmark.plan.make import Plan, PlannedStudy
 from benchmark.records.results import Cell, Record
 from benchmark.records.studies import StudyRecord
 from benchmark.run import Work
-from benchmark.spec.studies import StudyName
 from reports.console.listings import Cell as Shown
 from reports.console.listings import Listing
 from reports.console.terminal import printable, say
+from reports.studies.numbers import numbers_of
 
 # Seconds of each kind of job until this run has measured its own.
 _TYPICAL = {
@@ -37,16 +37,11 @@ _TYPICAL = {
     Kind.SCORE: 0.3,
     Kind.TUNE: 1.5,
     Kind.MEASURE: 0.1,
+    Kind.STUDY: 1.0,
     Kind.BOUNDARY: 40.0,
     Kind.ATTACK: 10.0,
     Kind.CORRUPT: 3.0,
     Kind.ASSESS: 0.3,
-}
-_HEADLINES: Mapping[StudyName, Mapping[str, str]] = {  # column title → number of a study's records
-    "adversarial": {"Clean\nacc.": "clean.accuracy", "Robust\nacc.": "worst.accuracy"},
-    "corruptions": {"Clean\nacc.": "clean.accuracy", "Corrupted\nacc.": "mean.accuracy"},
-    "label_noise": {"Test\nerror": "test.error"},
-    "imbalance": {"Total\nerror": "total.error", "Minority\nerror": "minority.error"},
 }
 PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
 SILENT_AT_MOST = 60.0  # seconds without a line there, while something runs
@@ -224,21 +219,21 @@ def _summary(track: str, groups: Mapping[tuple[str, str], list[Record]]) -> List
 
 def study_summaries(records: Mapping[PlannedStudy, StudyRecord]) -> list[Listing]:
     """List for each track and study a row a method and init: mean over all else."""
-    groups: dict[tuple[str, StudyName], dict[tuple[str, str], list[StudyRecord]]] = {}
+    groups: dict[tuple[str, str], dict[tuple[str, str], list[StudyRecord]]] = {}
     for planned, record in records.items():
         of = groups.setdefault((planned.track, planned.study), {})
         of.setdefault((planned.row, planned.init), []).append(record)
     found = []
     for (track, study), of in groups.items():
-        rows = []
+        rows, headlines = [], numbers_of(study).headlines
         for key, members in of.items():
             measured = [record.numbers for record in members if record.status == "measured"]
-            means = [_mean([m[number] for m in measured]) for number in _HEADLINES[study].values()]
+            means = [_mean([m[number.path] for m in measured]) for number in headlines.values()]
             rows.append((*key, *means, f"{len(measured)}/{len(members)}"))
         notes = _reasons(of)
         if warned := sum(len(record.warnings) for members in of.values() for record in members):
             notes.append(f"{warned} warning{'s' * (warned > 1)}: the page says which")
-        columns = ("Row", "Init", *_HEADLINES[study], "Measured")
+        columns = ("Row", "Init", *headlines, "Measured")
         title = f"{track}, {study}: mean over backbones, seeds and conditions, ×100"
         found.append(Listing(f"{track}_{study}", columns, rows, title, notes))
     return found

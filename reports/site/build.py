@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmark.records.files import NETWORKS
 from benchmark.records.results import RecordFile, iter_records
-from benchmark.records.studies import STUDIES, StudyFile, read_studies
+from benchmark.records.studies import StudyFile, read_studies
 from benchmark.records.text import files_of, tracks_of
 from benchmark.records.trainings import FOLDER, TrainingFile, read_trainings
 from benchmark.spec.leaderboard import Spec
 from benchmark.store.files import read_model, read_regular, write_atomically
 from benchmark.store.fingerprints import code_fingerprint, library_versions
 from benchmark.studies.boundary import FILE, BoundaryFile, read_boundary
+from benchmark.studies.registry import study_names
 from reports.claims.page import claims_page
 from reports.claims.register import Register, load_register
 from reports.select import select
@@ -29,7 +30,6 @@ from reports.site.markdown import markdown_of
 from reports.site.reproduction import Records, Reproduction, reproduction
 from reports.site.sections import plots_of
 
-SUBFOLDERS = (NETWORKS, FOLDER, *STUDIES)  # of a track's folder of results, with files that pages are made of
 MANIFEST = "site.json"  # what the pages were made of
 REPORT = "reproduction.json"  # how the records compare with the published ones
 
@@ -156,9 +156,8 @@ def build_site(
 
 def _content(results: Path) -> dict[str, str]:
     """Hash of every file that pages are made of, by its path below `results`."""
-    folders = [
-        folder for track in tracks_of(results) for folder in (track, *(track / name for name in SUBFOLDERS))
-    ]
+    below = ("", NETWORKS, FOLDER, *study_names())
+    folders = [track / name for track in tracks_of(results) for name in below]
     paths = [path for folder in folders for path in files_of(folder)]
     return {path.relative_to(results).as_posix(): _sha256(read_regular(path)) for path in paths}
 
@@ -168,7 +167,9 @@ def _fingerprint(spec: Spec, claims: Register, *content: Mapping[str, str]) -> s
     here = Path(__file__).parent
     shared = sorted([*(here / "templates").iterdir(), *(here / "static").iterdir()])
     parts = [
-        code_fingerprint("reports.site.build", "benchmark.records.files", "benchmark.records.text"),
+        code_fingerprint(
+            *("reports.site.build", "benchmark.records.files", "benchmark.records.text"), *_of_studies()
+        ),
         library_versions("jinja2", "matplotlib", "numpy", "scipy"),
         [path.read_text(encoding="utf-8") for path in shared],
         spec.model_dump_json(),
@@ -176,6 +177,14 @@ def _fingerprint(spec: Spec, claims: Register, *content: Mapping[str, str]) -> s
         content,
     ]
     return _sha256(json.dumps(parts).encode())
+
+
+def _of_studies() -> Iterator[str]:
+    """The modules of every study that pages come from: they are found by its name, and no other refers to them."""
+    for name in study_names():
+        yield f"benchmark.studies.{name}.settings"
+        yield f"reports.studies.{name}.numbers"
+        yield f"reports.studies.{name}.plots"
 
 
 def _up_to_date(out: Path, made_of: str) -> bool:

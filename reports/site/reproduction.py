@@ -16,21 +16,14 @@ from pydantic import Field
 from benchmark.metrics.gaps import row_tests
 from benchmark.records.comparison import HEADLINES, Metric, Pairs, Place, Reason, gap_of, largest, pair, seen
 from benchmark.records.results import Cell, RecordFile, StrictModel
-from benchmark.records.studies import STUDIES, StudyFile
+from benchmark.records.studies import StudyFile
 from benchmark.spec.leaderboard import Board, Spec
+from benchmark.studies.registry import study_names
 from reports.boards.tables import ranking_numbers
 from reports.select import Counted, Found, select
+from reports.studies.numbers import numbers_of
 from reports.studies.select import Studied
 
-OF_STUDIES = {  # the numbers that a terminal's summary shows as well
-    "adversarial": (Metric("clean.accuracy", "Clean accuracy"), Metric("worst.accuracy", "Robust accuracy")),
-    "corruptions": (
-        Metric("clean.accuracy", "Clean accuracy"),
-        Metric("mean.accuracy", "Corrupted accuracy"),
-    ),
-    "label_noise": (Metric("test.error", "Test error"),),
-    "imbalance": (Metric("total.error", "Total error"), Metric("minority.error", "Minority error")),
-}
 REASONS: dict[Reason, str] = {
     "only in the first": "no published record",
     "only in the second": "published, but not among these records",
@@ -147,7 +140,7 @@ def reproduction(spec: Spec, own: Records, published: Records, name: str) -> Rep
         compared=len(pairs.compared),
         equal=sum(one.equal for one in pairs.compared),
         same_network=sum(one.same_network for one in pairs.compared),
-        gaps=_gaps(pairs),
+        gaps=_gaps(spec, pairs),
         not_compared=[
             NotCompared(
                 reason=REASONS[reason],
@@ -165,11 +158,16 @@ def reproduction(spec: Spec, own: Records, published: Records, name: str) -> Rep
     )
 
 
-def _gaps(pairs: Pairs) -> list[MetricGap]:
+def headlines(study: str) -> list[Metric]:
+    """The numbers of a study that are compared."""
+    return [*numbers_of(study).headlines.values()]
+
+
+def _gaps(spec: Spec, pairs: Pairs) -> list[MetricGap]:
     found = []
-    for study in ("", *STUDIES):
+    for study in dict.fromkeys(("", *spec.studies, *study_names())):
         members = [one for one in pairs.compared if one.place.study == study]
-        for metric in OF_STUDIES[study] if study else HEADLINES:
+        for metric in headlines(study) if study else HEADLINES:
             gap = gap_of(members, metric.path)
             if gap is not None:
                 where = largest(members, metric.path, 1)
