@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -75,9 +75,7 @@ class Census:
         known = selection.studies_of(track).get(study)
         return {} if known is None else {r: study_axes(track, known, r, selection) for r in known.rows}
 
-    def places(
-        self, name: str, study: str | None, selection: Selection = EVERYTHING
-    ) -> Iterator[Place]:
+    def places(self, name: str, study: str | None, selection: Selection = EVERYTHING) -> Iterator[Place]:
         """Every selected place of a study of a track, or of OOD detection."""
         return places_of(name, self.spec.tracks[name], study, self.axes(name, study, selection))
 

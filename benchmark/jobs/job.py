@@ -1,9 +1,9 @@
 """One unit of work: its kind, what goes into it, and the content key of what it makes.
 
-A kind is a module of this package of the same name; of studies it is a module of theirs, which the job names. It
-has the frozen dataclasses ``Config``, what decides the result besides data, and ``Inputs``, the artifacts of
-other jobs by name; ``LIBRARIES``, whose versions may change the result; and ``run``, which imports what it needs:
-planning loads no heavy library.
+A kind is a module of this package of the same name; what measures a study is a module of the study's, which
+the job names. It has the frozen dataclasses ``Config``, what decides the result besides data, and ``Inputs``,
+the artifacts of other jobs by name; ``LIBRARIES``, whose versions may change the result; and ``run``, which
+imports what it needs: planning loads no heavy library.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Kind(StrEnum):
     TRAINING_SET = "training_set"
     PRETRAIN = "pretrain"
     MEASURE = "measure"
-    STUDY = "study"  # measures a network of a study; of some studies a kind of their own, in the keys of records
+    STUDY = "study"  # measures a network of a study, as do the next three, of the studies that came first
     ASSESS = "assess"
     CORRUPT = "corrupt"
     ATTACK = "attack"

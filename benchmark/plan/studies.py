@@ -92,8 +92,8 @@ class StudyPlanner:
                 continue
             if plan.trusted and not given.trusted:
                 raise SpecError(
-                    f"{self.spec.where(*at)}: {plan.name!r} needs labels that are known to be right; expected "
-                    "`trusted` above 0"
+                    f"{self.spec.where(*at)}: {plan.name!r} needs labels that are known to be right; "
+                    "expected `trusted` above 0"
                 )
             network = networks.trained(place.backbone, place.init, place.seed, plan, given)
             yield self._measured(name, place, network, study, study.ask(settings, place, planning))

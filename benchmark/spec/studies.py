@@ -1,7 +1,7 @@
 """The studies of a track: what is measured of its networks besides OOD detection.
 
-Each is a model of its own, which the registry finds by its name in leaderboard.yaml; this module knows none of
-them, and must not import torch.
+Each is a model of its own, which the registry finds by its name in leaderboard.yaml; this module knows none
+of them, and must not import torch.
 """
 
 from __future__ import annotations

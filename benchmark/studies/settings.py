@@ -1,8 +1,8 @@
 """The contract of a study's settings: what leaderboard.yaml says of it, and which places that asks for.
 
-A study is a folder beside this module, named as the study. Its ``settings.py`` has a `StudySettings` under the
-name ``SETTINGS``; `benchmark.studies.registry` finds it, and `benchmark.studies.study` is the other half of the
-contract. No module that settings are in may import torch: the census and the pages read them too.
+A study is a folder beside this module, named as the study. Its ``settings.py`` has a `StudySettings` under
+the name ``SETTINGS``; `benchmark.studies.registry` finds it, and `benchmark.studies.study` is the other half
+of the contract. No module that settings are in may import torch: the census and the pages read them too.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class StudySettings(SpecModel):
         return self.model_dump(include=set(self.told))
 
     def used(self, family: str) -> Collection[str]:
-        """The methods of a family, such as ``detectors``, that it measures or trains with, besides objectives."""
+        """The methods of a family, such as ``detectors``, that it names, besides objectives."""
         return getattr(self, "detectors", ()) if family == "detectors" else ()
 
     def dangling(self) -> Iterator[tuple[tuple[str, ...], str]]:

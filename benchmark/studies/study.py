@@ -7,8 +7,8 @@ A contributor reads this file and `benchmark.studies.settings`, and writes a fol
 ``study.py``
     ``STUDY``, a `Study`: which job measures a network, what is asked for it, what is refused beforehand.
 ``job.py``
-    that job, as those of `benchmark.jobs`: ``Config``, a `benchmark.studies.config.SubjectConfig`; ``LIBRARIES``,
-    whose versions may change the result; and ``run``, which imports what computes, such as
+    that job, as those of `benchmark.jobs`: ``Config``, a `benchmark.studies.config.SubjectConfig`;
+    ``LIBRARIES``, whose versions may change the result; and ``run``, which imports what computes, such as
     `benchmark.studies.subject`, and leaves ``measured``: numbers by path, series by name, warnings.
 
 How its numbers are shown stands in a folder of the same name in `reports.studies`.
@@ -94,7 +94,7 @@ class Planning:
             return method_class(family, use.method).configure(use.hyperparameters)
 
     def detectors(self, names: Sequence[str], *key: str, images: bool = False) -> tuple[str, ...]:
-        """Definitions of detectors that a study can score with: of one network, by features unless `images`."""
+        """Definitions of detectors; refuses what does not score one network, by features unless `images`."""
         found = [self.method("detectors", MethodUse(method=name, hyperparameters={}), *key) for name in names]
         for name, made in zip(names, found, strict=True):
             if isinstance(made, EnsembleDetector):

@@ -180,7 +180,7 @@ def _fingerprint(spec: Spec, claims: Register, *content: Mapping[str, str]) -> s
 
 
 def _of_studies() -> Iterator[str]:
-    """The modules of every study that pages come from: they are found by its name, and no other refers to them."""
+    """The modules of studies that pages come from: found by name, so that no other module refers to them."""
     for name in study_names():
         yield f"benchmark.studies.{name}.settings"
         yield f"reports.studies.{name}.numbers"

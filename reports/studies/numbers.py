@@ -47,14 +47,22 @@ def _as_recorded(row: Row[Any]) -> Numbers:
     return own_numbers(row.records[""]), {}
 
 
+def _nothing(study: Any, plain: str | None) -> Sequence[Compared]:
+    return []
+
+
+def _no_more(track: str, study: Any) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class StudyNumbers(Generic[S]):
     """The numbers of a study."""
 
-    headlines: Mapping[str, Metric]  # of a record, by the column of a terminal: compared when it is reproduced
+    headlines: Mapping[str, Metric]  # of a record, by the column of a terminal: what a reproduction compares
     derived: Callable[[Row[S]], Numbers] = _as_recorded  # what boards, claims and plots may ask for
-    compared: Callable[[S, str | None], Sequence[Compared]] = lambda study, plain: ()  # of the plain row, if any
-    told: Callable[[str, S], str] = lambda track, study: ""  # what claims say of how it was measured
+    compared: Callable[[S, str | None], Sequence[Compared]] = _nothing  # of the plain row, if there is one
+    told: Callable[[str, S], str] = _no_more  # what claims say of how it was measured on a track
 
 
 def numbers_of(study: str) -> StudyNumbers[Any]:

@@ -1,6 +1,6 @@
 """The sections of the studies, in the order in which leaderboard.yaml names these.
 
-This module must not know what a section shows: a study's ``plots.py`` has a `PlotSection` under the name ``SECTION``.
+A study's ``plots.py`` has its `PlotSection` under the name ``SECTION``; this module knows none of them.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from benchmark.studies.config import SubjectConfig
 
 
 @dataclass(frozen=True)
-class Config(SubjectConfig):
+class AdversarialConfig(SubjectConfig):
     """Attacks on a network, and on detectors."""
 
     images_per_class: int

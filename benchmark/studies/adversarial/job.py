@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from benchmark.jobs.job import Task
 from benchmark.store.artifacts import Artifact
-from benchmark.studies.adversarial.config import Config
+from benchmark.studies.adversarial.config import AdversarialConfig
 from benchmark.studies.config import SubjectInputs
 
 LIBRARIES = ("numpy", "scipy", "torch", "timm")
+Config = AdversarialConfig
 Inputs = SubjectInputs
 
 

@@ -59,8 +59,8 @@ def _check(study: Adversarial, planning: Planning) -> None:
     found = made.hyperparameters()
     if lacks := {"epsilon", "steps"} - found.keys():
         raise planning.wrong(
-            f"{curves!r} has no {' and no '.join(sorted(lacks))}; expected an attack of several steps, such as "
-            "pgd",
+            f"{curves!r} has no {' and no '.join(sorted(lacks))}; expected an attack of several steps, such "
+            "as pgd",
             "curves",
         )
     for name, value in found.items():

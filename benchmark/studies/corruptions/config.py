@@ -9,7 +9,7 @@ from benchmark.studies.config import SubjectConfig
 
 
 @dataclass(frozen=True)
-class Config(SubjectConfig):
+class CorruptionsConfig(SubjectConfig):
     """Detectors on corrupted images."""
 
     detectors: Sequence[str]

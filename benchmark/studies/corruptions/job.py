@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from benchmark.jobs.job import Task
 from benchmark.store.artifacts import Artifact
-from benchmark.studies.corruptions.config import Config
 from benchmark.studies.config import SubjectInputs
+from benchmark.studies.corruptions.config import CorruptionsConfig
 
 LIBRARIES = ("numpy", "scipy", "torch", "timm")
+Config = CorruptionsConfig
 Inputs = SubjectInputs
 
 

@@ -31,8 +31,9 @@ def _check(study: Imbalance, planning: Planning) -> None:
             neighbours = planning.method("samplers", way.sampler, *key).hyperparameters().get("neighbours")
             if neighbours is not None and rarest <= neighbours:
                 raise planning.wrong(
-                    f"{neighbours} neighbours of an image need {neighbours + 1} images of each class, and the "
-                    f"profile {condition!r} leaves one {rarest}; expected fewer neighbours, or none given",
+                    f"{neighbours} neighbours of an image need {neighbours + 1} images of each class, and "
+                    f"the profile {condition!r} leaves one {rarest}; expected fewer neighbours, or none "
+                    "given",
                     *key,
                 )
 

@@ -1,4 +1,4 @@
-"""Numbers of the study `label_noise`: by condition, areas and means of error curves, what longer training does."""
+"""Numbers of the study `label_noise`: by condition, of error curves, of what longer training does."""
 
 from __future__ import annotations
 

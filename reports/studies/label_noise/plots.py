@@ -6,7 +6,6 @@ This module must not know how a figure looks or where it is shown.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from benchmark.spec.leaderboard import Track
 from benchmark.studies.label_noise.settings import LabelNoise
