@@ -17,6 +17,7 @@ from reports.claims.register import PRETRAINING, SUMMARY
 from reports.studies.numbers import numbers_of
 from reports.studies.select import PLAIN, Studied, plain_row
 
+SUMMED = ("label_noise", "imbalance")  # the studies of which C-F16 takes the errors
 SOFTMAX = "msp"  # the detector by which networks are compared
 RMS = "classification.calibration.rms_calibration"
 
@@ -55,7 +56,7 @@ def measures(spec: Spec, name: str) -> Iterator[Measure]:
     if softmax is not None:
         yield _measure("accuracy", "classification.accuracy", "Accuracy", "higher", None, softmax)
     for study, settings in track.studies.chosen(full=True).items():
-        for one in numbers_of(study).compared(settings, plain_row(spec, settings)):
+        for one in numbers_of(study).against_scratch(settings, plain_row(spec, settings)):
             yield _measure(one.name, one.metric, one.title, one.better, study, one.row)
     if softmax is not None:
         yield _measure("near", "near.auroc", "Near AUROC", "higher", None, softmax)
@@ -90,7 +91,7 @@ def relative_gains(
     found: dict[Cell, Studied] = {}
     for name, track in spec.tracks.items():
         scratch, of = scratch_of(spec, name), {m.name: m for m in measures(spec, name)}
-        if scratch is None or not {"accuracy", "label_noise", "imbalance"} <= of.keys():
+        if scratch is None or not {"accuracy", *SUMMED} <= of.keys():
             continue
         for backbone in track.backbones:
             for init in inits_of_track(spec, name):
@@ -109,7 +110,7 @@ def _records(
     of: Mapping[str, Measure], cell: Cell, studied: Mapping[str, Mapping[Cell, Studied]]
 ) -> Iterator[tuple[str, StudyRecord]]:
     """The study records that the gains rest on, for what they say of the training."""
-    for study in ("label_noise", "imbalance"):
+    for study in SUMMED:
         there = studied[study][cell._replace(entry=of[study].row)].records
         yield from ((f"{study} {condition}", record) for condition, record in there.items())
 
@@ -134,15 +135,15 @@ def _numbers_at(
 
 def _relative(ours: Mapping[str, float], base: Mapping[str, float]) -> dict[str, float] | None:
     """The gains of one seed; None if any of them cannot be had."""
-    needed = {"accuracy", "label_noise", "imbalance", "near", "far", "calibration"}
+    needed = {"accuracy", *SUMMED, "near", "far", "calibration"}
     if not needed <= ours.keys() & base.keys():
         return None
-    pairs = {name: (ours[name], base[name]) for name in ("label_noise", "imbalance", "calibration")}
+    pairs = {name: (ours[name], base[name]) for name in (*SUMMED, "calibration")}
     pairs["accuracy"] = 1 - ours["accuracy"], 1 - base["accuracy"]
     before = (base["near"] + base["far"]) / 2
     if before == 0 or any(b == 0 for _, b in pairs.values()):
         return None
     gains = {name: (b - a) / b for name, (a, b) in pairs.items()}
     gains["detection"] = (ours["near"] + ours["far"]) / 2 / before - 1
-    robust = ("label_noise", "imbalance", "detection", "calibration")
+    robust = (*SUMMED, "detection", "calibration")
     return {**gains, "excess": sum(gains[name] for name in robust) / len(robust) - gains["accuracy"]}

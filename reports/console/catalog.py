@@ -234,6 +234,7 @@ def _track_card(name: str, spec: Spec) -> Card:
         "Seeds": track.seeds,
         "Entries": track.entries,
         "Only with --full": track.full.entries if track.full else None,
+        "Studies": list(track.studies.root),
     }
     return Card("Track", name, [Block(track.title)], facts, [Listing("sets", columns, rows)])
 

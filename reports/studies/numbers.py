@@ -32,7 +32,7 @@ class Row(Generic[S]):
     plain: Sequence[Mapping[str, StudyRecord]]  # of the plain networks from scratch of the same backbone
 
 
-class Compared(NamedTuple):
+class AgainstScratch(NamedTuple):
     """A number in which pre-trained networks are compared with those from scratch."""
 
     name: str
@@ -47,7 +47,7 @@ def _as_recorded(row: Row[Any]) -> Numbers:
     return own_numbers(row.records[""]), {}
 
 
-def _nothing(study: Any, plain: str | None) -> Sequence[Compared]:
+def _nothing(study: Any, plain: str | None) -> Sequence[AgainstScratch]:
     return []
 
 
@@ -61,7 +61,7 @@ class StudyNumbers(Generic[S]):
 
     headlines: Mapping[str, Metric]  # of a record, by the column of a terminal: what a reproduction compares
     derived: Callable[[Row[S]], Numbers] = _as_recorded  # what boards, claims and plots may ask for
-    compared: Callable[[S, str | None], Sequence[Compared]] = _nothing  # of the plain row, if there is one
+    against_scratch: Callable[[S, str | None], Sequence[AgainstScratch]] = _nothing  # of the plain row
     told: Callable[[str, S], str] = _no_more  # what claims say of how it was measured on a track
 
 

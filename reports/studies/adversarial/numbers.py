@@ -8,7 +8,7 @@ from itertools import pairwise
 from benchmark.records.comparison import Metric
 from benchmark.records.studies import StudyRecord
 from benchmark.studies.adversarial.settings import Adversarial
-from reports.studies.numbers import Compared, Numbers, Row, StudyNumbers, own_numbers
+from reports.studies.numbers import AgainstScratch, Numbers, Row, StudyNumbers, own_numbers
 
 
 def _derived(row: Row[Adversarial]) -> Numbers:
@@ -55,11 +55,13 @@ def _told(track: str, study: Adversarial) -> str:
     return f"Attacks on {track}: {attacks_sentence(study)}"
 
 
-def _compared(study: Adversarial, plain: str | None) -> Sequence[Compared]:
+def _against_scratch(study: Adversarial, plain: str | None) -> Sequence[AgainstScratch]:
     """Of the plain networks, and of the first ones that are trained otherwise."""
     rows = plain, next((row for row in study.rows if row != plain), None)
     metric, title = f"{study.curves}.accuracy", f"Adversarial accuracy ({study.curves})"
-    return [Compared(f"adversarial {row}", metric, title, row, "higher") for row in rows if row is not None]
+    return [
+        AgainstScratch(f"adversarial {row}", metric, title, row, "higher") for row in rows if row is not None
+    ]
 
 
 NUMBERS = StudyNumbers(
@@ -68,6 +70,6 @@ NUMBERS = StudyNumbers(
         "Robust\nacc.": Metric("worst.accuracy", "Robust accuracy"),
     },
     _derived,
-    _compared,
+    _against_scratch,
     _told,
 )

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from benchmark.records.comparison import Metric
 from benchmark.studies.corruptions.settings import Corruptions
-from reports.studies.numbers import Compared, Numbers, Row, StudyNumbers, own_numbers
+from reports.studies.numbers import AgainstScratch, Numbers, Row, StudyNumbers, own_numbers
 
 
 def _derived(row: Row[Corruptions]) -> Numbers:
@@ -32,8 +32,8 @@ def relative_corruption(
     return {"mce_rel_scratch": fmean(own[f"{kind}.error"] / usual[kind] for kind in kinds)}, {}
 
 
-def _compared(study: Corruptions, plain: str | None) -> Sequence[Compared]:
-    return [] if plain is None else [Compared("corruptions", "mean.error", "Corruption error", plain)]
+def _against_scratch(study: Corruptions, plain: str | None) -> Sequence[AgainstScratch]:
+    return [] if plain is None else [AgainstScratch("corruptions", "mean.error", "Corruption error", plain)]
 
 
 NUMBERS = StudyNumbers(
@@ -42,5 +42,5 @@ NUMBERS = StudyNumbers(
         "Corrupted\nacc.": Metric("mean.accuracy", "Corrupted accuracy"),
     },
     _derived,
-    _compared,
+    _against_scratch,
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from benchmark.records.comparison import Metric
 from benchmark.records.studies import StudyRecord
 from benchmark.studies.imbalance.settings import Imbalance
-from reports.studies.numbers import Compared, Numbers, Row, StudyNumbers, with_means
+from reports.studies.numbers import AgainstScratch, Numbers, Row, StudyNumbers, with_means
 
 
 def _derived(row: Row[Imbalance]) -> Numbers:
@@ -31,9 +31,9 @@ def imbalance_numbers(records: Mapping[str, StudyRecord], profiles: Sequence[str
     return with_means(numbers, absent, {f"mean.{name}": [f"{p}.{name}" for p in profiles] for name in names})
 
 
-def _compared(study: Imbalance, plain: str | None) -> Sequence[Compared]:
+def _against_scratch(study: Imbalance, plain: str | None) -> Sequence[AgainstScratch]:
     title = "Class imbalance: total error"
-    return [] if plain is None else [Compared("imbalance", "mean.total.error", title, plain)]
+    return [] if plain is None else [AgainstScratch("imbalance", "mean.total.error", title, plain)]
 
 
 NUMBERS = StudyNumbers(
@@ -42,5 +42,5 @@ NUMBERS = StudyNumbers(
         "Minority\nerror": Metric("minority.error", "Minority error"),
     },
     _derived,
-    _compared,
+    _against_scratch,
 )

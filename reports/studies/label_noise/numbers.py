@@ -9,7 +9,7 @@ from benchmark.metrics.curves import error_curve_area, error_curve_mean
 from benchmark.records.comparison import Metric
 from benchmark.records.studies import StudyRecord
 from benchmark.studies.label_noise.settings import LabelNoise
-from reports.studies.numbers import Compared, Numbers, Row, StudyNumbers, with_means
+from reports.studies.numbers import AgainstScratch, Numbers, Row, StudyNumbers, with_means
 
 OF_NOISE = ("error", "ece", "rms_calibration", "flipped")  # of a network trained on noisy labels
 OF_CURVE = ("overtraining", "late")  # where its test error is watched
@@ -74,9 +74,9 @@ def noise_numbers(
     return numbers, {name: lack for name, lack in absent.items() if name not in numbers}
 
 
-def _compared(study: LabelNoise, plain: str | None) -> Sequence[Compared]:
+def _against_scratch(study: LabelNoise, plain: str | None) -> Sequence[AgainstScratch]:
     title = "Label noise: area under the error curve"
-    return [] if plain is None else [Compared("label_noise", "mean.area", title, plain)]
+    return [] if plain is None else [AgainstScratch("label_noise", "mean.area", title, plain)]
 
 
-NUMBERS = StudyNumbers({"Test\nerror": Metric("test.error", "Test error")}, _derived, _compared)
+NUMBERS = StudyNumbers({"Test\nerror": Metric("test.error", "Test error")}, _derived, _against_scratch)
