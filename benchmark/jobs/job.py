@@ -70,8 +70,8 @@ class Job:
     inputs: Any = field(default_factory=dict)  # of its `Inputs`, with the keys of the jobs that make them
     definitions: tuple[str, ...] = ()  # whose code counts besides the job's own, such as of methods
     label: str = ""  # for people; not part of the key
-    module: str = ""  # whose `run` does it; that of the kind if empty; the key has its code, not its name
     group: str = ""  # jobs of one group that are ready together are done together; not part of the key
+    module: str = ""  # whose `run` does it; that of the kind if empty; the key has its code, not its name
 
     @cached_property
     def needs(self) -> tuple[str, ...]:

@@ -37,14 +37,14 @@ class Studies(RootModel[dict[str, SerializeAsAny[StudySettings]]]):
     @model_validator(mode="before")
     @classmethod
     def _as_registered(cls, data: Any) -> Any:
-        found = _model(study_names()).model_validate(data)  # whose errors keep their places
+        found = _model().model_validate(data)  # whose errors keep their places
         return {name: part for name in data if (part := getattr(found, name)) is not None}
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return handler(_model(study_names()).__pydantic_core_schema__)
+        return handler(_model().__pydantic_core_schema__)
 
     def chosen(self, *, full: bool) -> Mapping[str, StudySettings]:
         """Each by its name, with what only a full run measures if `full`."""
@@ -70,8 +70,12 @@ def _registered(name: str) -> str:
 StudyName = Annotated[str, AfterValidator(_registered), _Listed]
 
 
-@cache
-def _model(names: tuple[str, ...]) -> type[BaseModel]:
+def _model() -> type[BaseModel]:
     """What leaderboard.yaml may say of all studies."""
-    fields: dict[str, Any] = {name: (settings_of(name) | None, None) for name in names}
+    return _model_of(tuple((name, settings_of(name)) for name in study_names()))
+
+
+@cache
+def _model_of(studies: tuple[tuple[str, type[StudySettings]], ...]) -> type[BaseModel]:
+    fields: dict[str, Any] = {name: (model | None, None) for name, model in studies}
     return create_model("Studies", __base__=SpecModel, __doc__="The studies of a track.", **fields)

@@ -24,7 +24,7 @@ Numbers = tuple[dict[str, float], dict[str, str]]
 
 @dataclass(frozen=True)
 class Row(Generic[S]):
-    """What was measured of one network's row, and what that is seen against."""
+    """What was measured of a row's networks of one seed, and what that is seen against."""
 
     records: Mapping[str, StudyRecord]  # by condition
     study: S  # of a full run
