@@ -125,9 +125,7 @@ Inits = Annotated[list[str] | None, typer.Option("--init", help="Only this init;
 Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Only this seed; repeat for more.")]
 Study = Annotated[
     list[str] | None,
-    typer.Option(
-        "--study", help="Only this study: adversarial, corruptions, label_noise, imbalance; repeat for more."
-    ),
+    typer.Option("--study", help="Only this study (`oodbench show TRACK` names them); repeat for more."),
 ]
 Cache = Annotated[
     Path | None, typer.Option("--cache", help="Cache folder; else $OODBENCH_CACHE, else the platform's.")

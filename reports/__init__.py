@@ -7,6 +7,7 @@ Pages are rebuilt from the records alone, so what a page says can be checked aga
 
     select             which records count          select(spec, results) → Counted
     studies.select     the same of the studies      select_studies(spec, files) → CountedStudies
+    studies.numbers    what a study's come to       numbers_of(study).derived(row) → Numbers
     boards             tables, and their sections   board_tables(name, spec, counted) → [Table]
     plots, studies     sections of plots            PlotSection(…).section(spec, counted) → Section | None
     claims             claims, decided and shown    claims_page(register, spec, counted, …) → Page

@@ -269,11 +269,9 @@ def _on_other_images(measured: Mapping[Cell, Measured]) -> Iterator[str]:
 
 def _on_other_networks(counted: Counted) -> Iterator[str]:
     """Say whose records stand on other networks than most of the same place, track by track."""
+    studies = (study for study in counted.studies.measured if study != SUMMARY)
     cells: list[tuple[Cell, Found]] = [
-        item
-        for study in (None, *counted.studies.measured)
-        if study != SUMMARY
-        for item in counted.of_study(study).items()
+        item for study in (None, *studies) for item in counted.of_study(study).items()
     ]
     seen: dict[NetworkPlace, Counter[str]] = {}
     for _, found in cells:

@@ -186,6 +186,55 @@ def test_the_harness_names_no_detector():
     assert not seen
 
 
+def names_families(source, names):
+    """Where a module imports from the folder of a study, or has a study's name as a string."""
+    found = set()
+    for node in ast.walk(source):
+        if isinstance(node, ast.ImportFrom):
+            below = [f"{node.module}.{alias.name}.".partition(".studies.")[2] for alias in node.names]
+            found |= {path.partition(".")[0] for path in below} & names
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= {node.value.partition(".")[0]} & names
+    return found
+
+
+STUDIES = {path.parent.name for path in (ROOT / "benchmark" / "studies").glob("*/study.py")}
+NAMES_STUDIES = {
+    "benchmark.spec.leaderboard": {"adversarial"},  # a source of first weights, which is called so too
+    "benchmark.studies.assess": {
+        "label_noise",
+        "imbalance",
+    },  # their job: its text is in their keys
+    "reports.boards.gains": {"label_noise", "imbalance"},  # the formula of a claim, C-F16
+}
+
+
+def test_a_study_is_named_in_its_own_folders_only():
+    """A study is found by its name in leaderboard.yaml: adding one changes no other module."""
+    own = re.compile(rf"\.studies\.({'|'.join(STUDIES)})(\.|$)")
+    others = [m for m in FILES if room(m) != "methods" and not own.search(m)]
+    assert offenders(others, lambda module: names_families(tree(module), STUDIES)) == NAMES_STUDIES
+
+
+def test_a_study_has_its_files_in_both_rooms():
+    assert len(STUDIES) >= 4
+    for name in STUDIES:
+        assert {f"benchmark.studies.{name}.{part}" for part in ("settings", "study")} <= FILES.keys()
+        assert {f"reports.studies.{name}.{part}" for part in ("numbers", "plots")} <= FILES.keys()
+
+
+def test_a_study_that_is_named_would_be_found():
+    for text in (
+        "from benchmark.studies.adversarial.settings import Adversarial",
+        "from reports.studies import adversarial",
+        "known == 'adversarial'",
+        "metric = 'adversarial.clean.accuracy'",
+    ):
+        assert names_families(ast.parse(text), STUDIES) == {"adversarial"}
+    for text in ("from benchmark.studies import registry", "'adversarially'", "adversarial = 1"):
+        assert names_families(ast.parse(text), STUDIES) == set()
+
+
 def circle(graph):
     """Modules that import each other in a circle, each the next; none if there is no circle."""
     try:

@@ -5,8 +5,9 @@ The planner binds content keys to the places; pages count a record only if its s
 """
 
 from benchmark.census.compare import SEVERITIES, refusal
-from benchmark.census.places import EVERYTHING, Place, Selection, backbones_of, inits_of_row
-from benchmark.census.settings import PLAIN, Census, Given, Scoring
+from benchmark.census.places import EVERYTHING, Place, Selection, backbones_of
+from benchmark.census.settings import Census, Scoring
+from benchmark.studies.settings import PLAIN, Given
 
 __all__ = [
     "EVERYTHING",
@@ -18,6 +19,5 @@ __all__ = [
     "Scoring",
     "Selection",
     "backbones_of",
-    "inits_of_row",
     "refusal",
 ]

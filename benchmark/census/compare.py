@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmark.census.places import Place
-from benchmark.census.settings import PLAIN, Census
+from benchmark.census.settings import Census
 from benchmark.records.record import DETECTION, PLANE, TRAININGS, Record, RecordFile, TrainedWith
+from benchmark.studies.settings import PLAIN
 from methods.declared import Declared
 
 SEVERITIES = range(6)  # of a shift; 0 is unshifted

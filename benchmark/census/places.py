@@ -9,14 +9,14 @@ from math import prod
 from typing import Any, NamedTuple
 
 from benchmark.spec.leaderboard import Track
-from benchmark.spec.studies import Adversarial, Corruptions, Study, StudyName
+from benchmark.studies.settings import StudySettings
 
 
 class Place(NamedTuple):
     """Where something is measured."""
 
     track: str
-    study: StudyName | None  # None: OOD detection
+    study: str | None  # None: OOD detection
     row: str  # an entry, or a row of the study
     backbone: str
     init: str
@@ -61,7 +61,7 @@ class Selection:
         listed = track.all_entries if self.full or self.entries else track.entries
         return [entry for entry in listed if not self.entries or entry in self.entries]
 
-    def studies_of(self, track: Track) -> dict[StudyName, Study]:
+    def studies_of(self, track: Track) -> dict[str, StudySettings]:
         """The selected studies of a track."""
         there = track.studies.chosen(full=self.full).items() if self.with_studies else ()
         return {name: study for name, study in there if not self.studies or name in self.studies}
@@ -95,17 +95,17 @@ def entry_axes(track: Track, entry: str, selection: Selection, members: int) -> 
     )
 
 
-def study_axes(track: Track, study: Study, row: str, selection: Selection) -> Axes:
+def study_axes(track: Track, study: StudySettings, row: str, selection: Selection) -> Axes:
     """Of a row of a study."""
     return Axes(
         backbones=selection.of("backbones", backbones_of(track, study)),
-        inits=selection.of("inits", inits_of_row(study, row)),
+        inits=selection.of("inits", study.inits_of(row)),
         seeds=selection.of("seeds", track.seeds, None if selection.full else study.seeds),
         conditions=study.conditions,
     )
 
 
-def places_of(name: str, track: Track, study: StudyName | None, axes: Mapping[str, Axes]) -> Iterator[Place]:
+def places_of(name: str, track: Track, study: str | None, axes: Mapping[str, Axes]) -> Iterator[Place]:
     """Every place of some rows of a track, network by network: what stands on one comes together."""
     rows = [(row, of, frozenset(product(of.backbones, of.inits, of.seeds))) for row, of in axes.items()]
     for network in product(track.backbones, track.all_inits, track.seeds):
@@ -115,11 +115,6 @@ def places_of(name: str, track: Track, study: StudyName | None, axes: Mapping[st
                     yield Place(name, study, row, *network, condition)
 
 
-def backbones_of(track: Track, study: Study) -> list[str]:
+def backbones_of(track: Track, study: StudySettings) -> list[str]:
     """The backbones that a study is made on."""
     return study.backbones or track.backbones
-
-
-def inits_of_row(study: Study, row: str) -> list[str]:
-    """The inits that a row of a study has."""
-    return study.networks[row] if isinstance(study, Adversarial | Corruptions) else study.inits

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Any, TypeVar
@@ -27,55 +27,12 @@ from benchmark.spec.leaderboard import (
     Spec,
     Training,
 )
-from benchmark.spec.studies import (
-    Adversarial,
-    Imbalance,
-    LabelNoise,
-    MethodUse,
-    Study,
-    StudyName,
-    noise_condition,
-    rows_of,
-)
 from benchmark.studies.boundary import ARMS, Arm
+from benchmark.studies.settings import PLAIN, Given, MethodUse, StudySettings
 from methods.declared import Declared, read
 
 Declares = Callable[[str, str], Declared | None]  # of a family and a name; None where that is not known
 T = TypeVar("T")
-_MEASURED = {  # of a study's settings those that say how it is measured, as they are
-    "detectors", "images_per_class", "curves", "epsilons", "steps", "detector_attack", "ood_images", "kinds",
-    "scale",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a network is trained on, where that is not the training split as it is."""
-
-    noise: Mapping[str, Any] | None = None  # method, hyper-parameters, strength
-    profile: Mapping[str, Any] | None = None  # method, hyper-parameters
-    trusted: float = 0.0  # share of the labels that stay right
-    untrusted_only: bool = False
-    sampler: Mapping[str, Any] | None = None  # name, and hyper-parameters
-    watched: bool = False  # whether its test error is kept after each epoch
-
-    @property
-    def transformation(self) -> dict[str, Any]:
-        """What is done to the training split, perhaps nothing."""
-        return {name: getattr(self, name) for name in ("noise", "profile", "trusted", "untrusted_only")}
-
-    def first_phase(self, *, trusted: bool) -> Given:
-        """What the network is trained on that is asked first, by an objective that needs `trusted` labels."""
-        return replace(self, untrusted_only=trusted, sampler=None, watched=False)
-
-    @property
-    def training_set(self) -> dict[str, Any] | None:
-        """What is done to the training split; None: nothing."""
-        whole = self.noise is None and self.profile is None and not self.trusted
-        return None if whole else self.transformation
-
-
-PLAIN = Given()
 
 
 @dataclass(frozen=True)
@@ -107,7 +64,7 @@ class Census:
         self.spec, self._declares = spec, declares
         self._known: dict[Any, Any] = {}  # what was worked out already
 
-    def axes(self, name: str, study: StudyName | None, selection: Selection = EVERYTHING) -> dict[str, Axes]:
+    def axes(self, name: str, study: str | None, selection: Selection = EVERYTHING) -> dict[str, Axes]:
         """The selected rows of a study of a track, or of OOD detection, and what their places are made of."""
         track = self.spec.tracks[name]
         if study is None:
@@ -116,11 +73,9 @@ class Census:
                 for entry in selection.entries_of(track)
             }
         known = selection.studies_of(track).get(study)
-        return {} if known is None else {r: study_axes(track, known, r, selection) for r in rows_of(known)}
+        return {} if known is None else {r: study_axes(track, known, r, selection) for r in known.rows}
 
-    def places(
-        self, name: str, study: StudyName | None, selection: Selection = EVERYTHING
-    ) -> Iterator[Place]:
+    def places(self, name: str, study: str | None, selection: Selection = EVERYTHING) -> Iterator[Place]:
         """Every selected place of a study of a track, or of OOD detection."""
         return places_of(name, self.spec.tracks[name], study, self.axes(name, study, selection))
 
@@ -159,12 +114,12 @@ class Census:
                 return f"{part} {item!r} of {kind} {row!r} is not {where}"
         return None
 
-    def count(self, name: str, study: StudyName | None) -> int:
+    def count(self, name: str, study: str | None) -> int:
         """How many places of a full run there are."""
         return sum(axes.count for axes in self._rows[name, study].values())
 
     @cached_property
-    def _rows(self) -> dict[tuple[str, StudyName | None], dict[str, Axes]]:
+    def _rows(self) -> dict[tuple[str, str | None], dict[str, Axes]]:
         return {
             (name, study): self.axes(name, study)
             for name, track in self.spec.tracks.items()
@@ -177,8 +132,7 @@ class Census:
         """The objective of a place's network, as the leaderboard calls it."""
         if place.study is None:
             return self.spec.entries[place.row].objective
-        study = self._study(place)
-        return study.methods[place.row].objective if isinstance(study, LabelNoise | Imbalance) else place.row
+        return self._study(place).objective_of(place.row)
 
     def given(self, place: Place) -> Given:
         """What a place's network is trained on."""
@@ -192,7 +146,7 @@ class Census:
                 for full in (False, True)  # which need not have the same strengths
                 for name, study in studies.chosen(full=full).items()
                 if name == place.study
-                for at, given in self._conditions(study)
+                for at, given in study.given(self.configured).items()
             },
         )
         return known.get((place.row, place.condition), PLAIN)
@@ -248,28 +202,6 @@ class Census:
             sampler=None if given.sampler is None else dict(given.sampler),
         )
 
-    def _conditions(self, study: Study) -> Iterator[tuple[tuple[str, str], Given]]:
-        """Row and condition of a study, and what the networks there are trained on."""
-        if isinstance(study, Imbalance):
-            for (row, method), (condition, use) in product(study.methods.items(), study.profiles.items()):
-                sampler = None
-                if method.sampler is not None:
-                    of_sampler = self.configured("samplers", method.sampler)
-                    sampler = {"name": of_sampler["method"], **of_sampler["hyperparameters"]}
-                yield (row, condition), Given(profile=self.configured("profiles", use), sampler=sampler)
-        elif isinstance(study, LabelNoise):
-            every = product(study.methods.items(), study.noises.items(), study.strengths)
-            for (row, way), (noise, use), strength in every:
-                noisy = {**self.configured("noise_models", use), "strength": strength}
-                yield (
-                    (row, noise_condition(noise, strength)),
-                    Given(  # networks without noise are the same whatever the noise is called
-                        noise=noisy if strength else None,
-                        trusted=way.trusted,
-                        watched=strength in study.watched.get(row, ()),
-                    ),
-                )
-
     # How they are measured
 
     def configured(self, family: str, use: MethodUse) -> dict[str, Any]:
@@ -284,7 +216,7 @@ class Census:
         """How an entry scores."""
         return self._once(("scoring", name), lambda: self._scoring(name))
 
-    def seeds(self, name: str, study: StudyName | None, row: str, first: int) -> tuple[int, ...]:
+    def seeds(self, name: str, study: str | None, row: str, first: int) -> tuple[int, ...]:
         """The seeds of the networks that a place stands on: several of an ensemble."""
         seeds = self.spec.tracks[name].seeds
         at = seeds.index(first)
@@ -317,15 +249,8 @@ class Census:
         if place.study is None:
             return {}
         study, track = self._study(place), self.spec.tracks[place.track]
-        found: dict[str, Any] = study.model_dump(include=_MEASURED)
-        if study.groups:
-            found["groups"] = track.ood_sets(study.groups)
-        if isinstance(study, Adversarial):
-            attacks = {name: self.configured("attacks", use) for name, use in study.attacks.items()}
-            found["attacks"] = attacks
-            if study.transfer is not None and place.row in study.transfer.to:
-                found["transfer"] = study.transfer.source
-        return found
+        found = study.measured_with(place.row, self.configured)
+        return {**found, "groups": track.ood_sets(study.groups)} if study.groups else found
 
     def made_of(self, place: Place) -> dict[str, Any]:
         """Of which images, architecture and first weights a place is made, as the leaderboard has them."""
@@ -353,7 +278,7 @@ class Census:
             "sets": {name: source.model_dump(exclude_none=True) for name, source in sets.items()},
         }
 
-    def _study(self, place: Place) -> Study:
+    def _study(self, place: Place) -> StudySettings:
         only = Selection(studies=(str(place.study),), full=True)
         (study,) = only.studies_of(self.spec.tracks[place.track]).values()
         return study

@@ -1,8 +1,9 @@
 """One unit of work: its kind, what goes into it, and the content key of what it makes.
 
-A kind is a module of this package of the same name. It has the frozen dataclasses ``Config``, what decides
-the result besides data, and ``Inputs``, the artifacts of other jobs by name; ``LIBRARIES``, whose versions
-may change the result; and ``run``, which imports what it needs: planning loads no heavy library.
+A kind is a module of this package of the same name; what measures a study is a module of the study's, which
+the job names. It has the frozen dataclasses ``Config``, what decides the result besides data, and ``Inputs``,
+the artifacts of other jobs by name; ``LIBRARIES``, whose versions may change the result; and ``run``, which
+imports what it needs: planning loads no heavy library.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Kind(StrEnum):
     TRAINING_SET = "training_set"
     PRETRAIN = "pretrain"
     MEASURE = "measure"
+    STUDY = "study"  # measures a network of a study, as do the next three, of the studies that came first
     ASSESS = "assess"
     CORRUPT = "corrupt"
     ATTACK = "attack"
@@ -69,6 +71,7 @@ class Job:
     definitions: tuple[str, ...] = ()  # whose code counts besides the job's own, such as of methods
     label: str = ""  # for people; not part of the key
     group: str = ""  # jobs of one group that are ready together are done together; not part of the key
+    module: str = ""  # whose `run` does it; that of the kind if empty; the key has its code, not its name
 
     @cached_property
     def needs(self) -> tuple[str, ...]:
@@ -80,15 +83,20 @@ class Job:
         return _opened(self.inputs, open_one)
 
     @property
+    def done_by(self) -> str:
+        """The module that does it."""
+        return self.module or f"{__package__}.{self.kind}"
+
+    @property
     def run(self) -> Callable[..., None]:
         """What does it: takes a `Task`, or the tasks of a group."""
-        run: Callable[..., None] = importlib.import_module(f"{__package__}.{self.kind}").run
+        run: Callable[..., None] = importlib.import_module(self.done_by).run
         return run
 
     @cached_property
     def code(self) -> str:
         """Hash of the source that computes this job."""
-        return code_fingerprint(f"{__package__}.{self.kind}:run", *self.definitions)
+        return code_fingerprint(f"{self.done_by}:run", *self.definitions)
 
     @cached_property
     def key(self) -> str:
@@ -98,7 +106,7 @@ class Job:
             "config": as_json(self.config),
             "inputs": as_json(self.inputs),
             "code": self.code,
-            "libraries": library_versions(*importlib.import_module(f"{__package__}.{self.kind}").LIBRARIES),
+            "libraries": library_versions(*importlib.import_module(self.done_by).LIBRARIES),
         }
         text = json.dumps(made_of, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:32]

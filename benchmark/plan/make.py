@@ -23,7 +23,6 @@ from benchmark.records.place import Place
 from benchmark.records.record import BOUNDARY, PLANE
 from benchmark.spec.leaderboard import Spec
 from benchmark.spec.limits import MOST_CELLS
-from benchmark.spec.studies import inits_of, rows_of
 from methods.names import did_you_mean
 
 __all__ = ["Plan", "Planned", "Selection", "make_plan"]
@@ -105,7 +104,7 @@ def _check_size(spec: Spec, name: str, selection: Selection) -> None:
     count = len(entries) * len(inits) * selection.with_cells
     for study_name, study in track.studies.chosen(full=selection.full).items():
         if selection.with_studies and (not selection.studies or study_name in selection.studies):
-            count += len(rows_of(study)) * len(inits_of(study)) * len(study.conditions)
+            count += len(study.rows) * len(study.all_inits) * len(study.conditions)
     count *= len(selection.of("backbones", track.backbones)) * len(selection.of("seeds", track.seeds))
     if count > MOST_CELLS:
         raise UsageError(
@@ -117,7 +116,7 @@ def _check_size(spec: Spec, name: str, selection: Selection) -> None:
 def _check_selection(spec: Spec, selection: Selection) -> None:
     tracks = [t for n, t in spec.tracks.items() if not selection.tracks or n in selection.tracks]
     studies = [(n, s) for t in tracks for n, s in t.studies.chosen(full=True).items()]
-    of_studies = [init for _, study in studies for init in inits_of(study)]
+    of_studies = [init for _, study in studies for init in study.all_inits]
     known: dict[str, tuple[str, Iterable[Any]]] = {
         "tracks": ("track", spec.tracks),
         "entries": ("entry", [entry for t in tracks for entry in t.all_entries]),

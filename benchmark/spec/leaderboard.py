@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from benchmark.spec.base import Count, Distinct, Index, Name, Rate, Seed, SetName, SpecModel
 from benchmark.spec.limits import MOST, MOST_POINTS
-from benchmark.spec.studies import Studies, StudyName, inits_of
+from benchmark.spec.studies import Studies, StudyName
 from benchmark.spec.yaml_file import holds, place
 from benchmark.spec.yaml_tree import LinedDict
 from methods.names import did_you_mean
@@ -121,7 +121,7 @@ class Track(SpecModel):
     seeds: Distinct[Seed]
     entries: Distinct[Name]
     full: Full | None = None
-    studies: Studies = Field(Studies(), description="what is measured of networks besides OOD detection")
+    studies: Studies = Field(Studies({}), description="what is measured of networks besides OOD detection")
     drawn: Distinct[Name] | None = Field(None, description="entries that the plots show; all if absent")
 
     @property
@@ -133,7 +133,7 @@ class Track(SpecModel):
     def all_inits(self) -> list[str]:
         """Those of the entries, and those of the studies."""
         studies = self.studies.chosen(full=True).values()
-        return list(dict.fromkeys([*self.inits, *(init for study in studies for init in inits_of(study))]))
+        return list(dict.fromkeys([*self.inits, *(init for study in studies for init in study.all_inits)]))
 
     def ood_sets(self, groups: Iterable[str]) -> dict[str, list[str]]:
         """The names of the OOD sets of some groups, ``near`` and ``far``."""
@@ -309,6 +309,11 @@ class Spec(SpecModel):
     boards: dict[Name, Board] = Field({})
     boundary: BoundaryStudy | None = None
     _origin: tuple[Path, LinedDict] | None = PrivateAttr(default=None)
+
+    @property
+    def studies(self) -> list[str]:
+        """The studies that any track has, in the order in which they are first named."""
+        return list(dict.fromkeys(name for track in self.tracks.values() for name in track.studies.root))
 
     def read_from(self, path: Path, tree: LinedDict) -> None:
         """Remember the file that it was read from, for paths beside it and for error messages."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from benchmark.records.record import BOUNDARY
 from benchmark.spec.leaderboard import ImageSource, Spec, Track, supervised_source
-from benchmark.spec.studies import LabelNoise, inits_of, rows_of
 from methods.names import did_you_mean
 
 
@@ -85,7 +84,7 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
         for kind in defined:
             on_track = track.all_entries if kind == "entries" else getattr(track, kind)
             if study is not None:
-                of_study = {"entries": rows_of(study), "inits": inits_of(study)}
+                of_study = {"entries": study.rows, "inits": study.all_inits}
                 on_track = of_study.get(kind, track.backbones)
             there = dict.fromkeys(on_track)
             for i, item in enumerate(getattr(board, kind) or []):
@@ -95,7 +94,7 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
 
 
 def _dangling_studies(spec: Spec, name: str, track: Track) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """Backbones and inits of studies that nothing defines."""
+    """What studies name and nothing defines."""
     for study_name, study in track.studies.chosen(full=True).items():
         place = ("tracks", name, "studies", study_name)
         for kind in ("backbones", "seeds"):
@@ -104,16 +103,10 @@ def _dangling_studies(spec: Spec, name: str, track: Track) -> Iterator[tuple[tup
                 if item not in known:
                     hint = did_you_mean(str(item), map(str, known))
                     yield (*place, kind, i), f"{str(item)!r} is not on track {name!r}; {hint}"
-        for item in inits_of(study):
+        for item in study.all_inits:
             if item not in spec.inits:
                 yield place, f"unknown init {item!r}; {did_you_mean(item, list(spec.inits))}"
-        if isinstance(study, LabelNoise):
-            for item, strengths in study.watched.items():
-                if item not in study.methods:
-                    problem = f"{item!r} is no method; {did_you_mean(item, list(study.methods))}"
-                    yield (*place, "watched", item), problem
-                if lost := [p for p in strengths if p not in study.strengths]:
-                    yield (*place, "watched", item), f"{lost[0]} is none of the strengths"
+        yield from (((*place, *key), problem) for key, problem in study.dangling())
 
 
 def _tested_by(track: Track, images: ImageSource) -> bool:

@@ -1,1 +1,4 @@
-"""The studies: what is measured of networks besides OOD detection."""
+"""The studies: what is measured of networks besides OOD detection, a folder each.
+
+`benchmark.studies.settings` and `benchmark.studies.study` are the contract; `registry` finds the folders.
+"""

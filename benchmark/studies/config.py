@@ -1,10 +1,10 @@
-"""Configurations and inputs of the measurements of studies. Nothing here computes."""
+"""Configurations and inputs that the measurements of studies share. Nothing here computes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from benchmark.jobs.config import NetworkConfig, SplitConfig
 
@@ -36,30 +36,8 @@ class SubjectInputs(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Adversarial(SubjectConfig):
-    """Attacks on a network, and on detectors."""
-
-    images_per_class: int
-    attacks: Mapping[str, Mapping[str, Any]]  # method and hyperparameters by name
-    curves: str  # the name of the attack that `epsilons` and `steps` vary
-    epsilons: Sequence[float]
-    steps: Sequence[int]
-    detectors: Sequence[str]
-    detector_attack: Mapping[str, Any]
-    ood_images: int  # of each OOD set
-    packages: Mapping[str, str] = field(default_factory=dict)  # that attacks run in, with versions
-
-
-@dataclass(frozen=True)
-class Corruptions(SubjectConfig):
-    """Detectors on corrupted images."""
-
-    detectors: Sequence[str]
-
-
-@dataclass(frozen=True)
 class Assessment(SubjectConfig):
-    """A network that was trained on a transformed training set."""
+    """A network that was trained on a transformed training set: see `benchmark.studies.assess`."""
 
     study: str
     detectors: Sequence[str] = ()

@@ -13,8 +13,10 @@ from typing import Protocol
 from benchmark.records.record import Cell, Record
 from benchmark.spec.leaderboard import Column, Scratch, Spec
 from reports.claims.register import PRETRAINING, SUMMARY
+from reports.studies.numbers import numbers_of
 from reports.studies.select import PLAIN, Studied, plain_row
 
+SUMMED = ("label_noise", "imbalance")  # the studies of which C-F16 takes the errors
 SOFTMAX = "msp"  # the detector by which networks are compared
 RMS = "classification.calibration.rms_calibration"
 
@@ -40,7 +42,6 @@ class Measure:
 def measures(spec: Spec, name: str) -> Iterator[Measure]:
     """The measures that a track has, in the order in which they are shown."""
     track = spec.tracks[name]
-    studies = track.studies
     softmax = next(
         (
             entry
@@ -53,25 +54,9 @@ def measures(spec: Spec, name: str) -> Iterator[Measure]:
     )
     if softmax is not None:
         yield _measure("accuracy", "classification.accuracy", "Accuracy", "higher", None, softmax)
-    if studies.adversarial is not None:
-        found = studies.adversarial.on_full()
-        plain = plain_row(spec, found)
-        trained = next((row for row in found.networks if row != plain), None)
-        title = f"Adversarial accuracy ({found.curves})"
-        for row in (plain, trained):
-            if row is not None:
-                yield _measure(
-                    f"adversarial {row}", f"{found.curves}.accuracy", title, "higher", "adversarial", row
-                )
-    for study, metric, title in (
-        (studies.corruptions, "mean.error", "Corruption error"),
-        (studies.label_noise, "mean.area", "Label noise: area under the error curve"),
-        (studies.imbalance, "mean.total.error", "Class imbalance: total error"),
-    ):
-        plain = None if study is None else plain_row(spec, study.on_full())
-        if plain is not None:
-            kind = {"mean.error": "corruptions", "mean.area": "label_noise"}.get(metric, "imbalance")
-            yield _measure(kind, metric, title, "lower", kind, plain)
+    for study, settings in track.studies.chosen(full=True).items():
+        for one in numbers_of(study).against_scratch(settings, plain_row(spec, settings)):
+            yield _measure(one.name, one.metric, one.title, one.better, study, one.row)
     if softmax is not None:
         yield _measure("near", "near.auroc", "Near AUROC", "higher", None, softmax)
         yield _measure("far", "far.auroc", "Far AUROC", "higher", None, softmax)
@@ -85,13 +70,7 @@ def _measure(name: str, metric: str, title: str, better: str, study: str | None,
 
 def inits_of_track(spec: Spec, name: str) -> list[str]:
     """Every init of a track and of its studies, in the order of leaderboard.yaml."""
-    track = spec.tracks[name]
-    used = set(track.inits)
-    for study in track.studies.chosen(full=True).values():
-        if hasattr(study, "networks"):
-            used |= {init for inits in study.networks.values() for init in inits}
-        else:
-            used |= set(study.inits)
+    used = set(spec.tracks[name].all_inits)
     return [init for init in spec.inits if init in used]
 
 
@@ -111,7 +90,7 @@ def relative_gains(
     found: dict[Cell, Studied] = {}
     for name, track in spec.tracks.items():
         scratch, of = scratch_of(spec, name), {m.name: m for m in measures(spec, name)}
-        if scratch is None or not {"accuracy", "label_noise", "imbalance"} <= of.keys():
+        if scratch is None or not {"accuracy", *SUMMED} <= of.keys():
             continue
         for backbone in track.backbones:
             for init in inits_of_track(spec, name):
@@ -130,7 +109,7 @@ def _records(
     of: Mapping[str, Measure], cell: Cell, studied: Mapping[str, Mapping[Cell, Studied]]
 ) -> Iterator[tuple[str, Record]]:
     """The study records that the gains rest on, for what they say of the training."""
-    for study in ("label_noise", "imbalance"):
+    for study in SUMMED:
         there = studied[study][cell._replace(entry=of[study].row)].records
         yield from ((f"{study} {condition}", record) for condition, record in there.items())
 
@@ -155,15 +134,15 @@ def _numbers_at(
 
 def _relative(ours: Mapping[str, float], base: Mapping[str, float]) -> dict[str, float] | None:
     """The gains of one seed; None if any of them cannot be had."""
-    needed = {"accuracy", "label_noise", "imbalance", "near", "far", "calibration"}
+    needed = {"accuracy", *SUMMED, "near", "far", "calibration"}
     if not needed <= ours.keys() & base.keys():
         return None
-    pairs = {name: (ours[name], base[name]) for name in ("label_noise", "imbalance", "calibration")}
+    pairs = {name: (ours[name], base[name]) for name in (*SUMMED, "calibration")}
     pairs["accuracy"] = 1 - ours["accuracy"], 1 - base["accuracy"]
     before = (base["near"] + base["far"]) / 2
     if before == 0 or any(b == 0 for _, b in pairs.values()):
         return None
     gains = {name: (b - a) / b for name, (a, b) in pairs.items()}
     gains["detection"] = (ours["near"] + ours["far"]) / 2 / before - 1
-    robust = ("label_noise", "imbalance", "detection", "calibration")
+    robust = (*SUMMED, "detection", "calibration")
     return {**gains, "excess": sum(gains[name] for name in robust) / len(robust) - gains["accuracy"]}

@@ -24,7 +24,7 @@ from reports.boards.pretraining import (
 from reports.plots.figures import COLOURS, WIDTH, file_name, finish, house_style, legend_above
 from reports.select import Counted, Found
 from reports.site.sections import Block, Gallery, Paragraph, Plot, Section
-from reports.studies.labels import MARKERS
+from reports.studies.plots import MARKERS
 
 PERCENT = 100
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 
-from benchmark.census import backbones_of, inits_of_row
+from benchmark.census import backbones_of
 from benchmark.errors import DataError
 from benchmark.metrics.verdicts import Question
 from benchmark.records.network_places import stand_apart
 from benchmark.records.record import BOUNDARY, Cell, Record, RecordFile
 from benchmark.records.trainings import ACCURACY
 from benchmark.spec.leaderboard import Spec
-from benchmark.spec.studies import rows_of
 from reports.claims.register import (
     CURVE,
     DENSITY,
@@ -242,16 +241,16 @@ class Records:
         known = self.spec.tracks.get(track)
         if known is None:
             return f"track {track} is not in leaderboard.yaml", run
-        study = dict(known.studies.chosen(full=True)).get(metric.study)  # type: ignore[call-overload]
+        study = known.studies.chosen(full=True).get(str(metric.study))
         named = str(metric.study).replace("_", " ")
         if study is None:
             return f"study {named} is not on track {track} in leaderboard.yaml", run
-        if row not in rows_of(study):
+        if row not in study.rows:
             return f"{row} is not in study {named} on track {track} in leaderboard.yaml", run
         where = f"in study {named} on track {track} in leaderboard.yaml for {row}"
         if backbone not in backbones_of(known, study):
             return f"backbone {backbone} is not {where}", run
-        if init not in inits_of_row(study, row):
+        if init not in study.inits_of(row):
             return f"init {init} is not {where}", run
         for (cell, _), record in self.counted.studies.failed.get(str(metric.study), {}).items():
             if (cell.track, cell.backbone, cell.init, cell.entry) == (track, backbone, init, row):

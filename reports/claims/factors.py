@@ -20,7 +20,7 @@ from benchmark.spec.leaderboard import (
 from reports.claims.decide import Finding
 from reports.claims.register import TRAINED, Setting, Trial
 from reports.select import Counted, Found
-from reports.studies.adversarial import attacks_sentence
+from reports.studies.numbers import numbers_of
 
 
 def factors(finding: Finding, spec: Spec, counted: Counted) -> Iterator[str]:
@@ -58,8 +58,10 @@ def factors(finding: Finding, spec: Spec, counted: Counted) -> Iterator[str]:
     if all(same) and trial.b is not None:
         yield "Both arms score the same networks"
     for track in dict.fromkeys(track for track, _ in by_arm):
-        if finding.metric.study == "adversarial":
-            yield f"Attacks on {track}: {attacks_sentence(spec.tracks[track])}"
+        study = str(finding.metric.study)
+        asked = spec.tracks[track].studies.chosen(full=True).get(study)
+        if asked is not None and (told := numbers_of(study).told(track, asked)):
+            yield told
         shown = {arm: items for (name, arm), items in by_arm.items() if name == track}
         if all(same):
             shown = {"": shown["a"]}

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self, get_args
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -19,9 +19,9 @@ from benchmark.metrics.verdicts import Kind
 from benchmark.records.record import BOUNDARY
 from benchmark.spec.base import Distinct, Name
 from benchmark.spec.leaderboard import Column
-from benchmark.spec.studies import StudyName
 from benchmark.spec.yaml_file import read_tree, refuse, validated
-from benchmark.studies.boundary import ARMS, REGIONS
+from benchmark.studies.boundary import ARMS, REGIONS, Arm
+from benchmark.studies.registry import study_names
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 ClaimId = Annotated[str, StringConstraints(pattern=r"^C-[A-F]\d{1,2}[a-z]?$")]
@@ -71,7 +71,7 @@ class Metric(Column):
     def study(self) -> str | None:
         """The study whose number it is; None for a record of OOD detection, or of two dimensions."""
         study, _, _ = self.metric.partition(".")
-        return study if study in (*get_args(StudyName), SUMMARY) else None
+        return study if study in (*study_names(), SUMMARY) else None
 
     @property
     def number(self) -> str:

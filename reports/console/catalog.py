@@ -13,7 +13,7 @@ from benchmark.errors import UsageError
 from benchmark.plan.checks import check_datasets
 from benchmark.plan.contents import content_of
 from benchmark.spec.leaderboard import Spec
-from benchmark.spec.studies import Study
+from benchmark.studies.settings import StudySettings
 from methods.base import Detector, EnsembleDetector, Method, Objective
 from methods.names import did_you_mean
 from reports.console.docstrings import Block, read_docstring
@@ -192,18 +192,11 @@ def _studies_of(family: str, name: str, spec: Spec) -> list[str]:
     ]
 
 
-def _used_by(study: Study, family: str, spec: Spec) -> set[str]:
+def _used_by(study: StudySettings, family: str, spec: Spec) -> set[str]:
     """Names of the methods of a family that a study uses."""
-    methods = getattr(study, "methods", {}).values()
-    if family == "detectors":
-        return set(getattr(study, "detectors", ()))
     if family in ("objectives", "corrections"):
-        named = [*getattr(study, "networks", ()), *(method.objective for method in methods)]
-        return {_objective(one, spec) for one in named}
-    if family == "samplers":
-        return {method.sampler.method for method in methods if getattr(method, "sampler", None)}
-    where = {"attacks": "attacks", "noise_models": "noises", "profiles": "profiles"}[family]
-    return {use.method for use in getattr(study, where, {}).values()}
+        return {_objective(study.objective_of(row), spec) for row in study.rows}
+    return {*study.used(family)}
 
 
 def _objective(use: str, spec: Spec) -> str:
@@ -241,6 +234,7 @@ def _track_card(name: str, spec: Spec) -> Card:
         "Seeds": track.seeds,
         "Entries": track.entries,
         "Only with --full": track.full.entries if track.full else None,
+        "Studies": list(track.studies.root),
     }
     return Card("Track", name, [Block(track.title)], facts, [Listing("sets", columns, rows)])
 

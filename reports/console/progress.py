@@ -24,6 +24,7 @@ from benchmark.run import Work
 from reports.console.listings import Cell as Shown
 from reports.console.listings import Listing
 from reports.console.terminal import printable, say
+from reports.studies.numbers import numbers_of as of_study
 
 # Seconds of each kind of job until this run has measured its own.
 _TYPICAL = {
@@ -37,16 +38,11 @@ _TYPICAL = {
     Kind.SCORE: 0.3,
     Kind.TUNE: 1.5,
     Kind.MEASURE: 0.1,
+    Kind.STUDY: 1.0,
     Kind.BOUNDARY: 40.0,
     Kind.ATTACK: 10.0,
     Kind.CORRUPT: 3.0,
     Kind.ASSESS: 0.3,
-}
-_HEADLINES: Mapping[str, Mapping[str, str]] = {  # column title → number of a study's records
-    "adversarial": {"Clean\nacc.": "clean.accuracy", "Robust\nacc.": "worst.accuracy"},
-    "corruptions": {"Clean\nacc.": "clean.accuracy", "Corrupted\nacc.": "mean.accuracy"},
-    "label_noise": {"Test\nerror": "test.error"},
-    "imbalance": {"Total\nerror": "total.error", "Minority\nerror": "minority.error"},
 }
 _OF_CELLS = ("near.auroc", "far.auroc", "near.fpr95", "classification.accuracy")
 PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
@@ -226,11 +222,10 @@ def _summary(track: str, groups: Mapping[tuple[str, str], list[Record]]) -> List
 
 
 def _study_summary(track: str, study: str, groups: Mapping[tuple[str, str], list[Record]]) -> Listing:
-    rows = []
-    headlines = _HEADLINES.get(study, {})
+    rows, headlines = [], of_study(study).headlines
     for key, members in groups.items():
         measured = [record.numbers for record in members if record.status == "measured"]
-        means = [_mean([m[number] for m in measured]) for number in headlines.values()]
+        means = [_mean([m[number.path] for m in measured]) for number in headlines.values()]
         rows.append((*key, *means, f"{len(measured)}/{len(members)}"))
     notes = _reasons(groups)
     if warned := sum(len(record.warnings) for members in groups.values() for record in members):

@@ -23,8 +23,9 @@ from benchmark.records.comparison import (
 from benchmark.records.place import Place
 from benchmark.records.publishing import Publication, Refused
 from benchmark.records.spread import SpreadPart
+from benchmark.studies.registry import study_names
 from reports.boards.provenance import ranges
-from reports.site.reproduction import OF_STUDIES, REASONS, Reproduction
+from reports.site.reproduction import REASONS, Reproduction, headlines
 
 NAMED = 3  # of the largest changes; and of rows that are not compared
 
@@ -119,7 +120,7 @@ def comparison_lines(pairs: Pairs, part: SpreadPart) -> Iterator[RenderableType]
             for metric in HEADLINES:
                 _add_gap(table, metric.title, members, metric)
             yield table
-    metrics = {"": HEADLINES[:2], **OF_STUDIES}
+    metrics = {"": HEADLINES[:2], **{study: headlines(study) for study in study_names()}}
     for study, shown in metrics.items():
         rows = by_subject(one for one in pairs.compared if one.place.study == study)
         for metric in shown if rows else ():
@@ -174,7 +175,7 @@ def _widest_first(
 def _largest_changes(changed: Sequence[Compared]) -> Iterator[Text]:
     measured = [one for one in changed if one.a.measured and one.b.measured]
     for study in dict.fromkeys(one.place.study for one in measured):
-        metric = OF_STUDIES[study][0] if study else HEADLINES[0]
+        metric = headlines(study)[0] if study else HEADLINES[0]
         of_study = [one for one in measured if one.place.study == study]
         for place, before, after in largest(of_study, metric.path, NAMED):
             yield Text(f"  {place}: {metric.title} {100 * before:.2f} → {100 * after:.2f}")

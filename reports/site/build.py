@@ -148,7 +148,9 @@ def _fingerprint(spec: Spec, claims: Register, *content: Mapping[str, str]) -> s
     here = Path(__file__).parent
     shared = sorted([*(here / "templates").iterdir(), *(here / "static").iterdir()])
     parts = [
-        code_fingerprint("reports.site.build", "benchmark.records.files", "benchmark.records.text"),
+        code_fingerprint(
+            *("reports.site.build", "benchmark.records.files", "benchmark.records.text"), *_of_studies()
+        ),
         library_versions("jinja2", "matplotlib", "numpy", "scipy"),
         [path.read_text(encoding="utf-8") for path in shared],
         spec.model_dump_json(),
@@ -156,6 +158,14 @@ def _fingerprint(spec: Spec, claims: Register, *content: Mapping[str, str]) -> s
         content,
     ]
     return _sha256(json.dumps(parts).encode())
+
+
+def _of_studies() -> Iterator[str]:
+    """The modules of studies that pages come from: found by name, so that no other module refers to them."""
+    for name in study_names():
+        yield f"benchmark.studies.{name}.settings"
+        yield f"reports.studies.{name}.numbers"
+        yield f"reports.studies.{name}.plots"
 
 
 def _up_to_date(out: Path, made_of: str) -> bool:

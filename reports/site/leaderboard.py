@@ -19,7 +19,7 @@ from reports.site.frame import is_empty, made, no_records
 from reports.site.reproduction import Reproduction
 from reports.site.sections import Bullets, Link, Page, Section, Text, italic, present, strong
 from reports.studies.boundary import boundary_section
-from reports.studies.sections import STUDY_SECTIONS
+from reports.studies.sections import study_sections
 
 
 def leaderboard_page(
@@ -80,7 +80,7 @@ def _measured(spec: Spec, counted: Counted) -> tuple[Section, ...]:
     return present(
         pretraining_section(compare_inits(spec, counted), spec),
         gains_section(gains(spec, counted), spec),
-        *(kind.section(spec, counted) for kind in (*SECTIONS, *STUDY_SECTIONS)),
+        *(kind.section(spec, counted) for kind in (*SECTIONS, *study_sections(spec))),
         training_section(spec, counted.trainings),
         boundary_section(counted.plane) if counted.plane else None,
     )

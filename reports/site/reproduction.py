@@ -19,19 +19,12 @@ from benchmark.records.numbers import StrictModel
 from benchmark.records.place import Place
 from benchmark.records.record import DETECTION, Cell, RecordFile
 from benchmark.spec.leaderboard import Board, Spec
+from benchmark.studies.registry import study_names
 from reports.boards.tables import ranking_numbers
 from reports.select import Counted, Found, select
+from reports.studies.numbers import numbers_of
 from reports.studies.select import Studied
 
-OF_STUDIES = {  # the numbers that a terminal's summary shows as well
-    "adversarial": (Metric("clean.accuracy", "Clean accuracy"), Metric("worst.accuracy", "Robust accuracy")),
-    "corruptions": (
-        Metric("clean.accuracy", "Clean accuracy"),
-        Metric("mean.accuracy", "Corrupted accuracy"),
-    ),
-    "label_noise": (Metric("test.error", "Test error"),),
-    "imbalance": (Metric("total.error", "Total error"), Metric("minority.error", "Minority error")),
-}
 REASONS: dict[Reason, str] = {
     "only in the first": "no published record",
     "only in the second": "published, but not among these records",
@@ -143,7 +136,7 @@ def reproduction(spec: Spec, own: Files, published: Files, name: str) -> Reprodu
         compared=len(pairs.compared),
         equal=sum(one.equal for one in pairs.compared),
         same_network=sum(one.same_network for one in pairs.compared),
-        gaps=_gaps(pairs),
+        gaps=_gaps(spec, pairs),
         not_compared=[
             NotCompared(
                 reason=REASONS[reason],
@@ -161,11 +154,16 @@ def reproduction(spec: Spec, own: Files, published: Files, name: str) -> Reprodu
     )
 
 
-def _gaps(pairs: Pairs) -> list[MetricGap]:
+def headlines(study: str) -> list[Metric]:
+    """The numbers of a study that are compared."""
+    return [*numbers_of(study).headlines.values()]
+
+
+def _gaps(spec: Spec, pairs: Pairs) -> list[MetricGap]:
     found = []
-    for study in (DETECTION, *OF_STUDIES):
+    for study in dict.fromkeys((DETECTION, *spec.studies, *study_names())):
         members = [one for one in pairs.compared if one.place.study == study]
-        for metric in OF_STUDIES.get(study, HEADLINES):
+        for metric in HEADLINES if study == DETECTION else headlines(study):
             gap = gap_of(members, metric.path)
             if gap is not None:
                 where = largest(members, metric.path, 1)

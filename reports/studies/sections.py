@@ -1,12 +1,16 @@
-"""The sections of the studies, in the order in which the page has them.
+"""The sections of the studies, in the order in which leaderboard.yaml names these.
 
-This module must not know what a section shows.
+A study's ``plots.py`` has its `PlotSection` under the name ``SECTION``; this module knows none of them.
 """
 
 from __future__ import annotations
 
-from reports.studies.adversarial import ADVERSARIAL
-from reports.studies.corruptions import CORRUPTIONS
-from reports.studies.labels import IMBALANCE, LABEL_NOISE
+import importlib
 
-STUDY_SECTIONS = (ADVERSARIAL, CORRUPTIONS, LABEL_NOISE, IMBALANCE)
+from benchmark.spec.leaderboard import Spec
+from reports.plots.sections import PlotSection
+
+
+def study_sections(spec: Spec) -> list[PlotSection]:
+    """The section of every study that a track has."""
+    return [importlib.import_module(f"{__package__}.{study}.plots").SECTION for study in spec.studies]

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import get_args
 
 from benchmark.census import Census, backbones_of, refusal
 from benchmark.errors import DataError
@@ -18,28 +17,11 @@ from benchmark.records.network_places import NetworkPlace, Stands, stands_of
 from benchmark.records.place import Place
 from benchmark.records.record import Cell, Record, RecordFile, TrainedWith
 from benchmark.spec.leaderboard import Scratch, Spec, Track
-from benchmark.spec.studies import (
-    Adversarial,
-    Corruptions,
-    Imbalance,
-    LabelNoise,
-    Study,
-    StudyName,
-    inits_of,
-    rows_of,
-)
+from benchmark.studies.settings import StudySettings
 from methods.names import did_you_mean
-from reports.studies.numbers import (
-    Numbers,
-    adversarial_numbers,
-    corruption_numbers,
-    imbalance_numbers,
-    noise_numbers,
-    relative_corruption,
-)
+from reports.studies.numbers import Row, numbers_of
 
 PLAIN = "cross_entropy"  # the objective of networks that nothing was done to
-Grid = tuple[tuple[str, ...], tuple[float, ...]]  # noises and strengths, or profiles and nothing
 
 
 @dataclass(frozen=True)
@@ -116,7 +98,7 @@ class CountedStudies:
     measured: Mapping[str, Mapping[Cell, Studied]]  # by study
     failed: Mapping[str, Mapping[tuple[Cell, str], Record]]  # by study; cell and condition
     planned: Mapping[tuple[str, str], int]  # by track and study: records of a full run
-    grids: Mapping[tuple[str, str], Grid]  # by track and study: what its areas and means are over
+    over: Mapping[tuple[str, str], StudySettings]  # by track and study: whose conditions means are over
     notes: tuple[str, ...]
 
 
@@ -149,95 +131,80 @@ def select_studies(census: Census, files: Sequence[RecordFile]) -> CountedStudie
             else:
                 bad[cell, record.condition] = record
     measured: dict[str, Mapping[Cell, Studied]] = {}
-    grids: dict[tuple[str, str], Grid] = {}
-    for study in get_args(StudyName):
+    over: dict[tuple[str, str], StudySettings] = {}
+    for study in spec.studies:
         for name, track in spec.tracks.items():
             there = {
                 cell: found for cell, found in chosen.get(study, {}).items() if cell.track == name and found
             }
             if there:
-                grid = _grid(track, study, [set(records) for records in there.values()])
-                grids[name, study] = grid
-                measured[study] = {**measured.get(study, {}), **_numbers_of(spec, track, study, there, grid)}
+                over[name, study] = _over(track, study, [set(records) for records in there.values()])
+                found = _numbers_of(spec, track, study, there, over[name, study])
+                measured[study] = {**measured.get(study, {}), **found}
     notes = tuple(
         f"{n} study record{'s' * (n > 1)} left out: {problem}" for problem, n in sorted(left_out.items())
     )
-    planned: dict[tuple[str, str], int] = {
+    planned = {
         (name, study): census.count(name, study)
         for name, track in spec.tracks.items()
         for study in track.studies.chosen(full=True)
     }
-    return CountedStudies(measured, failed, planned, grids, notes)
+    return CountedStudies(measured, failed, planned, over, notes)
 
 
-def plain_row(spec: Spec, study: Study) -> str | None:
+def plain_row(spec: Spec, study: StudySettings) -> str | None:
     """The row whose networks nothing was done to, where there is one."""
-    methods = {} if isinstance(study, Adversarial | Corruptions) else study.methods
-    for row in rows_of(study):
-        method = methods.get(row)
-        name = row if method is None else method.objective
-        more = getattr(method, "trusted", 0) or getattr(method, "sampler", None)
+    for row in study.rows:
+        name = study.objective_of(row)
         use = spec.objectives.get(name)
         objective = name if use is None else use.objective
-        if objective == PLAIN and not (more or (use and (use.hyperparameters or use.outliers))):
+        more = use is not None and (use.hyperparameters or use.outliers)
+        if objective == PLAIN and study.is_plain(row) and not more:
             return row
     return None
 
 
 def _numbers_of(
-    spec: Spec, track: Track, study: StudyName, there: Mapping[Cell, Mapping[str, Record]], grid: Grid
+    spec: Spec,
+    track: Track,
+    study: str,
+    there: Mapping[Cell, Mapping[str, Record]],
+    over: StudySettings,
 ) -> dict[Cell, Studied]:
     """The cells of one track in the order of leaderboard.yaml, with their numbers."""
     known = track.studies.chosen(full=True)[study]
-    inits = inits_of(known)
-    order = rows_of(known)
+    inits, order, backbones = known.all_inits, known.rows, backbones_of(track, known)
+    derived = numbers_of(study).derived
 
     def place(cell: Cell) -> tuple[int, ...]:
-        backbones = backbones_of(track, known)
         return order.index(cell.entry), backbones.index(cell.backbone), inits.index(cell.init), cell.seed
 
     found = {}
     for cell in sorted(there, key=place):
-        numbers, absent = _measured(known, there[cell], grid)
-        if isinstance(known, Corruptions):
-            base = _scratch(spec, known, there, cell.backbone)
-            relative, lack = relative_corruption(there[cell][""].numbers, base, known.kinds)
-            numbers, absent = {**numbers, **relative}, {**absent, **lack}
+        plain = _scratch(spec, known, there, cell.backbone)
+        numbers, absent = derived(Row(there[cell], known, over, plain))
         found[cell] = Studied(study, cell, there[cell], numbers, absent)
     return found
 
 
-def _measured(known: Study, records: Mapping[str, Record], grid: Grid) -> Numbers:
-    if isinstance(known, Adversarial):
-        return adversarial_numbers(records[""], known)
-    if isinstance(known, Corruptions):
-        return corruption_numbers(records[""])
-    if isinstance(known, LabelNoise):
-        return noise_numbers(records, *grid, known.conditions)
-    return imbalance_numbers(records, grid[0])
-
-
 def _scratch(
-    spec: Spec, study: Study, there: Mapping[Cell, Mapping[str, Record]], backbone: str
-) -> list[Mapping[str, float]]:
-    """The numbers of the plain networks from scratch of a backbone."""
+    spec: Spec, study: StudySettings, there: Mapping[Cell, Mapping[str, Record]], backbone: str
+) -> list[Mapping[str, Record]]:
+    """The records of the plain networks from scratch of a backbone."""
     plain = plain_row(spec, study)
     return [
-        records[""].numbers
+        records
         for cell, records in there.items()
         if (cell.backbone, cell.entry) == (backbone, plain) and isinstance(spec.inits[cell.init], Scratch)
     ]
 
 
-def _grid(track: Track, study: StudyName, there: Sequence[set[str]]) -> Grid:
-    """The conditions that means are over, the same for all cells, so that they can be compared.
+def _over(track: Track, study: str, there: Sequence[set[str]]) -> StudySettings:
+    """Whose conditions means are over, the same for all cells, so that they can be compared.
 
     A full run's, once most cells that have every run's conditions have those too; else every run's, so that a
     full run that has just begun takes nothing from the page.
     """
     every, full = (track.studies.chosen(full=full)[study] for full in (False, True))
     ordinary, whole = (sum(found.issuperset(known.conditions) for found in there) for known in (every, full))
-    known = full if 2 * whole > ordinary else every
-    if isinstance(known, LabelNoise):
-        return tuple(known.noises), tuple(known.strengths)
-    return (tuple(known.profiles), ()) if isinstance(known, Imbalance) else ((), ())
+    return full if 2 * whole > ordinary else every

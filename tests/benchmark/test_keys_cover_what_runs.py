@@ -50,7 +50,7 @@ def calls(frames, root):
 def roots(plan, job):
     """Of a job and of those whose artifacts it is given: their keys are part of its own."""
     given = {root for key in job.needs for root in roots(plan, plan.jobs[key])}
-    return {f"benchmark.jobs.{job.kind}:run", *job.definitions, *given}
+    return {f"{job.done_by}:run", *job.definitions, *given}
 
 
 def is_neutral(module, qualified):
@@ -122,6 +122,6 @@ def test_every_function_that_a_job_calls_is_in_its_key(text, selection, kinds, w
     missing = {}
     for todo, frames in watched:
         known = {one for job in todo for root in roots(plan, job) for one in reached(root)}
-        for found in calls(frames, f"benchmark.jobs.{todo[0].kind}") - known:
+        for found in calls(frames, todo[0].done_by) - known:
             missing.setdefault(str(todo[0].kind), set()).add(found)
     assert missing == {}

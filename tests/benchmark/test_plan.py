@@ -183,7 +183,7 @@ def test_planning_does_not_load_timm(small):
     assert (done.stdout, done.stderr) == ("4\n", "")
 
 
-OF_STUDIES = {Kind.TRAINING_SET, Kind.ATTACK, Kind.CORRUPT, Kind.ASSESS}
+OF_STUDIES = {Kind.TRAINING_SET, Kind.ATTACK, Kind.CORRUPT, Kind.ASSESS, Kind.STUDY}
 ALL = frozenset(Kind) - {Kind.PRETRAIN, Kind.TUNE, Kind.BOUNDARY} - OF_STUDIES
 NETWORK = frozenset({Kind.TRAIN, Kind.EXTRACT, Kind.CLASSIFY, Kind.SCORE, Kind.MEASURE})
 SCORED = frozenset({Kind.SCORE, Kind.MEASURE})

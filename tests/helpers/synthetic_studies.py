@@ -10,7 +10,7 @@ import synthetic_records as synthetic
 
 from benchmark.records.record import Record, RecordFile
 from benchmark.spec.leaderboard import Spec
-from benchmark.spec.studies import CORRUPTIONS
+from benchmark.studies.corruptions.settings import CORRUPTIONS
 
 BACKBONE = "tiny_cnn"
 SEEDS = tuple(range(8))

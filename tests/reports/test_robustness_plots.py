@@ -16,15 +16,16 @@ from matplotlib.figure import Figure
 from page import Page
 from undrawn import blank
 
-from benchmark.spec.studies import CORRUPTIONS
+from benchmark.studies.corruptions.settings import CORRUPTIONS
 from reports.boards.summary import gain_plots, gains
 from reports.plots.figures import Plot
 from reports.select import Counted, select
 from reports.site.build import build_site, publish
-from reports.studies.adversarial import adversarial_plots, warnings
-from reports.studies.corruptions import FIFTEEN, types_sentence
-from reports.studies.labels import imbalance_plots, noise_plots
-from reports.studies.sections import STUDY_SECTIONS
+from reports.studies.adversarial.plots import adversarial_plots, warnings
+from reports.studies.corruptions.plots import FIFTEEN, types_sentence
+from reports.studies.imbalance.plots import imbalance_plots
+from reports.studies.label_noise.plots import noise_plots
+from reports.studies.sections import study_sections
 
 SPEC = made.make_spec()
 SCRIPT = "<script>alert(1)</script>"
@@ -34,7 +35,7 @@ FEW = (0, 1, 2)
 def draw(seeds=FEW) -> dict[str, list[Plot]]:
     counted = select(SPEC, synthetic.make_results(SPEC, seeds=seeds), made.make_studies(seeds))
     track = SPEC.tracks["toy"]
-    plots = {kind.id: kind.plots("toy", track, counted) for kind in STUDY_SECTIONS}
+    plots = {kind.id: kind.plots("toy", track, counted) for kind in study_sections(SPEC)}
     return plots | {"summary": gain_plots("toy", gains(SPEC, counted))}
 
 
@@ -260,7 +261,7 @@ def test_warnings_of_other_attacks_are_others():
 
 
 def remarks(counted: Counted) -> dict[str, list[str]]:
-    return {kind.id: kind.remarks("toy", SPEC.tracks["toy"], counted) for kind in STUDY_SECTIONS}
+    return {kind.id: kind.remarks("toy", SPEC.tracks["toy"], counted) for kind in study_sections(SPEC)}
 
 
 def test_sections_say_how_they_were_measured(counted):

@@ -12,13 +12,15 @@ from benchmark.census import Census
 from benchmark.errors import DataError
 from benchmark.records.results import Cell
 from benchmark.spec.leaderboard import ObjectiveUse, Spec
-from benchmark.spec.studies import Adversarial
+from benchmark.studies.adversarial.settings import Adversarial
 from reports.boards.coverage import coverage, unmeasured_groups
 from reports.boards.gains import measures, relative_gains
 from reports.boards.summary import gains
 from reports.boards.tables import board_table
 from reports.select import select
-from reports.studies.numbers import adversarial_numbers, noise_numbers, parse_noise, relative_corruption
+from reports.studies.adversarial.numbers import adversarial_numbers
+from reports.studies.corruptions.numbers import relative_corruption
+from reports.studies.label_noise.numbers import noise_numbers, parse_noise
 from reports.studies.select import CountedStudies, Studied, select_studies
 
 SPEC = made.make_spec()
@@ -287,13 +289,13 @@ def test_the_grid_is_that_of_a_full_run_once_most_networks_have_that():
     partial = [*ordinary, *curve("uniform", more, 0), *curve("flip", every | more, 0)]
     for records in (ordinary, [*ordinary, *curve("flip", {0.25: 0.2}, 0)], partial):
         found = chosen("label_noise", "none", *records)
-        assert found.grids["toy", "label_noise"] == (("uniform",), (0.0, 0.5, 1.0))
+        assert found.over["toy", "label_noise"].conditions == ("uniform@0", "uniform@0.5", "uniform@1")
         for item in found.measured["label_noise"].values():
             assert item.number("mean.area", "test") == item.numbers["uniform.area"] == pytest.approx(0.425)
             assert "flip.area" not in item.numbers
     whole = [*partial, *curve("uniform", more, 1), *curve("flip", every | more, 1)]
     found = chosen("label_noise", "none", *whole)
-    assert found.grids["toy", "label_noise"] == (("uniform", "flip"), (0.0, 0.25, 0.5, 0.75, 1.0))
+    assert len(found.over["toy", "label_noise"].conditions) == 10
     for item in found.measured["label_noise"].values():  # ((0.1 + 0.8) / 2 + 0.2 + 0.4 + 0.5) / 4
         assert item.numbers["flip.area"] == item.numbers["mean.area"] == pytest.approx(0.3875)
     item = only(chosen("label_noise", "none", *curve("uniform", {0.0: 0.1, 1.0: 0.8}, 0)), "label_noise")
@@ -341,7 +343,7 @@ def test_networks_are_compared_with_the_mean_of_scratch():
 
 
 def test_what_claims_ask_of_attacks_by_hand():
-    study = SPEC.tracks["toy"].studies.adversarial
+    study = SPEC.tracks["toy"].studies.chosen(full=False)["adversarial"]
     assert isinstance(study, Adversarial)
     accuracies = {"clean": 0.9, "fgsm": 0.6, "pgd": 0.5, "apgd_ce": 0.44, "square": 0.55}
     record = made.make_record(

@@ -14,9 +14,9 @@ from benchmark.records.studies import StudyFile
 from claim_examples import shown_test
 from places import SHIPPED
 
-from benchmark.census import inits_of_row
 from benchmark.spec.load import load_spec
-from benchmark.spec.studies import Adversarial, LabelNoise, inits_of, rows_of
+from benchmark.studies.adversarial.settings import Adversarial
+from benchmark.studies.label_noise.settings import LabelNoise
 from reports.claims.decide import Verdict, decide_claims
 from reports.claims.register import SUMMARY, Register, load_register
 from reports.claims.shown import rule
@@ -245,14 +245,14 @@ def test_the_register_names_what_the_studies_have():
                 study = dict(board.tracks[setting.track].studies.chosen(full=True)).get(name)
                 for _, row, init in trial.series(setting) if study is not None else ():
                     seen += 1
-                    if row not in rows_of(study) or init not in inits_of_row(study, row):
+                    if row not in study.rows or init not in study.inits_of(row):
                         absent.add((setting.track, name, row, init))
                 if isinstance(study, Adversarial):
                     attack = own.metric(trial).number.removesuffix(".accuracy")
                     if attack in ("pgd", "apgd_ce", "apgd_t", "square") and attack not in study.attacks:
                         absent.add((setting.track, attack))
                 if isinstance(study, LabelNoise):
-                    assert set(inits_of(study)) >= {"scratch", "fractaldb"}
+                    assert set(study.all_inits) >= {"scratch", "fractaldb"}
     assert {item for item in absent if item[0] == "digits"} == set()
     # On CIFAR-10 there is neither TRADES nor MART, nor the ablation, nor a tuned head.
     assert {row for track, _, row, *_ in absent if track == "cifar10"} == {

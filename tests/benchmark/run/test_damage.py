@@ -9,7 +9,7 @@ from benchmark.errors import StorageError
 from benchmark.jobs.job import Kind
 from benchmark.store.artifacts import MANIFEST, Store
 
-OF_STUDIES = {Kind.TRAINING_SET, Kind.ATTACK, Kind.CORRUPT, Kind.ASSESS}
+OF_STUDIES = {Kind.TRAINING_SET, Kind.ATTACK, Kind.CORRUPT, Kind.ASSESS, Kind.STUDY}
 
 
 ELSEWHERE = {Kind.PRETRAIN, Kind.TUNE, Kind.BOUNDARY, *OF_STUDIES}  # that the small leaderboard has not

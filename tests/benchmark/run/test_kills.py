@@ -89,11 +89,11 @@ def test_an_interrupted_run_writes_what_is_finished_and_goes_on(reference, place
 
 
 NURSERY = """
-import importlib, os, sys
+import os, sys
 from pathlib import Path
 import sklearn.datasets, timm, torch
 from benchmark.engines.in_process import InProcess
-from benchmark.jobs.job import Kind, Task
+from benchmark.jobs.job import Job, Task
 from benchmark.plan.make import Selection, make_plan
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
@@ -107,9 +107,8 @@ def noting(log, kind, function):
     return call
 
 def run(leaderboard, cache, results, log):
-    for kind in Kind:
-        module = importlib.import_module(f"benchmark.jobs.{kind}")
-        module.run = noting(log, kind, module.run)
+    run_of = Job.run.fget
+    Job.run = property(lambda job: noting(log, job.kind, run_of(job)))
     plan = make_plan(load_spec(Path(leaderboard)), Selection())
     run_plan(plan, cache=Path(cache), results=Path(results), pool=InProcess(), on_event=lambda *_: None)
 

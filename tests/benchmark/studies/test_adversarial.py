@@ -11,7 +11,7 @@ from small_studies import LEADERBOARD, of, planned, run
 from benchmark.attacks.detector import AttackedScores
 from benchmark.errors import SpecError
 from benchmark.store.artifacts import Store
-from benchmark.studies.adversarial import _weak
+from benchmark.studies.adversarial.measure import _weak
 from methods.attacks.pgd import PGD
 from methods.errors import NotApplicable
 
@@ -53,7 +53,7 @@ def test_an_attack_that_does_not_apply_is_left_out(copy, monkeypatch):
     assert "autoattack.accuracy" not in record.numbers
     # Once the package is installed, or is another version, it is measured again.
     keys = {study.key for study in plan.studies}
-    monkeypatch.setattr("benchmark.plan.studies.installed_version", lambda name: f"{name} 9.9")
+    monkeypatch.setattr("benchmark.studies.adversarial.study.installed_version", lambda name: f"{name} 9.9")
     again = planned(copy, text, studies=("adversarial",), seeds=(0,))
     assert keys.isdisjoint(study.key for study in again.studies)
     assert again.jobs[again.studies[0].key].config.packages == {"pyautoattack": "pyautoattack 9.9"}

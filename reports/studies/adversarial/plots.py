@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmark.spec.leaderboard import Track
-from benchmark.spec.studies import Adversarial, Study
+from benchmark.studies.adversarial.settings import Adversarial
 from reports.boards.provenance import ranges
 from reports.plots.figures import (
     COLOURS,
@@ -31,12 +31,14 @@ from reports.plots.figures import (
 from reports.plots.sections import PlotSection
 from reports.select import Counted
 from reports.site.sections import Plot
+from reports.studies.adversarial.numbers import attacks_sentence
 from reports.studies.plots import (
     PERCENT,
     Lines,
     has_records,
     inits_in,
     of_backbones,
+    on_track,
     row_style,
     words,
 )
@@ -74,26 +76,11 @@ def adversarial_plots(name: str, track: Track, counted: Counted) -> list[Plot]:
 
 def adversarial_remarks(name: str, track: Track, counted: Counted) -> list[str]:
     """Which attacks there were, and what they warn of."""
-    if not has_records(name, "adversarial", counted):
+    study = on_track(track, "adversarial", Adversarial)
+    if study is None or not has_records(name, "adversarial", counted):
         return []
     warned = [f"{track.title}, a warning: {warning}" for warning in warnings(name, counted)]
-    return [f"{track.title}: {attacks_sentence(track)}.", *warned]
-
-
-def attacks_sentence(track: Track) -> str:
-    """The attacks of a track with what leaderboard.yaml gives them, and on how many images."""
-    study = track.studies.adversarial
-    if study is None:
-        return ""
-    named = []
-    for name, use in study.attacks.items():
-        given = ", ".join(f"{key} = {value}" for key, value in use.hyperparameters.items())
-        named.append(f"{name} ({given})" if given else name)
-    return (
-        f"{study.images_per_class} images of each class; {', '.join(named)}; published settings where "
-        "nothing is said. Longer searches, such as AutoAttack's, find more errors: the accuracies are upper "
-        "bounds"
-    )
+    return [f"{track.title}: {attacks_sentence(study)}.", *warned]
 
 
 def warnings(track: str, counted: Counted) -> list[str]:
@@ -122,7 +109,7 @@ def _seeds(seeds: set[int]) -> str:
 def _curves(
     name: str,
     backbone: str,
-    study: Study,
+    study: Adversarial,
     lines: Lines,
     over: str,
     curves: Sequence[_Curve],
@@ -279,7 +266,7 @@ def _tiled(mask: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(rows.reshape(-1, _TILE * width)[:-1, :-1])
 
 
-ADVERSARIAL = PlotSection(
+SECTION = PlotSection(
     "adversarial",
     "Adversarial examples",
     "Accuracy on test images that an attack has moved, and AUROC when images are moved against the detector: "

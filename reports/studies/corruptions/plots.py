@@ -12,16 +12,15 @@ from matplotlib.axes import Axes
 
 from benchmark.census import SEVERITIES
 from benchmark.spec.leaderboard import Track
-from benchmark.spec.studies import CORRUPTIONS as KINDS
-from benchmark.spec.studies import Corruptions
+from benchmark.studies.corruptions.settings import CORRUPTIONS, Corruptions
 from reports.plots.figures import draw_mean, file_name, finish, house_style, legend_above, panel_grid
 from reports.plots.sections import PlotSection
 from reports.select import Counted
 from reports.site.sections import Plot
-from reports.studies.plots import PERCENT, Lines, has_records, line_style_of, of_backbones, words
+from reports.studies.plots import PERCENT, Lines, has_records, line_style_of, of_backbones, on_track, words
 from reports.studies.select import Studied
 
-FIFTEEN = (*KINDS, "frost")  # Hendrycks & Dietterich 2019
+FIFTEEN = (*CORRUPTIONS, "frost")  # Hendrycks & Dietterich 2019
 
 
 def corruption_plots(name: str, track: Track, counted: Counted) -> list[Plot]:
@@ -48,7 +47,7 @@ def corruption_remarks(name: str, track: Track, counted: Counted) -> list[str]:
 
 def types_sentence(track: Track) -> str:
     """How many of the published corruption types a track has; nothing where it has no such study."""
-    study = track.studies.corruptions
+    study = on_track(track, "corruptions", Corruptions)
     if study is None:
         return ""
     absent = [words(kind) for kind in FIFTEEN if kind not in study.kinds]
@@ -127,7 +126,7 @@ def _seeds(found: Sequence[Studied], kinds: Sequence[str], measure: str) -> list
     ]
 
 
-CORRUPTIONS = PlotSection(
+SECTION = PlotSection(
     "corruptions",
     "Corruptions",
     "ID test images under corruptions of rising severity; 0 is uncorrupted. The near OOD images are not "

@@ -7,12 +7,13 @@ import numpy as np
 from benchmark.datasets.shifts import SEVERITIES
 from benchmark.metrics.calibration import ece, softmax
 from benchmark.store.artifacts import Artifact
-from benchmark.studies.config import Corruptions, SubjectInputs
+from benchmark.studies.config import SubjectInputs
+from benchmark.studies.corruptions.config import CorruptionsConfig
 from benchmark.studies.subject import Measured, Subject
 from methods.features import Features
 
 
-def measure(config: Corruptions, inputs: SubjectInputs[Artifact]) -> Measured:
+def measure(config: CorruptionsConfig, inputs: SubjectInputs[Artifact]) -> Measured:
     """Accuracy, calibration and near-OOD detection on corrupted test images, the same for every network."""
     assert inputs.shift_images is not None
     subject = Subject(config, inputs)

@@ -14,7 +14,8 @@ from benchmark.jobs.inputs import trained_network
 from benchmark.metrics.detection import detection_metrics
 from benchmark.seeds import derive_seed
 from benchmark.store.artifacts import Artifact
-from benchmark.studies.config import Adversarial, SubjectInputs
+from benchmark.studies.adversarial.config import AdversarialConfig
+from benchmark.studies.config import SubjectInputs
 from benchmark.studies.subject import GROUPS, Measured, Subject
 from methods.attack import Attack
 from methods.errors import MethodError, NotApplicable, said
@@ -23,7 +24,7 @@ from methods.registry import attack, objective
 from methods.tensors import BATCH
 
 
-def measure(config: Adversarial, inputs: SubjectInputs[Artifact]) -> Measured:
+def measure(config: AdversarialConfig, inputs: SubjectInputs[Artifact]) -> Measured:
     """Accuracy under attacks, over strength and steps, and OOD detection under attacks on the detectors.
 
     An attack or a detector that does not apply is left out, with a warning.
@@ -124,7 +125,7 @@ def _transferred(
 
 
 def _attacked(
-    subject: Subject, config: Adversarial, name: str, images: Tensor
+    subject: Subject, config: AdversarialConfig, name: str, images: Tensor
 ) -> tuple[dict[str, float], list[str]]:
     """AUROC with and without an attack on a detector, mean over the OOD sets of each group; warnings."""
     count = config.ood_images

@@ -1,4 +1,8 @@
-"""Measuring a network that was trained on a transformed training set."""
+"""Measuring a network that was trained on a transformed training set: one job for label noise and imbalance.
+
+They shared it when their records were published, and its text is part of the keys of these. A study that is
+added has a ``job.py`` of its own.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,8 @@ Inputs = SubjectInputs
 
 def run(task: Task[Config, Inputs[Artifact]]) -> None:
     """Measure it as its study does."""
-    from benchmark.studies import imbalance, label_noise
+    from benchmark.studies.imbalance import measure as imbalance
+    from benchmark.studies.label_noise import measure as label_noise
 
     study = {"label_noise": label_noise, "imbalance": imbalance}[task.config.study]
     task.draft.json("measured", study.measure(task.config, task.inputs))

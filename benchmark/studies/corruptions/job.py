@@ -1,18 +1,19 @@
-"""Measuring a network in the study `adversarial`."""
+"""Measuring a network on corrupted images."""
 
 from __future__ import annotations
 
 from benchmark.jobs.job import Task
 from benchmark.store.artifacts import Artifact
-from benchmark.studies.config import Adversarial, SubjectInputs
+from benchmark.studies.config import SubjectInputs
+from benchmark.studies.corruptions.config import CorruptionsConfig
 
 LIBRARIES = ("numpy", "scipy", "torch", "timm")
-Config = Adversarial
+Config = CorruptionsConfig
 Inputs = SubjectInputs
 
 
 def run(task: Task[Config, Inputs[Artifact]]) -> None:
     """Measure it."""
-    from benchmark.studies.adversarial import measure
+    from benchmark.studies.corruptions.measure import measure
 
     task.draft.json("measured", measure(task.config, task.inputs))

@@ -1,0 +1,1 @@
+"""Adversarial examples: robust accuracy under attacks, and OOD detection when the detector is attacked."""

@@ -1,0 +1,1 @@
+"""Corruptions: accuracy, calibration and near-OOD detection on corrupted test images."""

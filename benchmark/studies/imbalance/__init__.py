@@ -1,0 +1,1 @@
+"""Class imbalance: networks trained on a long tail."""

@@ -1,0 +1,1 @@
+"""Label noise: networks trained on labels of which some are wrong."""

@@ -1,0 +1,1 @@
+"""The study `adversarial`: what its numbers come to, and its plots."""

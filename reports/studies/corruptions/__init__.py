@@ -1,0 +1,1 @@
+"""The study `corruptions`: what its numbers come to, and its plots."""

@@ -1,0 +1,1 @@
+"""The study `imbalance`: what its numbers come to, and its plots."""
