@@ -186,7 +186,7 @@ def select(spec: Spec, results: Iterable[RecordFile]) -> Counted:
     notes += (*_on_other_images(measured), *of_studies.notes)
     notes += tuple(f"{_records(n)} of trainings left out: {problem}" for problem, n in no_trainings.items())
     notes += tuple(f"{_records(n)} of two dimensions left out: {problem}" for problem, n in no_arms.items())
-    planned = {name: census.count(name, None) for name in spec.tracks}
+    planned = {name: census.count(name, DETECTION) for name in spec.tracks}
     counted = Counted(measured, unmeasured, notes, of_studies, planned, trainings, plane)
     return replace(counted, notes=(*notes, *_on_other_networks(counted)))
 

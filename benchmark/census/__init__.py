@@ -5,8 +5,9 @@ The planner binds content keys to the places; pages count a record only if its s
 """
 
 from benchmark.census.compare import SEVERITIES, refusal
-from benchmark.census.places import EVERYTHING, Place, Selection, backbones_of
+from benchmark.census.places import EVERYTHING, Selection, backbones_of
 from benchmark.census.settings import Census, Scoring
+from benchmark.records.place import Place
 from benchmark.studies.settings import PLAIN, Given
 
 __all__ = [

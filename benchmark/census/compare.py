@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmark.census.places import Place
 from benchmark.census.settings import Census
+from benchmark.records.place import Place, place_of
 from benchmark.records.record import DETECTION, PLANE, TRAININGS, Record, RecordFile, TrainedWith
 from benchmark.studies.settings import PLAIN
 from methods.declared import Declared
@@ -31,7 +31,7 @@ def refusal(census: Census, file: RecordFile, record: Record) -> str | None:
         asked = (file.row, record.seed, record.settings.get("steps")) in census.arms()
         return None if asked else "leaderboard.yaml has other seeds or steps now"
     of_cells = file.study == DETECTION
-    place = Place(file.track, None if of_cells else file.study, file.row, *record.cell)  # type: ignore[arg-type]
+    place = place_of(file, record)
     what = f"row {file.row!r} in study {file.study!r} on track {file.track!r}"
     networks = f"the networks of {what}"
     if of_cells:

@@ -6,22 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
+from benchmark.records.place import Place
 from benchmark.spec.leaderboard import Track
 from benchmark.studies.settings import StudySettings
-
-
-class Place(NamedTuple):
-    """Where something is measured."""
-
-    track: str
-    study: str | None  # None: OOD detection
-    row: str  # an entry, or a row of the study
-    backbone: str
-    init: str
-    seed: int  # of an ensemble's networks the first
-    condition: str = ""  # of the study
 
 
 @dataclass(frozen=True)
@@ -105,7 +94,7 @@ def study_axes(track: Track, study: StudySettings, row: str, selection: Selectio
     )
 
 
-def places_of(name: str, track: Track, study: str | None, axes: Mapping[str, Axes]) -> Iterator[Place]:
+def places_of(name: str, track: Track, study: str, axes: Mapping[str, Axes]) -> Iterator[Place]:
     """Every place of some rows of a track, network by network: what stands on one comes together."""
     rows = [(row, of, frozenset(product(of.backbones, of.inits, of.seeds))) for row, of in axes.items()]
     for network in product(track.backbones, track.all_inits, track.seeds):

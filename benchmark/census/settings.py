@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from benchmark.census.places import (
     EVERYTHING,
     Axes,
-    Place,
     Selection,
     entry_axes,
     places_of,
     study_axes,
 )
-from benchmark.records.record import HpMode, TrainedWith
+from benchmark.records.place import Place
+from benchmark.records.record import DETECTION, HpMode, TrainedWith
 from benchmark.spec.leaderboard import (
     AdversarialSource,
     FractalDB,
@@ -64,10 +64,10 @@ class Census:
         self.spec, self._declares = spec, declares
         self._known: dict[Any, Any] = {}  # what was worked out already
 
-    def axes(self, name: str, study: str | None, selection: Selection = EVERYTHING) -> dict[str, Axes]:
+    def axes(self, name: str, study: str, selection: Selection = EVERYTHING) -> dict[str, Axes]:
         """The selected rows of a study of a track, or of OOD detection, and what their places are made of."""
         track = self.spec.tracks[name]
-        if study is None:
+        if study == DETECTION:
             return {
                 entry: entry_axes(track, entry, selection, self.scoring(entry).members)
                 for entry in selection.entries_of(track)
@@ -75,14 +75,14 @@ class Census:
         known = selection.studies_of(track).get(study)
         return {} if known is None else {r: study_axes(track, known, r, selection) for r in known.rows}
 
-    def places(self, name: str, study: str | None, selection: Selection = EVERYTHING) -> Iterator[Place]:
+    def places(self, name: str, study: str, selection: Selection = EVERYTHING) -> Iterator[Place]:
         """Every selected place of a study of a track, or of OOD detection."""
         return places_of(name, self.spec.tracks[name], study, self.axes(name, study, selection))
 
     def everywhere(self) -> Iterator[Place]:
         """Every place of a full run."""
         for name, track in self.spec.tracks.items():
-            for study in (None, *track.studies.chosen(full=True)):
+            for study in (DETECTION, *track.studies.chosen(full=True)):
                 yield from self.places(name, study)
 
     def arms(self) -> list[tuple[Arm, int, int]]:
@@ -96,10 +96,10 @@ class Census:
         track = self.spec.tracks.get(name)
         if track is None:
             return f"track {name!r} is not in leaderboard.yaml"
-        if study is not None and study not in track.studies.chosen(full=True):
+        if study != DETECTION and study not in track.studies.chosen(full=True):
             return f"study {study!r} is not on track {name!r}"
-        where = f"on track {name!r}" if study is None else f"in study {study!r} on track {name!r}"
-        kind = "entry" if study is None else "row"
+        where = f"on track {name!r}" if study == DETECTION else f"in study {study!r} on track {name!r}"
+        kind = "entry" if study == DETECTION else "row"
         axes = self._rows[name, study].get(row)
         if axes is None:
             return f"{kind} {row!r} is not {where}"
@@ -114,29 +114,29 @@ class Census:
                 return f"{part} {item!r} of {kind} {row!r} is not {where}"
         return None
 
-    def count(self, name: str, study: str | None) -> int:
+    def count(self, name: str, study: str) -> int:
         """How many places of a full run there are."""
         return sum(axes.count for axes in self._rows[name, study].values())
 
     @cached_property
-    def _rows(self) -> dict[tuple[str, str | None], dict[str, Axes]]:
+    def _rows(self) -> dict[tuple[str, str], dict[str, Axes]]:
         return {
             (name, study): self.axes(name, study)
             for name, track in self.spec.tracks.items()
-            for study in (None, *track.studies.chosen(full=True))
+            for study in (DETECTION, *track.studies.chosen(full=True))
         }
 
     # How networks are trained
 
     def objective(self, place: Place) -> str:
         """The objective of a place's network, as the leaderboard calls it."""
-        if place.study is None:
+        if place.study == DETECTION:
             return self.spec.entries[place.row].objective
         return self._study(place).objective_of(place.row)
 
     def given(self, place: Place) -> Given:
         """What a place's network is trained on."""
-        if place.study is None:
+        if place.study == DETECTION:
             return PLAIN
         studies = self.spec.tracks[place.track].studies
         known = self._once(
@@ -163,7 +163,7 @@ class Census:
     def ways(self, name: str, objective: str, backbone: str, init: str, seed: int) -> list[TrainedWith]:
         """How the networks of an objective are trained that places stand on, themselves or by another."""
         found: list[TrainedWith] = []
-        for study in (None, *self.spec.tracks[name].studies.chosen(full=True)):
+        for study in (DETECTION, *self.spec.tracks[name].studies.chosen(full=True)):
             for row, axes in self._rows[name, study].items():
                 seeds = {other for first in axes.seeds for other in self.seeds(name, study, row, first)}
                 if backbone in axes.backbones and init in axes.inits and seed in seeds:
@@ -216,11 +216,11 @@ class Census:
         """How an entry scores."""
         return self._once(("scoring", name), lambda: self._scoring(name))
 
-    def seeds(self, name: str, study: str | None, row: str, first: int) -> tuple[int, ...]:
+    def seeds(self, name: str, study: str, row: str, first: int) -> tuple[int, ...]:
         """The seeds of the networks that a place stands on: several of an ensemble."""
         seeds = self.spec.tracks[name].seeds
         at = seeds.index(first)
-        return tuple(seeds[at : at + (1 if study is not None else self.scoring(row).members)])
+        return tuple(seeds[at : at + (self.scoring(row).members if study == DETECTION else 1)])
 
     def _scoring(self, name: str) -> Scoring:
         entry = self.spec.entries[name]
@@ -246,7 +246,7 @@ class Census:
         return self._once(("settings", place._replace(seed=0)), lambda: self._settings(place))
 
     def _settings(self, place: Place) -> dict[str, Any]:
-        if place.study is None:
+        if place.study == DETECTION:
             return {}
         study, track = self._study(place), self.spec.tracks[place.track]
         found = study.measured_with(place.row, self.configured)
@@ -258,7 +258,7 @@ class Census:
 
     def _made_of(self, place: Place) -> dict[str, Any]:
         spec, track = self.spec, self.spec.tracks[place.track]
-        study = None if place.study is None else self._study(place)
+        study = None if place.study == DETECTION else self._study(place)
         groups = ("near", "far") if study is None else study.groups
         use = spec.objectives.get(self.objective(place))
         images = track.model_dump(

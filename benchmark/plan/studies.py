@@ -14,7 +14,6 @@ from benchmark.jobs.job import Job, Kind
 from benchmark.plan.networks import BASE, NetworkPlanner, PlannedNetwork
 from benchmark.plan.objectives import TrainingPlan
 from benchmark.plan.plan import Planned
-from benchmark.records.place import Place as At
 from benchmark.seeds import derive_seed
 from benchmark.studies.config import SubjectInputs
 from benchmark.studies.settings import StudySettings
@@ -111,7 +110,7 @@ class StudyPlanner:
             module=study.job.__name__,
         )
         return Planned(
-            place=At(*place),
+            place=place,
             key=self.networks.add(job),
             chain=dict(network.chain),
             inputs=job.needs,

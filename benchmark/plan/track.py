@@ -15,7 +15,6 @@ from benchmark.plan.networks import BASE, GRAM, RANK_ONE, NetworkPlanner, Planne
 from benchmark.plan.objectives import TrainingPlan
 from benchmark.plan.plan import Planned
 from benchmark.plan.studies import StudyPlanner
-from benchmark.records.place import Place as At
 from benchmark.records.record import DETECTION, Cell
 from benchmark.seeds import derive_seed
 from benchmark.spec.leaderboard import supervised_source
@@ -59,7 +58,7 @@ class TrackPlanner:
         if not methods:
             return
         inits = self.networks.inits(selection.of("inits", track.inits), selection.inits)
-        for place in self.census.places(self.name, None, selection):
+        for place in self.census.places(self.name, DETECTION, selection):
             if place.row in methods and place.init in inits:
                 yield self._cell(place, methods[place.row])
 
@@ -72,7 +71,7 @@ class TrackPlanner:
         planner, scoring = self.networks, method.scoring
         assert scoring.mode is not None  # the defaults are known: `_resolve` made the method
         cell = Cell(self.name, place.backbone, place.init, place.seed, place.row)
-        members = self.census.seeds(self.name, None, place.row, place.seed)
+        members = self.census.seeds(self.name, DETECTION, place.row, place.seed)
         networks = [planner.network(cell.backbone, cell.init, seed, method.training) for seed in members]
         seeds = planner.seeds(cell.backbone, cell.seed)
         chain = dict(networks[0].chain)
@@ -103,7 +102,7 @@ class TrackPlanner:
             "groups": groups,
         }
         return Planned(
-            place=At(self.name, DETECTION, place.row, place.backbone, place.init, place.seed),
+            place=place,
             key=chain[Kind.MEASURE],
             chain=chain,
             inputs=tuple(key for of in features for keys in of.values() for key in keys.values()),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from benchmark.records.record import RecordFile
 from benchmark.spec.leaderboard import Spec
 from benchmark.store.files import read_model, read_regular, write_atomically
 from benchmark.store.fingerprints import code_fingerprint, library_versions
+from benchmark.studies.registry import study_names
 from reports.claims.page import claims_page
 from reports.claims.register import Register, load_register
 from reports.select import select

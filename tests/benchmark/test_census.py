@@ -11,6 +11,7 @@ from places import ROOT
 from benchmark.census import Census, Given, Place, Selection
 from benchmark.plan.make import make_plan
 from benchmark.plan.methods import declared
+from benchmark.records.record import DETECTION
 from benchmark.spec.load import load_spec
 from methods.declared import Declared, read
 from methods.registry import FAMILIES, family
@@ -64,15 +65,15 @@ def test_what_is_no_method_or_cannot_be_followed_is_not_guessed(tmp_path, monkey
 
 def test_every_place_is_planned_with_the_settings_of_the_census(census, plan):
     """The planner resolves by classes, the census here by files."""
-    cells = {Place("digits", None, c.cell.entry, *c.cell[1:4]): c for c in plan.cells}
-    studied = {Place(*s.place): s for s in plan.studies}
+    cells = {c.place: c for c in plan.cells}
+    studied = {s.place: s for s in plan.studies}
     asked = [place for place in census.everywhere() if place.track == "digits"]
     assert (
         len(asked)
         == len(set(asked))
         == sum(
             census.count("digits", study)
-            for study in (None, *SPEC.tracks["digits"].studies.chosen(full=True))
+            for study in (DETECTION, *SPEC.tracks["digits"].studies.chosen(full=True))
         )
     )
     assert set(asked) == cells.keys() | studied.keys()
@@ -91,7 +92,7 @@ def test_every_place_is_planned_with_the_settings_of_the_census(census, plan):
 
 def test_an_ordinary_run_has_fewer_places_in_the_same_order(census):
     some = Selection(inits=("fractaldb",), seeds=(3, 1))
-    for study in (None, "label_noise", "adversarial"):
+    for study in (DETECTION, "label_noise", "adversarial"):
         whole = [*census.places("digits", study)]
         ordinary = [*census.places("digits", study, Selection())]
         assert ordinary == [place for place in whole if place in set(ordinary)]
@@ -102,9 +103,9 @@ def test_an_ordinary_run_has_fewer_places_in_the_same_order(census):
 
 
 def test_an_ensemble_has_a_place_for_each_group_of_seeds(census):
-    assert {p.seed for p in census.places("digits", None) if p.row == "ensemble"} == {0, 3}
-    assert census.seeds("digits", None, "ensemble", 3) == (3, 4, 5)
-    place = Place("digits", None, "ensemble", "test_resnet", "scratch", 1)
+    assert {p.seed for p in census.places("digits", DETECTION) if p.row == "ensemble"} == {0, 3}
+    assert census.seeds("digits", DETECTION, "ensemble", 3) == (3, 4, 5)
+    place = Place("digits", DETECTION, "ensemble", "test_resnet", "scratch", 1)
     assert census.not_asked(place) == "seed 1 of entry 'ensemble' is not on track 'digits'"
 
 

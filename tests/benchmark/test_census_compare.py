@@ -9,13 +9,13 @@ import synthetic_studies as made
 from benchmark.census import Census, Place, refusal
 from benchmark.records.detection import Scored
 from benchmark.records.files import read_records, write_files
-from benchmark.records.record import PLANE, TRAININGS, Provenance, Record, RecordFile
+from benchmark.records.record import DETECTION, PLANE, TRAININGS, Provenance, Record, RecordFile
 from benchmark.spec.leaderboard import BoundaryStudy, ObjectiveUse
 from reports.select import select
 
 SPEC = synthetic.make_spec(["msp"])
 STUDIES = made.make_spec()
-PLACE = Place("toy", None, "msp", "tiny_cnn", "scratch", 0)
+PLACE = Place("toy", DETECTION, "msp", "tiny_cnn", "scratch", 0)
 
 
 def cell(spec=SPEC, *, detection=None, **changes):
@@ -222,7 +222,7 @@ def test_outliers_of_other_images_are_refused():
     tree["entries"]["msp"]["objective"] = "far"
     before = type(SPEC).model_validate(tree)
     tree["tracks"]["toy"]["outliers"]["leaves"]["n"] = 100
-    place = Place("toy", None, "msp", "tiny_cnn", "scratch", 0)
+    place = Place("toy", DETECTION, "msp", "tiny_cnn", "scratch", 0)
     then, now = (Census(spec) for spec in (before, type(SPEC).model_validate(tree)))
     assert then.training(place) == now.training(place)  # which names the sets only
     file, record = _first(training=now.training(place), made_of=then.made_of(place))

@@ -62,7 +62,8 @@ def _shapes(lines: Lines) -> dict[tuple[str, str], dict[str, float]]:
     for found in lines.values():
         for item in found:
             for profile, record in item.records.items():
-                done = (record.training.training_set or {})["profile"]
+                trained = record.training
+                done = ((trained and trained.training_set) or {})["profile"]
                 methods.setdefault(done["method"], {})[profile] = done["hyperparameters"]
     shapes = {}
     for method, given in methods.items():

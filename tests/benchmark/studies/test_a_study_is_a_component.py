@@ -4,6 +4,7 @@ import importlib
 import sys
 
 import pytest
+from benchmark.records.studies import read_study, study_path
 from page import Page
 from small_studies import LEADERBOARD, planned, run, written
 
@@ -13,7 +14,6 @@ from benchmark.census import Selection
 from benchmark.errors import SpecError, UsageError
 from benchmark.plan.freshness import freshness
 from benchmark.plan.make import make_plan
-from benchmark.records.studies import read_study, study_path
 from benchmark.spec.load import load_spec
 from benchmark.store.fingerprints import forget
 from benchmark.studies.registry import study_names
