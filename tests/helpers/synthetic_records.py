@@ -198,8 +198,9 @@ def make_record(
 
 
 def measured(record: Record, measurement: Measurement) -> Record:
-    """A record with the numbers of a measurement, taken as they are."""
-    return record.model_copy(update={"status": "measured", "reason": None, **of_measurement(measurement)})
+    """A record with the numbers of a measurement, which may contradict each other."""
+    found = {"status": "measured", "reason": None, **of_measurement(measurement)}
+    return Record.model_validate({**dict(record), **found})
 
 
 def set_up(record: Record, **settings: Any) -> Record:
