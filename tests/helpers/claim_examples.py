@@ -64,7 +64,7 @@ def results(
     for entry, numbers in values.items():
         records = []
         for seed, number in enumerate(numbers):
-            measurement = synthetic.altered(plain, dict.fromkeys(("near", "far"), {name: number}))
+            measurement = synthetic.altered(plain, {group: {name: number} for group in ("near", "far")})
             records.append(synthetic.make_record("cnn", init, seed, measurement, **changes))
         files.append(synthetic.make_file(entry, records))
     return files

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import synthetic_records as synthetic
-from benchmark.records.record import Record, RecordFile
 
+from benchmark.records.record import Record, RecordFile
 from benchmark.spec.leaderboard import Spec
 from benchmark.spec.studies import CORRUPTIONS
 

@@ -133,9 +133,11 @@ def test_an_arm_that_was_not_trained_alike_has_no_verdict(other):
     assert verdict(arms(0.02)).overall == "supported"  # nothing recorded is not a difference
 
 
-def curves(init: str, *accuracies: Sequence[float | None], training: TrainedWith = PLAIN) -> RecordFile:
+def curves(
+    init: str, *accuracies: Sequence[float | None], training: TrainedWith = PLAIN, condition: str = ""
+) -> RecordFile:
     """Validation accuracies of networks of cross_entropy, one a seed."""
-    common = {"backbone": "cnn", "init": init, "training": training}
+    common = {"backbone": "cnn", "init": init, "training": training, "condition": condition}
     file = RecordFile.model_validate(
         {
             "track": "toy",
@@ -190,6 +192,7 @@ def test_epochs_are_counted_until_nearly_the_final_accuracy_of_scratch():
         [curves("hub", *[[0.5, 0.9]] * 8)],
         [curves("scratch", *[[0.5, None]] * 8), curves("hub", *[[0.5, 0.9]] * 8)],
         [curves("scratch", *[[0.5, 0.9]] * 8, training=TUNED), curves("hub", *[[0.5, 0.9]] * 8)],
+        [curves("scratch", *[[0.5, 0.9]] * 8, condition="exp"), curves("hub", *[[0.5, 0.9]] * 8)],
     ],
 )
 def test_curves_that_are_not_those_of_the_records_do_not_count(files):

@@ -77,7 +77,9 @@ def test_r31_of_a_file_only_what_is_drawn_is_kept_when_the_next_is_read(many):
     counted = select(spec, one_by_one())
     assert len(read) == len(ENTRIES)
     assert len(counted.measured) == len(ENTRIES) * 2 * 2
-    assert not [cell for cell, found in counted.measured.items() if found.record.numbers or found.record.series]
+    assert not [
+        cell for cell, found in counted.measured.items() if found.record.numbers or found.record.series
+    ]
     held = {cell.entry for cell, found in counted.measured.items() if found.measurement is not None}
     assert held == {"msp", "energy"}
 

@@ -166,7 +166,7 @@ def test_robust_accuracy_is_the_mean_over_shifts_and_severities_from_1():
 
 
 @pytest.mark.parametrize(
-    "metric", ["near.aurok", "near", "curves.fpr", "classification.temperature_at_bound"]
+    "metric", ["near.aurok", "near", "curves.fpr", "score_low", "classification.temperature_at_bound"]
 )
 def test_an_unknown_metric_names_board_column_and_choices(metric):
     columns = [{"metric": metric, "title": "Mystery", "better": "higher"}]

@@ -158,6 +158,13 @@ def test_trainings_of_another_track_backbone_or_init_are_not_drawn():
     assert draw(file_of(records=[record(backbone="other"), record(init="other")])) == []
 
 
+def test_trainings_of_a_study_on_other_images_are_not_drawn():
+    noisy = [record(seed=s).model_copy(update={"condition": "uniform@0.5"}) for s in (3, 4)]
+    plain = [record(seed=s) for s in (0, 2)]
+    assert draw(file_of(records=noisy)) == []
+    assert draw(file_of(records=[*plain, *noisy])) == draw(file_of(records=plain))
+
+
 def test_the_legend_names_every_init_though_the_first_objective_has_one_alone():
     accuracy = draw(file_of("aaa", [record()]), file_of())[0]
     assert set(synthetic.INITS) <= set(texts(accuracy))
@@ -295,4 +302,6 @@ def test_digests_are_shortened_and_words_are_whole():
 def test_drawn_weights_have_no_sentence():
     assert first_weights([]) == []
     assert first_weights([file_of()]) == []
-    assert first_weights([file_of(records=[started(without=["source"]), started(seed=1, without=LOADED)])]) == []
+    assert (
+        first_weights([file_of(records=[started(without=["source"]), started(seed=1, without=LOADED)])]) == []
+    )
