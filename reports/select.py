@@ -238,7 +238,7 @@ class _Cells:
 
 
 def _asked(census: Census, files: Iterable[RecordFile]) -> tuple[tuple[RecordFile, ...], Counter[str]]:
-    """Files with the measured records that the leaderboard asks for, and why others are left out."""
+    """Files with the measured records that the leaderboard asks for, and why others do not count."""
     left_out: Counter[str] = Counter()
     kept = []
     for file in files:
@@ -246,7 +246,9 @@ def _asked(census: Census, files: Iterable[RecordFile]) -> tuple[tuple[RecordFil
         for record in file.records:
             if problem := refusal(census, file, record):
                 left_out[problem] += 1
-            elif record.status == "measured":
+            elif record.status != "measured":
+                left_out[f"{record.status.replace('_', ' ')}: {record.reason or 'no reason recorded'}"] += 1
+            else:
                 records.append(record)
         kept.append(file.model_copy(update={"records": records}))
     return tuple(file for file in kept if file.records), left_out

@@ -72,6 +72,8 @@ class Collected:
     def _measured(self, planned: Planned) -> Record:
         read = _READ.get(planned.place.study, _of_study)
         found = read(planned, self._finished)
+        if planned.place.study == PLANE and planned.place.seed != self._plan.arms[0].place.seed:
+            found["series"] = {}  # the maps of one seed are enough
         found["settings"] = {**planned.settings, **found.get("settings", {})}
         return _record(
             planned, {"cost": self._cost(planned), "provenance": self._provenance(planned), **found}

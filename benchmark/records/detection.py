@@ -116,6 +116,7 @@ class Detection(StrictModel):
 DETECTED: tuple[str, ...] = tuple(Means.model_fields)  # what is measured of each OOD set
 SHIFTED = ("accuracy", "ece", "auroc_near")  # and of ID test images under a shift
 _SCORES = ("score_low", "score_high")
+_NOT_SHOWN = (*_SCORES, "classification.temperature_at_bound")  # where bins lie, and a flag: in no table
 _CURVES = {  # series of a record, and fields of `Curves`
     "fpr": "fpr",
     "tpr_near_by_fpr": "tpr_near",
@@ -337,12 +338,12 @@ def means_of(record: Record) -> dict[str, dict[str, float]]:
 
 
 def numbers_of(record: Record) -> dict[str, float]:
-    """Every number of a cell by its path, with those that follow from others.
+    """Every number of a cell that a table may show, by its path, with those that follow from others.
 
     `robustness.<shift>.<severity>.<metric>` is one shift at one severity; `robustness.<metric>` the mean over
     all shifts and the severities from 1.
     """
-    found = dict(record.numbers)
+    found = {path: value for path, value in record.numbers.items() if path not in _NOT_SHOWN}
     for group, means in means_of(record).items():
         found |= {f"{group}.{what}": value for what, value in means.items()}
     shifted: dict[str, list[float]] = {}

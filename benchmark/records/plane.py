@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 from benchmark.records.record import Record
 
 SIDE = 101  # points along each side of a map
 MAPS = {"near": "map.near", "far": "map.far"}  # series by field: rows of points, from below
+RegionName = Literal["band", "mid", "far"]  # rings around the class means
 SHARES = ("accuracy", "id_confident")
 OF_REGION = ("auroc", "confident", "n")
 PER_MILLE = 1000  # in which the maps are written
 
 
-def of_arm(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What `benchmark.studies.boundary.run_arm` gave, as fields of a record."""
+def of_arm(found: Mapping[str, Any], *, maps: bool = True) -> dict[str, Any]:
+    """What `benchmark.studies.boundary.run_arm` gave, as fields of a record; with its `maps` or without."""
     numbers = {name: found[name] for name in SHARES}
     for region, of in found["regions"].items():
         numbers |= {f"regions.{region}.{name}": of[name] for name in OF_REGION}
     numbers |= {f"density.{name}": value for name, value in (found["density"] or {}).items()}
-    maps = {MAPS[field]: [point for row in rows for point in row] for field, rows in found["maps"].items()}
-    return {"numbers": numbers, "series": maps, "settings": {"steps": found["steps"]}}
+    drawn = found["maps"].items() if maps else ()
+    series = {MAPS[field]: [point for row in rows for point in row] for field, rows in drawn}
+    return {"numbers": numbers, "series": series, "settings": {"steps": found["steps"]}}
 
 
 def check(record: Record) -> None:
@@ -32,8 +34,11 @@ def check(record: Record) -> None:
     ValueError
         Names the number.
     """
+    if record.status != "measured":
+        return
     shares = [path for path in record.numbers if path.rpartition(".")[2] in (*SHARES, "auroc", "confident")]
-    if lacking := [name for name in SHARES if name not in record.numbers]:
+    of_regions = (f"regions.{region}.{name}" for region in get_args(RegionName) for name in OF_REGION)
+    if lacking := [name for name in (*SHARES, *of_regions) if name not in record.numbers]:
         raise ValueError(f"numbers: expected {', '.join(lacking)}, got none")
     for path in shares:
         if not 0 <= record.numbers[path] <= 1:

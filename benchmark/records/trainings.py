@@ -38,6 +38,9 @@ def check(record: Record) -> None:
     ValueError
         Names the series.
     """
+    first = (record.provenance.first_weights if record.provenance else None) or {}
+    if "loaded" in first and not {"unused", "fresh"} <= first.keys():
+        raise ValueError("provenance.first_weights: expected unused and fresh beside loaded, got none")
     if record.status != "measured" or not record.series:
         return
     if LOSS not in record.series or None in record.series[LOSS]:

@@ -21,13 +21,13 @@ from scipy.special import expit
 from scipy.stats import spearmanr
 
 from benchmark.metrics.detection import detection_metrics
+from benchmark.records.plane import RegionName
 from benchmark.seeds import derive_seed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Arm = Literal["cross_entropy", "near", "far"]
-RegionName = Literal["band", "mid", "far"]
 Floats = NDArray[np.float64]
 
 ARMS: tuple[Arm, ...] = get_args(Arm)

@@ -6,6 +6,7 @@ Numbers are those of spec/claims.md §A.1, copied here; the others are worked ou
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,10 +15,15 @@ from scipy.special import expit
 from scipy.stats import multivariate_normal, spearmanr
 from sklearn.metrics import roc_auc_score
 
+from benchmark.census import Census
 from benchmark.errors import DataError
+from benchmark.plan.make import _plan_arms
+from benchmark.plan.plan import Plan
 from benchmark.records.plane import of_arm
 from benchmark.records.record import PLANE, Record, RecordFile
-from benchmark.records.results import read_records, write_records
+from benchmark.records.results import iterate, read_records, write_records
+from benchmark.run import run_plan
+from benchmark.spec.leaderboard import BoundaryStudy
 from benchmark.studies import boundary
 from benchmark.studies.boundary import (
     ARMS,
@@ -289,6 +295,25 @@ def test_a_damaged_file_is_named_with_the_place(short, tmp_path, change, place):
     with pytest.raises(DataError) as caught:
         read_records(path)
     assert str(caught.value).startswith(f"{path}: mlp scratch 0: {place}")
+
+
+def test_a_run_keeps_a_record_an_arm_and_the_maps_of_the_first_seed(tmp_path):
+    spec = SimpleNamespace(boundary=BoundaryStudy(seeds=[3, 5], steps=2))
+    jobs = {}
+    plan = Plan((), jobs, arms=_plan_arms(Census(spec), jobs))
+    where = {"cache": tmp_path / "cache", "results": tmp_path / "results"}
+    done = run_plan(plan, **where, on_event=lambda *_: None)
+    assert done.failed == 0
+    files = list(iterate(where["results"]))
+    assert [(f.track, f.study, f.row) for f in files] == [("boundary", PLANE, arm) for arm in sorted(ARMS)]
+    for file in files:
+        first, second = file.records
+        assert (first.seed, second.seed) == (3, 5)
+        assert first.series.keys() == {"map.near", "map.far"}
+        assert not second.series
+        assert first.numbers.keys() == second.numbers.keys() >= {"accuracy", "regions.far.confident"}
+        assert first.provenance.measured_in in file.environments
+    assert run_plan(plan, **where, on_event=lambda *_: None).written == []
 
 
 def test_reading_needs_no_torch():

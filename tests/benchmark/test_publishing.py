@@ -279,9 +279,9 @@ def test_a_publication_that_is_killed_goes_on(plan, runs, results, monkeypatch, 
 
 
 def test_the_plane_is_not_offered_where_leaderboard_yaml_has_none(plan, runs, results):
-    arm = Record(
-        backbone="mlp", init="scratch", seed=0, key="k", numbers={"accuracy": 1.0, "id_confident": 1.0}
-    )
+    regions = (f"regions.{r}.{n}" for r in ("band", "mid", "far") for n in ("auroc", "confident", "n"))
+    numbers = dict.fromkeys(("accuracy", "id_confident", *regions), 1.0)
+    arm = Record(backbone="mlp", init="scratch", seed=0, key="k", numbers=numbers)
     about = {"track": "boundary", "study": PLANE, "row": "near", "environments": {}}
     write_records(record_path(runs, "boundary", "near", PLANE), RecordFile(**about, records=[arm]))
     found = prepare(plan, runs, results)

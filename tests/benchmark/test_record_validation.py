@@ -203,7 +203,8 @@ ARM = {
     "init": "scratch",
     "seed": 0,
     "key": "k",
-    "numbers": {"accuracy": 0.5, "id_confident": 0.5, "regions.far.auroc": 0.5},
+    "numbers": {"accuracy": 0.5, "id_confident": 0.5}
+    | {f"regions.{r}.{name}": 1.0 for r in ("band", "mid", "far") for name in ("auroc", "confident", "n")},
     "series": {"map.near": [0.5] * 101**2},
 }
 
@@ -213,8 +214,8 @@ ARM = {
     [
         (("series", "map.near"), [0.5], "series.map.near: expected 101 × 101 probabilities, got 1"),
         (("series", "map.near"), [2000] * 101**2, "series.map.near: expected 101 × 101 probabilities"),
-        (("numbers", 2), 1.5, "numbers.regions.far.auroc: expected a share from 0 to 1, got 1.5"),
-        (("numbers",), None, "numbers: expected accuracy, id_confident, got none"),
+        (("numbers", 2), 1.5, "numbers.regions.band.auroc: expected a share from 0 to 1, got 1.5"),
+        (("numbers",), None, "numbers: expected accuracy, id_confident, regions.band.auroc, "),
     ],
 )
 def test_r6_maps_are_whole(tmp_path, place, value, told):

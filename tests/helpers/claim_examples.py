@@ -64,11 +64,7 @@ def results(
     for entry, numbers in values.items():
         records = []
         for seed, number in enumerate(numbers):
-            sets = {k: d.model_copy(update={name: number}) for k, d in plain.detection.items()}
-            means = {
-                group: getattr(plain, group).model_copy(update={name: number}) for group in ("near", "far")
-            }
-            measurement = plain.model_copy(update={"detection": sets, **means})
+            measurement = synthetic.altered(plain, {group: {name: number} for group in ("near", "far")})
             records.append(synthetic.make_record("cnn", init, seed, measurement, **changes))
         files.append(synthetic.make_file(entry, records))
     return files

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from scipy.stats import norm
 
-from benchmark.records.detection import Measurement, Scored, of_measurement
+from benchmark.records.detection import GROUPS as BOTH
+from benchmark.records.detection import Measurement, Scored, group_means, of_measurement
 from benchmark.records.record import DETECTION, Record, RecordFile
 from benchmark.spec.leaderboard import Spec, Training
 
@@ -137,6 +138,29 @@ def make_measurement(rng: np.random.Generator, near: float, far: float, miscalib
     )
 
 
+def altered(
+    plain: Measurement, sets: Mapping[str, Mapping[str, float]], accuracy: float | None = None
+) -> Measurement:
+    """One with other numbers, and what must go with them: means, ROC curves, bins.
+
+    `sets` has numbers of an OOD set, or of every set of a group.
+    """
+    detection = {
+        name: found.model_copy(update={**sets.get(found.group, {}), **sets.get(name, {})})
+        for name, found in plain.detection.items()
+    }
+    means = {group: group_means(detection.values(), group) for group in BOTH}
+    fpr = np.asarray(plain.curves.fpr)
+    roc = {f"tpr_{group}": _roc(fpr, 2**0.5 * norm.ppf(means[group]["auroc"])) for group in BOTH}
+    tree = plain.model_dump() | {"detection": {name: one.model_dump() for name, one in detection.items()}}
+    if accuracy is not None:
+        bins = dict.fromkeys(
+            ("reliability", "reliability_scaled"), _reliability(np.random.default_rng(0), 0.0, accuracy)
+        )
+        tree["classification"] |= {"accuracy": accuracy, **bins}
+    return Measurement.model_validate({**tree, **means, "curves": tree["curves"] | roc})
+
+
 def make_record(
     backbone: str, init: str, seed: int, measurement: Measurement | None, **changes: Any
 ) -> Record:
@@ -175,8 +199,9 @@ def make_record(
 
 
 def measured(record: Record, measurement: Measurement) -> Record:
-    """A record with the numbers of a measurement, taken as they are."""
-    return record.model_copy(update={"status": "measured", "reason": None, **of_measurement(measurement)})
+    """A record with the numbers of a measurement, which may contradict each other."""
+    found = {"status": "measured", "reason": None, **of_measurement(measurement)}
+    return Record.model_validate({**dict(record), **found})
 
 
 def set_up(record: Record, **settings: Any) -> Record:

@@ -7,8 +7,9 @@ import xml.etree.ElementTree as ET
 import matplotlib as mpl
 import numpy as np
 import pytest
+from plane_files import plane_files
 
-from benchmark.studies.boundary import ARMS, boundary_file
+from benchmark.studies.boundary import ARMS
 from reports.studies.boundary import boundary_plots, boundary_table
 
 SIDE = np.linspace(-1, 1, 101)
@@ -37,13 +38,13 @@ def result(arm, seed, **changed):
     return made | changed
 
 
-def file_of(arms=ARMS, seeds=(0, 1, 2)):
-    return boundary_file(result(arm, seed) for arm in arms for seed in seeds)
+def files_of(arms=ARMS, seeds=(0, 1, 2)):
+    return plane_files(result(arm, seed) for arm in arms for seed in seeds)
 
 
 @pytest.fixture(scope="module")
 def plot():
-    (found,) = boundary_plots(file_of())
+    (found,) = boundary_plots(files_of())
     return found
 
 
@@ -53,7 +54,7 @@ def texts(svg):
 
 
 def test_the_table_has_means_and_intervals_over_seeds():
-    table = boundary_table(file_of())
+    table = boundary_table(files_of())
     assert [row.labels for row in table.rows] == [
         ("cross-entropy, no outliers",),
         ("near outliers",),
@@ -83,37 +84,30 @@ def test_the_table_has_means_and_intervals_over_seeds():
 
 def test_columns_are_paths_into_a_result():
     """So that a number is found in the file under the name that the table gives it."""
-    file = file_of()
-    data = file.of_arm("far")[0].model_dump()
-    for column, value in zip(boundary_table(file_of(seeds=(0,))).columns, values_of(file), strict=True):
-        found = data
-        for part in column.metric.split("."):
-            found = found[part]
-        assert found == value
-
-
-def values_of(file):
-    only = boundary_file([result("far", 0)])
-    assert only.of_arm("far") == file.of_arm("far")[:1]
-    return [value.interval.mean for value in boundary_table(only).rows[0].values]
+    (whole,) = (file for file in files_of() if file.row == "far")
+    (only,) = plane_files([result("far", 0)])
+    assert only.records == whole.records[:1]
+    table = boundary_table([only])
+    for column, value in zip(table.columns, table.rows[0].values, strict=True):
+        assert whole.records[0].numbers[column.metric] == value.interval.mean
 
 
 def test_one_seed_has_no_interval():
-    values = boundary_table(file_of(seeds=(4,))).rows[0].values
+    values = boundary_table(files_of(seeds=(4,))).rows[0].values
     assert all(math.isnan(value.interval.low) for value in values)
 
 
 def test_an_arm_that_was_not_run_has_no_row_and_no_panel():
-    file = file_of(arms=("near", "far"))
-    assert [row.labels[0] for row in boundary_table(file).rows] == ["near outliers", "far outliers"]
-    (drawn,) = boundary_plots(file)
+    files = files_of(arms=("near", "far"))
+    assert [row.labels[0] for row in boundary_table(files).rows] == ["near outliers", "far outliers"]
+    (drawn,) = boundary_plots(files)
     assert "near outliers" in texts(drawn.svg)
     assert "cross-entropy, no outliers" not in texts(drawn.svg)
 
 
 def test_nothing_is_drawn_of_nothing():
-    assert boundary_plots(boundary_file([])) == []
-    assert boundary_table(boundary_file([])).rows == ()
+    assert boundary_plots([]) == []
+    assert boundary_table([]).rows == ()
 
 
 def test_svg_is_xml_without_outside_references(plot):
@@ -149,7 +143,7 @@ def test_the_alternative_text_gives_the_numbers(plot):
 
 def panel(arm):
     """Return (colour, left, right) of each shape of the first panel, in shares of its width, and its SVG."""
-    svg = boundary_plots(boundary_file([result(arm, 0)]))[0].svg
+    svg = boundary_plots(plane_files([result(arm, 0)]))[0].svg
     field = svg[svg.index('<g id="axes_1">') : svg.index('<g id="axes_2">')]
     shapes = []
     for path, colour in re.findall(r'<path d="([^"]*)"[^>]*style="fill: (#\w{6})', field):
@@ -180,5 +174,5 @@ def test_no_band_and_no_contour_where_the_network_is_never_confident():
 
 
 def test_the_same_results_give_the_same_bytes_and_the_style_does_not_leak(plot):
-    assert boundary_plots(file_of()) == [plot]
+    assert boundary_plots(files_of()) == [plot]
     assert mpl.rcParams["svg.hashsalt"] != "oodbench"

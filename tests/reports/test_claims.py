@@ -6,6 +6,7 @@ import synthetic_records as synthetic
 from claim_examples import BASE, NOISE, arms, register, results, spec, verdict
 
 from benchmark.errors import DataError
+from benchmark.records.detection import measurement_of
 from benchmark.spec.leaderboard import Full
 from reports.claims.decide import decide_claims
 from reports.claims.register import Setting
@@ -72,11 +73,10 @@ def test_one_sample_claims_of_the_worst_set(threshold, reading):
     (file,) = results({"msp": BASE + NOISE})
     records = []
     for record in file.records:
-        sets = dict(record.measurement.detection)
-        for name, add in (("glyphs", 0.1), ("uniform_noise", 0.15)):
-            sets[name] = sets[name].model_copy(update={"auroc": sets[name].auroc + add})
-        measurement = record.measurement.model_copy(update={"detection": sets})
-        records.append(record.model_copy(update={"measurement": measurement}))
+        plain = measurement_of(record)
+        more = {"glyphs": 0.1, "uniform_noise": 0.15}
+        sets = {name: {"auroc": plain.detection[name].auroc + add} for name, add in more.items()}
+        records.append(synthetic.measured(record, synthetic.altered(plain, sets)))
     files = [file.model_copy(update={"records": records})]
     (found,) = decide_claims(claims, where, select(where, files))
     (outcome,) = found.findings[0].outcomes

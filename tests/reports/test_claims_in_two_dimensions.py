@@ -4,9 +4,10 @@ import pytest
 import synthetic_records as synthetic
 from claim_examples import NOISE, arms, results, spec
 from page import Page
+from plane_files import plane_files
 
-from benchmark.spec.leaderboard import BoundaryStudy
-from benchmark.studies.boundary import BoundaryFile
+from benchmark.records.record import RecordFile
+from benchmark.spec.leaderboard import BoundaryStudy, Spec
 from reports.claims.decide import decide_claims
 from reports.claims.register import Register, load_register
 from reports.select import select
@@ -15,7 +16,7 @@ from reports.site.build import build_site
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
-def boundary(seeds: int = 8) -> BoundaryFile:
+def boundary(seeds: int = 8) -> list[RecordFile]:
     """Near outliers win on band and mid, far ones on far; energy follows the density better."""
     auroc = {"near": (0.99, 0.98, 0.96), "far": (0.9, 0.9, 0.99), "cross_entropy": (0.3, 0.2, 0.1)}
     confident = {"near": (0.0, 0.0, 0.2), "far": (0.6, 0.3, 0.0), "cross_entropy": (0.9, 0.9, 0.9)}
@@ -28,8 +29,13 @@ def boundary(seeds: int = 8) -> BoundaryFile:
             }
             density = {"energy": 0.8 + NOISE[seed], "msp": 0.3} if arm == "cross_entropy" else None
             one = {"arm": arm, "seed": seed, "steps": 6000, "accuracy": 0.975, "id_confident": 0.9}
-            found.append(one | {"regions": regions, "density": density})
-    return BoundaryFile.model_validate({"results": found, "maps": []})
+            found.append(one | {"regions": regions, "density": density, "maps": {}})
+    return plane_files(found)
+
+
+def asking() -> Spec:
+    """A leaderboard that asks for all of these."""
+    return spec().model_copy(update={"boundary": BoundaryStudy(seeds=list(range(8)))})
 
 
 def in_two_dimensions(*ids: str) -> Register:
@@ -45,7 +51,7 @@ def in_two_dimensions(*ids: str) -> Register:
 
 def test_two_dimensions_decide_the_claims_that_are_about_them():
     claims = in_two_dimensions("C-A6", "C-A13", "C-B6")
-    found = decide_claims(claims, spec(), select(spec(), []), boundary=boundary())
+    found = decide_claims(claims, asking(), select(asking(), boundary()))
     assert {v.claim.id: v.overall for v in found} == dict.fromkeys(("C-A6", "C-A13", "C-B6"), "supported")
     gains = {f.trial.id: f.outcomes[0].answer.gain.mean for v in found for f in v.findings}
     assert gains == pytest.approx(
@@ -60,11 +66,10 @@ def test_two_dimensions_decide_the_claims_that_are_about_them():
         }
     )
     turned = [
-        r.model_copy(update={"arm": {"near": "far", "far": "near"}.get(r.arm, r.arm)})
-        for r in boundary().results
+        file.model_copy(update={"row": {"near": "far", "far": "near"}.get(file.row, file.row)})
+        for file in boundary()
     ]
-    other = BoundaryFile(results=turned, maps=[])
-    found = decide_claims(claims, spec(), select(spec(), []), boundary=other)
+    found = decide_claims(claims, asking(), select(asking(), turned))
     assert {v.claim.id: v.overall for v in found} == {
         "C-A6": "refuted",
         "C-A13": "refuted",
@@ -83,10 +88,9 @@ def test_two_dimensions_are_not_run_without_their_file():
 
 
 def test_two_dimensions_are_on_the_page(tmp_path):
-    where = spec().model_copy(update={"boundary": BoundaryStudy(seeds=list(range(8)))})
     claims = in_two_dimensions("C-A6", "C-B6")
-    files = results(arms(0.02))
-    build_site(where, files, tmp_path, generated=synthetic.NOW, register=claims, boundary=boundary())
+    files = [*results(arms(0.02)), *boundary()]
+    build_site(asking(), files, tmp_path, generated=synthetic.NOW, register=claims)
     for text in (Page((tmp_path / "claims.html").read_text()).text, (tmp_path / "claims.md").read_text()):
         plain = text.replace("\\", "")
         assert "two dimensions · mlp_2_500_500 · he_normal" in plain

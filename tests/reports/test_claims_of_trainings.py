@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 
 import pytest
+import synthetic_records as synthetic
 from claim_examples import BASE, arms, register, results, shown_test, spec, verdict
 
-from benchmark.records.results import Cell, Cost, TrainedWith
-from benchmark.records.trainings import TrainingFile
+from benchmark.records.detection import measurement_of
+from benchmark.records.families import family_of
+from benchmark.records.record import TRAININGS, Cell, Cost, RecordFile, TrainedWith
 from reports.claims.decide import decide_claims
 from reports.select import Counted, Measured, select
 
+AUROCS = ("near.auroc", "far.auroc")
 RECIPE = {"epochs": 18, "lr": 0.005, "batch_size": 40, "tune": "all"}
 
 
@@ -30,7 +33,9 @@ def trained(a: TrainedWith | None, b: TrainedWith | None, same_networks: bool = 
     files = results(arms(0.02))
     if not same_networks:  # of one objective they would have to be the same
         files = [
-            file.model_copy(update={"objective": f"way_{mark}"})
+            file.model_copy(
+                update={"records": [synthetic.set_up(r, objective=f"way_{mark}") for r in file.records]}
+            )
             for file, mark in zip(files, "ba", strict=True)
         ]
     for file, training, seconds, mark in zip(files, (b, a), (4.0, 9.0), "ab", strict=True):
@@ -43,21 +48,19 @@ def trained(a: TrainedWith | None, b: TrainedWith | None, same_networks: bool = 
             }
             file.records[i] = record.model_copy(update=changed)
     where = spec()
-    found = Counted(
-        {
-            Cell("toy", r.backbone, r.init, r.seed, f.entry): Measured(f, r, r.measurement, auroc_of(r))
-            for f in files
-            for r in f.records
-        },
-        {},
-        (),
-    )
-    shown = shown_test(register(), where, found)
+    shown = shown_test(register(), where, Counted(cells_of(files), {}, ()))
     return list(shown.factors)
 
 
-def auroc_of(record) -> dict[str, float]:
-    return {f"{group}.auroc": getattr(record.measurement, group).auroc for group in ("near", "far")}
+def cells_of(files: Sequence[RecordFile]) -> dict[Cell, Measured]:
+    """All records, whether or not a leaderboard asks for them, with their AUROCs."""
+    return {
+        Cell("toy", record.backbone, record.init, record.seed, file.row): Measured(
+            file, record, measurement_of(record), {path: record.numbers[path] for path in AUROCS}
+        )
+        for file in files
+        for record in file.records
+    }
 
 
 def test_arms_of_different_networks_tell_their_cost():
@@ -119,12 +122,7 @@ def test_an_arm_that_was_not_trained_alike_has_no_verdict(other):
             file.records[i] = record.model_copy(update={"training": training})
     where = spec()
     found = select(where, [])
-    measured = {
-        Cell("toy", r.backbone, r.init, r.seed, f.entry): Measured(f, r, r.measurement, auroc_of(r))
-        for f in files
-        for r in f.records
-    }
-    found = Counted(measured, {}, found.notes)
+    found = Counted(cells_of(files), {}, found.notes)
     (claim,) = decide_claims(register(), where, found)
     (outcome,) = claim.findings[0].outcomes
     assert (outcome.reading, outcome.answer.verdict) == ("undecided", "exploratory")
@@ -135,35 +133,42 @@ def test_an_arm_that_was_not_trained_alike_has_no_verdict(other):
     assert verdict(arms(0.02)).overall == "supported"  # nothing recorded is not a difference
 
 
-def curves(init: str, *accuracies: Sequence[float | None], training: TrainedWith = PLAIN) -> TrainingFile:
+def curves(
+    init: str, *accuracies: Sequence[float | None], training: TrainedWith = PLAIN, condition: str = ""
+) -> RecordFile:
     """Validation accuracies of networks of cross_entropy, one a seed."""
-    common = {"backbone": "cnn", "init": init, "training": training, "seconds": 1.0}
-    return TrainingFile.model_validate(
+    common = {"backbone": "cnn", "init": init, "training": training, "condition": condition}
+    file = RecordFile.model_validate(
         {
             "track": "toy",
-            "objective": "cross_entropy",
+            "study": TRAININGS,
+            "row": "cross_entropy",
+            "environments": {},
             "records": [
                 common
-                | {"seed": seed, "key": f"{init}-{seed}", "val_accuracy": list(curve)}
-                | {"loss": [1.0] * len(curve), "val_nll": [None] * len(curve)}
+                | {"seed": seed, "key": f"{init}-{seed}"}
+                | {"series": {"loss": [1.0] * len(curve), "val_accuracy": list(curve)}}
                 for seed, curve in enumerate(accuracies)
             ],
         }
     )
+    for record in file.records:
+        family_of(TRAININGS).check(record)
+    return file
 
 
-def convergence(*files: TrainingFile, training: TrainedWith | None = PLAIN):
+def convergence(*files: RecordFile, training: TrainedWith | None = PLAIN):
     claims = register({"metric": "epochs", "a": "msp", "b": "msp", "versus_init": "scratch"}, inits=["hub"])
     where = spec(("msp",), inits=("scratch", "hub"))
     measured = {
         Cell("toy", "cnn", init, record.seed, "msp"): Measured(
-            file, record.model_copy(update={"training": training}), record.measurement, {}
+            file, record.model_copy(update={"training": training}), measurement_of(record), {}
         )
         for init in ("scratch", "hub")
         for file in results({"msp": [BASE] * 8}, init=init)
         for record in file.records
     }
-    (found,) = decide_claims(claims, where, Counted(measured, {}, ()), files)
+    (found,) = decide_claims(claims, where, Counted(measured, {}, (), trainings=files))
     return found.findings[0]
 
 
@@ -187,6 +192,7 @@ def test_epochs_are_counted_until_nearly_the_final_accuracy_of_scratch():
         [curves("hub", *[[0.5, 0.9]] * 8)],
         [curves("scratch", *[[0.5, None]] * 8), curves("hub", *[[0.5, 0.9]] * 8)],
         [curves("scratch", *[[0.5, 0.9]] * 8, training=TUNED), curves("hub", *[[0.5, 0.9]] * 8)],
+        [curves("scratch", *[[0.5, 0.9]] * 8, condition="exp"), curves("hub", *[[0.5, 0.9]] * 8)],
     ],
 )
 def test_curves_that_are_not_those_of_the_records_do_not_count(files):

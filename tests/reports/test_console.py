@@ -4,12 +4,13 @@ import io
 import re
 import time
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import pytest
 from rich.console import Console
 
 from benchmark.jobs.job import Job, Kind
+from benchmark.records.place import Place
+from benchmark.records.record import Record
 from reports.console import progress as console
 from reports.console.progress import Progress, describe_training
 
@@ -252,21 +253,17 @@ def test_a_terminal_shows_what_runs_live():
 
 
 def test_a_summary_of_a_study_counts_warnings():
-    class Planned(NamedTuple):
-        init: str
-        track: str = "toy"
-        study: str = "label_noise"
-        row: str = "none"
+    def record(init, warnings):
+        return Record(
+            backbone="net", init=init, seed=0, key="", numbers={"test.error": 0.25}, warnings=warnings
+        )
 
-    def record(*warnings):
-        return SimpleNamespace(status="measured", numbers={"test.error": 0.25}, warnings=list(warnings))
-
-    def shown(*records):
-        pairs = {Planned(init): r for init, r in zip("ab", records, strict=True)}
-        (table,) = console.study_summaries(pairs)
+    def shown(*warnings):
+        records = [record(init, found) for init, found in zip("ab", warnings, strict=True)]
+        (table,) = console.summaries({Place("toy", "label_noise", "none", *r.cell): r for r in records})
         target = plain()
         target.print(table)
         return said(target)
 
-    assert "2 warnings: the page says which" in shown(record("masked"), record("masked"))
-    assert "warning" not in shown(record(), record())
+    assert "2 warnings: the page says which" in shown(["masked"], ["masked"])
+    assert "warning" not in shown([], [])

@@ -25,7 +25,7 @@ def many(tmp_path_factory):
     track = spec.tracks["toy"].model_copy(update={"drawn": ENTRIES[:2]})
     spec = spec.model_copy(update={"tracks": {"toy": track}})
     for file in synthetic.make_results(spec, seeds=[0, 1]):
-        write_records(record_path(results, "toy", file.entry), file)
+        write_records(record_path(results, "toy", file.row), file)
     return spec, results
 
 
@@ -41,7 +41,8 @@ def test_r31_each_file_is_parsed_once_and_each_plot_drawn_once(many, tmp_path, m
         drawn.append(figure)
         plain(figure, renderer)
 
-    monkeypatch.setattr("benchmark.records.files.parse", parse)
+    for module in ("files", "networks"):
+        monkeypatch.setattr(f"benchmark.records.{module}.parse", parse)
     monkeypatch.setattr(Figure, "draw", draw)
     written = publish(spec, results, tmp_path)
     names = [f"toy/{name}.json" for name in ("networks/cross_entropy", *sorted(ENTRIES))]
@@ -54,20 +55,31 @@ def test_r31_each_file_is_parsed_once_and_each_plot_drawn_once(many, tmp_path, m
     assert len(drawn) == len(plots)
 
 
+class Watched(dict):
+    """A dict of which can be told whether it is still held."""
+
+
 def test_r31_of_a_file_only_what_is_drawn_is_kept_when_the_next_is_read(many):
     spec, results = many
     read = []
 
     def one_by_one():
         for file in iter_records(results):
-            read.append((file.entry, weakref.ref(file.records[0].measurement)))
+            whole = {name: Watched(getattr(file.records[0], name)) for name in ("numbers", "series")}
+            file.records[0] = file.records[0].model_copy(update=whole)
+            read.append([weakref.ref(found) for found in (file, file.records[0], *whole.values())])
+            del whole
             yield file
             gc.collect()
-            before = [(entry, measurement()) for entry, measurement in read[:-1]]  # the last is still in use
-            assert {entry for entry, measurement in before if measurement is not None} <= {"msp", "energy"}
+            before = [found() for watched in read[:-1] for found in watched]  # the last is still in use
+            assert set(map(type, before)) <= {type(None)}
 
     counted = select(spec, one_by_one())
+    assert len(read) == len(ENTRIES)
     assert len(counted.measured) == len(ENTRIES) * 2 * 2
+    assert not [
+        cell for cell, found in counted.measured.items() if found.record.numbers or found.record.series
+    ]
     held = {cell.entry for cell, found in counted.measured.items() if found.measurement is not None}
     assert held == {"msp", "energy"}
 

@@ -16,11 +16,9 @@ def compare(near: dict[str, list[float]], ece: dict[str, list[float]]) -> Compar
         for seed, value in enumerate(values):
             calibration = plain.classification.calibration.model_copy(update={"ece": ece[init][seed]})
             classification = plain.classification.model_copy(update={"calibration": calibration})
-            update = {
-                "near": plain.near.model_copy(update={"auroc": value}),
-                "classification": classification,
-            }
-            records.append(synthetic.make_record("cnn", init, seed, plain.model_copy(update=update)))
+            found = plain.model_copy(update={"classification": classification})
+            found = synthetic.altered(found, {"near": {"auroc": value}})
+            records.append(synthetic.make_record("cnn", init, seed, found))
     (comparison,) = compare_inits(spec, select(spec, [synthetic.make_file("msp", records)]))
     return comparison
 
@@ -122,7 +120,7 @@ def test_more_than_16_seeds_give_a_reproducible_p():
             "cnn",
             init,
             seed,
-            plain.model_copy(update={"near": plain.near.model_copy(update={"auroc": value})}),
+            synthetic.altered(plain, {"near": {"auroc": value}}),
             provenance=None,
         )
         for init, series in zip(synthetic.INITS, values, strict=True)
@@ -138,8 +136,8 @@ def test_an_ensemble_is_paired_with_nothing():
     spec = synthetic.make_spec(["msp", "knn"])
     files = synthetic.make_results(spec)
     ensembles = [
-        file.model_copy(update={"records": [r.model_copy(update={"networks": 2}) for r in file.records]})
-        if file.entry == "knn"
+        file.model_copy(update={"records": [synthetic.set_up(r, networks=2) for r in file.records]})
+        if file.row == "knn"
         else file
         for file in files
     ]

@@ -2,6 +2,7 @@ import pytest
 import synthetic_records as synthetic
 
 from benchmark.errors import DataError
+from benchmark.records.detection import measurement_of
 from reports.boards.provenance import entry_settings, facts, ranges
 from reports.select import select
 
@@ -46,7 +47,7 @@ def test_facts_list_every_value_that_occurs():
 
 def test_records_without_provenance_say_so():
     spec = synthetic.make_spec(["msp"])
-    measurement = synthetic.make_results(spec, seeds=[0])[0].records[0].measurement
+    measurement = measurement_of(synthetic.make_results(spec, seeds=[0])[0].records[0])
     record = synthetic.make_record("tiny_cnn", "scratch", 0, measurement, provenance=None)
     found = {f.title: f.values for f in facts(select(spec, [synthetic.make_file("msp", [record])]))}
     assert found["Measured on"] == found["Git commit"] == found["Libraries"] == ("not recorded",)
@@ -61,7 +62,7 @@ def test_an_environment_that_is_not_described_is_refused():
 
 def test_settings_list_every_value_of_a_hyperparameter():
     spec = synthetic.make_spec(["godin"])
-    measurement = synthetic.make_results(spec, seeds=[0])[0].records[0].measurement
+    measurement = measurement_of(synthetic.make_results(spec, seeds=[0])[0].records[0])
     records = [
         synthetic.make_record(
             "tiny_cnn",

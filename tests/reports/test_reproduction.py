@@ -14,7 +14,7 @@ from benchmark.errors import DataError
 from benchmark.records.results import record_path, write_records
 from reports.console.results import reproduction_lines, show
 from reports.site.build import REPORT, build_site, publish, read_report
-from reports.site.reproduction import Records, Reproduction, reproduction
+from reports.site.reproduction import Reproduction, reproduction
 
 SEEDS = range(8)
 
@@ -40,21 +40,20 @@ def spec(**board):
 
 
 def report(own, published, of=None) -> Reproduction:
-    sides = (Records(lambda: own), Records(lambda: published))
-    return reproduction(of or spec(), *sides, "results")
+    return reproduction(of or spec(), lambda: own, lambda: published, "results")
 
 
 def _ensembles_of_three(file):
     made = {"hyperparameters": {"members": 3}, "hp_mode": "declared", "networks": 3}
-    records = [record.model_copy(update=made) for record in file.records]
-    return file.model_copy(update={"records": records}) if file.entry == "ensemble" else file
+    records = [synthetic.set_up(record, **made) for record in file.records]
+    return file.model_copy(update={"records": records}) if file.row == "ensemble" else file
 
 
 @pytest.mark.skipif(not CASES.exists(), reason=f"needs {CASES}, which is not here")
 def test_between_two_machines_no_row_of_188_differs_significantly():
     """The handed case; each backbone and init by itself, on near AUROC, as its issue counts."""
     published, here = ([_ensembles_of_three(file) for file in side] for side in two_machines())
-    entries = [made.entry for made in published]
+    entries = [made.row for made in published]
     of = synthetic.make_spec(
         entries,
         backbones=["test_efficientnet", "test_resnet"],
@@ -181,7 +180,7 @@ def test_the_terminal_says_in_one_line_that_nothing_is_published():
 
 def write(folder, files):
     for made in files:
-        write_records(record_path(folder, made.track, made.entry), made)
+        write_records(record_path(folder, made.track, made.row), made)
 
 
 def test_unchanged_folders_are_not_read_again(tmp_path, monkeypatch):
@@ -197,7 +196,7 @@ def test_unchanged_folders_are_not_read_again(tmp_path, monkeypatch):
     assert first is not None
     assert first.differ == 1
     with monkeypatch.context() as patch:
-        patch.setattr("reports.site.build.iter_records", lambda folder: pytest.fail(f"{folder} was read"))
+        patch.setattr("reports.site.build.iterate", lambda folder: pytest.fail(f"{folder} was read"))
         assert made() == first
     write(published, side("published", 0.02))
     assert made().differ == 0

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import synthetic_records as synthetic
 import synthetic_studies as made
-from benchmark.records.studies import study_path, write_study
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 from page import Page
 from undrawn import blank
 
+from benchmark.records.record import Provenance
+from benchmark.records.results import record_path, write_records
 from benchmark.studies.corruptions.settings import CORRUPTIONS
 from reports.boards.summary import gain_plots, gains
 from reports.plots.figures import Plot
@@ -33,7 +34,7 @@ FEW = (0, 1, 2)
 
 
 def draw(seeds=FEW) -> dict[str, list[Plot]]:
-    counted = select(SPEC, synthetic.make_results(SPEC, seeds=seeds), made.make_studies(seeds))
+    counted = select(SPEC, [*synthetic.make_results(SPEC, seeds=seeds), *made.make_studies(seeds)])
     track = SPEC.tracks["toy"]
     plots = {kind.id: kind.plots("toy", track, counted) for kind in study_sections(SPEC)}
     return plots | {"summary": gain_plots("toy", gains(SPEC, counted))}
@@ -46,7 +47,7 @@ def plots() -> Mapping[str, list[Plot]]:
 
 @pytest.fixture(scope="module")
 def counted() -> Counted:
-    return select(SPEC, [], made.make_studies(FEW))
+    return select(SPEC, made.make_studies(FEW))
 
 
 def plot(plots: Mapping[str, list[Plot]], kind: str, last: str) -> Plot:
@@ -146,7 +147,7 @@ def test_alternative_texts_give_the_numbers(plots, counted):
 
 
 def test_the_summary_says_gains_in_points_with_their_n(plots):
-    counted = select(SPEC, synthetic.make_results(SPEC, seeds=FEW), made.make_studies(FEW))
+    counted = select(SPEC, [*synthetic.make_results(SPEC, seeds=FEW), *made.make_studies(FEW)])
     (fractal, _) = gains(SPEC, counted)
     row = next(row for row in fractal.rows if row.metric.title == "Corruption error")
     low, high = 100 * row.gain.low, 100 * row.gain.high
@@ -170,7 +171,7 @@ def tails(shapes: Mapping[str, Mapping[str, float]], keep=lambda *_: True) -> li
                 changed = {"condition": name, "training": training, "numbers": numbers}
                 file.records.append(record.model_copy(update=changed))
     there = [f.model_copy(update={"records": [r for r in f.records if keep(f.row, r)]}) for f in files]
-    return imbalance_plots("toy", spec.tracks["toy"], select(spec, [], there))
+    return imbalance_plots("toy", spec.tracks["toy"], select(spec, there))
 
 
 def test_a_seed_without_the_shapes_takes_no_curve_away():
@@ -232,7 +233,7 @@ def test_masks_with_height_and_width_are_tiled():
     mask[:6] = 1  # a fifth of the channels
     series = record.series | {"fsr.mask": mask.ravel().tolist(), "fsr.mask_shape": [30, 2, 3]}
     files = [file.model_copy(update={"records": [record.model_copy(update={"series": series})]})]
-    chosen = select(SPEC, [], files)
+    chosen = select(SPEC, files)
     found = adversarial_plots("toy", SPEC.tracks["toy"], chosen)
     (shown,) = [p for p in found if p.file.endswith("~masks.svg")]
     assert "mean 0.20, 20% of the elements above one half" in shown.alt
@@ -255,7 +256,7 @@ def test_warnings_of_other_attacks_are_others():
         record.model_copy(update={"warnings": [text]})
         for record, text in zip(file.records[:2], texts, strict=True)
     ]
-    chosen = select(SPEC, [], [file.model_copy(update={"records": records})])
+    chosen = select(SPEC, [file.model_copy(update={"records": records})])
     network = "cross_entropy on tiny_cnn from scratch"
     assert warnings("toy", chosen) == [f"{t} ({network}, seed {s})" for s, t in enumerate(texts)]
 
@@ -300,9 +301,8 @@ def site(tmp_path_factory):
     spec = made.make_spec()
     with pytest.MonkeyPatch.context() as patch:  # the pictures are tested above
         patch.setattr(Figure, "savefig", blank)
-        build_site(
-            spec, synthetic.make_results(spec, seeds=(0, 1)), out, generated=synthetic.NOW, studies=studies
-        )
+        files = [*synthetic.make_results(spec, seeds=(0, 1)), *studies]
+        build_site(spec, files, out, generated=synthetic.NOW)
     return out
 
 
@@ -361,15 +361,16 @@ def test_other_studies_rebuild_the_site(tmp_path):
     spec = made.make_spec(boards={})
     noise = [file for file in made.make_studies((0,)) if file.study == "imbalance"]
     results, site = tmp_path / "results", tmp_path / "site"
-    paths = [study_path(results, file.track, file.study, file.row) for file in noise]
+    paths = [record_path(results, file.track, file.row, file.study) for file in noise]
     for path, file in zip(paths, noise, strict=True):
-        records = [r.model_copy(update={"checkpoint": "0" * 64, "made_in": "here"}) for r in file.records]
+        of = Provenance(checkpoint="0" * 64, measured_in="here")
+        records = [r.model_copy(update={"provenance": of}) for r in file.records]
         places = {
             "here": next(
                 iter(synthetic.make_results(synthetic.make_spec(), seeds=[0])[0].environments.values())
             )
         }
-        write_study(path, file.model_copy(update={"records": records, "environments": places}))
+        write_records(path, file.model_copy(update={"records": records, "environments": places}))
     assert publish(spec, results, site)
     assert publish(spec, results, site) == []
     paths[-1].unlink()

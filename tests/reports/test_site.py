@@ -40,19 +40,21 @@ def hostile_site(tmp_path_factory):
     columns = [{"metric": "near.auroc", "title": SCRIPT, "better": "higher"}]
     spec = small_spec(title=SCRIPT, about=IMAGE, columns=columns)
     track = spec.tracks["toy"].model_copy(update={"title": TABLE})
-    foreign = {"detector": "of_another_package"}  # which may have any hyper-parameters
-    entries = {"msp": spec.entries["msp"].model_copy(update=foreign)}
+    foreign = "of_another_package"  # which may have any hyper-parameters
+    entries = {"msp": spec.entries["msp"].model_copy(update={"detector": foreign})}
     spec = spec.model_copy(update={"tracks": {"toy": track}, "entries": entries})
-    (file,) = (file.model_copy(update=foreign) for file in synthetic.make_results(spec, seeds=[0]))
-    measured = file.records[0].model_copy(update={"hyperparameters": {SCRIPT: IMAGE, "b|c": TABLE}})
-    failed = synthetic.make_record("tiny_cnn", "scratch", 1, None, reason=f"{SCRIPT}\n{IMAGE} {TABLE}")
+    (file,) = synthetic.make_results(spec, seeds=[0])
+    hostile = {"detector": foreign, "hyperparameters": {SCRIPT: IMAGE, "b|c": TABLE}}
+    measured = synthetic.set_up(file.records[0], **hostile)
+    reason = f"{SCRIPT}\n{IMAGE} {TABLE}"
+    failed = synthetic.make_record("tiny_cnn", "scratch", 1, None, reason=reason, detector=foreign)
     environment = file.environments["e1"].model_copy(
         update={"libraries": {SCRIPT: IMAGE}, "processor": TABLE, "commit": SCRIPT}
     )
     files = [
         file.model_copy(update={"records": [measured, failed], "environments": {"e1": environment}}),
         file.model_copy(update={"track": SCRIPT}),
-        file.model_copy(update={"entry": IMAGE}),
+        file.model_copy(update={"row": IMAGE}),
     ]
     build_site(spec, files, out, generated=synthetic.NOW)
     return out
@@ -98,9 +100,9 @@ def test_ids_are_unique(page):
 def test_numbers_are_mean_and_interval(markdown):
     # msp from scratch by hand: mean over backbones within the seed, then a t interval over the 8 seeds
     spec = synthetic.make_spec()
-    msp = next(f for f in synthetic.make_results(spec) if f.entry == "msp")
+    msp = next(f for f in synthetic.make_results(spec) if f.row == "msp")
     by_seed = [
-        sum(100 * r.measurement.near.auroc for r in msp.records if (r.init, r.seed) == ("scratch", seed)) / 2
+        sum(100 * r.numbers["near.auroc"] for r in msp.records if (r.init, r.seed) == ("scratch", seed)) / 2
         for seed in range(8)
     ]
     mean = sum(by_seed) / 8
@@ -296,7 +298,7 @@ def test_pages_that_are_up_to_date_stay_as_they_are(tmp_path):
     site, results = tmp_path / "site", tmp_path / "results"
     for seeds in ([0, 1], [0]):
         for file in synthetic.make_results(spec, seeds=seeds):
-            write_records(record_path(results, "toy", file.entry), file)
+            write_records(record_path(results, "toy", file.row), file)
         assert publish(spec, results, site), "other records"
         assert publish(spec, results, site) == []
     (site / "index.html").write_text("edited")

@@ -226,7 +226,7 @@ def test_two_records_of_one_condition_are_an_error():
 def test_failed_records_are_listed_and_counted():
     failed = made.make_record(condition="exp", status="failed", reason="no class is left")
     file = made.make_file("imbalance", "none", [failed])
-    counted = select(SPEC, [], [file])
+    counted = select(SPEC, [file])
     (group,) = unmeasured_groups(counted)
     assert (group.entry, group.track, group.reason) == ("none", "toy, imbalance exp", "no class is left")
     (row,) = [c for c in coverage(SPEC, counted) if c.track == "toy, imbalance"]
@@ -369,7 +369,7 @@ def test_what_claims_ask_of_attacks_by_hand():
 
 
 def test_a_board_of_a_study_is_like_any_other():
-    table = board_table("adversarial", SPEC, select(SPEC, [], made.make_studies()))
+    table = board_table("adversarial", SPEC, select(SPEC, made.make_studies()))
     assert [row.labels for row in table.rows[:2]] == [("pgd_at", "adversarial"), ("pgd_at", "fractaldb")]
     assert table.rows[0].rank == 1
     assert table.rows[0].values[-1].best
@@ -394,7 +394,7 @@ def test_a_cell_without_a_number_of_the_board_is_left_out_and_said():
             "label_noise", "none", "scratch", 3, "flip@0.25",
         )  # fmt: skip
 
-    table = board_table("label_noise", SPEC, select(SPEC, [], made.make_studies(keep=keep)))
+    table = board_table("label_noise", SPEC, select(SPEC, made.make_studies(keep=keep)))
     (row,) = [row for row in table.rows if row.labels == ("none", "scratch")]
     assert row.seeds == (0, 1, 2, 4, 5, 6, 7)
     assert "none · tiny_cnn · scratch is left out in seed 3: no mean.area (without flip@0.25)." in table.notes
@@ -405,13 +405,13 @@ def test_a_column_that_no_record_could_have_is_an_error():
     column = {"metric": "mean.totl.error", "title": "Total", "better": "lower"}
     spec = made.make_spec(boards={"imbalance": board | {"columns": [column], "rank_by": "mean.totl.error"}})
     with pytest.raises(DataError, match=r"mean\.totl\.error"):
-        board_table("imbalance", spec, select(spec, [], made.make_studies([0, 1])))
+        board_table("imbalance", spec, select(spec, made.make_studies([0, 1])))
 
 
 def test_a_board_may_show_some_rows_only():
     boards = {"imbalance": made.BOARDS["imbalance"] | {"inits": ["scratch"]}}
     spec = made.make_spec(boards=boards)
-    table = board_table("imbalance", spec, select(spec, [], made.make_studies()))
+    table = board_table("imbalance", spec, select(spec, made.make_studies()))
     assert {row.labels for row in table.rows} == {("none", "scratch"), ("oversample", "scratch")}
 
 
@@ -422,7 +422,7 @@ def test_gains_are_of_plain_networks_and_paired_by_seed():
     def keep(study, row, record):
         return study != "imbalance" or record.init != "scratch" or record.seed > 1
 
-    counted = select(SPEC, synthetic.make_results(SPEC), made.make_studies(keep=keep))
+    counted = select(SPEC, [*synthetic.make_results(SPEC), *made.make_studies(keep=keep)])
     fractal, adversarial = gains(SPEC, counted)
     assert (fractal.init, adversarial.init) == ("fractaldb", "adversarial")
     shown = {row.metric.title: row for row in fractal.rows}

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import synthetic_records as synthetic
 import synthetic_studies as made
-from benchmark.records.studies import StudyFile
 from claim_examples import shown_test
 from places import SHIPPED
 
+from benchmark.records.record import RecordFile
 from benchmark.spec.load import load_spec
 from benchmark.studies.adversarial.settings import Adversarial
 from benchmark.studies.label_noise.settings import LabelNoise
@@ -52,7 +52,7 @@ def register(*trials: dict[str, Any], inits: Sequence[str] = ("scratch",)) -> Re
     )
 
 
-def attacked(row: str, accuracies: Sequence[float], init: str = "scratch", **changes: Any) -> StudyFile:
+def attacked(row: str, accuracies: Sequence[float], init: str = "scratch", **changes: Any) -> RecordFile:
     """Accuracy under every attack by seed."""
     names = ("clean", "fgsm", "pgd", "apgd_ce", "square")
     records = [
@@ -62,8 +62,8 @@ def attacked(row: str, accuracies: Sequence[float], init: str = "scratch", **cha
     return made.make_file("adversarial", row, records)
 
 
-def verdict(claims: Register, *files: StudyFile, spec=SPEC, results=()) -> Verdict:
-    (found,) = decide_claims(claims, spec, select(spec, list(results), files))
+def verdict(claims: Register, *files: RecordFile, spec=SPEC, results=()) -> Verdict:
+    (found,) = decide_claims(claims, spec, select(spec, [*results, *files]))
     return found
 
 
@@ -191,12 +191,12 @@ def test_a_claim_that_is_only_shown_has_no_verdict():
 
 def test_factors_tell_the_attacks_and_the_pre_training():
     files = (
-        attacked("pgd_at", 0.5 + NOISE, train_seconds=2.0),
-        attacked("pgd_at", 0.6 + 2 * NOISE, "adversarial", train_seconds=5.0),
+        attacked("pgd_at", 0.5 + NOISE, cost={"train_seconds": 2.0}),
+        attacked("pgd_at", 0.6 + 2 * NOISE, "adversarial", cost={"train_seconds": 5.0}),
     )
     merged = files[0].model_copy(update={"records": [*files[0].records, *files[1].records]})
     trial = {"a": "pgd_at", "versus_init": "scratch"}
-    shown = shown_test(register(trial, inits=["adversarial"]), SPEC, select(SPEC, [], [merged]))
+    shown = shown_test(register(trial, inits=["adversarial"]), SPEC, select(SPEC, [merged]))
     factors = "\n".join(shown.factors)
     assert (
         "Attacks on toy: 5 images of each class; fgsm, pgd (steps = 20), apgd_ce, square; published"
@@ -213,7 +213,7 @@ def test_the_claims_page_shows_claims_of_studies(tmp_path):
     files = attacked("pgd_at", 0.5 + NOISE), attacked("pgd_at_fsr", 0.6 + 2 * NOISE)
     claims = register({}, {"role": "secondary"})
     spec = made.make_spec(boards={})
-    build_site(spec, [], tmp_path, generated=synthetic.NOW, register=claims, studies=files)
+    build_site(spec, files, tmp_path, generated=synthetic.NOW, register=claims)
     for name in ("claims.html", "claims.md"):
         text = (tmp_path / name).read_text()
         assert "+10.00" in text

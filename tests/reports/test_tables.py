@@ -6,7 +6,8 @@ import synthetic_records as synthetic
 from scipy import stats
 
 from benchmark.errors import DataError
-from benchmark.records.results import Candidate, RecordFile
+from benchmark.records.detection import Candidate, measurement_of
+from benchmark.records.record import RecordFile
 from reports.boards.coverage import coverage, unmeasured_groups
 from reports.boards.tables import Row, Table, board_table, board_tables
 from reports.select import select
@@ -38,7 +39,7 @@ def build(values: dict[str, dict[str, list[float]]], **changes) -> Table:
 
 def measurement(value: float):
     plain = synthetic.make_measurement(np.random.default_rng(0), 1.0, 2.0, 0.05)
-    return plain.model_copy(update={"near": plain.near.model_copy(update={"auroc": value, "fpr95": value})})
+    return synthetic.altered(plain, {"near": {"auroc": value, "fpr95": value}})
 
 
 def row(table: Table, *labels: str) -> Row:
@@ -165,7 +166,7 @@ def test_robust_accuracy_is_the_mean_over_shifts_and_severities_from_1():
 
 
 @pytest.mark.parametrize(
-    "metric", ["near.aurok", "near", "curves.fpr", "classification.temperature_at_bound"]
+    "metric", ["near.aurok", "near", "curves.fpr", "score_low", "classification.temperature_at_bound"]
 )
 def test_an_unknown_metric_names_board_column_and_choices(metric):
     columns = [{"metric": metric, "title": "Mystery", "better": "higher"}]
@@ -214,21 +215,28 @@ def test_failed_and_not_applicable_are_counted_apart():
 
 
 def other_sets(file: RecordFile) -> RecordFile:
-    record = file.records[0]
-    assert record.measurement
-    detection = dict(record.measurement.detection)
+    (record,) = file.records
+    found = measurement_of(record)
+    detection = dict(found.detection)
     detection["another"] = detection.pop("glyphs")
-    changed = record.measurement.model_copy(update={"detection": detection})
-    return file.model_copy(update={"records": [record.model_copy(update={"measurement": changed})]})
+    changed = synthetic.measured(record, found.model_copy(update={"detection": detection}))
+    far = ["another" if name == "glyphs" else name for name in synthetic.GROUPS["far"]]
+    changed = synthetic.set_up(changed, groups={**synthetic.GROUPS, "far": far})
+    assert measurement_of(changed)
+    return file.model_copy(update={"records": [changed]})
+
+
+def of_another_detector(file: RecordFile) -> RecordFile:
+    return file.model_copy(update={"records": [synthetic.set_up(r, detector="vim") for r in file.records]})
 
 
 @pytest.mark.parametrize(
     ("change", "note"),
     [
         (lambda file: file.model_copy(update={"track": "moon"}), "track 'moon' is not in leaderboard.yaml"),
-        (lambda file: file.model_copy(update={"entry": "vim"}), "entry 'vim' is not on track 'toy'"),
+        (lambda file: file.model_copy(update={"row": "vim"}), "entry 'vim' is not on track 'toy'"),
         (
-            lambda file: file.model_copy(update={"detector": "vim"}),
+            of_another_detector,
             "entry 'msp' on track 'toy' has another objective or detector",
         ),
         (other_sets, "entry 'msp' on track 'toy' was measured with other OOD sets than"),
@@ -350,12 +358,12 @@ def test_the_order_of_the_records_does_not_matter():
 
 
 TWO = {"hyperparameters": {"members": 2}, "hp_mode": "declared"}
-TRIED = [Candidate(hyperparameters={"top": top, "gamma": 0.5}, auroc=0.9) for top in (1, 5)]
+TRIED = [Candidate(hyperparameters={"top": top, "gamma": 0.5}, auroc=0.9).model_dump() for top in (1, 5)]
 
 
 def tuned_board(**tuning):
     """Entries `msp`, published, and `knn`, tuned; `tuning` changes the records of `knn`."""
-    tried = [Candidate(hyperparameters={"k": k}, auroc=0.9) for k in (1, 5)]
+    tried = [Candidate(hyperparameters={"k": k}, auroc=0.9).model_dump() for k in (1, 5)]
     board = synthetic.board(rows=["entry"], columns=[AUROC, FPR], inits=["scratch"], backbones=["cnn"])
     spec = synthetic.make_spec(["msp", "knn"], backbones=["cnn"], boards={"b": board})
     entries = {**spec.entries, "knn": spec.entries["knn"].model_copy(update={"tune": {"k": [1, 5]}})}
@@ -363,7 +371,7 @@ def tuned_board(**tuning):
 
     def records(value, **changes):
         made = [synthetic.make_record("cnn", "scratch", s, measurement(value + s / 100)) for s in range(4)]
-        return [record.model_copy(update=changes) for record in made]
+        return [synthetic.set_up(record, **changes) for record in made]
 
     files = [
         synthetic.make_file("msp", records(0.7)),

@@ -12,7 +12,8 @@ import synthetic_records as synthetic
 from PIL import Image
 
 from benchmark.errors import DataError
-from benchmark.records.trainings import Loaded, TrainingFile, TrainingRecord
+from benchmark.records.families import family_of
+from benchmark.records.record import TRAININGS, Record, RecordFile
 from reports.boards.training import first_weights, training_plots
 
 SPEC = synthetic.make_spec()
@@ -20,26 +21,35 @@ TRACK = SPEC.tracks["toy"]
 DIGEST = "0123456789abcdef" * 4
 
 
-def record(backbone="tiny_cnn", init="scratch", seed=0, **changed):
-    """Loss falls to 0.5 + seed, accuracy rises to 0.8 + seed / 100."""
-    made = {
-        "backbone": backbone,
-        "init": init,
-        "seed": seed,
-        "key": "k",
+def record(backbone="tiny_cnn", init="scratch", seed=0, samples=None, first=None, **series):
+    """Loss falls to 0.5 + seed, accuracy rises to 0.8 + seed / 100; `series` are others."""
+    curves = {
         "loss": [2.0, 1.0, 0.5 + seed],
         "val_accuracy": [0.2, 0.5, 0.8 + seed / 100],
         "val_nll": [1.0, 0.9, 0.8],
-        "seconds": 3.0,
-        "training": {"objective": "cross_entropy"},
     }
-    return TrainingRecord.model_validate(made | changed)
+    made = Record.model_validate(
+        {
+            "backbone": backbone,
+            "init": init,
+            "seed": seed,
+            "key": "k",
+            "series": {name: values for name, values in (curves | series).items() if values is not None},
+            "pictures": {} if samples is None else {"samples": samples},
+            "training": {"objective": "cross_entropy"},
+            "cost": {"train_seconds": 3.0},
+            "provenance": {"first_weights": first},
+        }
+    )
+    family_of(TRAININGS).check(made)
+    return made
 
 
 def file_of(objective="cross_entropy", records=None, track="toy"):
     if records is None:
         records = [record(b, i, s) for b in synthetic.BACKBONES for i in synthetic.INITS for s in (0, 2)]
-    return TrainingFile(track=track, objective=objective, records=records)
+    of = {"track": track, "study": TRAININGS, "row": objective, "environments": {}}
+    return RecordFile(**of, records=records)
 
 
 def draw(*files, name="toy"):
@@ -118,7 +128,7 @@ def test_seeds_of_unequal_length_are_drawn_as_far_as_all_go():
 def test_what_was_not_measured_is_said_so():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        accuracy, loss = draw(file_of(records=[record(val_accuracy=[None] * 3, val_nll=[None] * 3)]))
+        accuracy, loss = draw(file_of(records=[record(val_accuracy=None, val_nll=None)]))
     assert accuracy.alt.endswith("After the last epoch: cross_entropy: scratch not measured.")
     assert "nan" not in accuracy.alt
     assert loss.alt.endswith("scratch 0.5.")
@@ -139,13 +149,20 @@ def test_a_single_epoch_is_drawn():
 
 
 def test_weights_taken_as_they_are_have_no_curve():
-    assert draw(file_of(records=[record(loss=[], val_accuracy=[], val_nll=[])])) == []
+    assert draw(file_of(records=[record(loss=None, val_accuracy=None, val_nll=None)])) == []
     assert draw() == []
 
 
 def test_trainings_of_another_track_backbone_or_init_are_not_drawn():
     assert draw(file_of(track="other")) == []
     assert draw(file_of(records=[record(backbone="other"), record(init="other")])) == []
+
+
+def test_trainings_of_a_study_on_other_images_are_not_drawn():
+    noisy = [record(seed=s).model_copy(update={"condition": "uniform@0.5"}) for s in (3, 4)]
+    plain = [record(seed=s) for s in (0, 2)]
+    assert draw(file_of(records=noisy)) == []
+    assert draw(file_of(records=[*plain, *noisy])) == draw(file_of(records=plain))
 
 
 def test_the_legend_names_every_init_though_the_first_objective_has_one_alone():
@@ -215,14 +232,19 @@ def test_the_same_trainings_give_the_same_bytes(plots):
 
 # --- where first weights came from
 
+LOADED = ["loaded", "fresh", "unused"]
 
-def started(**changed):
-    made = {
-        "init": "fractaldb",
+
+def started(backbone="tiny_cnn", seed=0, without=(), **changed):
+    first = {
         "source": {"images": 40, "fingerprint": DIGEST},
-        "loaded": Loaded(loaded=86, fresh=["fc.weight", "fc.bias"], unused=2),
+        "loaded": 86,
+        "fresh": ["fc.weight", "fc.bias"],
+        "unused": 2,
+        **changed,
     }
-    return record(**(made | changed))
+    first = {name: value for name, value in first.items() if name not in without}
+    return record(backbone, "fractaldb", seed, first=first)
 
 
 def test_a_sentence_says_what_was_loaded_and_from_where():
@@ -256,7 +278,7 @@ def test_overlap_names_the_test_sets():
     ],
 )
 def test_many_fresh_parameters_are_counted(fresh, said):
-    [sentence] = first_weights([file_of(records=[started(loaded=Loaded(loaded=1, fresh=fresh, unused=0))])])
+    [sentence] = first_weights([file_of(records=[started(loaded=1, fresh=fresh, unused=0)])])
     assert sentence.endswith(said)
 
 
@@ -280,4 +302,6 @@ def test_digests_are_shortened_and_words_are_whole():
 def test_drawn_weights_have_no_sentence():
     assert first_weights([]) == []
     assert first_weights([file_of()]) == []
-    assert first_weights([file_of(records=[started(source=None), started(loaded=None)])]) == []
+    assert (
+        first_weights([file_of(records=[started(without=["source"]), started(seed=1, without=LOADED)])]) == []
+    )

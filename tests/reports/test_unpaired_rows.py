@@ -52,7 +52,7 @@ def test_u10_rows_of_the_same_networks_are_paired():
 def test_u10_rows_of_other_networks_are_not_paired_and_named():
     """A gain of .4 points is plain within seeds; against the spread over seeds Welch's test sees none."""
     files = rows("a contributor's")
-    near = {made.entry: [r.measurement.near.auroc for r in made.records] for made in files}
+    near = {made.row: [r.numbers["near.auroc"] for r in made.records] for made in files}
     assert stats.ttest_rel(near["knn"], near["msp"]).pvalue < 1e-4
     assert stats.ttest_ind(near["knn"], near["msp"], equal_var=False).pvalue > 0.5
     assert ranks("a contributor's") == {"knn": 1, "msp": 1, "energy": 1}
@@ -65,8 +65,8 @@ def test_u10_rows_of_other_networks_are_not_paired_and_named():
 
 def test_u10_one_seed_on_another_network_is_enough():
     files = rows("published")
-    odd = record(0.9, seed=7, network="another")
-    files[2] = files[2].model_copy(update={"records": [*files[2].records[:-1], odd]})
+    odd = file("knn", [record(0.9, seed=7, network="another")]).records
+    files[2] = files[2].model_copy(update={"records": [*files[2].records[:-1], *odd]})
     found = board_table("detection", spec(), select(spec(), files))
     assert any("unpaired: knn · scratch" in note for note in found.notes)
 
