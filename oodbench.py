@@ -9,6 +9,7 @@ Nothing heavy is imported before it is used.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import signal
@@ -70,6 +71,7 @@ _HOME = {  # of what is not in methods.base
     "register": "methods.registry",
 }
 ROOMS = ("benchmark", "methods", "reports")
+OBJECTS = 10_000  # made between two looks for garbage: thousands of records, which stay, are not garbage
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -456,6 +458,7 @@ def main() -> None:
         sys.exit(1)
     from reports.console.terminal import run_command
 
+    gc.set_threshold(OBJECTS)
     run_command(lambda: app(prog_name="oodbench"), SIGNALS)
 
 
