@@ -1,95 +1,29 @@
 """The site: leaderboards and claims as HTML and as Markdown, and the plots; readable from disk, offline.
 
-A page is data (`reports.site.sections`), and this module writes it in each format where it is not there yet.
+A page is data (`reports.site.sections`), and this module writes it in each format.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark.records.files import NETWORKS
-from benchmark.records.results import RecordFile, iter_records
-from benchmark.records.studies import STUDIES, StudyFile, read_studies
-from benchmark.records.text import files_of, tracks_of
-from benchmark.records.trainings import FOLDER, TrainingFile, read_trainings
+from benchmark.records.results import RecordFile
+from benchmark.records.studies import StudyFile
+from benchmark.records.trainings import TrainingFile
 from benchmark.spec.leaderboard import Spec
-from benchmark.store.files import read_model, read_regular, write_atomically
-from benchmark.store.fingerprints import code_fingerprint, library_versions
-from benchmark.studies.boundary import FILE, BoundaryFile, read_boundary
+from benchmark.store.files import write_atomically
+from benchmark.studies.boundary import BoundaryFile
 from reports.claims.page import claims_page
 from reports.claims.register import Register, load_register
 from reports.select import select
 from reports.site.html import FILES, html_of
 from reports.site.leaderboard import leaderboard_page
+from reports.site.manifest import REPORT, write_manifest
 from reports.site.markdown import markdown_of
-from reports.site.reproduction import Records, Reproduction, reproduction
+from reports.site.reproduction import Reproduction
 from reports.site.sections import plots_of
-
-SUBFOLDERS = (NETWORKS, FOLDER, *STUDIES)  # of a track's folder of results, with files that pages are made of
-MANIFEST = "site.json"  # what the pages were made of
-REPORT = "reproduction.json"  # how the records compare with the published ones
-
-
-def publish(spec: Spec, results: Path, site: Path, published: Path | None = None) -> list[Path]:
-    """Build the site from all that lies below `results`, unless it is of just that already.
-
-    Parameters
-    ----------
-    published : the folder of the published records, with which others are compared (`read_report` says how);
-        None: with nothing.
-
-    Returns
-    -------
-    The files written; none if the pages are up to date.
-
-    Raises
-    ------
-    DataError
-        If a file of the results cannot be read.
-    StorageError
-        If `site` cannot be written.
-    """
-    claims = load_register()
-    compared = published if published is not None and published.resolve() != results.resolve() else None
-    others = {} if compared is None else {"published": compared.name, **_content(compared)}
-    made_of = _fingerprint(spec, claims, {"results": results.name, **_content(results)}, others)
-    if _up_to_date(site, made_of):
-        return []  # of records that were read and checked then
-    studies = read_studies(results)
-    report = None
-    if compared is not None and (studies or next(iter_records(results), None) is not None):
-        own = Records(lambda: iter_records(results), studies)
-        published_too = Records(lambda: iter_records(compared), read_studies(compared))
-        report = reproduction(spec, own, published_too, compared.name)
-    return build_site(
-        spec,
-        iter_records(results),
-        site,
-        generated=datetime.now(UTC),
-        register=claims,
-        trainings=read_trainings(results),
-        boundary=read_boundary(results / FILE) if (results / FILE).exists() else None,
-        studies=studies,
-        made_of=made_of,
-        source=results.name,
-        report=report,
-    )
-
-
-def read_report(site: Path) -> Reproduction | None:
-    """How the records of a site compare with the published ones; None where they were not compared.
-
-    Raises
-    ------
-    DataError
-        If the report cannot be read.
-    """
-    made = json.loads((site / MANIFEST).read_bytes())["files"]
-    return read_model(site / REPORT, Reproduction, "a reproduction report") if REPORT in made else None
 
 
 def build_site(
@@ -118,7 +52,7 @@ def build_site(
     trainings : how the networks were trained.
     boundary : the experiment in two dimensions.
     studies : what is measured of networks besides OOD detection.
-    made_of : a hash of all input, kept beside the pages; `publish` leaves pages of the same input alone.
+    made_of : a hash of all input, kept beside the pages.
     source : name of the folder that the records lie in.
     report : how they compare with the published ones, where they are not these.
 
@@ -149,45 +83,4 @@ def build_site(
         texts[out / REPORT] = report.model_dump_json(indent=1) + "\n"
     for path, text in texts.items():
         write_atomically(path, text)
-    checksums = {path.relative_to(out).as_posix(): _sha256(text.encode()) for path, text in texts.items()}
-    write_atomically(out / MANIFEST, json.dumps({"made_of": made_of, "files": checksums}, indent=1))
-    return [*texts, out / MANIFEST]
-
-
-def _content(results: Path) -> dict[str, str]:
-    """Hash of every file that pages are made of, by its path below `results`."""
-    folders = [
-        folder for track in tracks_of(results) for folder in (track, *(track / name for name in SUBFOLDERS))
-    ]
-    paths = [path for folder in folders for path in files_of(folder)]
-    return {path.relative_to(results).as_posix(): _sha256(read_regular(path)) for path in paths}
-
-
-def _fingerprint(spec: Spec, claims: Register, *content: Mapping[str, str]) -> str:
-    """Hash of all that the pages are made of, besides the date."""
-    here = Path(__file__).parent
-    shared = sorted([*(here / "templates").iterdir(), *(here / "static").iterdir()])
-    parts = [
-        code_fingerprint("reports.site.build", "benchmark.records.files", "benchmark.records.text"),
-        library_versions("jinja2", "matplotlib", "numpy", "scipy"),
-        [path.read_text(encoding="utf-8") for path in shared],
-        spec.model_dump_json(),
-        claims.model_dump_json(),
-        content,
-    ]
-    return _sha256(json.dumps(parts).encode())
-
-
-def _up_to_date(out: Path, made_of: str) -> bool:
-    """Whether `out` holds what a build from the same input wrote, unchanged."""
-    try:
-        manifest = json.loads((out / MANIFEST).read_bytes())
-        return bool(manifest["made_of"] == made_of) and all(
-            _sha256((out / name).read_bytes()) == checksum for name, checksum in manifest["files"].items()
-        )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return False  # none, or damaged: it is written again
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    return [*texts, write_manifest(out, made_of, texts)]

@@ -20,7 +20,8 @@ from benchmark.spec.studies import CORRUPTIONS
 from reports.boards.summary import gain_plots, gains
 from reports.plots.figures import Plot
 from reports.select import Counted, select
-from reports.site.build import build_site, publish
+from reports.site.build import build_site
+from reports.site.publish import publish
 from reports.studies.adversarial import adversarial_plots, warnings
 from reports.studies.corruptions import FIFTEEN, types_sentence
 from reports.studies.labels import imbalance_plots, noise_plots

@@ -9,8 +9,9 @@ from markdown_it import MarkdownIt
 from page import Page
 
 from benchmark.records.results import record_path, write_records
-from reports.site.build import build_site, publish
+from reports.site.build import build_site
 from reports.site.markdown import escape_markdown
+from reports.site.publish import publish
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'
