@@ -61,7 +61,7 @@ def hostile_site(tmp_path_factory):
 
 def test_reports_need_neither_torch_nor_pyplot():
     code = (
-        "import sys, reports.site.build; "
+        "import sys, reports.site.build, reports.site.publish, reports.console.results; "
         "print([m for m in ('torch', 'timm', 'matplotlib.pyplot') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
