@@ -58,7 +58,7 @@ def is_neutral(module, qualified):
     name, *rest = qualified.split(".")
     if fingerprints._neutral(Definition(module, name)):
         return True
-    statements = fingerprints._parsed(module).definitions.get(name, []) if thing else []
+    statements = syntax.parsed(module).definitions.get(name, []) if thing else []
     marked = {
         part.name
         for statement in statements
