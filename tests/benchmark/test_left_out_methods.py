@@ -9,12 +9,12 @@ import pytest
 from command_line import Command
 from typer.testing import CliRunner
 
-import oodbench
 from benchmark.errors import MethodLeftOut
 from benchmark.plan.make import Selection, make_plan
 from benchmark.spec.load import load_spec
 from methods import families, registry
 from reports.console.catalog import cards, listings
+from reports.console.cli import app
 
 BROKEN = "1 / 0\n"
 WHY = "could not be loaded: ZeroDivisionError: division by zero"
@@ -127,7 +127,7 @@ def test_r25_a_broken_file_that_nothing_uses_is_nothing_to_a_plan(small, broken_
 def test_r25_commands_say_what_is_left_out(spec, all_broken, tmp_path, command):
     path, _ = spec._origin
     options = ["--leaderboard", str(path), "--cache", str(tmp_path / "cache")]
-    done = CliRunner().invoke(oodbench.app, [*command.split(), *options], catch_exceptions=False)
+    done = CliRunner().invoke(app, [*command.split(), *options], catch_exceptions=False)
     assert done.exit_code == 0
     assert f"left out: entry toy of track small: {path}:" in done.stderr
     assert f"detector 'toy' {WHY}" in done.stderr
