@@ -45,7 +45,15 @@ from typing import Any, ClassVar, Concatenate, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
-from methods.contract import NotGiven, Widths, check_features, check_head, detached, limited
+from methods.contract import (
+    NotGiven,
+    Widths,
+    check_features,
+    check_head,
+    check_scores,
+    detached,
+    limited,
+)
 from methods.errors import (
     HyperparameterError,
     InputError,
@@ -388,24 +396,3 @@ class ClosedForm(ABC):
     @abstractmethod
     def by_autograd(self, features: Features) -> Tensor:
         """Compute the definition, by automatic differentiation, for every row: (N,) float64."""
-
-
-@neutral
-def check_scores(scores: Tensor, n: int) -> Tensor:
-    """Return `scores` as (n,) float64 on the CPU.
-
-    Raises
-    ------
-    ScoreError
-        If they are no tensor of real numbers of shape (n,), or any is NaN or infinite.
-    """
-    if not isinstance(scores, Tensor) or scores.shape != (n,):
-        seen = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise ScoreError(f"expected scores of shape ({n},), got {seen}")
-    if scores.is_complex():
-        raise ScoreError(f"expected real scores, got {scores.dtype}: which part would rank the images?")
-    scores = scores.detach().to("cpu", torch.float64)
-    bad = int((~torch.isfinite(scores)).sum())
-    if bad:
-        raise ScoreError(f"{bad} of {n} scores are NaN or infinite; every score must be finite")
-    return scores

@@ -1,4 +1,4 @@
-"""What is checked of all that a detector is given, before its own `fit` or `score` is called.
+"""What is checked of all that a detector is given, before its own `fit` or `score` is called, and of scores.
 
 `methods.base` wraps both, so that no detector checks any of this itself. Each check is one pass at most; that
 of the head looks at a few rows only.
@@ -11,7 +11,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from methods.errors import InputError
+from methods.errors import InputError, ScoreError
 from methods.features import Features, Signal, evenly
 from methods.head import Head
 from methods.neutral import neutral
@@ -126,3 +126,24 @@ def _shapes(widths: tuple[tuple[int, ...], ...]) -> str:
 def detached(scores: Tensor) -> Tensor:
     """Scores without a gradient; what is no tensor is left to `check_scores`."""
     return scores.detach() if isinstance(scores, Tensor) else scores
+
+
+@neutral
+def check_scores(scores: Tensor, n: int) -> Tensor:
+    """Return `scores` as (n,) float64 on the CPU.
+
+    Raises
+    ------
+    ScoreError
+        If they are no tensor of real numbers of shape (n,), or any is NaN or infinite.
+    """
+    if not isinstance(scores, Tensor) or scores.shape != (n,):
+        seen = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ScoreError(f"expected scores of shape ({n},), got {seen}")
+    if scores.is_complex():
+        raise ScoreError(f"expected real scores, got {scores.dtype}: which part would rank the images?")
+    scores = scores.detach().to("cpu", torch.float64)
+    bad = int((~torch.isfinite(scores)).sum())
+    if bad:
+        raise ScoreError(f"{bad} of {n} scores are NaN or infinite; every score must be finite")
+    return scores

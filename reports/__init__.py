@@ -15,7 +15,9 @@ Pages are rebuilt from the records alone, so what a page says can be checked aga
     site.html          the same as HTML             html_of(page) → str
     site.markdown      the same as Markdown         markdown_of(page) → str
     site.build         all of it as files           build_site(spec, results, out, generated=now) → [Path]
+    site.publish       the same, where it is new    publish(spec, folder, out) → [Path]
     console            what a terminal shows        listings, cards, progress, summaries
+    console.cli        the command line             app
 
 A new part of a page is one function that returns a `Section`, and its place in `site.leaderboard`.
 Nothing is re-exported here: `reports.console.progress` must not load matplotlib to print a line.

@@ -270,6 +270,23 @@ def check_architecture(architecture: str) -> None:
         raise UsageError(f"timm has no architecture {architecture!r}; {near}see timm.list_models()")
 
 
+@neutral
+def check_image_size(architecture: str, image_size: int) -> None:
+    """Refuse images that an architecture cannot take, as far as that is seen of shapes: nothing is computed.
+
+    Raises
+    ------
+    DataError
+        As `create_network`, which also finds what tensors without numbers do not show.
+    """
+    try:
+        with torch.device("meta"):
+            create_network(architecture, 2, image_size)
+    except DataError as error:
+        if isinstance(error.__cause__, ValueError):  # any other may be of the tensors, not of the shapes
+            raise
+
+
 def load_weights(
     network: Network,
     weights: Mapping[str, Tensor],

@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize
 
 from benchmark.metrics.arrays import as_array
 from benchmark.metrics.statistics import finite_vector
@@ -282,7 +282,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
 
     low, high = TEMPERATURE_RANGE
     bounds = math.log(low), math.log(high)
-    inside = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
+    inside = scipy.optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
     # The search never reaches a bound. Where rounding leaves equal losses, T = 1 goes first, then the bounds.
     best = min((0.0, *bounds, float(inside.x)), key=loss)
     value = dict(zip(bounds, TEMPERATURE_RANGE, strict=True)).get(best, math.exp(best))

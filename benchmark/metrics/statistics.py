@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from benchmark.metrics.arrays import as_array
 
@@ -110,7 +110,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     _check_level(level)
     n = vector.size
     mean, sd = (float(moment[0]) for moment in _moments(vector[None]))
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * sd / math.sqrt(n) if n > 1 else math.nan
+    half = float(scipy.stats.t.ppf((1 + level) / 2, n - 1)) * sd / math.sqrt(n) if n > 1 else math.nan
     return Interval(mean=mean, low=mean - half, high=mean + half, sd=sd, n=n)
 
 
@@ -156,7 +156,7 @@ def paired_difference(
         effect=t / math.sqrt(d.size),
         n=d.size,
         p_t_two_sided=float(_two_sided(t, d.size)),
-        p_t_greater=float(stats.t.sf(t, d.size - 1)) if d.size > 1 else math.nan,
+        p_t_greater=float(scipy.stats.t.sf(t, d.size - 1)) if d.size > 1 else math.nan,
         p_sign_flip=_sign_flip(d, rng),
         p_wilcoxon=_wilcoxon(d),
     )
@@ -264,7 +264,7 @@ def _t_statistic(samples: Vector) -> Vector:
 
 
 def _two_sided(t: Any, n: int) -> Any:
-    return 2 * stats.t.sf(np.abs(t), n - 1) if n > 1 else np.full_like(t, math.nan)
+    return 2 * scipy.stats.t.sf(np.abs(t), n - 1) if n > 1 else np.full_like(t, math.nan)
 
 
 def _sign_flip(d: Vector, rng: np.random.Generator | None) -> float:
@@ -289,7 +289,7 @@ def _sign_flip(d: Vector, rng: np.random.Generator | None) -> float:
 def _wilcoxon(d: Vector) -> float:
     """One-sided exact signed-rank p: P(W⁺ ≥ w) when every sign is a fair coin; average ranks at ties."""
     d = d[d != 0]
-    ranks = np.rint(2 * stats.rankdata(np.abs(d))).astype(np.int64)  # doubled: average ranks are halves
+    ranks = np.rint(2 * scipy.stats.rankdata(np.abs(d))).astype(np.int64)  # doubled: average ranks are halves
     probability = np.zeros(int(ranks.sum()) + 1)
     probability[0] = 1.0
     for rank in ranks:

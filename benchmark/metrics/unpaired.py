@@ -10,8 +10,8 @@ are involved", 1947.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from benchmark.metrics.statistics import _differences, _t_statistic, _two_sided, holm, significance_ranks
 
@@ -60,7 +60,7 @@ def welch(a: ArrayLike, b: ArrayLike) -> tuple[Vector, Vector]:
     # By the share of each part, which cannot underflow as their squares could
     share = np.divide(parts[0], spread, out=np.full_like(spread, 0.5), where=spread > 0)
     degrees = (n - 1) / (share**2 + (1 - share) ** 2)
-    return t, 2 * stats.t.sf(np.abs(t), degrees)
+    return t, 2 * scipy.stats.t.sf(np.abs(t), degrees)
 
 
 def ranks_with_apart(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from benchmark.metrics.statistics import PairedDifference, finite_vector, holm, paired_difference
 
@@ -179,7 +179,7 @@ def sign_test(means: ArrayLike) -> float:
     """
     vector = finite_vector("means", means)
     n, positive = int(np.count_nonzero(vector)), int(np.count_nonzero(vector > 0))
-    return min(1.0, 2 * float(stats.binom.cdf(min(positive, n - positive), n, 0.5)))
+    return min(1.0, 2 * float(scipy.stats.binom.cdf(min(positive, n - positive), n, 0.5)))
 
 
 def _gather(question: Question, seed: int) -> _Evidence:
@@ -187,7 +187,8 @@ def _gather(question: Question, seed: int) -> _Evidence:
         raise ValueError(f"delta: expected a finite number that is not negative, got {question.delta}")
     a, b = finite_vector("a", question.a), finite_vector("b", question.b)
     gain = paired_difference(a, b, rng=np.random.default_rng(seed))
-    half = float(stats.t.ppf(1 - LEVEL, gain.n - 1)) * gain.sd / math.sqrt(gain.n) if gain.n > 1 else math.nan
+    error = gain.sd / math.sqrt(gain.n)
+    half = float(scipy.stats.t.ppf(1 - LEVEL, gain.n - 1)) * error if gain.n > 1 else math.nan
     above, below = math.nan, math.nan
     if question.kind == "non_inferiority":
         raised = a + question.delta

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
-from benchmark.datasets import UnknownDatasetError, dataset
-from benchmark.errors import SpecError, UsageError
+from benchmark.datasets import HubDataset, UnknownDatasetError, dataset
+from benchmark.datasets.mirror import Columns, MirrorFile
+from benchmark.errors import DataError, SpecError, UsageError
 from benchmark.plan.plan import Plan
 from benchmark.spec.leaderboard import (
     AdversarialSource,
@@ -51,7 +53,7 @@ def check_datasets(spec: Spec, name: str) -> None:
 
 
 def _check_split(spec: Spec, name: str) -> None:
-    """Check that each class has the images that the split takes, as far as the catalog knows."""
+    """Check that each class has the images that the split takes, as far as catalog and mirror know."""
     track = spec.tracks[name]
     sizes = track.split
     needed = sizes.train_per_class + sizes.val_per_class + (track.id_test is None)
@@ -66,9 +68,9 @@ def _check_split(spec: Spec, name: str) -> None:
 
 
 def _class_bounds(source: ImageSource) -> Iterator[tuple[int, str]]:
-    """Most images that a class can have, as far as the catalog knows, and which class."""
-    known = dataset(source.dataset)
-    names, sizes = known.card.class_names, known.class_sizes(source.split)
+    """Most images that a class can have, as far as is known, and which class."""
+    known, sizes = dataset(source.dataset), _class_sizes(source)
+    names = known.card.class_names
     for label in (source.classes or range(len(names))) if sizes else ():
         yield sizes[label], f"class {names[label]!r}"
     if source.classes is None and (known.splits or not sizes):
@@ -77,6 +79,22 @@ def _class_bounds(source: ImageSource) -> Iterator[tuple[int, str]]:
             total // len(names),
             f"a class of the {total:,} images",
         )  # however they are spread over the classes
+
+
+def _class_sizes(source: ImageSource) -> Sequence[int]:
+    """Images of each class, as the catalog has them or the mirror's labels say; empty if neither does."""
+    known = dataset(source.dataset)
+    if (sizes := known.class_sizes(source.split)) or not isinstance(known, HubDataset):
+        return sizes
+    split = source.split or next(iter(known.splits))
+    if not known.here(split):
+        return ()
+    try:
+        file = MirrorFile(known.path(split), Columns(known.image_column, known.label_column))
+        labels = Counter(file.labels().tolist())
+    except DataError:
+        return ()  # damaged: the job that reads its images says so, and other tracks go on
+    return [labels[label] for label in range(len(known.card.class_names))]
 
 
 def _rows(source: ImageSource) -> int | None:
@@ -91,11 +109,12 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
     Raises
     ------
     SpecError
-        If timm has no such architecture or optimizer; names file, line and key.
+        If timm has no such architecture or optimizer, or the architecture cannot take a track's images; names
+        file, line and key.
     """
     from timm.optim._optim_factory import list_optimizers
 
-    from benchmark.backbones.network import check_architecture
+    from benchmark.backbones.network import check_architecture, check_image_size
 
     measured = [planned.place for planned in (*plan.cells, *plan.studies)]
     for name in {item.backbone for item in measured}:
@@ -103,6 +122,11 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
             check_architecture(spec.backbones[name].architecture)
         except UsageError as error:
             raise SpecError(f"{spec.where('backbones', name, 'architecture')}: {error}") from error
+    for track, name in {(item.track, item.backbone) for item in measured}:
+        try:
+            check_image_size(spec.backbones[name].architecture, spec.tracks[track].image_size)
+        except DataError as error:
+            raise SpecError(f"{spec.where('tracks', track, 'image_size')}: {error}") from error
     places: dict[tuple[str, ...], str] = {}
     for track, init in {(item.track, item.init) for item in measured}:
         source = spec.inits[init]

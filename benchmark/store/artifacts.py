@@ -182,7 +182,7 @@ class Store:
 
     def folder(self, key: str) -> Path:
         """Where the artifact of `key` lies, or would lie."""
-        return self.root / "objects" / key[:2] / _checked(key)
+        return self.root.joinpath("objects", key[:2], _checked(key))
 
     def has(self, key: str) -> bool:
         """Whether the artifact exists; does not read it.

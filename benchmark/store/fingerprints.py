@@ -3,7 +3,6 @@
 A definition is a function, a class or a constant of a module of ours. Its hash covers every definition that
 it reaches by reference, directly or not, and nothing else: neither the names of modules and of what they
 define, nor imports, comments, docstrings, annotations and layout. So code may be moved, split and renamed.
-Nothing is imported: source is found and parsed.
 
 What is marked `methods.neutral.neutral` cannot change a number; it is not followed.
 """
@@ -12,21 +11,29 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib
-import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, NamedTuple
 
-_OURS = {"benchmark", "methods"}
+from benchmark.store import syntax
+from benchmark.store.syntax import (
+    COMPREHENSIONS,
+    IMPORTS,
+    SCOPES,
+    Definition,
+    bound,
+    find_source,
+    follow,
+    imported,
+    is_text,
+    own_statements,
+    parsed,
+)
+
 _NEUTRAL = "neutral"  # the decorator, whatever module it is imported from
 _DESCRIPTIVE = {"paper", "aliases", "small"}  # attributes of methods, for people and for tests
 _SKIPPED = {"annotation", "returns", "type_comment", "type_params", "ctx", "kind", "simple"}
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @cache
@@ -54,9 +61,9 @@ def definition_of(thing: Any) -> str:
 
 def forget() -> None:
     """Read source anew: a file has changed since it was parsed."""
-    for cached in (code_fingerprint, reached, _text, _parsed, _described, _neutral, _source):
+    for cached in (code_fingerprint, reached, _text, _described, _neutral):
         cached.cache_clear()
-    importlib.invalidate_caches()
+    syntax.forget()
 
 
 @cache
@@ -73,20 +80,13 @@ def installed_version(name: str) -> str | None:
         return None
 
 
-class Definition(NamedTuple):
-    """A name that a module of ours defines."""
-
-    module: str
-    name: str
-
-
 @cache
 def reached(root: str) -> dict[Definition, int]:
     """All that a root reaches, itself included, numbered in the order in which it is met; errors as above."""
     module, _, name = root.partition(":")
-    if _source(module) is None:
+    if find_source(module) is None:
         raise ModuleNotFoundError(f"no source for module {module!r}")
-    known = _parsed(module).definitions
+    known = parsed(module).definitions
     if name and name not in known:
         raise LookupError(f"module {module!r} defines no {name!r}")
     waiting = [Definition(module, one) for one in ([name] if name else sorted(known))]
@@ -112,72 +112,6 @@ def _text(root: str) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What a module defines and imports, by name."""
-
-    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
-    imports: dict[str, tuple[str, str]] = field(default_factory=dict)  # name → module, and what of it or ""
-    loose: list[ast.stmt] = field(default_factory=list)  # statements that define nothing
-
-
-@cache
-def _parsed(module: str) -> _Source:
-    path, source = _source(module), _Source()
-    if path is None:  # a package without `__init__`
-        return source
-    for statement in ast.parse(path.read_bytes()).body:
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            source.imports.update(_imported(statement, module))
-        elif isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test):
-            continue
-        elif names := _bound([statement]):
-            for name in names:
-                source.definitions.setdefault(name, []).append(statement)
-            for inner in ast.walk(statement):
-                if not isinstance(statement, _SCOPES) and isinstance(inner, ast.Import | ast.ImportFrom):
-                    source.imports.update(_imported(inner, module))
-        elif not _is_text(statement):
-            source.loose.append(statement)
-    return source
-
-
-def _imported(node: ast.Import | ast.ImportFrom, module: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            top = alias.name.partition(".")[0]
-            yield alias.asname or top, (alias.name if alias.asname else top, "")
-        return
-    base = node.module or ""
-    if node.level:
-        package = module if _is_package(module) else module.rpartition(".")[0]
-        base = importlib.util.resolve_name("." * node.level + base, package)
-    for alias in node.names:
-        yield alias.asname or alias.name, (base, alias.name)
-
-
-def _bound(nodes: Sequence[ast.AST]) -> set[str]:
-    """Names that statements bind in their own scope, but for imports."""
-    found: set[str] = set()
-    waiting: list[ast.AST] = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
-            waiting += node.decorator_list
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-            found.add(node.id)
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-            found.add(node.name)
-            waiting += ast.iter_child_nodes(node)
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            found.add(node.rest)
-            waiting += ast.iter_child_nodes(node)
-        elif not isinstance(node, (ast.Lambda, *_COMPREHENSIONS)):
-            waiting += ast.iter_child_nodes(node)
-    return found
-
-
 class _Scope(NamedTuple):
     """Names of a function, a class or a comprehension: local ones, and what is imported there."""
 
@@ -189,7 +123,7 @@ class _Scope(NamedTuple):
 @cache
 def _described(definition: Definition) -> tuple[str, tuple[Definition, ...]]:
     """The text of a definition with tokens in place of what it refers to, and those, in order."""
-    source = _parsed(definition.module)
+    source = parsed(definition.module)
     writer = _Writer(definition.module)
     parts = [writer.text(node, ()) for node in (*source.definitions[definition.name], *source.loose)]
     return "\n".join(parts), tuple(writer.references)
@@ -208,14 +142,14 @@ class _Writer:
             return f"[{','.join(filter(None, (self.text(item, scopes) for item in node)))}]"
         if not isinstance(node, ast.AST):
             return repr(node)
-        if isinstance(node, ast.Import | ast.ImportFrom) or _is_text(node) or self._unfollowed(node, scopes):
+        if isinstance(node, IMPORTS) or is_text(node) or self._unfollowed(node, scopes):
             return ""
-        if isinstance(node, ast.Name | ast.Attribute):
+        if isinstance(node, (ast.Name, ast.Attribute)):
             return self._path(node, scopes)
-        if isinstance(node, _SCOPES):
+        if isinstance(node, SCOPES):
             return self._scope(node, scopes)
-        if isinstance(node, _COMPREHENSIONS):
-            targets = {n for part in node.generators for n in _bound([part.target])}
+        if isinstance(node, COMPREHENSIONS):
+            targets = {n for part in node.generators for n in bound([part.target])}
             return self._fields(node, (*scopes, _Scope(targets, {})))
         if isinstance(node, ast.AnnAssign):
             return self._annotated(node, scopes)
@@ -237,7 +171,7 @@ class _Writer:
         """A function or class: what stands outside of its own scope, then its body."""
         body: Sequence[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else node.body
         of_class = isinstance(node, ast.ClassDef)
-        names = _bound(body)
+        names = bound(body)
         imports: dict[str, tuple[str, str]] = {}
         outer = ""
         seen = tuple(scope for scope in scopes if not scope.of_class)
@@ -245,11 +179,11 @@ class _Writer:
             given = node.args
             every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
             names |= {one.arg for one in every if one is not None}
-            for inner in _own(body):
+            for inner in own_statements(body):
                 if isinstance(inner, ast.Global | ast.Nonlocal):
                     names -= set(inner.names)
-                elif isinstance(inner, ast.Import | ast.ImportFrom):
-                    imports |= dict(_imported(inner, self.module))
+                elif isinstance(inner, IMPORTS):
+                    imports |= dict(imported(inner, self.module))
             outer = self.text(given, scopes)
         else:
             outer = self.text(node.bases, scopes) + self.text(node.keywords, scopes)
@@ -289,7 +223,7 @@ class _Writer:
         if _neutral(found):
             return f"<neutral {found.name}>"
         if not found.name:  # a module as a value: anything of it may be used
-            names = sorted(_parsed(found.module).definitions)
+            names = sorted(parsed(found.module).definitions)
             return "".join(self._refer(Definition(found.module, name)) for name in names)
         self.references.append(found)
         return _token(found)
@@ -315,32 +249,13 @@ class _Writer:
             if name in scope.names:
                 return name, rest
             if name in scope.imports:
-                return _follow(*scope.imports[name], rest, self.module)
-        source = _parsed(self.module)
+                return follow(*scope.imports[name], rest, self.module)
+        source = parsed(self.module)
         if name in source.definitions:
             return Definition(self.module, name), rest
         if name in source.imports:
-            return _follow(*source.imports[name], rest, self.module)
+            return follow(*source.imports[name], rest, self.module)
         return name, rest
-
-
-def _follow(module: str, name: str, rest: list[str], asking: str) -> tuple[Definition | str, list[str]]:
-    """Where an imported name leads, through packages that pass it on; `rest` are attributes of it."""
-    if module.partition(".")[0] not in {*_OURS, asking.partition(".")[0]}:
-        return ".".join(filter(None, [module, name, *rest])), []
-    names = [*filter(None, [name]), *rest]
-    while names and _source(f"{module}.{names[0]}") is not None:
-        if names[0] in _parsed(module).definitions:
-            break
-        module, names = f"{module}.{names[0]}", names[1:]
-    if not names:
-        return Definition(module, ""), []
-    source = _parsed(module)
-    if names[0] in source.definitions:
-        return Definition(module, names[0]), names[1:]
-    if names[0] in source.imports:
-        return _follow(*source.imports[names[0]], names[1:], asking)
-    return ".".join(names), []  # such as __name__
 
 
 @cache
@@ -348,7 +263,7 @@ def _neutral(definition: Definition) -> bool:
     """Whether a definition is marked as one that changes no number; so is the mark itself."""
     if definition.name == _NEUTRAL:
         return True
-    statements = _parsed(definition.module).definitions.get(definition.name, [])
+    statements = parsed(definition.module).definitions.get(definition.name, [])
     return any(
         isinstance(mark, ast.Name) and mark.id == _NEUTRAL
         for statement in statements
@@ -361,43 +276,5 @@ def _token(definition: Definition) -> str:
     return f"\x00{definition.module}:{definition.name}\x00"
 
 
-def _own(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
-    """All nodes of a scope, but for those of scopes within."""
-    waiting: list[ast.AST] = list(body)
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if not isinstance(node, _SCOPES):
-            waiting += ast.iter_child_nodes(node)
-
-
-def _is_text(node: ast.AST) -> bool:
-    """Whether a statement is text alone: a docstring."""
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
-
-
 def _targets(statement: ast.stmt) -> set[str]:
-    return _bound([statement]) if isinstance(statement, ast.Assign | ast.AnnAssign) else set()
-
-
-@cache
-def _source(module: str) -> Path | None:
-    """The file of a module, found without importing its parents (as `find_spec` would)."""
-    top, *rest = module.split(".")
-    spec = importlib.util.find_spec(top)
-    if spec is None:
-        return None
-    places = [Path(spec.origin)] if spec.origin else []
-    if rest:  # below a package, which may lie in several folders
-        below = [Path(folder, *rest) for folder in spec.submodule_search_locations or ()]
-        places = [p / "__init__.py" if p.is_dir() else p.with_suffix(".py") for p in below]
-    return next((path for path in places if path.is_file()), None)
-
-
-def _is_package(module: str) -> bool:
-    source = _source(module)
-    return source is not None and source.name == "__init__.py"
+    return bound([statement]) if isinstance(statement, ast.Assign | ast.AnnAssign) else set()

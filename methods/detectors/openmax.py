@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
+import scipy
 import torch
-from scipy.optimize import brentq
 from torch import Tensor
 from torch.nn import functional
 
@@ -145,6 +145,6 @@ def weibull(logs: Tensor) -> tuple[float, float]:
         powers = torch.exp(shape * u)
         return float((powers * u).sum() / powers.sum() - u.mean()) - 1 / shape
 
-    shape = float(brentq(slope, 1e-3, 1e6, xtol=1e-300, rtol=1e-14))
+    shape = float(scipy.optimize.brentq(slope, 1e-3, 1e6, xtol=1e-300, rtol=1e-14))
     log_scale = largest + spread * float(torch.exp(shape * u).mean().log()) / shape
     return shape / spread, log_scale

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
+import scipy
 import torch
-from scipy import optimize
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
@@ -89,7 +89,7 @@ class TemperatureScaling(Detector):
             return self.with_state(temperature=BOUNDS[0], at_bound=True)
         if slope(hottest) >= 0:
             return self.with_state(temperature=BOUNDS[1], at_bound=True)
-        temperature = math.exp(optimize.brentq(slope, coldest, hottest, xtol=1e-12))
+        temperature = math.exp(scipy.optimize.brentq(slope, coldest, hottest, xtol=1e-12))
         return self.with_state(temperature=temperature, at_bound=False)
 
     def score(self, features: Features) -> Tensor:

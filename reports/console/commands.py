@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmark.plan.make import Plan, Selection, make_plan
 from benchmark.spec.leaderboard import Spec
 from benchmark.spec.load import load_spec
 from benchmark.spec.shipped import find_leaderboard, published_results
 from reports.console.terminal import console, say
+
+if TYPE_CHECKING:
+    from benchmark.plan.plan import Plan
 
 OWN = Path("runs")  # where a run writes its records, below the working folder
 
@@ -26,6 +28,8 @@ def spec_of(leaderboard: Path | None) -> Spec:
 
 def plan_of(spec: Spec, *chosen: Iterable[Any] | None, full: bool) -> Plan:
     """Plan tracks, entries, backbones, inits, seeds and studies; say what is left out and why."""
+    from benchmark.plan.make import Selection, make_plan
+
     tracks, entries, backbones, inits, seeds, studies = (tuple(part or ()) for part in chosen)
     made = make_plan(spec, Selection(tracks, entries, backbones, inits, seeds, studies, full))
     for track, why in made.left_out.items():
@@ -62,7 +66,7 @@ def say_where(records: Path) -> None:
 def build(spec: Spec, results: Path, site: Path, of_others: Path) -> None:
     """Build the site of records, and say how they compare with the published ones."""
     from reports.console.results import reproduction_lines, show
-    from reports.site.build import publish, read_report
+    from reports.site.publish import publish, read_report
 
     publish(spec, results, site, of_others)
     show(console(), reproduction_lines(read_report(site)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
@@ -21,11 +22,13 @@ from benchmark.records.comparison import (
     largest,
 )
 from benchmark.records.place import Place
-from benchmark.records.publishing import Publication, Refused
-from benchmark.records.spread import SpreadPart
 from benchmark.studies.registry import study_names
 from reports.boards.provenance import ranges
 from reports.site.reproduction import REASONS, Reproduction, headlines
+
+if TYPE_CHECKING:  # publishing plans: with torch
+    from benchmark.records.publishing import Publication, Refused
+    from benchmark.records.spread import SpreadPart
 
 NAMED = 3  # of the largest changes; and of rows that are not compared
 

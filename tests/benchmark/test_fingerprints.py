@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.plan.make import Selection, make_plan
 from benchmark.spec.load import load_spec
-from benchmark.store import fingerprints
+from benchmark.store import fingerprints, syntax
 from benchmark.store.fingerprints import code_fingerprint, library_versions
 
 PACKAGE = {
@@ -364,7 +364,7 @@ REAL = {
 def changed(small, tmp_path, monkeypatch, forget):
     """Labels of the jobs whose keys an edit of one of our files changes; the file itself stays as it is."""
     home = Path(fingerprints.__file__).parents[2]
-    find = fingerprints._source
+    find = syntax.find_source
 
     def keys():
         return {job.label: job.key for job in make_plan(load_spec(small), Selection()).jobs.values()}
@@ -378,7 +378,7 @@ def changed(small, tmp_path, monkeypatch, forget):
         copy = tmp_path / Path(file).name
         copy.write_text(source + new if old is None else source.replace(old, new, 1))
         module = file.removesuffix(".py").replace("/", ".")
-        monkeypatch.setattr(fingerprints, "_source", cache(lambda n: copy if n == module else find(n)))
+        monkeypatch.setattr(syntax, "find_source", cache(lambda n: copy if n == module else find(n)))
         forget()
         after = keys()
         monkeypatch.undo()

@@ -11,8 +11,9 @@ from benchmark.engines import worker
 from benchmark.plan.make import Selection, make_plan
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
-from benchmark.store import artifacts, fingerprints, tensors
-from benchmark.store.fingerprints import Definition, reached
+from benchmark.store import artifacts, fingerprints, syntax, tensors
+from benchmark.store.fingerprints import reached
+from benchmark.store.syntax import Definition
 
 HOME = Path(fingerprints.__file__).parents[2]
 PLUMBING = {artifacts.__name__, tensors.__name__}  # what reads and writes artifacts is handed to every job
@@ -58,7 +59,7 @@ def is_neutral(module, qualified):
     name, *rest = qualified.split(".")
     if fingerprints._neutral(Definition(module, name)):
         return True
-    statements = fingerprints._parsed(module).definitions.get(name, []) if thing else []
+    statements = syntax.parsed(module).definitions.get(name, []) if thing else []
     marked = {
         part.name
         for statement in statements

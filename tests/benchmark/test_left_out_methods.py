@@ -1,18 +1,20 @@
 """What uses a method whose file is broken is left out of a plan, with the reason; everything else goes on."""
 
 import importlib
+import shutil
 import sys
 from importlib.metadata import EntryPoint
 
 import pytest
+from command_line import Command
 from typer.testing import CliRunner
 
-import oodbench
 from benchmark.errors import MethodLeftOut
 from benchmark.plan.make import Selection, make_plan
 from benchmark.spec.load import load_spec
 from methods import families, registry
 from reports.console.catalog import cards, listings
+from reports.console.cli import app
 
 BROKEN = "1 / 0\n"
 WHY = "could not be loaded: ZeroDivisionError: division by zero"
@@ -125,11 +127,30 @@ def test_r25_a_broken_file_that_nothing_uses_is_nothing_to_a_plan(small, broken_
 def test_r25_commands_say_what_is_left_out(spec, all_broken, tmp_path, command):
     path, _ = spec._origin
     options = ["--leaderboard", str(path), "--cache", str(tmp_path / "cache")]
-    done = CliRunner().invoke(oodbench.app, [*command.split(), *options], catch_exceptions=False)
+    done = CliRunner().invoke(app, [*command.split(), *options], catch_exceptions=False)
     assert done.exit_code == 0
     assert f"left out: entry toy of track small: {path}:" in done.stderr
     assert f"detector 'toy' {WHY}" in done.stderr
     assert done.stdout.startswith("cells\tsmall\t4\t2\n")  # msp and knn, of two seeds; a study of one row
+
+
+def test_r25_a_run_without_what_is_broken_finishes_the_others_and_fails(
+    ran, small, broken_file, tmp_path, monkeypatch, capsys
+):
+    shutil.copytree(ran.folder / "cache", tmp_path / "cache")  # of msp and knn: nothing is left to compute
+    command = Command(monkeypatch, capsys, tmp_path)
+    asked = ["run", "--all", "--jobs", "1", "--leaderboard", small]
+    assert command(*asked)[0] == 0
+    broken_file("detectors", "toy")
+    text = small.read_text().replace("entries: [msp, knn]", "entries: [msp, knn, toy]")
+    small.write_text(text.replace("entries:\n  msp: ", "entries:\n  toy: {detector: toy}\n  msp: "))
+    code, out, err = command(*asked, "--results", "others")
+    assert code == 1
+    assert f"left out: entry toy of track small: {small}:" in err
+    assert f"entries.toy.detector: detector 'toy' {WHY}" in err
+    assert "cells failed" not in err
+    assert sorted(path.name for path in tmp_path.glob("others/small/*.json")) == ["knn.json", "msp.json"]
+    assert "Leaderboard: site/index.html" in out
 
 
 def test_r25_listings_and_cards_name_it(spec, all_broken):

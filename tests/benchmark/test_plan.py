@@ -400,3 +400,18 @@ def test_the_names_of_the_small_leaderboard_are_timms(small):
     spec = load_spec(small)
     with pytest.raises(SpecError, match=r"backbones\.tiny\.architecture: .*did you mean"):
         check_timm_names(spec, make_plan(spec, Selection()))
+
+
+def test_l22_a_size_that_patches_do_not_divide_is_refused_before_anything_is_trained(small):
+    text = small.read_text().replace("test_efficientnet", "vit_tiny_patch16_224")
+    small.write_text(text.replace("image_size: 16", "image_size: 40"))
+    spec = load_spec(small)
+    expected = (
+        r"leaderboard\.yaml:5: tracks\.small\.image_size: vit_tiny_patch16_224 at 40×40 pixels: images are "
+        r"cut into patches of 16×16 pixels, of which 40 is no multiple: .*set image_size to 32 or 48$"
+    )
+    with pytest.raises(SpecError, match=expected):
+        check_timm_names(spec, make_plan(spec, Selection()))
+    small.write_text(text.replace("image_size: 16", "image_size: 48"))
+    spec = load_spec(small)
+    check_timm_names(spec, make_plan(spec, Selection()))

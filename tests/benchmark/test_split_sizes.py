@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from hub_files import write_split
 
 from benchmark.datasets import dataset
 from benchmark.errors import SpecError
@@ -98,6 +99,37 @@ def test_u7_without_class_sizes_no_class_can_have_more_than_the_mean(edited):
     spec = edited((ID, "{dataset: imagenet1k, split: train}"), split(1200, 82))
     with pytest.raises(SpecError, match=r"are 1,283, and a class of the 1,281,167 images .* has 1,281"):
         check_datasets(spec, "small")
+
+
+MNIST = (ID, "{dataset: mnist, split: test}")
+
+
+@pytest.fixture
+def unbalanced(tmp_path, monkeypatch):
+    """The mirror's file of an unbalanced set: three images of the digit 7, four and more of the others."""
+    monkeypatch.setenv("OODBENCH_MIRROR", str(tmp_path / "mirror"))
+    labels = [7] * 3 + [9] * 6 + [0, 1, 2, 3, 4, 5, 6, 8] * 4
+    path = dataset("mnist").place("test")
+    return write_split(path, [b"no image is read"] * len(labels), labels, names="0123456789")
+
+
+def test_u7_the_classes_of_an_unbalanced_set_are_counted_in_the_mirror(edited, unbalanced):
+    check_datasets(edited(MNIST, split(1, 1)), "small")
+    expected = r"split: 2 images .*, 1 to validate and 1 to test are 4, and class '7' of mnist has 3; lower"
+    with pytest.raises(SpecError, match=expected):
+        check_datasets(edited(("train_per_class: 1", "train_per_class: 2")), "small")
+
+
+def test_u7_of_an_unbalanced_set_only_the_classes_that_are_chosen_count(edited, unbalanced):
+    chosen = "{dataset: mnist, split: test, classes: [9]}"
+    check_datasets(edited((ID, chosen), split(3, 2)), "small")
+    with pytest.raises(SpecError, match=r"are 7, and class '9' of mnist has 6"):
+        check_datasets(edited(("val_per_class: 2", "val_per_class: 3")), "small")
+
+
+def test_u7_a_damaged_file_is_left_to_who_reads_its_images(edited, unbalanced):
+    unbalanced.write_bytes(unbalanced.read_bytes()[:-9])
+    check_datasets(edited(MNIST, split(1, 1)), "small")
 
 
 @pytest.mark.parametrize("place", ["near", "far"])

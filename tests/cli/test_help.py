@@ -7,7 +7,7 @@ import sys
 import pytest
 from command_line import COMMANDS, ENVIRONMENT
 
-import oodbench
+from reports.console.cli import app
 
 
 def test_help_loads_nothing_heavy(tmp_path):
@@ -45,5 +45,5 @@ def test_every_command_has_help(command, name, option):
 
 
 def test_every_command_of_the_app_is_tested_here():
-    names = {info.name or info.callback.__name__ for info in oodbench.app.registered_commands}
+    names = {info.name or info.callback.__name__ for info in app.registered_commands}
     assert names == set(COMMANDS)

@@ -12,7 +12,7 @@ from benchmark.records import text as record_text
 from benchmark.records.results import iter_records, record_path, write_records
 from reports.plots.cells import SECTIONS
 from reports.select import select
-from reports.site.build import publish
+from reports.site.publish import publish
 
 ENTRIES = ["msp", "energy", "knn", "react"]
 

@@ -13,7 +13,9 @@ from two_sides import CASES, file, record, two_machines
 from benchmark.errors import DataError
 from benchmark.records.results import record_path, write_records
 from reports.console.results import reproduction_lines, show
-from reports.site.build import REPORT, build_site, publish, read_report
+from reports.site.build import build_site
+from reports.site.manifest import REPORT
+from reports.site.publish import publish, read_report
 from reports.site.reproduction import Reproduction, reproduction
 
 SEEDS = range(8)
@@ -196,7 +198,7 @@ def test_unchanged_folders_are_not_read_again(tmp_path, monkeypatch):
     assert first is not None
     assert first.differ == 1
     with monkeypatch.context() as patch:
-        patch.setattr("reports.site.build.iterate", lambda folder: pytest.fail(f"{folder} was read"))
+        patch.setattr("reports.site.publish.iterate", lambda folder: pytest.fail(f"{folder} was read"))
         assert made() == first
     write(published, side("published", 0.02))
     assert made().differ == 0

@@ -21,7 +21,8 @@ from benchmark.studies.corruptions.settings import CORRUPTIONS
 from reports.boards.summary import gain_plots, gains
 from reports.plots.figures import Plot
 from reports.select import Counted, select
-from reports.site.build import build_site, publish
+from reports.site.build import build_site
+from reports.site.publish import publish
 from reports.studies.adversarial.plots import adversarial_plots, warnings
 from reports.studies.corruptions.plots import FIFTEEN, types_sentence
 from reports.studies.imbalance.plots import imbalance_plots

@@ -10,7 +10,7 @@ from benchmark.plan.make import Selection, make_plan
 from benchmark.records.results import record_path
 from benchmark.run import run_plan, wanted_keys
 from benchmark.spec.load import load_spec
-from benchmark.store import fingerprints
+from benchmark.store import fingerprints, syntax
 from benchmark.store.artifacts import Store
 
 
@@ -81,12 +81,12 @@ def edited(tmp_path, monkeypatch):
     """Makes the fingerprints see an edited copy of one of our modules."""
 
     def edit(module, old, new):
-        find = fingerprints._source
+        find = syntax.find_source
         source = find(module).read_text()
         assert old in source
         copy = tmp_path / f"{module}.py"
         copy.write_text(source.replace(old, new))
-        monkeypatch.setattr(fingerprints, "_source", cache(lambda n: copy if n == module else find(n)))
+        monkeypatch.setattr(syntax, "find_source", cache(lambda n: copy if n == module else find(n)))
         fingerprints.forget()
 
     yield edit

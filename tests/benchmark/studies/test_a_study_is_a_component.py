@@ -18,7 +18,7 @@ from benchmark.spec.load import load_spec
 from benchmark.store.fingerprints import forget
 from benchmark.studies.registry import study_names
 from reports.console.progress import study_summaries
-from reports.site.build import publish
+from reports.site.publish import publish
 
 SETTINGS = '''\
 """What leaderboard.yaml says of margins."""
