@@ -4,7 +4,6 @@ import importlib
 import sys
 
 import pytest
-from benchmark.records.studies import read_study, study_path
 from page import Page
 from small_studies import LEADERBOARD, planned, run, written
 
@@ -14,6 +13,7 @@ from benchmark.census import Selection
 from benchmark.errors import SpecError, UsageError
 from benchmark.plan.freshness import freshness
 from benchmark.plan.make import make_plan
+from benchmark.records.results import read_records, record_path
 from benchmark.spec.load import load_spec
 from benchmark.store.fingerprints import forget
 from benchmark.studies.registry import study_names
@@ -176,7 +176,7 @@ def test_a_study_from_a_folder_is_measured_and_its_board_and_plot_are_on_the_pag
     }
     assert ("done", "study") in events
     results = tmp_path / "results"
-    records = read_study(study_path(results, "small", "margins", "cross_entropy")).records
+    records = read_records(record_path(results, "small", "cross_entropy", "margins")).records
     assert [record.settings for record in records] == [{"place": 2, "groups": {"near": ["nines"]}}] * 2
     assert freshness(plan, results) == {"small, margins": {"current": 4}}
     (listing,) = study_summaries(done.studies)
