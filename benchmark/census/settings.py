@@ -162,15 +162,22 @@ class Census:
 
     def ways(self, name: str, objective: str, backbone: str, init: str, seed: int) -> list[TrainedWith]:
         """How the networks of an objective are trained that places stand on, themselves or by another."""
-        found: list[TrainedWith] = []
+        key = "ways", name, objective, backbone, init
+        known = self._once(key, lambda: list(self._ways(name, objective, backbone, init)))
+        return [way for seeds, ways in known if seed in seeds for way in ways]
+
+    def _ways(
+        self, name: str, objective: str, backbone: str, init: str
+    ) -> Iterator[tuple[frozenset[int], list[TrainedWith]]]:
+        """The same for each row, with the seeds of its networks."""
         for study in (DETECTION, *self.spec.tracks[name].studies.chosen(full=True)):
             for row, axes in self._rows[name, study].items():
-                seeds = {other for first in axes.seeds for other in self.seeds(name, study, row, first)}
-                if backbone in axes.backbones and init in axes.inits and seed in seeds:
-                    for condition in axes.conditions:
-                        place = Place(name, study, row, backbone, init, seed, condition)
-                        found += _going_into(self.training(place), self.objective(place), objective)
-        return found
+                if axes.seeds and backbone in axes.backbones and init in axes.inits:
+                    place = Place(name, study, row, backbone, init, axes.seeds[0])
+                    places = [place._replace(condition=condition) for condition in axes.conditions]
+                    found = (_going_into(self.training(p), self.objective(p), objective) for p in places)
+                    seeds = (seed for first in axes.seeds for seed in self.seeds(name, study, row, first))
+                    yield frozenset(seeds), [way for ways in found for way in ways]
 
     def declared(self, family: str, name: str) -> Declared | None:
         """What a method declares; None if that is not known."""

@@ -16,9 +16,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import expit
-from scipy.stats import spearmanr
 
 from benchmark.metrics.detection import detection_metrics
 from benchmark.records.plane import RegionName
@@ -91,7 +90,7 @@ def run_arm(arm: Arm, seed: int, steps: int = STEPS) -> dict[str, Any]:
             regions[name] = {"auroc": auroc, "confident": float(np.mean(scores >= limit)), "n": len(scores)}
         for field, half in FIELDS.items():
             on_map = _logits(network, _square(half, 2 * half / (MAP_POINTS - 1)))
-            second = expit(on_map[:, 1] - on_map[:, 0]).reshape(MAP_POINTS, MAP_POINTS)
+            second = scipy.special.expit(on_map[:, 1] - on_map[:, 0]).reshape(MAP_POINTS, MAP_POINTS)
             maps[field] = second.round(3).tolist()
         return {
             "arm": arm,
@@ -237,7 +236,7 @@ def _density(network: nn.Module) -> dict[str, float]:
     points = _square(_DENSITY_FIELD, _DENSITY_SPACING)
     logits, density = _logits(network, points), log_density(points)
     scores = {"energy": np.logaddexp.reduce(logits, axis=1), "msp": _log_max_p(logits)}
-    return {name: float(spearmanr(score, density).statistic) for name, score in scores.items()}
+    return {name: float(scipy.stats.spearmanr(score, density).statistic) for name, score in scores.items()}
 
 
 @contextmanager
