@@ -287,6 +287,21 @@ def of_measurement(measurement: Measurement) -> dict[str, Any]:
     return {"numbers": {path: float(value) for path, value in numbers.items()}, "series": series}
 
 
+def check(record: Record) -> None:
+    """Refuse a measurement that cannot be, or that does not say what made it.
+
+    Raises
+    ------
+    ValueError
+        Names what is wrong.
+    """
+    made = record.provenance
+    whole = made is not None and made.date and made.measured_in and made.checkpoint and made.method_source
+    if record.status == "measured" and not whole:
+        raise ValueError("provenance: expected what made the measurement, got none, or only a part")
+    measurement_of(record)
+
+
 def measurement_of(record: Record) -> Measurement | None:
     """What a cell measured; None unless it was.
 
@@ -297,9 +312,6 @@ def measurement_of(record: Record) -> Measurement | None:
     """
     if record.status != "measured":
         return None
-    made = record.provenance
-    if made is None or not (made.date and made.measured_in and made.checkpoint and made.method_source):
-        raise ValueError("provenance: expected what made the measurement, got none, or only a part")
     scored = Scored.model_validate(record.settings)
     tree: dict[str, Any] = {}
     known = [item for item in record.numbers.items() if item[0] not in _SCORES]

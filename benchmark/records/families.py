@@ -38,13 +38,13 @@ def _none(path: str) -> bool:
 class Family:
     """The records of a study."""
 
-    check: Callable[[Record], object] = _whole  # raises ValueError for what cannot be
+    check: Callable[[Record], None] = _whole  # raises ValueError for what cannot be
     images: Callable[[Mapping[str, Any], Mapping[str, float]], Images] = _no_images  # by settings and numbers
     of_network: Callable[[str], bool] = _none  # numbers and series that belong to the network
 
 
 _FAMILIES = {
-    DETECTION: Family(detection.measurement_of, detection.images_of, detection.of_network),
+    DETECTION: Family(detection.check, detection.images_of, detection.of_network),
     TRAININGS: Family(trainings.check),
     PLANE: Family(plane.check, plane.images_of),
 }

@@ -22,6 +22,7 @@ from benchmark.records.comparison import (
     largest,
 )
 from benchmark.records.place import Place
+from benchmark.records.record import DETECTION
 from benchmark.studies.registry import study_names
 from reports.boards.provenance import ranges
 from reports.site.reproduction import REASONS, Reproduction, headlines
@@ -91,7 +92,9 @@ def publication_lines(found: Publication, written: Sequence[Path] | None) -> Ite
     verb = "would be published" if written is None else "published"
     counts = f"{len(found.new)} new, {len(found.changed)} changed, {len(found.unchanged)} as they are already"
     yield Text(f"{verb}: {counts}; refused: {sum(len(refused.places) for refused in found.refused)}")
-    detection = [one for one in found.changed if not one.place.study and one.a.measured and one.b.measured]
+    detection = [
+        one for one in found.changed if one.place.study == DETECTION and one.a.measured and one.b.measured
+    ]
     if detection:
         table = _gap_table("Changed: |Δ| in percentage points")
         for metric in HEADLINES:
@@ -114,7 +117,7 @@ def comparison_lines(pairs: Pairs, part: SpreadPart) -> Iterator[RenderableType]
             )
             instructions = f", {made.instructions}" if made.instructions else ""
             yield Text(f"{name}: {made.processor}{instructions}; Python {made.python}; {libraries}")
-    detection = [one for one in pairs.compared if not one.place.study]
+    detection = [one for one in pairs.compared if one.place.study == DETECTION]
     for shared in (True, False):
         members = [one for one in detection if one.same_network == shared]
         title = "the same networks scored twice" if shared else "networks of each side's own"
@@ -123,11 +126,12 @@ def comparison_lines(pairs: Pairs, part: SpreadPart) -> Iterator[RenderableType]
             for metric in HEADLINES:
                 _add_gap(table, metric.title, members, metric)
             yield table
-    metrics = {"": HEADLINES[:2], **{study: headlines(study) for study in study_names()}}
+    metrics = {DETECTION: HEADLINES[:2], **{study: headlines(study) for study in study_names()}}
     for study, shown in metrics.items():
         rows = by_subject(one for one in pairs.compared if one.place.study == study)
         for metric in shown if rows else ():
-            table = _gap_table(f"{study.replace('_', ' ') + ', ' if study else ''}{metric.title} by row")
+            of_study = "" if study == DETECTION else f"{study.replace('_', ' ')}, "
+            table = _gap_table(f"{of_study}{metric.title} by row")
             for (track, _, row), members in _widest_first(rows, metric):
                 _add_gap(table, f"{track} {row}", members, metric)
             yield table
@@ -178,10 +182,10 @@ def _widest_first(
 def _largest_changes(changed: Sequence[Compared]) -> Iterator[Text]:
     measured = [one for one in changed if one.a.measured and one.b.measured]
     for study in dict.fromkeys(one.place.study for one in measured):
-        metric = headlines(study)[0] if study else HEADLINES[0]
         of_study = [one for one in measured if one.place.study == study]
-        for place, before, after in largest(of_study, metric.path, NAMED):
-            yield Text(f"  {place}: {metric.title} {100 * before:.2f} → {100 * after:.2f}")
+        for metric in headlines(study)[:1]:
+            for place, before, after in largest(of_study, metric.path, NAMED):
+                yield Text(f"  {place}: {metric.title} {100 * before:.2f} → {100 * after:.2f}")
 
 
 def _by_reason(refused: Iterable[Refused]) -> Iterator[tuple[str, list[Refused]]]:

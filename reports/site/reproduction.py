@@ -156,14 +156,16 @@ def reproduction(spec: Spec, own: Files, published: Files, name: str) -> Reprodu
 
 def headlines(study: str) -> list[Metric]:
     """The numbers of a study that are compared."""
-    return [*numbers_of(study).headlines.values()]
+    if study == DETECTION:
+        return [*HEADLINES]
+    return [*numbers_of(study).headlines.values()] if study in study_names() else []
 
 
 def _gaps(spec: Spec, pairs: Pairs) -> list[MetricGap]:
     found = []
     for study in dict.fromkeys((DETECTION, *spec.studies, *study_names())):
         members = [one for one in pairs.compared if one.place.study == study]
-        for metric in HEADLINES if study == DETECTION else headlines(study):
+        for metric in headlines(study):
             gap = gap_of(members, metric.path)
             if gap is not None:
                 where = largest(members, metric.path, 1)

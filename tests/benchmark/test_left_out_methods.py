@@ -80,7 +80,9 @@ def test_r25_what_uses_a_broken_method_is_left_out_and_the_others_are_planned(sp
         ("msp", "scratch"),
         ("knn", "scratch"),
     }
-    assert {(planned.study, planned.row) for planned in plan.studies} == {("corruptions", "cross_entropy")}
+    assert {(planned.place.study, planned.place.row) for planned in plan.studies} == {
+        ("corruptions", "cross_entropy")
+    }
     assert plan.broken.keys() == {
         "entry toy of track small",
         "entry toy_trained of track small",

@@ -338,7 +338,7 @@ def test_entries_of_a_full_run_are_planned_for_it_or_by_name_on_their_backbones(
 
 def test_a_full_run_alone_draws_the_boundary(plan):
     made = plan(full=True)
-    jobs = [made.jobs[key] for key in made.boundary]
+    jobs = [made.jobs[key] for key in (arm.key for arm in made.arms)]
     assert [(job.config.arm, job.config.seed, job.config.steps) for job in jobs] == [
         (arm, seed, 10) for seed in (0, 3) for arm in ARMS
     ]
@@ -350,6 +350,6 @@ def test_a_full_run_alone_draws_the_boundary(plan):
         {"full": True, "entries": ("tuned",)},
     ):
         made = plan(**selection)
-        assert made.boundary == ()
+        assert made.arms == ()
         assert Kind.BOUNDARY not in {job.kind for job in made.jobs.values()}
-    assert plan(("boundary: {seeds: [0, 3], steps: 10}\n", ""), full=True).boundary == ()
+    assert plan(("boundary: {seeds: [0, 3], steps: 10}\n", ""), full=True).arms == ()

@@ -22,7 +22,7 @@ def one_run(results, seed, start):
     start.wait()
     made = record(seed, x=round(0.1 + seed / 20, 3))
     for entry in ENTRIES:
-        update_records(results, [file(made, entry=entry)])
+        update_records(results, [file(made, row=entry)])
 
 
 def test_r1_runs_at_once_lose_no_cell(tmp_path):

@@ -285,5 +285,9 @@ def test_validation_sets_share_no_source_with_a_test_set(tmp_path):
 def test_a_record_tells_what_was_tried(made):
     _, _, records = made
     text = json.loads(records["react_tuned", 0].model_dump_json())
-    assert [point["hyperparameters"]["percentile"] for point in text["tuning"]] == [90.0, 40.0, 99.0]
+    assert [point["hyperparameters"]["percentile"] for point in text["settings"]["tuning"]] == [
+        90.0,
+        40.0,
+        99.0,
+    ]
     assert "tuning" not in records["energy", 0].settings

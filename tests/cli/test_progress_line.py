@@ -3,15 +3,15 @@
 import io
 import time
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import pytest
 from rich.console import Console
 
 from benchmark.jobs.job import Job, Kind
-from benchmark.records.results import Cell
+from benchmark.records.place import Place
+from benchmark.records.record import DETECTION
 from reports.console import progress as console
-from reports.console.progress import Progress, describe_training, study_summaries, summaries
+from reports.console.progress import Progress, describe_training, summaries
 
 SAID = {
     "epoch": 3, "epochs": 18, "loss": 0.51234, "val_accuracy": 0.8756, "images_per_second": 1234.5,
@@ -129,15 +129,8 @@ def test_u9_a_narrow_line_says_less():
     )
 
 
-class Planned(NamedTuple):
-    init: str
-    track: str = "toy"
-    study: str = "label_noise"
-    row: str = "none"
-
-
 def absent(status, reason):
-    return SimpleNamespace(measurement=None, status=status, reason=reason, warnings=[], numbers={})
+    return SimpleNamespace(status=status, reason=reason, warnings=[], numbers={})
 
 
 def printed(tables, width=100):
@@ -149,11 +142,11 @@ def printed(tables, width=100):
 def test_u8_why_entries_do_not_apply_stands_once_below_the_table():
     head = "the head is not one linear layer"
     records = {
-        Cell("toy", "net", "scratch", seed, entry): absent("not_applicable", head)
+        Place("toy", DETECTION, entry, "net", "scratch", seed): absent("not_applicable", head)
         for entry in ("vim", "residual")
         for seed in range(3)
     }
-    records[Cell("toy", "net", "scratch", 0, "odin")] = absent("failed", "[red]it\x1b[1m broke")
+    records[Place("toy", DETECTION, "odin", "net", "scratch", 0)] = absent("failed", "[red]it\x1b[1m broke")
     text = printed(summaries(records))
     assert f"vim, residual: not applicable (6 cells): {head}" in text
     assert text.count(head) == 1
@@ -162,5 +155,7 @@ def test_u8_why_entries_do_not_apply_stands_once_below_the_table():
 
 
 def test_u8_why_a_study_has_no_numbers():
-    text = printed(study_summaries({Planned("a"): absent("failed", "no images")}))
+    text = printed(
+        summaries({Place("toy", "label_noise", "none", "net", "a", 0): absent("failed", "no images")})
+    )
     assert "none: failed (1 cell): no images" in text

@@ -61,4 +61,4 @@ def test_a_disk_that_damages_what_is_written_is_an_error_and_no_cell_is_lost_sil
     with pytest.raises(StorageError, match="damaged when it is read, 3 times over; check the disk"):
         run(small, place)
     monkeypatch.undo()
-    assert len(run(small, place)[1].records) == 4
+    assert len(cells(run(small, place)[1])) == 4

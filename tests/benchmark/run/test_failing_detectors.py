@@ -168,7 +168,7 @@ def test_the_command_line_exits_with_1_if_a_cell_failed(features, odd, cli):
 
 
 def test_r21_what_cannot_be_made_again_is_replaced_by_the_failure_and_named(place, small, monkeypatch):
-    cells = [f"small {entry} tiny scratch {seed}" for entry in ("msp", "knn") for seed in (0, 1)]
+    measured = [f"small {entry} tiny scratch {seed}" for entry in ("msp", "knn") for seed in (0, 1)]
     lose(place, *(key for key, kind in artifacts(place).items() if kind == "measure"))
 
     def fail(*_):
@@ -178,5 +178,5 @@ def test_r21_what_cannot_be_made_again_is_replaced_by_the_failure_and_named(plac
     _, summary = run(small, place)
     assert {record.status for record in cells(summary).values()} == {"failed"}
     assert {record.status for record in place.records().values()} == {"failed"}
-    assert sorted(summary.withdrawn) == sorted(cells)
+    assert sorted(summary.withdrawn) == sorted(measured)
     assert run(small, place)[1].withdrawn == []  # told once

@@ -81,7 +81,7 @@ def test_an_interrupted_run_writes_what_is_finished_and_goes_on(reference, place
     assert "Traceback" not in said
     wait_until(lambda: not any(map(is_alive, children)), "the end of the workers")
     expected = reference.measurements()
-    del expected["small", "knn", "tiny", "scratch", 1]
+    del expected["small", "knn", "tiny", "scratch", 1, ""]
     assert place.measurements() == expected
     done, _ = run(small, place)
     assert done == ["small tiny scratch seed 1: measure knn", "small tiny scratch seed 1: scores of knn"]

@@ -18,7 +18,7 @@ def test_a_first_run_measures_every_cell(reference, small):
     plan = planned(small)
     records = reference.records()
     assert sorted(records) == [
-        ("small", entry, "tiny", "scratch", seed) for entry in ("knn", "msp") for seed in (0, 1)
+        ("small", entry, "tiny", "scratch", seed, "") for entry in ("knn", "msp") for seed in (0, 1)
     ]
     assert {record.status for record in records.values()} == {"measured"}
     assert sorted(p.relative_to(reference.results).as_posix() for p in reference.state()) == [

@@ -17,7 +17,7 @@ from benchmark.records.results import read_records, record_path
 from benchmark.spec.load import load_spec
 from benchmark.store.fingerprints import forget
 from benchmark.studies.registry import study_names
-from reports.console.progress import study_summaries
+from reports.console.progress import summaries
 from reports.site.publish import publish
 
 SETTINGS = '''\
@@ -171,15 +171,15 @@ def margins(tmp_path, monkeypatch):
 def test_a_study_from_a_folder_is_measured_and_its_board_and_plot_are_on_the_page(margins, tmp_path):
     plan, done, events = run(tmp_path, TEXT, studies=("margins",))
     assert done.failed == 0
-    assert {(study.row, study.seed) for study in plan.studies} == {
+    assert {(study.place.row, study.place.seed) for study in plan.studies} == {
         (row, seed) for row in ("cross_entropy", "robust") for seed in (0, 1)
     }
     assert ("done", "study") in events
     results = tmp_path / "results"
     records = read_records(record_path(results, "small", "cross_entropy", "margins")).records
     assert [record.settings for record in records] == [{"place": 2, "groups": {"near": ["nines"]}}] * 2
-    assert freshness(plan, results) == {"small, margins": {"current": 4}}
-    (listing,) = study_summaries(done.studies)
+    assert freshness(plan, results)["small, margins"] == {"current": 4}
+    (listing,) = summaries(done.records)
     assert listing.columns == ("Row", "Init", "Margin", "Measured")
 
     def publish_again():

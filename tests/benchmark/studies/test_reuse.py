@@ -20,7 +20,8 @@ def test_a_second_run_computes_nothing_and_changes_no_file(copy):
 
 def test_records_of_other_settings_are_counted_apart(copy):
     def counted(text=LEADERBOARD):
-        return freshness(planned(copy, text, studies=ALL), copy / "results")
+        found = freshness(planned(copy, text, studies=ALL), copy / "results")
+        return {name: states for name, states in found.items() if name != "small, trainings"}
 
     sizes = {
         "small, adversarial": 6,
@@ -31,7 +32,7 @@ def test_records_of_other_settings_are_counted_apart(copy):
     assert counted() == {name: {"current": size} for name, size in sizes.items()}
     path = record_path(copy / "results", "small", "none", "imbalance")
     file = read_records(path)
-    failed = file.records[0].model_copy(update={"status": "failed", "reason": "no"})
+    failed = file.records[0].model_copy(update={"status": "failed", "reason": "no", "numbers": {}})
     write_records(path, file.model_copy(update={"records": [failed, *file.records[1:]]}))
     assert counted()["small, imbalance"] == {"current": 5, "failed": 1}
     write_records(path, file)
