@@ -14,6 +14,7 @@ from benchmark.jobs.job import Job
 from benchmark.plan.plan import Plan
 from benchmark.records.collect import Collected
 from benchmark.records.finished import Finished
+from benchmark.records.networks import Networks
 from benchmark.records.place import Place
 from benchmark.records.results import TRAININGS, Record, read_records, record_path
 from benchmark.store.artifacts import Store
@@ -58,12 +59,13 @@ def run_plan(
     """
     store = Store(cache)
     store.prepare()
+    known: dict[Path, Networks] = {}
     for path in dict.fromkeys(
         record_path(results, p.place.track, p.place.row, p.place.study) for p in plan.places
     ):
         require_writable(path.parent)
         if path.exists():
-            read_records(path)
+            read_records(path, known)
     pool = default_pool(workers) if pool is None else pool
     try:
         for _ in range(ATTEMPTS):

@@ -49,12 +49,12 @@ _OWN = ("date", "checkpoint", "seeds")  # and of a record itself
 _NETWORK_OF = "objective"  # of the settings, where what belongs to a network lies apart
 
 
-def read_records(path: Path, networks: Networks | None = None) -> RecordFile:
+def read_records(path: Path, known: dict[Path, Networks] | None = None) -> RecordFile:
     """Read one file of records, and what lies beside it of their networks.
 
     Parameters
     ----------
-    networks : those of the track, where they have been read already.
+    known : networks by their file; what is read of them is added, so that many files share it.
 
     Raises
     ------
@@ -67,11 +67,11 @@ def read_records(path: Path, networks: Networks | None = None) -> RecordFile:
         raise DataError(f"{path}: cost: expected {', '.join(_COST)}, got {cost!r:.80}")
     tables = {name: shared(path, name, content.pop(name, {})) for name in _SHARED}
     family = family_of(str(content.get("study")))
-    known = _networks_beside(path, tables["settings"]) if networks is None else networks
+    networks = _networks_beside(path, tables["settings"], {} if known is None else known)
     lines = content.get("records")
     shared_by_all = _shared_by_all(lines, tables)
     content["records"] = read_each(
-        path, _WHAT, lines, _PLACE, lambda line: _record({**shared_by_all, **line}, tables, known, family)
+        path, _WHAT, lines, _PLACE, lambda line: _record({**shared_by_all, **line}, tables, networks, family)
     )
     return read_whole(path, _WHAT, RecordFile, content)
 
@@ -96,11 +96,10 @@ def iterate(results: Path, *studies: str) -> Iterator[RecordFile]:
         for study, folder in _studies_of(track):
             if studies and study not in studies:
                 continue
-            networks: Networks = {}
-            for path in files_of(track / NETWORKS) if study == DETECTION else ():
-                networks |= read_networks(path)
+            beside = files_of(track / NETWORKS) if study == DETECTION else []
+            known = {path: read_networks(path) for path in beside}
             for path in files_of(folder):
-                file = read_records(path, networks)
+                file = read_records(path, known)
                 below = () if study == DETECTION else (file.study,)
                 in_its_place(path, file.track, *below, file.row)
                 yield file
@@ -264,13 +263,16 @@ def _record(line: dict[str, Any], tables: Mapping[str, Any], networks: Networks,
     return record
 
 
-def _networks_beside(path: Path, settings: Mapping[str, Any]) -> Networks:
+def _networks_beside(path: Path, settings: Mapping[str, Any], known: dict[Path, Networks]) -> Networks:
     """The networks that a file of records refers to."""
     found: Networks = {}
-    for objective in dict.fromkeys(of.get(_NETWORK_OF) for of in settings.values() if isinstance(of, dict)):
-        if objective is not None:
-            try:
-                found |= read_networks(path_of(path.parent, str(objective)))
-            except ValueError as error:
-                raise DataError(f"{path}: objective: {error}") from error
+    named = {str(of[_NETWORK_OF]) for of in settings.values() if isinstance(of, dict) and _NETWORK_OF in of}
+    for objective in sorted(named):
+        try:
+            at = path_of(path.parent, objective)
+        except ValueError as error:
+            raise DataError(f"{path}: objective: {error}") from error
+        if at not in known:
+            known[at] = read_networks(at)
+        found |= known[at]
     return found

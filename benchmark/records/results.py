@@ -25,6 +25,7 @@ from benchmark.records.detection import (
     numbers_of,
 )
 from benchmark.records.files import iterate, read_records, write_files
+from benchmark.records.networks import Networks
 from benchmark.records.numbers import Drawn, Number, StrictModel
 from benchmark.records.record import (
     BOUNDARY,
@@ -170,10 +171,11 @@ def update_records(results: Path, files: Iterable[RecordFile]) -> Updated:
         If a file cannot be written.
     """
     merged, gone = {}, []
+    known: dict[Path, Networks] = {}
     with results_lock(results):
         for new in files:
             path = record_path(results, new.track, new.row, new.study)
-            old = read_records(path) if path.exists() else None
+            old = read_records(path, known) if path.exists() else None
             of = (new.track, new.row) if new.study == DETECTION else (new.track, new.study, new.row)
             gone += [" ".join((*of, cell)) for cell in withdrawn(old, new)]
             if (both := merge(old, new)) != old:  # else it says so already
