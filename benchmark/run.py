@@ -16,7 +16,7 @@ from benchmark.records.collect import Collected
 from benchmark.records.finished import Finished
 from benchmark.records.networks import Networks
 from benchmark.records.place import Place
-from benchmark.records.results import TRAININGS, Record, read_records, record_path
+from benchmark.records.results import Record, read_records, record_path
 from benchmark.store.artifacts import Store
 from benchmark.store.files import require_writable
 
@@ -30,7 +30,7 @@ class Summary:
 
     records: Mapping[Place, Record]
     written: list[Path]  # record files that changed
-    failed: int  # places, but for trainings, whose failure is that of all that is measured of the network
+    failed: int  # places
     withdrawn: list[str]  # places whose record cannot be made any more: a failure took its place
 
 
@@ -83,7 +83,7 @@ def run_plan(
         raise
     updated = found.write(results)
     records = {planned.place: record for planned, record in found.records.items()}
-    failed = sum(r.status == "failed" for place, r in records.items() if place.study != TRAININGS)
+    failed = sum(record.status == "failed" for record in records.values())
     return Summary(records, updated.written, failed, updated.withdrawn)
 
 

@@ -169,6 +169,8 @@ def _made_of(expected: Mapping[str, Any], found: Mapping[str, Any] | None) -> It
 
 def _other_use(census: Census, family: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     """Whether two configured methods differ."""
+    if not isinstance(found, Mapping):
+        return True
     options = expected["hyperparameters"], found.get("hyperparameters", {})
     declared = census.declared(family, expected["method"])
     return expected["method"] != found.get("method") or _other(*options, declared)

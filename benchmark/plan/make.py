@@ -48,6 +48,7 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
     jobs: dict[str, Job] = {}
     cells: list[Planned] = []
     studies: list[Planned] = []
+    trainings: list[Planned] = []
     left_out: dict[str, DataMissing] = {}
     broken: dict[str, str] = {}
     for name in spec.tracks:
@@ -57,8 +58,10 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
         _check_size(spec, name, selection)
         try:
             planner = TrackPlanner(census, name, selection, jobs)
-            cells.extend(planner.cells())
-            studies.extend(planner.studies())
+            of_track = [*planner.cells()], [*planner.studies()]
+            cells += of_track[0]
+            studies += of_track[1]
+            trainings += plan_trainings(planner.networks, [*of_track[0], *of_track[1]])
             broken |= {f"{what} of track {name}": why for what, why in planner.networks.left_out.items()}
         except DataMissing as error:
             if name in selection.tracks:
@@ -78,7 +81,7 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
         left_out={name: str(error) for name, error in left_out.items()},
         studies=tuple(studies),
         arms=_plan_arms(census, jobs) if selection == Selection(full=True) else (),
-        trainings=plan_trainings(census, [*cells, *studies]),
+        trainings=tuple(trainings),
         broken=broken,
         selection=selection,
     )

@@ -36,6 +36,9 @@ class PlannedNetwork:
     starts: tuple[str, ...]  # keys of the networks that it goes on from, the nearest first
     features: dict[tuple[str, str], str]  # (BASE or a statistic, key of the images) → key
     place: str  # for people
+    objective: str  # in the leaderboard
+    cell: tuple[str, str, int]  # backbone, init and seed
+    given: Given
 
 
 class NetworkPlanner:
@@ -132,6 +135,11 @@ class NetworkPlanner:
                 place += f" {plan.name}"
             self._networks[key] = self._train(config, split, (backbone, init, seed), plan, given, place)
         return self._networks[key]
+
+    @property
+    def planned(self) -> list[PlannedNetwork]:
+        """Every network so far, those that others go on from before these."""
+        return [*self._networks.values()]
 
     def training_set(self, backbone: str, seed: int, given: Given) -> str:
         """Key of a transformed training split: methods and inits of a seed share it."""
@@ -253,7 +261,7 @@ class NetworkPlanner:
         starts = tuple(
             key for one in (before, first) if one is not None for key in (one.chain[Kind.TRAIN], *one.starts)
         )
-        return PlannedNetwork(config, split, chain, asked, starts, {}, place)
+        return PlannedNetwork(config, split, chain, asked, starts, {}, place, plan.name, cell, given)
 
     def _tag(self, init: str) -> str:
         """A tag of published weights names the input normalisation too."""

@@ -112,7 +112,7 @@ class StudyPlanner:
         return Planned(
             place=place,
             key=self.networks.add(job),
-            chain=dict(network.chain),
+            chain={kind: k for kind, k in network.chain.items() if kind in (Kind.PRETRAIN, Kind.TRAIN)},
             inputs=job.needs,
             starts=network.starts,
             data={item: data[item] for item in dict.fromkeys([*of_id, *asked.features, *asked.images])},

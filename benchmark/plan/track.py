@@ -17,7 +17,6 @@ from benchmark.plan.plan import Planned
 from benchmark.plan.studies import StudyPlanner
 from benchmark.records.record import DETECTION, Cell
 from benchmark.seeds import derive_seed
-from benchmark.spec.leaderboard import supervised_source
 from benchmark.store.fingerprints import definition_of
 
 
@@ -114,15 +113,7 @@ class TrackPlanner:
             training=networks[0].training,
             settings=settings,
             made_of=self.census.made_of(place),
-            overlap=self._overlap(cell.init),
         )
-
-    def _overlap(self, init: str) -> tuple[str, ...]:
-        source = supervised_source(self.spec.inits[init])
-        if source is None:
-            return ()
-        tested = {"test": self.track.id, **self.track.near, **self.track.far}
-        return tuple(item for item, images in tested.items() if images.dataset == source.images.dataset)
 
     def _sets(self, method: _Method) -> list[str]:
         """The image sets that an entry sees."""

@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from benchmark.census import PLAIN, Census
 from benchmark.jobs.job import Kind
+from benchmark.plan.networks import NetworkPlanner
 from benchmark.plan.plan import Planned
+from benchmark.records.place import Place
 from benchmark.records.record import DETECTION, TRAININGS
+from benchmark.spec.leaderboard import supervised_source
 
 
-def plan_trainings(census: Census, measured: Iterable[Planned]) -> tuple[Planned, ...]:
-    """The training of each network that is measured, once."""
-    found: dict[str, Planned] = {}
+def plan_trainings(networks: NetworkPlanner, measured: Iterable[Planned]) -> Iterator[Planned]:
+    """The training of each network of a track: of what is `measured`, and of what others go on from.
+
+    A network on another training set than the track's is told from the others of its objective by the study
+    that gives it that, in the record's condition.
+    """
+    named: dict[str, str] = {}  # condition by key of the network
     for planned in measured:
-        if Kind.TRAIN not in planned.chain or planned.chain[Kind.TRAIN] in found:
-            continue
-        key, place = planned.chain[Kind.TRAIN], planned.place
-        found[key] = Planned(
-            place=place._replace(
-                study=TRAININGS, row=planned.objective, condition=_condition(census, planned)
-            ),
+        if Kind.TRAIN in planned.chain:
+            condition = _condition(networks.census, planned)
+            for key in (planned.chain[Kind.TRAIN], *planned.starts):
+                named.setdefault(key, condition)
+    for network in networks.planned:
+        key, (backbone, init, seed) = network.chain[Kind.TRAIN], network.cell
+        condition = "" if network.given == PLAIN else named.get(key, "")
+        if network.given != PLAIN and not condition:
+            continue  # of a study that is left out
+        yield Planned(
+            place=Place(networks.name, TRAININGS, network.objective, backbone, init, seed, condition),
             key=key,
-            chain={
-                kind: planned.chain[kind] for kind in (Kind.PRETRAIN, Kind.TRAIN) if kind in planned.chain
-            },
-            starts=planned.starts,
-            seeds=planned.seeds,
-            objective=planned.objective,
-            training=planned.training,
-            overlap=planned.overlap,
+            chain={kind: k for kind, k in network.chain.items() if kind in (Kind.PRETRAIN, Kind.TRAIN)},
+            starts=network.starts,
+            seeds=networks.seeds(backbone, seed),
+            objective=network.objective,
+            training=network.training,
+            overlap=_overlap(networks, init),
         )
-    return tuple(found.values())
 
 
 def _condition(census: Census, planned: Planned) -> str:
-    """What tells a network from others of its objective: the study that gives it another training set."""
     place = planned.place
     if place.study == DETECTION or (given := census.given(place)) == PLAIN:
         return ""
     conditions = census.axes(place.track, place.study)[place.row].conditions
     same = (c for c in conditions if census.given(place._replace(condition=c)) == given)  # as of strength 0
     return f"{place.study} {place.row} {next(same, place.condition)}".rstrip()
+
+
+def _overlap(networks: NetworkPlanner, init: str) -> tuple[str, ...]:
+    """The test sets of the dataset that first weights were trained on."""
+    source, track = supervised_source(networks.spec.inits[init]), networks.track
+    tested = {"test": track.id, **track.near, **track.far} if source is not None else {}
+    return tuple(n for n, images in tested.items() if source and images.dataset == source.images.dataset)

@@ -13,7 +13,6 @@ from benchmark.records.finished import Finished
 from benchmark.records.plane import of_arm
 from benchmark.records.record import DETECTION, PLANE, TRAININGS, Environment, Record, RecordFile
 from benchmark.records.results import Updated, update_records
-from benchmark.records.text import record_path
 from benchmark.records.trainings import SAMPLES, of_history, picture_of
 
 if TYPE_CHECKING:
@@ -28,10 +27,12 @@ class Collected:
     def __init__(self, plan: Plan, finished: Finished, failures: Mapping[str, str]) -> None:
         self.records: dict[Planned, Record] = {}
         self.environments: dict[str, Environment] = {}
-        self._plan, self._finished = plan, finished
+        self._plan, self._finished, self._untrained = plan, finished, 0
         for planned in plan.places:
             reason = next((failures[key] for key in planned.keys if key in failures), None)
-            if reason is not None:
+            if reason is not None and planned.place.study == TRAININGS:
+                self._untrained += 1  # as what would be measured of the network says
+            elif reason is not None:
                 self.records[planned] = _record(planned, {"status": "failed", "reason": reason})
             elif finished.store.has(planned.key):
                 try:
@@ -41,8 +42,8 @@ class Collected:
 
     @property
     def whole(self) -> bool:
-        """Whether every place has a record."""
-        return len(self.records) == len(self._plan.places)
+        """Whether every place has a record, but for networks whose training failed."""
+        return len(self.records) + self._untrained == len(self._plan.places)
 
     def write(self, results: Path) -> Updated:
         """Merge the records into their files.
@@ -54,20 +55,14 @@ class Collected:
         StorageError
             If a file cannot be written.
         """
-        files: dict[Path, RecordFile] = {}
+        rows: dict[tuple[str, str, str], list[Record]] = {}
         for planned, record in self.records.items():
-            place = planned.place
-            path = record_path(results, place.track, place.row, place.study)
-            if path not in files:
-                files[path] = RecordFile(
-                    track=place.track,
-                    study=place.study,
-                    row=place.row,
-                    environments=self.environments,
-                    records=[],
-                )
-            files[path].records.append(record)
-        return update_records(results, files.values())
+            rows.setdefault(planned.place[:3], []).append(record)
+        files = [
+            RecordFile(track=track, study=study, row=row, environments=self.environments, records=records)
+            for (track, study, row), records in rows.items()
+        ]
+        return update_records(results, files)
 
     def _measured(self, planned: Planned) -> Record:
         read = _READ.get(planned.place.study, _of_study)

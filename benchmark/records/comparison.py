@@ -222,17 +222,25 @@ def _settings(record: Record) -> dict[str, Any]:
     found = {**record.settings, "training": record.training}
     if found.get("hp_mode") in CHOSEN:
         found["hyperparameters"] = None
+    if "groups" in found:
+        found["groups"] = {group: sorted(names) for group, names in found["groups"].items()}
     if "tuning" in found:
         found["tuning"] = [point["hyperparameters"] for point in found["tuning"]]
     return found
+
+
+def _differ(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether a setting differs; a training that one does not say, and a grid, do not keep from comparing."""
+    if name not in a or name not in b:
+        return name != "tuning"
+    return None not in (a[name], b[name]) and bool(a[name] != b[name])
 
 
 def _reason(a: Seen, b: Seen) -> Reason | None:
     """Why two records of one place are not compared; None if they are."""
     if not (a.measured and b.measured):
         return "not measured"
-    known = [name for name, value in a.settings.items() if None not in (value, b.settings.get(name))]
-    if any(a.settings[name] != b.settings[name] for name in known):
+    if any(_differ(name, a.settings, b.settings) for name in {**a.settings, **b.settings}):
         return "other settings"
     images, others = (_images(side.record) for side in (a, b))
     if any(others.get(name, fingerprint) != fingerprint for name, fingerprint in images.items()):

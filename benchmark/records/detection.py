@@ -256,10 +256,10 @@ class Scored(StrictModel):
 
     objective: str  # in leaderboard.yaml
     detector: str
-    hyperparameters: dict[str, Any] = Field(default_factory=dict)  # all of the detector's
+    hyperparameters: dict[str, Any]  # all of the detector's
     # Spec §0.5, and "declared" for values that leaderboard.yaml sets by hand.
-    hp_mode: HpMode = "published"
-    networks: Count = 1  # of how many, trained with consecutive seeds of the track, the scores come
+    hp_mode: HpMode
+    networks: Count  # of how many, trained with consecutive seeds of the track, the scores come
     groups: dict[Group, list[str]]  # the OOD sets
     tuning: list[Candidate] | None = None  # of which the hyper-parameters were chosen
 

@@ -21,6 +21,10 @@ def _whole(record: Record) -> None:
         for at, value in enumerate(values):
             if value is None:
                 raise ValueError(f"series.{name}.{at}: expected a number, got none")
+        _, by, axis = name.partition("_by_")
+        along = len(record.series.get(axis, ())) if by else len(values)
+        if len(values) != along:
+            raise ValueError(f"series.{name}: expected one value for each {axis}, {along}, got {len(values)}")
 
 
 Images = Mapping[str, tuple[int, bool]]  # of how many images a series is the share, and whether it rises
@@ -40,11 +44,12 @@ class Family:
 
     check: Callable[[Record], None] = _whole  # raises ValueError for what cannot be
     images: Callable[[Mapping[str, Any], Mapping[str, float]], Images] = _no_images  # by settings and numbers
-    of_network: Callable[[str], bool] = _none  # numbers and series that belong to the network
+    apart: bool = False  # whether what belongs to a network lies apart from the records that share it
+    of_network: Callable[[str], bool] = _none  # which numbers and series do
 
 
 _FAMILIES = {
-    DETECTION: Family(detection.check, detection.images_of, detection.of_network),
+    DETECTION: Family(detection.check, detection.images_of, apart=True, of_network=detection.of_network),
     TRAININGS: Family(trainings.check),
     PLANE: Family(plane.check, plane.images_of),
 }

@@ -14,8 +14,8 @@ from benchmark.errors import DataError
 from benchmark.records import networks as of_networks
 from benchmark.records.columns import COLUMNS, Columns, read, unpacked, written
 from benchmark.records.families import Family, family_of
-from benchmark.records.networks import NETWORK, NETWORKS, Networks, path_of, read_networks
-from benchmark.records.record import DETECTION, SCHEMA, Cost, Record, RecordFile
+from benchmark.records.networks import NETWORK, Networks, path_of, read_networks
+from benchmark.records.record import DETECTION, NETWORKS, SCHEMA, Cost, Record, RecordFile
 from benchmark.records.text import (
     Table,
     document,
@@ -46,7 +46,7 @@ _SHARED = (
 )  # tables of what records have in common
 _MADE = ("measured_in", "trained_in", "method_source", "data", "first_weights")  # of the provenance
 _OWN = ("date", "checkpoint", "seeds")  # and of a record itself
-_NETWORK_OF = "objective"  # of the settings, where what belongs to a network lies apart
+_NETWORK_OF = "objective"  # of the settings: whose networks they are
 
 
 def read_records(path: Path, known: dict[Path, Networks] | None = None) -> RecordFile:
@@ -66,8 +66,11 @@ def read_records(path: Path, known: dict[Path, Networks] | None = None) -> Recor
     if (cost := content.pop("cost", None)) != list(_COST):
         raise DataError(f"{path}: cost: expected {', '.join(_COST)}, got {cost!r:.80}")
     tables = {name: shared(path, name, content.pop(name, {})) for name in _SHARED}
-    family = family_of(str(content.get("study")))
-    networks = _networks_beside(path, tables["settings"], {} if known is None else known)
+    if "study" not in content:
+        raise DataError(f"{path}: study: Field required; expected {_WHAT} of schema {SCHEMA}")
+    family = family_of(str(content["study"]))
+    found = {} if known is None else known
+    networks = _networks_beside(path, tables["settings"], found) if family.apart else {}
     lines = content.get("records")
     shared_by_all = _shared_by_all(lines, tables)
     content["records"] = read_each(
@@ -100,7 +103,7 @@ def iterate(results: Path, *studies: str) -> Iterator[RecordFile]:
             known = {path: read_networks(path) for path in beside}
             for path in files_of(folder):
                 file = read_records(path, known)
-                below = () if study == DETECTION else (file.study,)
+                below = () if file.study == DETECTION else (file.study,)
                 in_its_place(path, file.track, *below, file.row)
                 yield file
 
@@ -185,14 +188,17 @@ def _without_network(record: Record, family: Family, apart: dict[str, dict[str, 
     """What a record says, as it is written; what belongs to its network goes apart."""
     said = record.model_dump(exclude_none=True, exclude_defaults=True)
     said.setdefault("numbers", {})
-    if _NETWORK_OF not in record.settings or record.provenance is None or record.status != "measured":
+    if not family.apart or _NETWORK_OF not in record.settings:
+        return said
+    of = apart.setdefault(str(record.settings[_NETWORK_OF]), {})
+    if record.provenance is None or record.status != "measured":
         return said
     network = of_networks.shared_part(record, family.of_network)
     name = name_of(network)
-    apart.setdefault(str(record.settings[_NETWORK_OF]), {})[name] = network
+    of[name] = network
     for field in ("numbers", "series", "provenance", "cost"):
-        of = network.get(field, network)
-        said[field] = {key: value for key, value in said.get(field, {}).items() if key not in of}
+        there = network.get(field, network)
+        said[field] = {key: value for key, value in said.get(field, {}).items() if key not in there}
     said.pop("training", None)
     return said | {NETWORK: name}
 

@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 
 from benchmark.errors import DataError
 from benchmark.records.columns import COLUMNS, Columns, unpacked
-from benchmark.records.record import SCHEMA, Record, TrainedWith
+from benchmark.records.record import NETWORKS, SCHEMA, Record, TrainedWith
 from benchmark.records.text import (
     Table,
     document,
     files_of,
     look_up,
-    name_of,
     parse,
     read_each,
     record_path,
@@ -29,13 +28,12 @@ from benchmark.records.text import (
     to_json,
 )
 
-NETWORKS = "networks"  # the folder beside the files of a track's entries
 NETWORK = "network"  # what a record says instead
 _WHAT = "networks"
 _PLACE = ("backbone", "init", "seed")
 _COST = ("pretrain_seconds", "train_seconds")
 _PROVENANCE = ("checkpoint", "trained_in", "seeds")
-_REFERENCE = re.compile(rb'"network":"([0-9a-f]+)"')
+_REFERENCE = re.compile(rb'"network"\s*:\s*"([0-9a-f]+)"')
 
 
 class Network(NamedTuple):
@@ -136,8 +134,3 @@ def _network(line: Any, ways: Mapping[str, Any], columns: Mapping[str, Any]) -> 
     said = {name: value for name, value in line.items() if name != COLUMNS}
     training = None if way is None else TrainedWith.model_validate(way)
     return Network(said | {"training": way, "numbers": numbers}, training)
-
-
-def name_of_network(said: Mapping[str, Any]) -> str:
-    """Its name: a hash of all that is said of it."""
-    return name_of(said)

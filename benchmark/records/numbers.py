@@ -12,7 +12,7 @@ DRAWN = 1e-3  # by which a sum over a drawn curve, of four digits, may differ fr
 
 
 def _round_to(digits: int) -> AfterValidator:
-    return AfterValidator(lambda value: float(f"{value:.{digits}g}"))
+    return AfterValidator(lambda value: float(f"{value:.{digits}g}") + 0.0)  # without a sign of zero
 
 
 def _share(value: float) -> float:

@@ -43,6 +43,8 @@ def check(record: Record) -> None:
     for path in shares:
         if not 0 <= record.numbers[path] <= 1:
             raise ValueError(f"numbers.{path}: expected a share from 0 to 1, got {record.numbers[path]:g}")
+    if record.series and record.series.keys() != set(MAPS.values()):
+        raise ValueError(f"series: expected {', '.join(MAPS.values())}, got {', '.join(record.series)}")
     for name, values in record.series.items():
         if len(values) != SIDE**2 or not all(v is not None and 0 <= v <= 1 for v in values):
             raise ValueError(

@@ -106,7 +106,7 @@ def prepare(plan: Plan, results: Path, published: Path) -> Publication:
     while _refuse_apart(sorted_, there):
         pass  # what is refused stays as it is published, which others may not fit to
     fit = sorted_.fit
-    goes = set(fit) | {trainings[place] for place in fit if place in trainings}
+    goes = set(fit) | _trained(files, fit, trainings)
     changed = {place: one for place, one in fit.items() if place in there and place not in sorted_.same}
     rows = {place[:3] for place in fit}
     missing: dict[str, int] = {}
@@ -160,18 +160,38 @@ def _trainings(
     plan: Plan, files: Iterable[RecordFile], sorted_: _Sorted, planned: Mapping[Place, Planned]
 ) -> dict[Place, Place]:
     """The training of each place's network; a place whose network has none of today is refused."""
-    known = {training.key: training.place for training in plan.trainings}
-    there = {place_of(f, r): r.key for f in files if f.study == TRAININGS for r in f.records}
+    known = {(training.key, training.objective): training.place for training in plan.trainings}
+    there = {
+        place_of(file, record): record.key
+        for file in files
+        for record in file.records
+        if file.study == TRAININGS and record.status == "measured"
+    }
     found = {}
     for place in list(sorted_.fit):
-        key = planned[place].chain.get(Kind.TRAIN)
-        if key is None:
+        one = planned[place]
+        if Kind.TRAIN not in one.chain:
             continue
-        found[place] = known[key]
-        if there.get(known[key]) != key:
-            what = "an outdated record" if known[key] in there else "no record"
+        key = one.chain[Kind.TRAIN]
+        found[place] = known[key, one.objective]
+        if there.get(found[place]) != key:
+            what = "an outdated record" if found[place] in there else "no record"
             sorted_.refuse(place, f"{what} of how its network was trained; run it again")
     return found
+
+
+def _trained(
+    files: Iterable[RecordFile], fit: Mapping[Place, Seen], trainings: Mapping[Place, Place]
+) -> set[Place]:
+    """The trainings that go over: of networks that were measured, and of those very weights."""
+    weights = {place_of(f, r): r.checkpoint for f in files if f.study == TRAININGS for r in f.records}
+    return {
+        trainings[place]
+        for place, one in fit.items()
+        if place in trainings
+        and one.measured
+        and weights.get(trainings[place], "") in ("", one.record.checkpoint)
+    }
 
 
 def _refuse_apart(sorted_: _Sorted, there: Mapping[Place, Seen]) -> bool:

@@ -22,6 +22,8 @@ DETECTION = "detection"  # the study of OOD detection, whose rows are entries
 TRAININGS = "trainings"  # of networks, whose rows are objectives
 PLANE = "plane"  # the experiment in two dimensions, whose rows are its arms
 BOUNDARY = "boundary"  # the track of that experiment
+NETWORKS = "networks"  # beside the studies: what the records of one network share
+RESERVED = (DETECTION, TRAININGS, PLANE, NETWORKS)  # names that no other study can have
 
 HpMode = Literal["published", "declared", "id_val", "proxy_ood", "oracle"]
 Status = Literal["measured", "failed", "not_applicable"]
@@ -118,13 +120,6 @@ class Record(StrictModel):
     def _is_whole(self) -> Self:
         if self.status != "measured" and self.numbers:
             raise ValueError(f"status {self.status}: expected numbers if measured, got some")
-        for name, values in self.series.items():
-            _, by, axis = name.partition("_by_")
-            along = len(self.series.get(axis, ())) if by else len(values)
-            if len(values) != along:
-                raise ValueError(
-                    f"series.{name}: expected one value for each {axis}, {along}, got {len(values)}"
-                )
         return self
 
     @property
@@ -148,9 +143,12 @@ class Record(StrictModel):
         return int(self.settings.get("networks", 1))
 
     def same_result(self, other: Record) -> bool:
-        """Whether both say the same, leaving out what it took and where, and a picture that one has kept."""
+        """Whether both say the same, leaving out what it took and where, and pictures."""
         volatile = {"cost", "provenance", "pictures"}
-        return self.model_dump(exclude=volatile) == other.model_dump(exclude=volatile)
+        first = [one.provenance.first_weights if one.provenance else None for one in (self, other)]
+        return first[0] == first[1] and self.model_dump(exclude=volatile) == other.model_dump(
+            exclude=volatile
+        )
 
 
 class RecordFile(StrictModel):

@@ -278,7 +278,7 @@ def read_each(
             found.append(read(line))
         except ValidationError as error:
             raise DataError(f"{path}: {first_error(error, cell_of(line, place))}; {expected}") from error
-        except (LookupError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             said = f"{error.args[0]}: missing" if type(error) is KeyError else str(error)
             raise DataError(f"{path}: {cell_of(line, place)}: {said}; {expected}") from error
     return found

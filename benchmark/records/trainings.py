@@ -11,6 +11,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmark.records.numbers import StrictModel
 from benchmark.records.record import Record
 
 if TYPE_CHECKING:
@@ -20,6 +21,16 @@ LOSS, ACCURACY, NLL = "loss", "val_accuracy", "val_nll"
 NOTES = "notes."  # what an objective said of itself: a series a note
 SAMPLES = "samples"  # the picture of what a generator drew
 SAMPLES_BESIDE = 4  # of them in a row of it
+
+
+class FirstWeights(StrictModel):
+    """Where first weights that were not drawn came from, and how many of a network's parameters."""
+
+    source: dict[str, Any] | None = None
+    loaded: int | None = None
+    unused: int | None = None  # of the source
+    fresh: list[str] | None = None  # parameters that were drawn all the same
+    overlap: list[str] | None = None  # test sets of a dataset that the weights have seen
 
 
 def of_history(history: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
@@ -38,9 +49,10 @@ def check(record: Record) -> None:
     ValueError
         Names the series.
     """
-    first = (record.provenance.first_weights if record.provenance else None) or {}
-    if "loaded" in first and not {"unused", "fresh"} <= first.keys():
-        raise ValueError("provenance.first_weights: expected unused and fresh beside loaded, got none")
+    if record.provenance is not None and record.provenance.first_weights is not None:
+        first = FirstWeights.model_validate(record.provenance.first_weights)
+        if first.loaded is not None and (first.unused is None or first.fresh is None):
+            raise ValueError("first_weights: expected unused and fresh beside loaded, got none")
     if record.status != "measured" or not record.series:
         return
     if LOSS not in record.series or None in record.series[LOSS]:

@@ -10,6 +10,7 @@ import pkgutil
 from functools import cache
 
 import benchmark.studies
+from benchmark.records.record import RESERVED
 from benchmark.studies.settings import StudySettings
 
 
@@ -26,4 +27,7 @@ def settings_of(name: str) -> type[StudySettings]:
 
 @cache
 def _folders(paths: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(found.name for found in pkgutil.iter_modules(paths) if found.ispkg))
+    names = sorted(found.name for found in pkgutil.iter_modules(paths) if found.ispkg)
+    if taken := [name for name in names if name in RESERVED]:
+        raise ValueError(f"benchmark.studies.{taken[0]}: the name is taken; expected another one")
+    return tuple(names)

@@ -156,7 +156,10 @@ def _samples(name: str, track: Track, files: Sequence[RecordFile]) -> list[Plot]
     plots = []
     for file in files:
         shown = [
-            next((r for r in file.records if r.init == init and SAMPLES in r.pictures), None)
+            next(
+                (r for r in file.records if (r.init, r.condition) == (init, "") and SAMPLES in r.pictures),
+                None,
+            )
             for init in track.inits
         ]
         records = [record for record in shown if record is not None]

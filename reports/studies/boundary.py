@@ -1,7 +1,7 @@
 """The two-dimensional experiment as one figure and one table: where outliers must lie to teach doubt.
 
-This module must not know how the networks were trained: it draws the maps and averages the numbers of a
-`BoundaryFile`.
+This module must not know how the networks were trained: it draws the maps and averages the numbers of
+records.
 """
 
 from __future__ import annotations

@@ -126,6 +126,33 @@ def test_a_cell_whose_networks_training_is_not_recorded_is_refused(plan, runs, r
     assert found.write() == []
 
 
+def test_the_record_of_a_training_that_failed_is_none(plan, runs, results):
+    prepare(plan, runs, results).write()
+    before = read_all(results, TRAININGS)
+    path = record_path(runs, "small", "cross_entropy", TRAININGS)
+    made = read_records(path)
+    broke = {"status": "failed", "reason": "out of memory", "series": {}}
+    records = [record.model_copy(update=broke) for record in made.records]
+    write_records(path, made.model_copy(update={"records": records}))
+    found = prepare(plan, runs, results)
+    assert all("no record of how its network was trained" in why for why in reasons(found).values())
+    found.write()
+    assert read_all(results, TRAININGS) == before
+
+
+def test_what_does_not_apply_brings_no_training_of_another_network(plan, results, tmp_path):
+    fill(results, plan, "published", entries=("msp",))
+    before = read_all(results, TRAININGS)
+    theirs = fill(tmp_path / "theirs", plan, "others", entries=("knn",))
+    for seed in (0, 1):
+        change(theirs, "knn", seed, status="not_applicable", reason="no linear head", numbers={})
+    found = prepare(plan, theirs, results)
+    assert found.refused == ()
+    found.write()
+    assert [file.row for file in read_all(results)] == ["knn", "msp"]
+    assert read_all(results, TRAININGS) == before
+
+
 def test_not_applicable_is_a_finished_record(plan, runs, results):
     change(runs, "knn", 0, status="not_applicable", reason="no linear head", numbers={})
     found = prepare(plan, runs, results)

@@ -205,7 +205,7 @@ ARM = {
     "key": "k",
     "numbers": {"accuracy": 0.5, "id_confident": 0.5}
     | {f"regions.{r}.{name}": 1.0 for r in ("band", "mid", "far") for name in ("auroc", "confident", "n")},
-    "series": {"map.near": [0.5] * 101**2},
+    "series": {"map.near": [0.5] * 101**2, "map.far": [0.5] * 101**2},
 }
 
 

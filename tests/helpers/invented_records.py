@@ -72,6 +72,7 @@ def record(seed=0, key="k", x=0.5, place="here", status="measured", **fields):
         "detector": "knn",
         "hyperparameters": {},
         "hp_mode": "published",
+        "networks": 1,
     }
     settings |= {name: fields.pop(name) for name in Scored.model_fields if name in fields}
     settings = {"groups": {"near": ["digits"], "far": ["noise"]}, **settings}
