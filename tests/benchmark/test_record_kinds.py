@@ -53,12 +53,9 @@ def test_what_an_objective_notes_may_be_named_as_it_likes(tmp_path):
     [{"loaded": 3}, {"fresh": 5}, {"fresh": [1]}, {"overlap": 3}, {"source": "x"}, {"surprise": 1}],
 )
 def test_first_weights_say_what_they_must(tmp_path, first):
-    path = tmp_path / "x.json"
-    write_records(path, rows(TRAININGS, {**TRAINED, "provenance": {"first_weights": {"loaded": None}}}))
-    content = json.loads(path.read_text())
-    content["records"][0]["made"] = "0"
+    made = rows(TRAININGS, {**TRAINED, "provenance": {"first_weights": first}})
     with pytest.raises(ValueError, match=r"first_weights|fresh|overlap|source|surprise"):
-        write_records(path, rows(TRAININGS, {**TRAINED, "provenance": {"first_weights": first}}))
+        write_records(tmp_path / "x.json", made)
 
 
 def test_other_first_weights_are_another_result():
