@@ -22,11 +22,9 @@ _SAID = {"hyperparameters": "hyper-parameters", "groups": "OOD sets", "training_
 def refusal(census: Census, file: RecordFile, record: Record) -> str | None:
     """Why a record is not one that the leaderboard asks for; None if it is."""
     if file.study == TRAININGS:
-        return (
-            None
-            if _asked_training(census, file, record)
-            else (f"no network of {file.row!r} on track {file.track!r} is trained so by leaderboard.yaml now")
-        )
+        if _asked_training(census, file, record):
+            return None
+        return f"no network of {file.row!r} on track {file.track!r} is trained so by leaderboard.yaml now"
     if file.study == PLANE:
         asked = (file.row, record.seed, record.settings.get("steps")) in census.arms()
         return None if asked else "leaderboard.yaml has other seeds or steps now"
@@ -41,10 +39,8 @@ def refusal(census: Census, file: RecordFile, record: Record) -> str | None:
         return absent
     if of_cells:
         entry = census.spec.entries[file.row]
-        if (record.settings.get("objective"), record.settings.get("detector")) != (
-            entry.objective,
-            entry.detector,
-        ):
+        said = record.settings.get("objective"), record.settings.get("detector")
+        if said != (entry.objective, entry.detector):
             return f"{what} has another objective or detector than in leaderboard.yaml"
     trained = dict.fromkeys(_trained(census, census.training(place), record.training))
     if trained:
