@@ -13,10 +13,12 @@ from benchmark.errors import StorageError
 from benchmark.jobs.job import Job
 from benchmark.plan.plan import Plan
 from benchmark.records.collect import Collected
+from benchmark.records.files import read_records
 from benchmark.records.finished import Finished
 from benchmark.records.networks import Networks
 from benchmark.records.place import Place
-from benchmark.records.results import Record, read_records, record_path
+from benchmark.records.record import Record
+from benchmark.records.text import record_path
 from benchmark.store.artifacts import Store
 from benchmark.store.files import require_writable
 

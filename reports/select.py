@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from benchmark.census import Census, refusal
 from benchmark.errors import DataError
-from benchmark.records.detection import Measurement, measurement_of, numbers_of
 from benchmark.records.network_places import NetworkPlace, Stands, stands_of
 from benchmark.records.place import Place
-from benchmark.records.record import DETECTION, PLANE, TRAININGS, Cell, Record, RecordFile, TrainedWith
+from benchmark.records.record import DETECTION, TRAININGS, Cell, Record, RecordFile, TrainedWith
 from benchmark.spec.leaderboard import Spec
+from benchmark.studies.detection.measurement import Measurement
+from benchmark.studies.detection.records import measurement_of, numbers_of
 from methods.names import did_you_mean
 from reports.boards.gains import relative_gains
 from reports.claims.register import SUMMARY
@@ -148,7 +149,6 @@ class Counted:
     studies: CountedStudies = field(default=NO_STUDIES)
     planned: Mapping[str, int] = field(default_factory=dict)  # by track: cells of a full run
     trainings: tuple[RecordFile, ...] = ()  # of networks
-    plane: tuple[RecordFile, ...] = ()  # the arms of the experiment in two dimensions
 
     def of_study(self, study: str | None) -> Mapping[Cell, Found]:
         """The measured cells of a study, with its rows in place of entries; of OOD detection if None."""
@@ -178,16 +178,14 @@ def select(spec: Spec, results: Iterable[RecordFile]) -> Counted:
             others.setdefault(file.study, []).append(file)
     measured, unmeasured = cells.in_order()
     trainings, no_trainings = _asked(census, others.pop(TRAININGS, []))
-    plane, no_arms = _asked(census, others.pop(PLANE, []))
     of_studies = select_studies(census, [file for files in others.values() for file in files])
     if summed := relative_gains(spec, measured, of_studies.measured):
         of_studies = replace(of_studies, measured={**of_studies.measured, SUMMARY: summed})
     notes = tuple(f"{_records(n)} left out: {problem}" for problem, n in sorted(cells.left_out.items()))
     notes += (*_on_other_images(measured), *of_studies.notes)
     notes += tuple(f"{_records(n)} of trainings left out: {problem}" for problem, n in no_trainings.items())
-    notes += tuple(f"{_records(n)} of two dimensions left out: {problem}" for problem, n in no_arms.items())
     planned = {name: census.count(name, DETECTION) for name in spec.tracks}
-    counted = Counted(measured, unmeasured, notes, of_studies, planned, trainings, plane)
+    counted = Counted(measured, unmeasured, notes, of_studies, planned, trainings)
     return replace(counted, notes=(*notes, *_on_other_networks(counted)))
 
 

@@ -4,21 +4,18 @@ The planner binds content keys to the places; pages count a record only if its s
 (`benchmark.census.compare`). No module here may import torch, or know jobs, keys or pages.
 """
 
-from benchmark.census.compare import SEVERITIES, refusal
-from benchmark.census.places import EVERYTHING, Selection, backbones_of
-from benchmark.census.settings import Census, Scoring
+from benchmark.census.compare import refusal
+from benchmark.census.places import EVERYTHING, Selection
+from benchmark.census.settings import Census
 from benchmark.records.place import Place
 from benchmark.studies.settings import PLAIN, Given
 
 __all__ = [
     "EVERYTHING",
     "PLAIN",
-    "SEVERITIES",
     "Census",
     "Given",
     "Place",
-    "Scoring",
     "Selection",
-    "backbones_of",
     "refusal",
 ]

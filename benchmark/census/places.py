@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmark.records.place import Place
+from benchmark.records.record import BOUNDARY, DETECTION
 from benchmark.spec.leaderboard import Track
-from benchmark.studies.settings import StudySettings
+from benchmark.studies.settings import AnyStudy, StudySettings
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Selection:
     seeds: tuple[int, ...] = ()
     studies: tuple[str, ...] = ()
     full: bool = False  # with what only a full run measures
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left out."""
+        return self == EVERYTHING
 
     @property
     def with_cells(self) -> bool:
@@ -55,6 +61,18 @@ class Selection:
         there = track.studies.chosen(full=self.full).items() if self.with_studies else ()
         return {name: study for name, study in there if not self.studies or name in self.studies}
 
+    def covers(self, place: Place) -> bool:
+        """Whether a place is of what is selected, be it on the leaderboard or not."""
+        if place.track == BOUNDARY:
+            return self.whole
+        if place.study == DETECTION:
+            kind = self.with_cells and (not self.entries or place.row in self.entries)
+        else:
+            kind = self.with_studies and (not self.studies or place.study in self.studies)
+        named = (self.tracks, self.backbones, self.inits, self.seeds)
+        parts = (place.track, place.backbone, place.init, place.seed)
+        return kind and all(not wanted or part in wanted for wanted, part in zip(named, parts, strict=True))
+
 
 EVERYTHING = Selection(full=True)
 
@@ -74,36 +92,30 @@ class Axes:
         return prod(map(len, (self.backbones, self.inits, self.seeds, self.conditions)))
 
 
-def entry_axes(track: Track, entry: str, selection: Selection, members: int) -> Axes:
-    """Of an entry that scores by so many networks: by disjoint groups of them, in the order of the track."""
-    starts = set(track.seeds[: len(track.seeds) - members + 1 : members])
-    return Axes(
-        backbones=[b for b in selection.of("backbones", track.backbones) if b in track.backbones_of(entry)],
-        inits=selection.of("inits", track.inits),
-        seeds=[seed for seed in selection.of("seeds", track.seeds) if seed in starts],
-    )
+class Networks(NamedTuple):
+    """What the networks of a track are told apart by, in its order."""
+
+    backbones: list[str]
+    inits: list[str]
+    seeds: list[int]
 
 
-def study_axes(track: Track, study: StudySettings, row: str, selection: Selection) -> Axes:
+def axes_of(study: AnyStudy, row: str, networks: Networks, selection: Selection) -> Axes:
     """Of a row of a study."""
+    seeds = study.seeds_on(row, networks.seeds)
     return Axes(
-        backbones=selection.of("backbones", backbones_of(track, study)),
+        backbones=selection.of("backbones", study.backbones_on(row, networks.backbones)),
         inits=selection.of("inits", study.inits_of(row)),
-        seeds=selection.of("seeds", track.seeds, None if selection.full else study.seeds),
+        seeds=selection.of("seeds", seeds, None if selection.full else study.usual_seeds),
         conditions=study.conditions,
     )
 
 
-def places_of(name: str, track: Track, study: str, axes: Mapping[str, Axes]) -> Iterator[Place]:
+def places_of(name: str, study: str, networks: Networks, axes: Mapping[str, Axes]) -> Iterator[Place]:
     """Every place of some rows of a track, network by network: what stands on one comes together."""
     rows = [(row, of, frozenset(product(of.backbones, of.inits, of.seeds))) for row, of in axes.items()]
-    for network in product(track.backbones, track.all_inits, track.seeds):
-        for row, of, networks in rows:
-            if network in networks:
+    for network in product(*networks):
+        for row, of, measured in rows:
+            if network in measured:
                 for condition in of.conditions:
                     yield Place(name, study, row, *network, condition)
-
-
-def backbones_of(track: Track, study: StudySettings) -> list[str]:
-    """The backbones that a study is made on."""
-    return study.backbones or track.backbones

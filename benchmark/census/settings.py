@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from itertools import product
 from typing import Any, TypeVar
 
-from benchmark.census.places import (
-    EVERYTHING,
-    Axes,
-    Selection,
-    entry_axes,
-    places_of,
-    study_axes,
-)
+from benchmark.census.places import EVERYTHING, Axes, Networks, Selection, axes_of, places_of
 from benchmark.records.place import Place
-from benchmark.records.record import DETECTION, HpMode, TrainedWith
+from benchmark.records.record import BOUNDARY, DETECTION, PLANE, TrainedWith
 from benchmark.spec.leaderboard import (
     AdversarialSource,
     FractalDB,
@@ -27,27 +18,11 @@ from benchmark.spec.leaderboard import (
     Spec,
     Training,
 )
-from benchmark.studies.boundary import ARMS, Arm
-from benchmark.studies.settings import PLAIN, Given, MethodUse, StudySettings
+from benchmark.studies.detection.settings import Detection, Scoring, scoring_of
+from benchmark.studies.settings import PLAIN, AnyStudy, Declares, Given, MethodUse
 from methods.declared import Declared, read
 
-Declares = Callable[[str, str], Declared | None]  # of a family and a name; None where that is not known
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How an entry scores."""
-
-    points: list[dict[str, Any]]  # hyper-parameters; several where they are tuned
-    mode: HpMode | None  # None: it depends on defaults that are not known
-    members: int  # 1, or how many networks an ensemble has
-    chosen: str | None  # the hyper-parameter that ID validation images choose
-
-    @property
-    def tuned(self) -> bool:
-        """Whether hyper-parameters are chosen on the validation sets."""
-        return self.mode == "proxy_ood"
 
 
 class Census:
@@ -64,45 +39,64 @@ class Census:
         self.spec, self._declares = spec, declares
         self._known: dict[Any, Any] = {}  # what was worked out already
 
-    def axes(self, name: str, study: str, selection: Selection = EVERYTHING) -> dict[str, Axes]:
-        """The selected rows of a study of a track, or of OOD detection, and what their places are made of."""
+    @property
+    def tracks(self) -> list[str]:
+        """Those of the leaderboard, and that of the experiment in two dimensions."""
+        return [*self.spec.tracks, *([] if self.spec.boundary is None else [BOUNDARY])]
+
+    def studies(self, name: str, selection: Selection = EVERYTHING) -> Mapping[str, AnyStudy]:
+        """The selected studies of a track, OOD detection first."""
+        return self._once(("studies", name, selection), lambda: self._studies(name, selection))
+
+    def _studies(self, name: str, selection: Selection) -> dict[str, AnyStudy]:
+        if name == BOUNDARY:
+            asked = self.spec.boundary if selection.whole else None
+            return {} if asked is None else {PLANE: asked}
         track = self.spec.tracks[name]
-        if study == DETECTION:
-            return {
-                entry: entry_axes(track, entry, selection, self.scoring(entry).members)
-                for entry in selection.entries_of(track)
-            }
-        known = selection.studies_of(track).get(study)
-        return {} if known is None else {r: study_axes(track, known, r, selection) for r in known.rows}
+        entries = {entry: self.spec.entries[entry] for entry in selection.entries_of(track)}
+        detection = {DETECTION: Detection(track, entries, self.scoring)} if entries else {}
+        return {**detection, **selection.studies_of(track)}
+
+    def study(self, place: Place) -> AnyStudy:
+        """The study of a place, as a full run has it."""
+        return self.studies(place.track)[place.study]
+
+    def networks(self, name: str) -> Networks:
+        """What the networks of a track are told apart by."""
+        track = self.spec.tracks.get(name)
+        if track is not None:
+            return Networks(track.backbones, track.all_inits, track.seeds)
+        (alone,) = self.studies(name).values()
+        row = alone.rows[0]
+        return Networks(alone.backbones_on(row, []), alone.all_inits, alone.seeds_on(row, []))
+
+    def axes(self, name: str, study: str, selection: Selection = EVERYTHING) -> dict[str, Axes]:
+        """The selected rows of a study of a track, and what their places are made of."""
+        known = self.studies(name, selection).get(study)
+        networks = self.networks(name)
+        return {} if known is None else {r: axes_of(known, r, networks, selection) for r in known.rows}
 
     def places(self, name: str, study: str, selection: Selection = EVERYTHING) -> Iterator[Place]:
-        """Every selected place of a study of a track, or of OOD detection."""
-        return places_of(name, self.spec.tracks[name], study, self.axes(name, study, selection))
+        """Every selected place of a study of a track."""
+        return places_of(name, study, self.networks(name), self.axes(name, study, selection))
 
     def everywhere(self) -> Iterator[Place]:
         """Every place of a full run."""
-        for name, track in self.spec.tracks.items():
-            for study in (DETECTION, *track.studies.chosen(full=True)):
-                yield from self.places(name, study)
-
-    def arms(self) -> list[tuple[Arm, int, int]]:
-        """Arm, seed and steps of every training of the experiment in two dimensions."""
-        asked = self.spec.boundary
-        return [] if asked is None else [(arm, seed, asked.steps) for seed in asked.seeds for arm in ARMS]
+        for name, study in self._rows:
+            yield from self.places(name, study)
 
     def not_asked(self, place: Place) -> str | None:
         """Which part of a place the leaderboard does not have; None if it asks for it."""
-        name, study, row = place.track, place.study, place.row
-        track = self.spec.tracks.get(name)
-        if track is None:
+        name, row = place.track, place.row
+        if name not in self.tracks:
             return f"track {name!r} is not in leaderboard.yaml"
-        if study != DETECTION and study not in track.studies.chosen(full=True):
-            return f"study {study!r} is not on track {name!r}"
-        where = f"on track {name!r}" if study == DETECTION else f"in study {study!r} on track {name!r}"
-        kind = "entry" if study == DETECTION else "row"
-        axes = self._rows[name, study].get(row)
+        study = self.studies(name).get(place.study)
+        if study is None:
+            return f"study {place.study!r} is not on track {name!r}"
+        what, where = f"{study.word} {row!r}", study.where(name, place.study)
+        axes = self._rows[name, place.study].get(row)
         if axes is None:
-            return f"{kind} {row!r} is not {where}"
+            return f"{what} is not {where}"
         listed = {
             "backbone": (place.backbone, axes.backbones),
             "init": (place.init, axes.inits),
@@ -111,48 +105,41 @@ class Census:
         }
         for part, (item, items) in listed.items():
             if item not in items:
-                return f"{part} {item!r} of {kind} {row!r} is not {where}"
+                return f"{part} {item!r} of {what} is not {where}"
         return None
 
     def count(self, name: str, study: str) -> int:
         """How many places of a full run there are."""
-        return sum(axes.count for axes in self._rows[name, study].values())
+        return sum(axes.count for axes in self._rows.get((name, study), {}).values())
 
     @cached_property
     def _rows(self) -> dict[tuple[str, str], dict[str, Axes]]:
-        return {
-            (name, study): self.axes(name, study)
-            for name, track in self.spec.tracks.items()
-            for study in (DETECTION, *track.studies.chosen(full=True))
-        }
+        return {(name, study): self.axes(name, study) for name in self.tracks for study in self.studies(name)}
 
     # How networks are trained
 
     def objective(self, place: Place) -> str:
         """The objective of a place's network, as the leaderboard calls it."""
-        if place.study == DETECTION:
-            return self.spec.entries[place.row].objective
-        return self._study(place).objective_of(place.row)
+        return self.study(place).objective_of(place.row)
 
     def given(self, place: Place) -> Given:
         """What a place's network is trained on."""
-        if place.study == DETECTION:
-            return PLAIN
-        studies = self.spec.tracks[place.track].studies
         known = self._once(
             ("given", place.track, place.study),
             lambda: {
                 at: given
                 for full in (False, True)  # which need not have the same strengths
-                for name, study in studies.chosen(full=full).items()
+                for name, study in self.studies(place.track, Selection(full=full)).items()
                 if name == place.study
                 for at, given in study.given(self.configured).items()
             },
         )
         return known.get((place.row, place.condition), PLAIN)
 
-    def training(self, place: Place) -> TrainedWith:
-        """How the network of a place is trained; of an ensemble each."""
+    def training(self, place: Place) -> TrainedWith | None:
+        """How the network of a place is trained, of an ensemble each; None if it is none of the track's."""
+        if not self.study(place).trains:
+            return None
         return self.trained(place.track, place.init, self.objective(place), self.given(place))
 
     def trained(self, name: str, init: str, objective: str, given: Given = PLAIN) -> TrainedWith:
@@ -170,12 +157,13 @@ class Census:
         self, name: str, objective: str, backbone: str, init: str
     ) -> Iterator[tuple[frozenset[int], list[TrainedWith]]]:
         """The same for each row, with the seeds of its networks."""
-        for study in (DETECTION, *self.spec.tracks[name].studies.chosen(full=True)):
+        for study in self.studies(name):
             for row, axes in self._rows[name, study].items():
                 if axes.seeds and backbone in axes.backbones and init in axes.inits:
                     place = Place(name, study, row, backbone, init, axes.seeds[0])
                     places = [place._replace(condition=condition) for condition in axes.conditions]
-                    found = (_going_into(self.training(p), self.objective(p), objective) for p in places)
+                    ways = ((self.training(p), self.objective(p)) for p in places)
+                    found = (_going_into(way, name, objective) for way, name in ways if way is not None)
                     seeds = (seed for first in axes.seeds for seed in self.seeds(name, study, row, first))
                     yield frozenset(seeds), [way for ways in found for way in ways]
 
@@ -221,61 +209,44 @@ class Census:
 
     def scoring(self, name: str) -> Scoring:
         """How an entry scores."""
-        return self._once(("scoring", name), lambda: self._scoring(name))
+        entry = self.spec.entries[name]
+        return self._once(
+            ("scoring", name), lambda: scoring_of(entry, self.declared("detectors", entry.detector))
+        )
 
     def seeds(self, name: str, study: str, row: str, first: int) -> tuple[int, ...]:
         """The seeds of the networks that a place stands on: several of an ensemble."""
-        seeds = self.spec.tracks[name].seeds
+        seeds = self.networks(name).seeds
         at = seeds.index(first)
-        return tuple(seeds[at : at + (self.scoring(row).members if study == DETECTION else 1)])
-
-    def _scoring(self, name: str) -> Scoring:
-        entry = self.spec.entries[name]
-        known = self.declared("detectors", entry.detector)
-        declared = known or Declared()
-        grid = entry.tune or {}
-        points = [
-            {**declared.hyperparameters, **entry.hyperparameters, **dict(zip(grid, values, strict=True))}
-            for values in product(*grid.values())
-        ]
-        step = declared.step_name
-        chosen = step if any(step in point and point[step] is None for point in points) else None
-        mode: HpMode | None = "published" if points[0] == declared.hyperparameters else "declared"
-        if grid or known is None:
-            mode = "proxy_ood" if grid else None
-        elif chosen:
-            mode = "id_val"
-        members = max(point["members"] if declared.ensemble else 1 for point in points)
-        return Scoring(points, mode, members, chosen)
+        return tuple(seeds[at : at + self.studies(name)[study].members_of(row)])
 
     def settings(self, place: Place) -> dict[str, Any]:
-        """How a place of a study is measured, as records say it; of OOD detection `scoring` tells."""
+        """How a place is measured, as records say it."""
         return self._once(("settings", place._replace(seed=0)), lambda: self._settings(place))
 
     def _settings(self, place: Place) -> dict[str, Any]:
-        if place.study == DETECTION:
-            return {}
-        study, track = self._study(place), self.spec.tracks[place.track]
+        study = self.study(place)
         found = study.measured_with(place.row, self.configured)
-        return {**found, "groups": track.ood_sets(study.groups)} if study.groups else found
+        if not study.groups:
+            return found
+        return {**found, "groups": self.spec.tracks[place.track].ood_sets(study.groups)}
 
-    def made_of(self, place: Place) -> dict[str, Any]:
+    def made_of(self, place: Place) -> dict[str, Any] | None:
         """Of which images, architecture and first weights a place is made, as the leaderboard has them."""
+        if not self.study(place).trains:
+            return None
         return self._once(("made of", place._replace(seed=0)), lambda: self._made_of(place))
 
     def _made_of(self, place: Place) -> dict[str, Any]:
-        spec, track = self.spec, self.spec.tracks[place.track]
-        study = None if place.study == DETECTION else self._study(place)
-        groups = ("near", "far") if study is None else study.groups
+        spec, track, study = self.spec, self.spec.tracks[place.track], self.study(place)
         use = spec.objectives.get(self.objective(place))
         images = track.model_dump(
             include={"image_size", "crop", "id", "id_test", "split", "shifts"}, exclude_none=True
         )
-        if study is not None:
+        if not study.shifts:
             images.pop("shifts", None)
+        groups = study.sets_of(place.row)
         sets = {name: source for group in groups for name, source in getattr(track, group).items()}
-        if study is None and self.scoring(place.row).tuned:
-            sets |= track.validation
         if use is not None:
             sets |= {name: track.outliers[name] for name in use.outliers or () if name in track.outliers}
         return {
@@ -284,11 +255,6 @@ class Census:
             **images,
             "sets": {name: source.model_dump(exclude_none=True) for name, source in sets.items()},
         }
-
-    def _study(self, place: Place) -> StudySettings:
-        only = Selection(studies=(str(place.study),), full=True)
-        (study,) = only.studies_of(self.spec.tracks[place.track]).values()
-        return study
 
     def _once(self, key: tuple[Any, ...], work: Callable[[], T]) -> T:
         if key not in self._known:

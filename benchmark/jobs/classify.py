@@ -26,7 +26,7 @@ class Inputs(Generic[T]):
 def run(task: Task[Config, Inputs[Artifact]]) -> None:
     """Measure accuracy and calibration."""
     from benchmark.metrics.cells import classification
-    from benchmark.records.detection import refuse_odd
+    from benchmark.studies.detection.records import refuse_odd
 
     inputs, tensors = task.inputs, dict[str, Any]()
     for stored in (inputs.id, inputs.id_test, inputs.shifts):

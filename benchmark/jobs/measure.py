@@ -32,7 +32,7 @@ class Inputs(Generic[T]):
 def run(task: Task[Config, Inputs[Artifact]]) -> None:
     """Measure one cell, or keep the reason why its detector does not apply."""
     from benchmark.metrics.cells import detection
-    from benchmark.records.detection import refuse_odd
+    from benchmark.studies.detection.records import refuse_odd
 
     about = task.inputs.scores.json("about")
     if about["status"] == "measured":

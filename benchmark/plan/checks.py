@@ -116,7 +116,7 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
 
     from benchmark.backbones.network import check_architecture, check_image_size
 
-    measured = [planned.place for planned in (*plan.cells, *plan.studies)]
+    measured = [planned.place for planned in plan.measured if planned.place.track in spec.tracks]
     for name in {item.backbone for item in measured}:
         try:
             check_architecture(spec.backbones[name].architecture)

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from benchmark.records.files import iterate
 from benchmark.records.place import place_of
 from benchmark.records.record import DETECTION
-from benchmark.records.results import iterate
 
 if TYPE_CHECKING:
     from benchmark.plan.plan import Plan

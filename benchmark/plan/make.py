@@ -12,15 +12,11 @@ from typing import Any
 from benchmark.census import Census, Selection
 from benchmark.datasets import DataMissing
 from benchmark.errors import MethodLeftOut, UsageError
-from benchmark.jobs import boundary
-from benchmark.jobs.job import Job, Kind
+from benchmark.jobs.job import Job
 from benchmark.plan.checks import check_datasets
 from benchmark.plan.methods import declared
 from benchmark.plan.plan import Plan, Planned
 from benchmark.plan.track import TrackPlanner
-from benchmark.plan.trainings import plan_trainings
-from benchmark.records.place import Place
-from benchmark.records.record import BOUNDARY, PLANE
 from benchmark.spec.leaderboard import Spec
 from benchmark.spec.limits import MOST_CELLS
 from methods.names import did_you_mean
@@ -46,28 +42,27 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
     _check_selection(spec, selection)
     census = Census(spec, declared)
     jobs: dict[str, Job] = {}
-    cells: list[Planned] = []
-    studies: list[Planned] = []
+    measured: list[Planned] = []
     trainings: list[Planned] = []
     left_out: dict[str, DataMissing] = {}
     broken: dict[str, str] = {}
-    for name in spec.tracks:
+    for name in census.tracks:
         if selection.tracks and name not in selection.tracks:
             continue
-        check_datasets(spec, name)
-        _check_size(spec, name, selection)
+        _check_size(census, name, selection)
+        if name in spec.tracks:
+            check_datasets(spec, name)
         try:
             planner = TrackPlanner(census, name, selection, jobs)
-            of_track = [*planner.cells()], [*planner.studies()]
-            cells += of_track[0]
-            studies += of_track[1]
-            trainings += plan_trainings(planner.networks, [*of_track[0], *of_track[1]])
-            broken |= {f"{what} of track {name}": why for what, why in planner.networks.left_out.items()}
+            of_track = [*planner.measured()]
+            measured += of_track
+            trainings += planner.trainings(of_track)
+            broken |= {f"{what} of track {name}": why for what, why in planner.left_out.items()}
         except DataMissing as error:
             if name in selection.tracks:
                 raise
             left_out[name] = error
-    if not cells and not studies:
+    if not any(one.place.track in spec.tracks for one in measured):
         if left_out:
             raise next(iter(left_out.values()))
         if broken:
@@ -76,42 +71,22 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
             "nothing is selected: no track has all of the given backbones, inits, seeds, entries and studies"
         )
     return Plan(
-        cells=tuple(cells),
+        measured=tuple(measured),
         jobs=jobs,
         left_out={name: str(error) for name, error in left_out.items()},
-        studies=tuple(studies),
-        arms=_plan_arms(census, jobs) if selection == Selection(full=True) else (),
         trainings=tuple(trainings),
         broken=broken,
         selection=selection,
     )
 
 
-def _plan_arms(census: Census, jobs: dict[str, Job]) -> tuple[Planned, ...]:
-    """The experiment in two dimensions: its track has one network."""
-    found = []
-    for arm, seed, steps in census.arms():
-        label = f"two dimensions, {arm} outliers, seed {seed}"
-        job = Job(Kind.BOUNDARY, boundary.Config(arm, seed, steps), label=label)
-        jobs[job.key] = job
-        place = Place(BOUNDARY, PLANE, arm, "mlp", "scratch", seed)
-        found.append(Planned(place, job.key, settings={"steps": steps}))
-    return tuple(found)
-
-
-def _check_size(spec: Spec, name: str, selection: Selection) -> None:
+def _check_size(census: Census, name: str, selection: Selection) -> None:
     """Refuse what would be planned for longer than anyone waits."""
-    track = spec.tracks[name]
-    entries = [entry for entry in track.all_entries if not selection.entries or entry in selection.entries]
-    inits = selection.of("inits", track.inits)
-    count = len(entries) * len(inits) * selection.with_cells
-    for study_name, study in track.studies.chosen(full=selection.full).items():
-        if selection.with_studies and (not selection.studies or study_name in selection.studies):
-            count += len(study.rows) * len(study.all_inits) * len(study.conditions)
-    count *= len(selection.of("backbones", track.backbones)) * len(selection.of("seeds", track.seeds))
+    studies = census.studies(name, selection)
+    count = sum(axes.count for study in studies for axes in census.axes(name, study, selection).values())
     if count > MOST_CELLS:
         raise UsageError(
-            f"{spec.where('tracks', name)}: {count:,} cells are asked for at once; expected at most "
+            f"{census.spec.where('tracks', name)}: {count:,} cells are asked for at once; expected at most "
             f"{MOST_CELLS:,}: choose a part with --entry, --backbone, --init, --seed or --study"
         )
 

@@ -44,7 +44,7 @@ class PlannedNetwork:
 class NetworkPlanner:
     """Plans the networks of one track; adds their jobs to `jobs`."""
 
-    def __init__(self, census: Census, name: str, jobs: dict[str, Job]) -> None:
+    def __init__(self, census: Census, name: str, jobs: dict[str, Job], left_out: dict[str, str]) -> None:
         self.census = census
         self.spec = spec = census.spec
         self.name = name
@@ -57,7 +57,7 @@ class NetworkPlanner:
             seed=0,  # which leaves the test set as any other does
         )
         self.data: dict[str, str] = {}  # image set → key
-        self.left_out: dict[str, str] = {}  # what uses a method whose file is broken → why
+        self._left_out = left_out  # what uses a method whose file is broken → why
         self._plans: dict[str, TrainingPlan] = {}
         self._networks: dict[str, PlannedNetwork] = {}
 
@@ -82,7 +82,7 @@ class NetworkPlanner:
             except MethodLeftOut as error:
                 if init in named:
                     raise
-                self.left_out[f"init {init}"] = str(error)
+                self._left_out[f"init {init}"] = str(error)
         return found
 
     def shifted(self, shifts: Mapping[str, Any]) -> str:
@@ -107,18 +107,16 @@ class NetworkPlanner:
             self._plans[name] = resolve_objective(self.spec, self.name, name, where)
         return self._plans[name]
 
-    def network(self, backbone: str, init: str, seed: int, plan: TrainingPlan) -> PlannedNetwork:
-        """One trained network, and the jobs that measure it whatever detector scores it."""
-        network = self.trained(backbone, init, seed, plan)
+    def classified(self, network: PlannedNetwork) -> None:
+        """Plan the jobs that measure a network whatever detector scores it."""
         if Kind.CLASSIFY in network.chain:
-            return network
+            return
         sets = (item for item in ("id", "id_test", "shifts") if item in self.data)
         features = {item: self.extract(network, BASE, item) for item in sets}
         network.chain[Kind.EXTRACT] = features["id"]
         inputs = classify.Inputs(**features, shift_images=self.data.get("shifts"))
         job = Job(Kind.CLASSIFY, classify.Config(), inputs, label=f"{network.place}: calibration")
         network.chain[Kind.CLASSIFY] = self.add(job)
-        return network
 
     def trained(
         self, backbone: str, init: str, seed: int, plan: TrainingPlan, given: Given = PLAIN

@@ -9,7 +9,7 @@ from typing import Any
 from benchmark.census import Selection
 from benchmark.jobs.job import Job, Kind
 from benchmark.records.place import Place
-from benchmark.records.record import Cell, TrainedWith
+from benchmark.records.record import DETECTION, Cell, TrainedWith
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,7 @@ class Planned:
     training: TrainedWith | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the measurement
     made_of: Mapping[str, Any] | None = None
+    drawn: bool = True  # whether its record keeps what plots show
     overlap: tuple[str, ...] = ()  # test sets of a dataset that the first weights were trained on
 
     def __str__(self) -> str:
@@ -50,16 +51,24 @@ class Planned:
 class Plan:
     """What is measured, in the order of the leaderboard, and every job that it needs, inputs first."""
 
-    cells: tuple[Planned, ...]  # of OOD detection
+    measured: tuple[Planned, ...]  # places of studies, OOD detection among them
     jobs: Mapping[str, Job]
     left_out: Mapping[str, str] = field(default_factory=dict)  # track → why: its data are not at hand
-    studies: tuple[Planned, ...] = ()  # of the other studies
-    arms: tuple[Planned, ...] = ()  # of the experiment in two dimensions
     trainings: tuple[Planned, ...] = ()  # of the networks of all these
     broken: Mapping[str, str] = field(default_factory=dict)  # entry, init, study or row → why it is left out
     selection: Selection = Selection()  # that it was made of
 
     @property
+    def cells(self) -> tuple[Planned, ...]:
+        """Places of OOD detection."""
+        return tuple(one for one in self.measured if one.place.study == DETECTION)
+
+    @property
+    def studies(self) -> tuple[Planned, ...]:
+        """Places of all other studies."""
+        return tuple(one for one in self.measured if one.place.study != DETECTION)
+
+    @property
     def places(self) -> tuple[Planned, ...]:
         """Everything of which there is a record."""
-        return (*self.cells, *self.studies, *self.arms, *self.trainings)
+        return (*self.measured, *self.trainings)

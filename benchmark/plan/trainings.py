@@ -9,7 +9,7 @@ from benchmark.jobs.job import Kind
 from benchmark.plan.networks import NetworkPlanner
 from benchmark.plan.plan import Planned
 from benchmark.records.place import Place
-from benchmark.records.record import DETECTION, TRAININGS
+from benchmark.records.record import TRAININGS
 from benchmark.spec.leaderboard import supervised_source
 
 
@@ -44,7 +44,7 @@ def plan_trainings(networks: NetworkPlanner, measured: Iterable[Planned]) -> Ite
 
 def _condition(census: Census, planned: Planned) -> str:
     place = planned.place
-    if place.study == DETECTION or (given := census.given(place)) == PLAIN:
+    if (given := census.given(place)) == PLAIN:
         return ""
     conditions = census.axes(place.track, place.study)[place.row].conditions
     same = (c for c in conditions if census.given(place._replace(condition=c)) == given)  # as of strength 0

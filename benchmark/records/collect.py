@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark.errors import DamagedArtifact
 from benchmark.jobs.job import Kind
-from benchmark.records.detection import Measurement, of_measurement
+from benchmark.records.families import Fields, family_of
 from benchmark.records.finished import Finished
-from benchmark.records.plane import of_arm
-from benchmark.records.record import DETECTION, PLANE, TRAININGS, Environment, Record, RecordFile
+from benchmark.records.record import TRAININGS, Environment, Record, RecordFile
 from benchmark.records.results import Updated, update_records
-from benchmark.records.trainings import SAMPLES, of_history, picture_of
 
 if TYPE_CHECKING:
     from benchmark.plan.plan import Plan, Planned
-
-Fields = dict[str, Any]  # of a record
 
 
 class Collected:
@@ -65,10 +61,9 @@ class Collected:
         return update_records(results, files)
 
     def _measured(self, planned: Planned) -> Record:
-        read = _READ.get(planned.place.study, _of_study)
-        found = read(planned, self._finished)
-        if planned.place.study == PLANE and planned.place.seed != self._plan.arms[0].place.seed:
-            found["series"] = {}  # the maps of one seed are enough
+        found = family_of(planned.place.study).read(self._finished.open(planned.key))
+        if not planned.drawn:
+            found["series"] = {}
         found["settings"] = {**planned.settings, **found.get("settings", {})}
         return _record(
             planned, {"cost": self._cost(planned), "provenance": self._provenance(planned), **found}
@@ -134,32 +129,6 @@ def _record(planned: Planned, fields: Fields) -> Record:
     )
 
 
-def _of_cell(planned: Planned, finished: Finished) -> Fields:
-    outcome = finished.open(planned.key).json("cell")
-    found: Fields = {"status": outcome["status"], "reason": outcome.get("reason")}
-    found["settings"] = {name: outcome[name] for name in ("hyperparameters", "tuning") if outcome.get(name)}
-    if "measurement" in outcome:
-        found |= of_measurement(Measurement.model_validate(outcome["measurement"]))
-    return found
-
-
-def _of_study(planned: Planned, finished: Finished) -> Fields:
-    measured: Fields = finished.open(planned.key).json("measured")
-    return measured
-
-
-def _of_arm(planned: Planned, finished: Finished) -> Fields:
-    return of_arm(finished.open(planned.key).json("arm"))
-
-
-def _of_training(planned: Planned, finished: Finished) -> Fields:
-    trained = finished.open(planned.key)
-    found: Fields = {"series": of_history(trained.json("history"))}
-    kept = trained.tensors("kept") if "kept.safetensors" in trained.manifest["files"] else {}
-    picture = picture_of(kept.get("samples"))
-    return found if picture is None else found | {"pictures": {SAMPLES: picture}}
-
-
 def _first_weights(planned: Planned, finished: Finished) -> Fields | None:
     """Where a network's first weights came from, and how many of its parameters; None if they were drawn."""
     loaded = finished.open(planned.key).json("about")["loaded"]
@@ -172,10 +141,3 @@ def _first_weights(planned: Planned, finished: Finished) -> Fields | None:
     if planned.overlap:
         found["overlap"] = list(planned.overlap)
     return found or None
-
-
-_READ: Mapping[str, Callable[[Planned, Finished], Fields]] = {
-    DETECTION: _of_cell,
-    TRAININGS: _of_training,
-    PLANE: _of_arm,
-}

@@ -15,10 +15,10 @@ from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 from benchmark.metrics.gaps import Gap, gap
-from benchmark.records.detection import numbers_of
 from benchmark.records.network_places import Stands, stand_apart, stands_of
 from benchmark.records.place import Place, place_of
 from benchmark.records.record import DETECTION, TRAININGS, Environment, Record, RecordFile
+from benchmark.studies.detection.records import numbers_of
 
 
 class Metric(NamedTuple):

@@ -1,16 +1,24 @@
 """What is particular to the records of a study: which numbers they have, and how these are best written.
 
-There is one record, one reader and one writer; what they need to know of a study stands here.
+There is one record, one reader and one writer; what they need to know of a study stands in its folder, as
+``FAMILY`` of ``records.py``, where it needs anything but what holds for all.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from benchmark.records import detection, plane, trainings
-from benchmark.records.record import DETECTION, PLANE, TRAININGS, Record
+from benchmark.records.record import TRAININGS, Record
+from benchmark.studies.registry import study_folders
+
+if TYPE_CHECKING:
+    from benchmark.store.artifacts import Artifact
+
+Fields = dict[str, Any]  # of a record
 
 
 def _whole(record: Record) -> None:
@@ -38,6 +46,11 @@ def _none(path: str) -> bool:
     return False
 
 
+def _as_measured(artifact: Artifact) -> Fields:
+    measured: Fields = artifact.json("measured")
+    return measured
+
+
 @dataclass(frozen=True)
 class Family:
     """The records of a study."""
@@ -46,16 +59,19 @@ class Family:
     images: Callable[[Mapping[str, Any], Mapping[str, float]], Images] = _no_images  # by settings and numbers
     apart: bool = False  # whether what belongs to a network lies apart from the records that share it
     of_network: Callable[[str], bool] = _none  # which numbers and series do
+    read: Callable[[Artifact], Fields] = _as_measured  # what a measurement's artifact says of its record
 
 
-_FAMILIES = {
-    DETECTION: Family(detection.check, detection.images_of, apart=True, of_network=detection.of_network),
-    TRAININGS: Family(trainings.check),
-    PLANE: Family(plane.check, plane.images_of),
-}
 _OTHER = Family()
 
 
 def family_of(study: str) -> Family:
-    """What is particular to the records of a study."""
-    return _FAMILIES.get(study, _OTHER)
+    """What is particular to the records of a study, or of trainings."""
+    if study == TRAININGS:
+        module = "benchmark.records.trainings"
+    else:
+        module = f"benchmark.studies.{study}.records"
+        if study not in study_folders() or find_spec(module) is None:
+            return _OTHER
+    found: Family = importlib.import_module(module).FAMILY
+    return found

@@ -16,10 +16,11 @@ from benchmark.errors import UsageError
 from benchmark.jobs.job import Kind
 from benchmark.plan.plan import Plan, Planned
 from benchmark.records.comparison import Compared, Seen, seen
+from benchmark.records.files import iterate
 from benchmark.records.network_places import NetworkPlace
 from benchmark.records.place import Place, place_of
-from benchmark.records.record import DETECTION, PLANE, TRAININGS
-from benchmark.records.results import RecordFile, iterate, update_records
+from benchmark.records.record import TRAININGS, RecordFile
+from benchmark.records.results import update_records
 from benchmark.store.files import require_writable
 
 
@@ -90,7 +91,7 @@ def prepare(plan: Plan, results: Path, published: Path) -> Publication:
         raise UsageError(f"{results}: the folder of the published records itself; expected another --results")
     files = list(iterate(results))
     planned = {one.place: one for one in plan.places if one.place.study != TRAININGS}
-    offered = {place: it for place, it in seen(files).items() if _selected(place, plan)}
+    offered = {place: it for place, it in seen(files).items() if plan.selection.covers(place)}
     if not offered:
         raise UsageError(f"{results}: has no records that are selected; `oodbench run` writes them there")
     sorted_ = _Sorted()
@@ -123,24 +124,6 @@ def prepare(plan: Plan, results: Path, published: Path) -> Publication:
         missing=missing,
         files=[part for file in files if (part := _part(file, goes)) is not None],
     )
-
-
-def _selected(place: Place, plan: Plan) -> bool:
-    """Whether a record is of what was chosen; the rules are those of a plan."""
-    selection = plan.selection
-    if place.study == PLANE:
-        return bool(plan.arms)
-    if place.study == DETECTION:
-        kind = selection.with_cells and (not selection.entries or place.row in selection.entries)
-    else:
-        kind = selection.with_studies and (not selection.studies or place.study in selection.studies)
-    chosen = (
-        (selection.tracks, place.track),
-        (selection.backbones, place.backbone),
-        (selection.inits, place.init),
-        (selection.seeds, place.seed),
-    )
-    return kind and all(not wanted or name in wanted for wanted, name in chosen)
 
 
 def _unfit(plan: Plan, planned: Planned | None, place: Place, one: Seen) -> str:

@@ -23,7 +23,6 @@ TRAININGS = "trainings"  # of networks, whose rows are objectives
 PLANE = "plane"  # the experiment in two dimensions, whose rows are its arms
 BOUNDARY = "boundary"  # the track of that experiment
 NETWORKS = "networks"  # beside the studies: what the records of one network share
-RESERVED = (DETECTION, TRAININGS, PLANE, NETWORKS)  # names that no other study can have
 
 HpMode = Literal["published", "declared", "id_val", "proxy_ood", "oracle"]
 Status = Literal["measured", "failed", "not_applicable"]

@@ -9,84 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.records.detection import (
-    Calibration,
-    Candidate,
-    Classification,
-    Curves,
-    Detection,
-    Means,
-    Measurement,
-    Reliability,
-    Scored,
-    Selective,
-    Shifted,
-    measurement_of,
-    numbers_of,
-)
 from benchmark.records.files import iterate, read_records, write_files
 from benchmark.records.networks import Networks
-from benchmark.records.numbers import Drawn, Number, StrictModel
-from benchmark.records.record import (
-    BOUNDARY,
-    DETECTION,
-    NAME,
-    PLANE,
-    SCHEMA,
-    TRAININGS,
-    Cell,
-    Cost,
-    Environment,
-    HpMode,
-    Provenance,
-    Record,
-    RecordFile,
-    TrainedWith,
-)
+from benchmark.records.record import DETECTION, Record, RecordFile
 from benchmark.records.text import record_path, results_lock
-
-__all__ = [
-    "BOUNDARY",
-    "DETECTION",
-    "NAME",
-    "PLANE",
-    "SCHEMA",
-    "TRAININGS",
-    "Calibration",
-    "Candidate",
-    "Cell",
-    "Classification",
-    "Cost",
-    "Curves",
-    "Detection",
-    "Drawn",
-    "Environment",
-    "HpMode",
-    "Means",
-    "Measurement",
-    "Number",
-    "Provenance",
-    "Record",
-    "RecordFile",
-    "Reliability",
-    "Scored",
-    "Selective",
-    "Shifted",
-    "StrictModel",
-    "TrainedWith",
-    "Updated",
-    "iter_records",
-    "iterate",
-    "measurement_of",
-    "merge",
-    "numbers_of",
-    "read_all",
-    "read_records",
-    "record_path",
-    "update_records",
-    "withdrawn",
-    "write_records",
-]  # fmt: skip
 
 
 def iter_records(results: Path, *studies: str) -> Iterator[RecordFile]:

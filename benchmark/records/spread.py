@@ -29,7 +29,9 @@ from benchmark.records.comparison import (
     pair,
     seen,
 )
-from benchmark.records.results import DETECTION, Drawn, StrictModel, iterate
+from benchmark.records.files import iterate
+from benchmark.records.numbers import Drawn, StrictModel
+from benchmark.records.record import DETECTION
 from benchmark.store.files import read_model, write_atomically
 
 SCHEMA: Literal[1] = 1

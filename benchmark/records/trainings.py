@@ -11,11 +11,14 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmark.records.families import Family, Fields
 from benchmark.records.numbers import StrictModel
 from benchmark.records.record import Record
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from benchmark.store.artifacts import Artifact
 
 LOSS, ACCURACY, NLL = "loss", "val_accuracy", "val_nll"
 NOTES = "notes."  # what an objective said of itself: a series a note
@@ -83,3 +86,13 @@ def picture_of(samples: Tensor | None) -> str | None:
     file = io.BytesIO()
     Image.fromarray(whole.numpy()).save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
+
+
+def _read(artifact: Artifact) -> Fields:
+    found: Fields = {"series": of_history(artifact.json("history"))}
+    kept = artifact.tensors("kept") if "kept.safetensors" in artifact.manifest["files"] else {}
+    picture = picture_of(kept.get("samples"))
+    return found if picture is None else found | {"pictures": {SAMPLES: picture}}
+
+
+FAMILY = Family(check, read=_read)

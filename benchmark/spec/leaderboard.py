@@ -17,6 +17,7 @@ from benchmark.spec.limits import MOST, MOST_POINTS
 from benchmark.spec.studies import Studies, StudyName
 from benchmark.spec.yaml_file import holds, place
 from benchmark.spec.yaml_tree import LinedDict
+from benchmark.studies.plane.settings import Plane
 from methods.names import did_you_mean
 
 
@@ -290,13 +291,6 @@ class Board(SpecModel):
         return value
 
 
-class BoundaryStudy(SpecModel):
-    """Near against far outliers in two dimensions (`benchmark.studies.boundary`); with --full."""
-
-    seeds: Distinct[Seed]
-    steps: Count = 6000
-
-
 class Spec(SpecModel):
     """The whole of leaderboard.yaml."""
 
@@ -307,7 +301,7 @@ class Spec(SpecModel):
     objectives: dict[Name, ObjectiveUse] = Field({})
     entries: dict[Name, Entry]
     boards: dict[Name, Board] = Field({})
-    boundary: BoundaryStudy | None = None
+    boundary: Plane | None = None
     _origin: tuple[Path, LinedDict] | None = PrivateAttr(default=None)
 
     @property

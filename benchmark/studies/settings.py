@@ -7,14 +7,16 @@ of the contract. No module that settings are in may import torch: the census and
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
+from benchmark.records.record import Record
 from benchmark.spec.base import Distinct, Name, Seed, SpecModel
+from methods.declared import Declared
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Networks = Annotated[
@@ -31,6 +33,9 @@ class MethodUse(SpecModel):
 
 Configured = Callable[[str, MethodUse], dict[str, Any]]
 """Of a family and a method: the method with all of its hyper-parameters, as far as the defaults are known."""
+Declares = Callable[[str, str], Declared | None]
+"""Of a family and a name: what the method declares; None where that is not known."""
+SAID = {"hyperparameters": "hyper-parameters", "groups": "OOD sets"}  # settings, in words
 
 
 @dataclass(frozen=True)
@@ -63,23 +68,20 @@ class Given:
 PLAIN = Given()
 
 
-class StudySettings(SpecModel):
-    """One study of a track. What only `oodbench run --full` measures may stand in a field ``full``."""
+class AnyStudy(ABC):
+    """Which places a study has and how they are measured, wherever leaderboard.yaml says it."""
 
-    backbones: Distinct[Name] | None = Field(None, description="only these; all of the track's if absent")
-    seeds: Distinct[Seed] | None = Field(
-        None, description="of a run that asks for no others, and not for --full; all of the track's if absent"
-    )
-
+    word: ClassVar[str] = "row"  # what a row is called
     groups: ClassVar[tuple[str, ...]] = ("near", "far")  # of the OOD sets that it scores
-    told: ClassVar[frozenset[str]] = frozenset()  # the fields that say how it measures: records tell them
+    trains: ClassVar[bool] = True  # whether it measures networks that are trained on a track
+    shifts: ClassVar[bool] = False  # whether the track's shifted images are measured
 
-    # Which networks
+    # Where
 
     @property
     @abstractmethod
     def rows(self) -> list[str]:
-        """The rows of its boards: objectives, or ways of training."""
+        """The rows of its boards: entries, objectives, or ways of training."""
 
     @abstractmethod
     def inits_of(self, row: str) -> list[str]:
@@ -90,27 +92,33 @@ class StudySettings(SpecModel):
         """Every init that it uses."""
         return list(dict.fromkeys(init for row in self.rows for init in self.inits_of(row)))
 
+    def backbones_on(self, row: str, listed: list[str]) -> list[str]:
+        """Those of a track's backbones on which a row is measured."""
+        return listed
+
+    def seeds_on(self, row: str, listed: list[int]) -> list[int]:
+        """Those of a track's seeds with which a row is measured; of several networks the first."""
+        return listed
+
+    @property
+    def usual_seeds(self) -> list[int] | None:
+        """Those of a run that asks for no others and is not a full one; None for all."""
+        return None
+
+    def members_of(self, row: str) -> int:
+        """How many networks, of consecutive seeds, a place of a row stands on."""
+        return 1
+
     @property
     def conditions(self) -> tuple[str, ...]:
         """Under which a network of each row is measured; a single one has no name."""
         return ("",)
 
-    def on_full(self) -> Self:
-        """With what only a full run measures: more items of a mapping, other values of anything else."""
-        more = getattr(self, "full", None)
-        told = {} if more is None else {name: getattr(more, name) for name in type(more).model_fields}
-        update = {name: _grown(getattr(self, name), new) for name, new in told.items() if new is not None}
-        return self.model_copy(update=update)
-
-    # How they are trained
+    # How its networks are trained
 
     def objective_of(self, row: str) -> str:
         """The objective of a row's networks, as leaderboard.yaml calls it."""
         return row
-
-    @abstractmethod
-    def row_at(self, row: str) -> tuple[str, ...]:
-        """The key below the study at which a row's objective is named, for error messages."""
 
     def is_plain(self, row: str) -> bool:
         """Whether a row's networks are trained by its objective, and nothing else is done to them."""
@@ -122,8 +130,72 @@ class StudySettings(SpecModel):
 
     # How they are measured
 
+    @abstractmethod
     def measured_with(self, row: str, configured: Configured) -> dict[str, Any]:
         """How the networks of a row are measured, as records tell it, besides on which OOD sets."""
+
+    def sets_of(self, row: str) -> tuple[str, ...]:
+        """The groups of a track's image sets that a row is measured on."""
+        return self.groups
+
+    def differs(
+        self, row: str, expected: Mapping[str, Any], record: Record, declared: Declares
+    ) -> Iterator[str]:
+        """In what a record of a row was measured otherwise than is `expected`, in words."""
+        names = (name for name, value in expected.items() if value != record.settings.get(name))
+        yield from (SAID.get(name, name) for name in names)
+
+    # What people are told
+
+    def at(self, track: str, name: str) -> tuple[str, ...]:
+        """The key of leaderboard.yaml that speaks of it."""
+        return "tracks", track, "studies", name
+
+    @abstractmethod
+    def row_at(self, row: str) -> tuple[str, ...]:
+        """The key below that at which a row's objective is named."""
+
+    def where(self, track: str, name: str) -> str:
+        """Where its rows are, in words."""
+        return f"in study {name!r} on track {track!r}"
+
+    def networks_called(self, row: str) -> str:
+        """What the networks of a row are told by, in words."""
+        return f"{self.word} {row!r}"
+
+    def called(self, row: str, name: str) -> str:
+        """What a row is called by who leaves it out."""
+        return f"{row} of study {name}"
+
+
+class StudySettings(AnyStudy, SpecModel):
+    """A study below a track's `studies`. What only `oodbench run --full` measures may stand in ``full``."""
+
+    backbones: Distinct[Name] | None = Field(None, description="only these; all of the track's if absent")
+    seeds: Distinct[Seed] | None = Field(
+        None, description="of a run that asks for no others, and not for --full; all of the track's if absent"
+    )
+
+    told: ClassVar[frozenset[str]] = frozenset()  # the fields that say how it measures: records tell them
+
+    def backbones_on(self, row: str, listed: list[str]) -> list[str]:
+        """Those that it names, or all."""
+        return self.backbones or listed
+
+    @property
+    def usual_seeds(self) -> list[int] | None:
+        """Those that it names."""
+        return self.seeds
+
+    def on_full(self) -> Self:
+        """With what only a full run measures: more items of a mapping, other values of anything else."""
+        more = getattr(self, "full", None)
+        told = {} if more is None else {name: getattr(more, name) for name in type(more).model_fields}
+        update = {name: _grown(getattr(self, name), new) for name, new in told.items() if new is not None}
+        return self.model_copy(update=update)
+
+    def measured_with(self, row: str, configured: Configured) -> dict[str, Any]:
+        """What the fields that are `told` say."""
         return self.model_dump(include=set(self.told))
 
     def used(self, family: str) -> Collection[str]:

@@ -1,15 +1,19 @@
-"""The contract of a study: what is planned for one of its networks, and what measures it.
+"""The contract of a study: what is planned for one of its places, and what measures it.
 
 A contributor reads this file and `benchmark.studies.settings`, and writes a folder beside them:
 
 ``settings.py``
     ``SETTINGS``, its part of leaderboard.yaml.
 ``study.py``
-    ``STUDY``, a `Study`: which job measures a network, what is asked for it, what is refused beforehand.
+    ``STUDY``, a `Study`, as a rule a `NetworkStudy`: which job measures a network, what is asked for it, what
+    is refused beforehand.
 ``job.py``
     that job, as those of `benchmark.jobs`: ``Config``, a `benchmark.studies.config.SubjectConfig`;
     ``LIBRARIES``, whose versions may change the result; and ``run``, which imports what computes, such as
     `benchmark.studies.subject`, and leaves ``measured``: numbers by path, series by name, warnings.
+
+``records.py``
+    only where its records are particular: ``FAMILY``, a `benchmark.records.families.Family`.
 
 How its numbers are shown stands in a folder of the same name in `reports.studies`.
 """
@@ -21,19 +25,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from benchmark.census import Place
+from benchmark.census import Census, Place
 from benchmark.datasets import dataset
 from benchmark.errors import SpecError
-from benchmark.jobs.job import Kind
+from benchmark.jobs.job import Job, Kind
 from benchmark.plan.methods import method_errors
-from benchmark.plan.networks import NetworkPlanner
+from benchmark.plan.networks import BASE, NetworkPlanner, PlannedNetwork
+from benchmark.seeds import derive_seed
+from benchmark.spec.leaderboard import Track
 from benchmark.store.fingerprints import definition_of
-from benchmark.studies.config import SubjectConfig
-from benchmark.studies.settings import MethodUse, StudySettings
+from benchmark.studies.config import SubjectConfig, SubjectInputs
+from benchmark.studies.settings import AnyStudy, MethodUse, StudySettings
 from methods.base import EnsembleDetector, GradientDetector, Method
 from methods.registry import method_class
 
-S = TypeVar("S", bound=StudySettings)
+S = TypeVar("S", bound=AnyStudy, contravariant=True)
+N = TypeVar("N", bound=StudySettings)
+T = TypeVar("T")
 
 
 class JobModule(Protocol):
@@ -61,17 +69,60 @@ class Asked:
     definitions: tuple[str, ...] = ()  # code that counts besides the job's own, such as of detectors
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What measures a place, planned."""
+
+    key: str  # content key of the measurement
+    chain: Mapping[Kind, str] = field(default_factory=dict)  # keys of its network's jobs and of its own
+    inputs: tuple[str, ...] = ()  # keys of what else is measured, such as features
+    data: Mapping[str, str] = field(default_factory=dict)  # image set → key
+    drawn: bool = True  # whether its record keeps what plots show
+
+
 class Planning:
     """What a study sees of its track, and may ask for, while it is planned.
 
     Parameters
     ----------
     where : the study in the leaderboard file; keys below it say where a mistake is.
+    networks : of the track; None where the study stands alone.
     """
 
-    def __init__(self, networks: NetworkPlanner, where: tuple[str | int, ...]) -> None:
-        self.networks, self.census = networks, networks.census
-        self.track, self._where = networks.track, where
+    def __init__(
+        self,
+        census: Census,
+        track: str,
+        where: tuple[str | int, ...],
+        networks: NetworkPlanner | None,
+        jobs: dict[str, Job],
+    ) -> None:
+        self.census, self.track_name, self.where = census, track, where
+        self._networks, self._jobs = networks, jobs
+        self._known: dict[str, Any] = {}
+
+    @property
+    def networks(self) -> NetworkPlanner:
+        """What plans networks and their features."""
+        assert self._networks is not None
+        return self._networks
+
+    @property
+    def track(self) -> Track:
+        """As leaderboard.yaml has it."""
+        return self.networks.track
+
+    def add(self, job: Job) -> str:
+        """Plan a job, once; returns its key."""
+        self._jobs.setdefault(job.key, job)
+        return job.key
+
+    def once(self, row: str, work: Callable[[], T]) -> T:
+        """What is worked out once for a row."""
+        if row not in self._known:
+            self._known[row] = work()
+        found: T = self._known[row]
+        return found
 
     @property
     def ood_sets(self) -> list[str]:
@@ -84,13 +135,17 @@ class Planning:
         of_id = self.track.id
         return len(of_id.classes or dataset(of_id.dataset).card.class_names)
 
+    def at(self, *key: str) -> str:
+        """File, line and key of a key below the study."""
+        return self.census.spec.where(*self.where, *key)
+
     def wrong(self, problem: str, *key: str) -> SpecError:
         """An error to raise: what is wrong at a key below the study."""
-        return SpecError(f"{self.networks.spec.where(*self._where, *key)}: {problem}")
+        return SpecError(f"{self.at(*key)}: {problem}")
 
     def method(self, family: str, use: MethodUse, *key: str) -> Method:
         """A method that the study names at a key; `SpecError` if there is none, or it refuses a value."""
-        with method_errors(self.networks.spec.where(*self._where, *key)):
+        with method_errors(self.at(*key)):
             return method_class(family, use.method).configure(use.hyperparameters)
 
     def detectors(self, names: Sequence[str], *key: str, images: bool = False) -> tuple[str, ...]:
@@ -114,8 +169,31 @@ class Planning:
 
     def network(self, place: Place, objective: str, seed: int, *key: str) -> str:
         """Key of the network of another seed, trained with the objective that the study names at a key."""
-        plan = self.networks.objective(objective, *self._where, *key)
+        plan = self.networks.objective(objective, *self.where, *key)
         return self.networks.trained(place.backbone, place.init, seed, plan).chain[Kind.TRAIN]
+
+
+class Study(Protocol[S]):
+    """How the places of a study are planned."""
+
+    def check(self, settings: S, planning: Planning) -> None:
+        """Refuse settings that it cannot be made with.
+
+        Raises
+        ------
+        SpecError
+            Names file, line and key.
+        MethodLeftOut
+            If a method that it needs is broken: the study is left out.
+        """
+
+    def check_row(self, settings: S, row: str, planning: Planning) -> None:
+        """Refuse a row likewise, which alone is left out."""
+
+    def plan(
+        self, settings: S, place: Place, networks: Sequence[PlannedNetwork], planning: Planning
+    ) -> Measured:
+        """Plan what measures a place, on its networks; there are none where its settings train none."""
 
 
 def _nothing(settings: Any, planning: Planning) -> None:
@@ -123,13 +201,61 @@ def _nothing(settings: Any, planning: Planning) -> None:
 
 
 @dataclass(frozen=True)
-class Study(Generic[S]):
-    """How the networks of a study are measured."""
+class NetworkStudy(Generic[N]):
+    """A study that measures each network by one job."""
 
     job: JobModule
-    ask: Callable[[S, Place, Planning], Asked]  # for the network of a place
-    check: Callable[[S, Planning], None] = _nothing  # refuses methods that it cannot be made with
+    ask: Callable[[N, Place, Planning], Asked]  # for the network of a place
+    refuse: Callable[[N, Planning], None] = _nothing  # methods that it cannot be made with
     kind: Kind = Kind.STUDY
+
+    def check(self, settings: N, planning: Planning) -> None:
+        """What it was made with."""
+        self.refuse(settings, planning)
+
+    def check_row(self, settings: N, row: str, planning: Planning) -> None:
+        """Nothing more."""
+
+    def plan(
+        self, settings: N, place: Place, networks: Sequence[PlannedNetwork], planning: Planning
+    ) -> Measured:
+        """The job, with features of the ID images and of what is asked."""
+        (network,), planner = networks, planning.networks
+        asked = self.ask(settings, place, planning)
+        data = planner.data
+        config = self.job.Config(
+            **asked.config,
+            network=network.config,
+            split=network.split,
+            groups=planning.track.ood_sets(("near", "far")),
+            seed=derive_seed(place.track, place.study),
+        )
+        of_id = [item for item in ("id", "id_test") if item in data]
+        features = {item: planner.extract(network, BASE, item) for item in (*of_id, *asked.features)}
+        if "shift_images" in asked.inputs:
+            features["shifts"] = planner.extract(network, BASE, "shifts", asked.inputs["shift_images"])
+        inputs = SubjectInputs(
+            **asked.inputs,
+            network=network.chain[Kind.TRAIN],
+            features={BASE: features},
+            id=data["id"],
+            id_test=data.get("id_test"),
+            outside={item: data[item] for item in asked.images},
+        )
+        job = Job(
+            self.kind,
+            config,
+            inputs,
+            asked.definitions,
+            label=f"{network.place}: {place.study} {place.condition}".rstrip(),
+            module=self.job.__name__,
+        )
+        return Measured(
+            planning.add(job),
+            {kind: key for kind, key in network.chain.items() if kind in (Kind.PRETRAIN, Kind.TRAIN)},
+            inputs=job.needs,
+            data={item: data[item] for item in dict.fromkeys([*of_id, *asked.features, *asked.images])},
+        )
 
 
 def study_of(name: str) -> Study[Any]:

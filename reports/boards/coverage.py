@@ -72,17 +72,20 @@ def unmeasured_groups(counted: Counted) -> list[Unmeasured]:
 def coverage(spec: Spec, counted: Counted) -> list[Coverage]:
     """How complete each track is, and each of its studies, whose cells are conditions."""
     found = []
-    for name, track in spec.tracks.items():
+    for name in spec.tracks:
         status = Counter(r.status for cell, r in counted.unmeasured.items() if cell.track == name)
         measured, planned = len(counted.of_track(name)), counted.planned[name]
         found.append(Coverage(name, planned, measured, status["failed"], status["not_applicable"]))
-        for study in track.studies.chosen(full=True):
-            rows = counted.studies.measured.get(study, {}).items()
-            there = sum(len(item.records) for cell, item in rows if cell.track == name)
-            failed = sum(cell.track == name for cell, _ in counted.studies.failed.get(study, {}))
-            planned = counted.studies.planned[name, study]
-            found.append(Coverage(f"{name}, {study.replace('_', ' ')}", planned, there, failed, 0))
-    return found
+        found += [_of_study(counted, *place) for place in counted.studies.planned if place[0] == name]
+    return [*found, *(_of_study(counted, *p) for p in counted.studies.planned if p[0] not in spec.tracks)]
+
+
+def _of_study(counted: Counted, name: str, study: str) -> Coverage:
+    rows = counted.studies.measured.get(study, {}).items()
+    there = sum(len(item.records) for cell, item in rows if cell.track == name)
+    failed = sum(cell.track == name for cell, _ in counted.studies.failed.get(study, {}))
+    planned = counted.studies.planned[name, study]
+    return Coverage(f"{name}, {study.replace('_', ' ')}", planned, there, failed, 0)
 
 
 def unmeasured_section(spec: Spec, counted: Counted) -> Section:

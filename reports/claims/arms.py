@@ -5,16 +5,15 @@ This module must not know a verdict, nor how anything is shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 
-from benchmark.census import backbones_of
 from benchmark.errors import DataError
 from benchmark.metrics.verdicts import Question
 from benchmark.records.network_places import stand_apart
-from benchmark.records.record import BOUNDARY, Cell, Record, RecordFile
+from benchmark.records.record import BOUNDARY, Cell, Record
 from benchmark.records.trainings import ACCURACY
 from benchmark.spec.leaderboard import Spec
 from reports.claims.register import (
@@ -30,6 +29,8 @@ from reports.claims.register import (
     Trial,
 )
 from reports.select import Counted, Found, Measured
+from reports.studies.plane.plots import Arms as ArmsInPlane
+from reports.studies.plane.plots import arms_of
 
 Series = tuple[str, str, str, str]  # track, backbone, init and entry
 _Values = dict[str, dict[int, float]]  # by arm and seed
@@ -65,13 +66,13 @@ class Arms:
         return Question(better, worse, metric.least, self.trial.kind, confirmatory)
 
 
-def plane(arms: Iterable[RecordFile]) -> dict[str, dict[int, dict[str, float]]]:
+def plane(arms: ArmsInPlane) -> dict[str, dict[int, dict[str, float]]]:
     """The numbers of the experiment in two dimensions, by arm, seed and metric path."""
     found: dict[str, dict[int, dict[str, float]]] = {}
-    for file in arms:
-        for record in file.records:
+    for arm, records in arms.items():
+        for record in records:
             of_regions = {path: n for path, n in record.numbers.items() if path.startswith("regions.")}
-            found.setdefault(TRAINED[file.row], {})[record.seed] = of_regions
+            found.setdefault(TRAINED[arm], {})[record.seed] = of_regions
             for score, entry in SCORED.items():
                 if (path := f"density.{score}") in record.numbers:
                     found.setdefault(entry, {})[record.seed] = {DENSITY: record.numbers[path]}
@@ -82,7 +83,7 @@ class Records:
     """All that arms are made of."""
 
     def __init__(self, spec: Spec, counted: Counted) -> None:
-        self.spec, self.counted, self.plane = spec, counted, plane(counted.plane)
+        self.spec, self.counted, self.plane = spec, counted, plane(arms_of(counted))
         self.curves: dict[Cell, Record] = {  # the objective in place of the entry
             Cell(file.track, record.backbone, record.init, record.seed, file.row): record
             for file in counted.trainings
@@ -248,7 +249,7 @@ class Records:
         if row not in study.rows:
             return f"{row} is not in study {named} on track {track} in leaderboard.yaml", run
         where = f"in study {named} on track {track} in leaderboard.yaml for {row}"
-        if backbone not in backbones_of(known, study):
+        if backbone not in study.backbones_on(row, known.backbones):
             return f"backbone {backbone} is not {where}", run
         if init not in study.inits_of(row):
             return f"init {init} is not {where}", run

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 
-from benchmark.records.record import BOUNDARY, Cell, RecordFile, TrainedWith
+from benchmark.records.record import BOUNDARY, Cell, TrainedWith
 from benchmark.spec.leaderboard import (
     AdversarialSource,
     CheckpointFile,
@@ -21,13 +21,14 @@ from reports.claims.decide import Finding
 from reports.claims.register import TRAINED, Setting, Trial
 from reports.select import Counted, Found
 from reports.studies.numbers import numbers_of
+from reports.studies.plane.plots import Arms, arms_of
 
 
 def factors(finding: Finding, spec: Spec, counted: Counted) -> Iterator[str]:
     """A line for each factor of the settings in which a test was made."""
     trial = finding.trial
     if any(outcome.setting.track == BOUNDARY for outcome in finding.outcomes):
-        yield from _of_plane(trial, counted.plane)
+        yield from _of_plane(trial, arms_of(counted))
         return
     by_arm: dict[tuple[str, str], list[Found]] = {}
     measured = counted.of_study(finding.metric.study)
@@ -72,16 +73,15 @@ def factors(finding: Finding, spec: Spec, counted: Counted) -> Iterator[str]:
         yield "FPR at the threshold that keeps 95 % of ID images; ID is positive"
 
 
-def _of_plane(trial: Trial, arms: Sequence[RecordFile]) -> Iterator[str]:
+def _of_plane(trial: Trial, arms: Arms) -> Iterator[str]:
     """The same of the experiment in two dimensions."""
-    for file in arms[:1]:
-        steps = file.records[0].settings["steps"]
+    for records in [*arms.values()][:1]:
+        steps = records[0].settings["steps"]
         yield f"{steps} steps for each classifier; outliers, where there are any, are half of a batch"
         yield "Wall time not recorded; the classifiers with outliers are compute matched"
     named = dict.fromkeys(entry.split("+")[0] for _, entry, _ in trial.series(Setting(BOUNDARY, "", "")))
     for arm, name in TRAINED.items():
-        found = [record for file in arms if file.row == arm and name in named for record in file.records]
-        if found:
+        if name in named and (found := arms.get(arm)):
             accuracy = fmean(record.numbers["accuracy"] for record in found)
             yield f"{name}: ID test accuracy {100 * accuracy:.2f}"
 

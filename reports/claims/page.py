@@ -40,7 +40,7 @@ from reports.site.sections import (
     soft,
     strong,
 )
-from reports.studies.boundary import boundary_table
+from reports.studies.plane.plots import arms_of, boundary_table
 
 
 def claims_page(
@@ -87,7 +87,8 @@ def claims_page(
 
 def _reading(spec: Spec, counted: Counted) -> Section:
     cells = [counted.measured, *counted.studies.measured.values()]
-    tracks = sorted({cell.track for found in cells for cell in found}, key=list(spec.tracks).index)
+    measured = {cell.track for found in cells for cell in found}
+    tracks = [name for name in spec.tracks if name in measured]
     items: list[Text] = [
         "A setting is a track, a backbone and an init, or the experiment in two dimensions. Both arms of a "
         "test share the seed: its split, order of the data and, unless the init is what differs, first "
@@ -159,10 +160,10 @@ def _reading(spec: Spec, counted: Counted) -> Section:
             f"{name}: {track.title}. Near OOD: {', '.join(track.near)}; far OOD: {', '.join(track.far)}. A "
             "group is averaged over its sets within the seed."
         )
-    if counted.plane:
+    if arms := arms_of(counted):
         items.append(
             "two dimensions: two Gaussian classes and a small network, with regions of the plane as OOD. "
-            f"{boundary_table(counted.plane).about}"
+            f"{boundary_table(arms).about}"
         )
     return Section("reading", "How a verdict is made", (Bullets(tuple(items)),))
 

@@ -20,7 +20,8 @@ from benchmark.records.record import BOUNDARY
 from benchmark.spec.base import Distinct, Name
 from benchmark.spec.leaderboard import Column
 from benchmark.spec.yaml_file import read_tree, refuse, validated
-from benchmark.studies.boundary import ARMS, REGIONS
+from benchmark.studies.plane.measure import REGIONS
+from benchmark.studies.plane.settings import ARMS
 from benchmark.studies.registry import study_names
 
 Text = Annotated[str, StringConstraints(min_length=1)]

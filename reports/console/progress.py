@@ -17,10 +17,10 @@ from rich.text import Text
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.freshness import State
 from benchmark.plan.plan import Plan
-from benchmark.records.detection import numbers_of
 from benchmark.records.place import Place
 from benchmark.records.record import DETECTION, PLANE, TRAININGS, Record
 from benchmark.run import Work
+from benchmark.studies.detection.records import numbers_of
 from reports.console.listings import Cell as Shown
 from reports.console.listings import Listing
 from reports.console.terminal import printable, say

@@ -14,11 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.census import SEVERITIES
 from benchmark.metrics.statistics import mean_interval
-from benchmark.records.detection import Reliability
 from benchmark.records.numbers import drawn
 from benchmark.spec.leaderboard import Track
+from benchmark.studies.detection.measurement import SEVERITIES, Reliability
 from reports.plots.figures import (
     COLOURS,
     DASHES,

@@ -18,7 +18,6 @@ from reports.site.compared import reproduction_section
 from reports.site.frame import is_empty, made, no_records
 from reports.site.reproduction import Reproduction
 from reports.site.sections import Bullets, Link, Page, Section, Text, italic, present, strong
-from reports.studies.boundary import boundary_section
 from reports.studies.sections import study_sections
 
 
@@ -82,7 +81,6 @@ def _measured(spec: Spec, counted: Counted) -> tuple[Section, ...]:
         gains_section(gains(spec, counted), spec),
         *(kind.section(spec, counted) for kind in (*SECTIONS, *study_sections(spec))),
         training_section(spec, counted.trainings),
-        boundary_section(counted.plane) if counted.plane else None,
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmark.records.files import iterate, paths_below
 from benchmark.spec.leaderboard import Spec
 from benchmark.store.files import read_model, read_regular
 from benchmark.store.fingerprints import code_fingerprint, library_versions
-from benchmark.studies.registry import study_names
+from benchmark.studies.registry import study_folders
 from reports.claims.register import Register, load_register
 from reports.site.manifest import REPORT, checksum, read_manifest, up_to_date
 from reports.site.reproduction import Reproduction, reproduction
@@ -96,7 +97,8 @@ def _fingerprint(spec: Spec, claims: Register, *content: Mapping[str, str]) -> s
 
 def _of_studies() -> Iterator[str]:
     """The modules of studies that pages come from: found by name, so that no other module refers to them."""
-    for name in study_names():
-        yield f"benchmark.studies.{name}.settings"
-        yield f"reports.studies.{name}.numbers"
-        yield f"reports.studies.{name}.plots"
+    for name in study_folders():
+        for room, modules in (("benchmark", ("settings", "records")), ("reports", ("numbers", "plots"))):
+            folder = f"{room}.studies.{name}"
+            there = (f"{folder}.{module}" for module in modules) if find_spec(folder) else ()
+            yield from (module for module in there if find_spec(module))

@@ -15,9 +15,9 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from benchmark.records.comparison import Metric
 from benchmark.records.record import Record
-from benchmark.studies.settings import StudySettings
+from benchmark.studies.settings import AnyStudy
 
-S = TypeVar("S", bound=StudySettings)
+S = TypeVar("S", bound=AnyStudy)
 Numbers = tuple[dict[str, float], dict[str, str]]
 """Numbers by path; and for each number that more records would give, what is lacking."""
 

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
-from benchmark.census import backbones_of
 from benchmark.spec.leaderboard import Track
 from benchmark.studies.settings import StudySettings
 from reports.plots.figures import COLOURS, DASHES, WIDTH, draw_mean, finish, house_style, legend_above
@@ -38,7 +37,7 @@ def of_backbones(
     if known is None:
         return
     cells = counted.of_study(study)
-    for backbone in backbones_of(track, known):
+    for backbone in known.backbones or track.backbones:
         lines: dict[tuple[str, str], list[Studied]] = {}
         for cell, found in cells.items():
             if (cell.track, cell.backbone) == (name, backbone) and isinstance(found, Studied):

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from benchmark.census import Census, backbones_of, refusal
+from benchmark.census import Census, Selection, refusal
 from benchmark.errors import DataError
 from benchmark.records.network_places import NetworkPlace, Stands, stands_of
 from benchmark.records.place import Place
-from benchmark.records.record import Cell, Record, RecordFile, TrainedWith
-from benchmark.spec.leaderboard import Scratch, Spec, Track
-from benchmark.studies.settings import StudySettings
+from benchmark.records.record import DETECTION, PLANE, Cell, Record, RecordFile, TrainedWith
+from benchmark.spec.leaderboard import Scratch, Spec
+from benchmark.studies.settings import AnyStudy
 from methods.names import did_you_mean
 from reports.studies.numbers import Row, numbers_of
 
@@ -98,7 +98,7 @@ class CountedStudies:
     measured: Mapping[str, Mapping[Cell, Studied]]  # by study
     failed: Mapping[str, Mapping[tuple[Cell, str], Record]]  # by study; cell and condition
     planned: Mapping[tuple[str, str], int]  # by track and study: records of a full run
-    over: Mapping[tuple[str, str], StudySettings]  # by track and study: whose conditions means are over
+    over: Mapping[tuple[str, str], AnyStudy]  # by track and study: whose conditions means are over
     notes: tuple[str, ...]
 
 
@@ -130,29 +130,23 @@ def select_studies(census: Census, files: Sequence[RecordFile]) -> CountedStudie
                 where[record.condition] = record
             else:
                 bad[cell, record.condition] = record
+    asked = [(name, study) for name in census.tracks for study in census.studies(name) if study != DETECTION]
     measured: dict[str, Mapping[Cell, Studied]] = {}
-    over: dict[tuple[str, str], StudySettings] = {}
-    for study in spec.studies:
-        for name, track in spec.tracks.items():
-            there = {
-                cell: found for cell, found in chosen.get(study, {}).items() if cell.track == name and found
-            }
-            if there:
-                over[name, study] = _over(track, study, [set(records) for records in there.values()])
-                found = _numbers_of(spec, track, study, there, over[name, study])
-                measured[study] = {**measured.get(study, {}), **found}
+    over: dict[tuple[str, str], AnyStudy] = {}
+    for name, study in sorted(asked, key=lambda place: [*spec.studies, PLANE].index(place[1])):
+        there = {cell: found for cell, found in chosen.get(study, {}).items() if cell.track == name and found}
+        if there:
+            over[name, study] = _over(census, name, study, [set(records) for records in there.values()])
+            found = _numbers_of(census, name, study, there, over[name, study])
+            measured[study] = {**measured.get(study, {}), **found}
     notes = tuple(
         f"{n} study record{'s' * (n > 1)} left out: {problem}" for problem, n in sorted(left_out.items())
     )
-    planned = {
-        (name, study): census.count(name, study)
-        for name, track in spec.tracks.items()
-        for study in track.studies.chosen(full=True)
-    }
+    planned = {(name, study): census.count(name, study) for name, study in asked}
     return CountedStudies(measured, failed, planned, over, notes)
 
 
-def plain_row(spec: Spec, study: StudySettings) -> str | None:
+def plain_row(spec: Spec, study: AnyStudy) -> str | None:
     """The row whose networks nothing was done to, where there is one."""
     for row in study.rows:
         name = study.objective_of(row)
@@ -165,30 +159,27 @@ def plain_row(spec: Spec, study: StudySettings) -> str | None:
 
 
 def _numbers_of(
-    spec: Spec,
-    track: Track,
-    study: str,
-    there: Mapping[Cell, Mapping[str, Record]],
-    over: StudySettings,
+    census: Census, name: str, study: str, there: Mapping[Cell, Mapping[str, Record]], over: AnyStudy
 ) -> dict[Cell, Studied]:
     """The cells of one track in the order of leaderboard.yaml, with their numbers."""
-    known = track.studies.chosen(full=True)[study]
-    inits, order, backbones = known.all_inits, known.rows, backbones_of(track, known)
+    known, listed = census.studies(name)[study], census.networks(name).backbones
+    inits, order = known.all_inits, known.rows
     derived = numbers_of(study).derived
 
     def place(cell: Cell) -> tuple[int, ...]:
+        backbones = known.backbones_on(cell.entry, listed)
         return order.index(cell.entry), backbones.index(cell.backbone), inits.index(cell.init), cell.seed
 
     found = {}
     for cell in sorted(there, key=place):
-        plain = _scratch(spec, known, there, cell.backbone)
+        plain = _scratch(census.spec, known, there, cell.backbone)
         numbers, absent = derived(Row(there[cell], known, over, plain))
         found[cell] = Studied(study, cell, there[cell], numbers, absent)
     return found
 
 
 def _scratch(
-    spec: Spec, study: StudySettings, there: Mapping[Cell, Mapping[str, Record]], backbone: str
+    spec: Spec, study: AnyStudy, there: Mapping[Cell, Mapping[str, Record]], backbone: str
 ) -> list[Mapping[str, Record]]:
     """The records of the plain networks from scratch of a backbone."""
     plain = plain_row(spec, study)
@@ -199,12 +190,13 @@ def _scratch(
     ]
 
 
-def _over(track: Track, study: str, there: Sequence[set[str]]) -> StudySettings:
+def _over(census: Census, name: str, study: str, there: Sequence[set[str]]) -> AnyStudy:
     """Whose conditions means are over, the same for all cells, so that they can be compared.
 
     A full run's, once most cells that have every run's conditions have those too; else every run's, so that a
     full run that has just begun takes nothing from the page.
     """
-    every, full = (track.studies.chosen(full=full)[study] for full in (False, True))
+    full = census.studies(name)[study]
+    every = census.studies(name, Selection(studies=(study,))).get(study, full)
     ordinary, whole = (sum(found.issuperset(known.conditions) for found in there) for known in (every, full))
     return full if 2 * whole > ordinary else every

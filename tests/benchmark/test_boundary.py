@@ -15,18 +15,16 @@ from scipy.special import expit
 from scipy.stats import multivariate_normal, spearmanr
 from sklearn.metrics import roc_auc_score
 
-from benchmark.census import Census
+from benchmark.census import EVERYTHING, Census
 from benchmark.errors import DataError
-from benchmark.plan.make import _plan_arms
 from benchmark.plan.plan import Plan
-from benchmark.records.plane import of_arm
-from benchmark.records.record import PLANE, Record, RecordFile
-from benchmark.records.results import iterate, read_records, write_records
+from benchmark.plan.track import TrackPlanner
+from benchmark.records.files import iterate, read_records
+from benchmark.records.record import BOUNDARY, PLANE, Record, RecordFile
+from benchmark.records.results import write_records
 from benchmark.run import run_plan
-from benchmark.spec.leaderboard import BoundaryStudy
-from benchmark.studies import boundary
-from benchmark.studies.boundary import (
-    ARMS,
+from benchmark.studies.plane import measure
+from benchmark.studies.plane.measure import (
     REGIONS,
     draw_data,
     draw_outliers,
@@ -35,6 +33,8 @@ from benchmark.studies.boundary import (
     region_grid,
     run_arm,
 )
+from benchmark.studies.plane.records import of_arm
+from benchmark.studies.plane.settings import ARMS, Plane
 
 LEFT, RIGHT = np.array([-2.0, 0.0]), np.array([2.0, 0.0])
 
@@ -176,7 +176,7 @@ class Posterior(torch.nn.Module):
 
 def test_the_true_posterior_is_measured_as_on_paper(monkeypatch):
     """The second class has the probability 1 / (1 + exp(-4x)), and log max p grows with |x| alone."""
-    monkeypatch.setattr(boundary, "_train", lambda arm, seed, steps: Posterior())
+    monkeypatch.setattr(measure, "_train", lambda arm, seed, steps: Posterior())
     result = run_arm("cross_entropy", 0)
     points, labels = draw_data("test", 0)
     x, limit = points[:, 0], np.log(19) / 4  # where max p is .95
@@ -204,8 +204,8 @@ def test_the_true_posterior_is_measured_as_on_paper(monkeypatch):
 @pytest.mark.parametrize("arm", ARMS)
 def test_each_arm_is_trained_on_its_points_with_its_loss(arm, monkeypatch):
     """The confidence loss of Lee et al. with β = 1: cross-entropy, and KL(uniform ‖ p) of outliers."""
-    shown, losses, step = [], [], boundary._step
-    fresh = boundary._fresh_network
+    shown, losses, step = [], [], measure._step
+    fresh = measure._fresh_network
 
     def watched(seed):
         network = fresh(seed)
@@ -216,9 +216,9 @@ def test_each_arm_is_trained_on_its_points_with_its_loss(arm, monkeypatch):
         losses.append(loss.item())
         step(optimizer, loss)
 
-    monkeypatch.setattr(boundary, "_fresh_network", watched)
-    monkeypatch.setattr(boundary, "_step", noted)
-    boundary._train(arm, 0, 3)
+    monkeypatch.setattr(measure, "_fresh_network", watched)
+    monkeypatch.setattr(measure, "_step", noted)
+    measure._train(arm, 0, 3)
     points, labels = draw_data("train", 0)
     label_of = dict(zip(map(tuple, points.astype(np.float32).tolist()), labels.tolist(), strict=True))
     assert len(shown) == len(losses) == 3
@@ -298,9 +298,9 @@ def test_a_damaged_file_is_named_with_the_place(short, tmp_path, change, place):
 
 
 def test_a_run_keeps_a_record_an_arm_and_the_maps_of_the_first_seed(tmp_path):
-    spec = SimpleNamespace(boundary=BoundaryStudy(seeds=[3, 5], steps=2))
+    spec = SimpleNamespace(tracks={}, boundary=Plane(seeds=[3, 5], steps=2))
     jobs = {}
-    plan = Plan((), jobs, arms=_plan_arms(Census(spec), jobs))
+    plan = Plan(tuple(TrackPlanner(Census(spec), BOUNDARY, EVERYTHING, jobs).measured()), jobs)
     where = {"cache": tmp_path / "cache", "results": tmp_path / "results"}
     done = run_plan(plan, **where, on_event=lambda *_: None)
     assert done.failed == 0
@@ -317,6 +317,6 @@ def test_a_run_keeps_a_record_an_arm_and_the_maps_of_the_first_seed(tmp_path):
 
 
 def test_reading_needs_no_torch():
-    code = "import sys, benchmark.studies.boundary; print('torch' in sys.modules)"
+    code = "import sys, benchmark.studies.plane.measure; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -7,10 +7,11 @@ import synthetic_records as synthetic
 import synthetic_studies as made
 
 from benchmark.census import Census, Place, refusal
-from benchmark.records.detection import Scored
 from benchmark.records.files import read_records, write_files
 from benchmark.records.record import DETECTION, PLANE, TRAININGS, Provenance, Record, RecordFile
-from benchmark.spec.leaderboard import BoundaryStudy, ObjectiveUse
+from benchmark.spec.leaderboard import ObjectiveUse
+from benchmark.studies.detection.records import Scored
+from benchmark.studies.plane.settings import Plane
 from reports.select import select
 
 SPEC = synthetic.make_spec(["msp"])
@@ -204,14 +205,18 @@ def test_arms_of_other_seeds_or_steps_are_left_out_and_said():
             "records": [{**place, "seed": seed} for seed in range(3)],
         }
     )
-    asked = SPEC.model_copy(update={"boundary": BoundaryStudy(seeds=[0, 1])})
+    asked = SPEC.model_copy(update={"boundary": Plane(seeds=[0, 1])})
     kept = select(asked, [arms])
-    assert [record.seed for file in kept.plane for record in file.records] == [0, 1]
+    assert [cell.seed for cell in kept.of_study(PLANE)] == [0, 1]
     assert kept.notes == (
-        "1 record of two dimensions left out: leaderboard.yaml has other seeds or steps now",
+        "1 study record left out: seed 2 of row 'near' is not in study 'plane' on track 'boundary'",
     )
-    short = SPEC.model_copy(update={"boundary": BoundaryStudy(seeds=[0, 1], steps=50)})
-    assert select(short, [arms]).plane == ()
+    short = SPEC.model_copy(update={"boundary": Plane(seeds=[0, 1], steps=50)})
+    none = select(short, [arms])
+    assert none.of_study(PLANE) == {}
+    assert any(
+        "'boundary' was measured with other steps than leaderboard.yaml" in note for note in none.notes
+    )
 
 
 def test_outliers_of_other_images_are_refused():

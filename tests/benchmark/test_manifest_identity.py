@@ -14,7 +14,8 @@ import small_runs
 from benchmark.errors import DamagedArtifact, StorageError
 from benchmark.jobs.job import Kind
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records.results import TRAININGS, read_all
+from benchmark.records.record import TRAININGS
+from benchmark.records.results import read_all
 from benchmark.run import run_plan, work
 from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import MANIFEST, PROGRESS, Store

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from benchmark.engines.worker import describe
 from benchmark.errors import DataError
-from benchmark.records.results import Record, RecordFile, TrainedWith, read_records, write_records
+from benchmark.records.files import read_records
+from benchmark.records.record import Record, RecordFile, TrainedWith
+from benchmark.records.results import write_records
 from benchmark.store.artifacts import Store
 from methods.base import NotApplicable, ScoreError
 from methods.errors import LONGEST, printable, said

@@ -7,7 +7,8 @@ from benchmark.plan.freshness import freshness
 from benchmark.plan.plan import Plan, Planned
 from benchmark.records.place import Place
 from benchmark.records.record import DETECTION
-from benchmark.records.results import record_path, write_records
+from benchmark.records.results import write_records
+from benchmark.records.text import record_path
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 
 from benchmark.datasets import DataMissing, HubDataset, dataset
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records.results import measurement_of, read_all
+from benchmark.records.results import read_all
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
+from benchmark.studies.detection.records import measurement_of
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 SMALLER = {  # what makes a track small, and nothing that says which data it uses

@@ -9,9 +9,10 @@ from benchmark.errors import SpecError, UsageError
 from benchmark.jobs.id_data import outlier_images
 from benchmark.jobs.job import Kind
 from benchmark.plan.make import Selection, make_plan
+from benchmark.records.record import PLANE
 from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import Artifact
-from benchmark.studies.boundary import ARMS
+from benchmark.studies.plane.settings import ARMS
 
 LEADERBOARD = """\
 version: 1
@@ -338,7 +339,7 @@ def test_entries_of_a_full_run_are_planned_for_it_or_by_name_on_their_backbones(
 
 def test_a_full_run_alone_draws_the_boundary(plan):
     made = plan(full=True)
-    jobs = [made.jobs[key] for key in (arm.key for arm in made.arms)]
+    jobs = [made.jobs[key] for key in (arm.key for arm in made.studies)]
     assert [(job.config.arm, job.config.seed, job.config.steps) for job in jobs] == [
         (arm, seed, 10) for seed in (0, 3) for arm in ARMS
     ]
@@ -350,6 +351,6 @@ def test_a_full_run_alone_draws_the_boundary(plan):
         {"full": True, "entries": ("tuned",)},
     ):
         made = plan(**selection)
-        assert made.arms == ()
+        assert PLANE not in {planned.place.study for planned in made.studies}
         assert Kind.BOUNDARY not in {job.kind for job in made.jobs.values()}
-    assert plan(("boundary: {seeds: [0, 3], steps: 10}\n", ""), full=True).arms == ()
+    assert plan(("boundary: {seeds: [0, 3], steps: 10}\n", ""), full=True).studies == ()

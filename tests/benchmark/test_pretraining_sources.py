@@ -8,7 +8,8 @@ from benchmark.backbones.network import create_network
 from benchmark.errors import DataError, SpecError
 from benchmark.jobs.job import Kind
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records.results import TRAININGS, read_all
+from benchmark.records.record import TRAININGS
+from benchmark.records.results import read_all
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import Store

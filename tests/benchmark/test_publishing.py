@@ -9,10 +9,12 @@ from two_sides import file, record
 
 from benchmark.errors import DataError, UsageError
 from benchmark.plan.make import Selection, make_plan
+from benchmark.records.files import iterate, read_records
 from benchmark.records.place import Place
 from benchmark.records.publishing import prepare
 from benchmark.records.record import DETECTION, PLANE, TRAININGS, Record, RecordFile
-from benchmark.records.results import iterate, read_all, read_records, record_path, write_records
+from benchmark.records.results import read_all, write_records
+from benchmark.records.text import record_path
 from benchmark.spec.load import load_spec
 
 
@@ -305,13 +307,15 @@ def test_a_publication_that_is_killed_goes_on(plan, runs, results, monkeypatch, 
     assert list(iterate(results)) == list(iterate(runs))
 
 
-def test_the_plane_is_not_offered_where_leaderboard_yaml_has_none(plan, runs, results):
+def test_the_plane_is_refused_where_leaderboard_yaml_has_none(plan, runs, results):
     regions = (f"regions.{r}.{n}" for r in ("band", "mid", "far") for n in ("auroc", "confident", "n"))
     numbers = dict.fromkeys(("accuracy", "id_confident", *regions), 1.0)
     arm = Record(backbone="mlp", init="scratch", seed=0, key="k", numbers=numbers)
     about = {"track": "boundary", "study": PLANE, "row": "near", "environments": {}}
     write_records(record_path(runs, "boundary", "near", PLANE), RecordFile(**about, records=[arm]))
     found = prepare(plan, runs, results)
-    assert found.refused == ()
+    assert [(one.subject, one.reason) for one in found.refused] == [
+        ("boundary plane near", "not on the leaderboard")
+    ]
     found.write()
     assert read_all(results, PLANE) == []

@@ -11,16 +11,9 @@ import pytest
 from invented_records import failed, file, record
 
 from benchmark.errors import DataError
-from benchmark.records.results import (
-    iter_records,
-    iterate,
-    merge,
-    read_all,
-    read_records,
-    record_path,
-    write_records,
-)
-from benchmark.records.text import name_of
+from benchmark.records.files import iterate, read_records
+from benchmark.records.results import iter_records, merge, read_all, write_records
+from benchmark.records.text import name_of, record_path
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "results"

@@ -7,8 +7,10 @@ from invented_records import environment, failed, file, record
 
 from benchmark.errors import DataError
 from benchmark.records.comparison import pair, seen
-from benchmark.records.record import DETECTION, RESERVED, TRAININGS, Record, RecordFile
-from benchmark.records.results import iterate, merge, read_records, record_path, write_records
+from benchmark.records.files import iterate, read_records
+from benchmark.records.record import DETECTION, NETWORKS, TRAININGS, Record, RecordFile
+from benchmark.records.results import merge, write_records
+from benchmark.records.text import record_path
 from benchmark.studies import registry
 
 TRAINED = {
@@ -130,7 +132,7 @@ def test_a_number_of_400_digits_is_named(tmp_path):
         read_records(path)
 
 
-@pytest.mark.parametrize("name", RESERVED)
+@pytest.mark.parametrize("name", [TRAININGS, NETWORKS])
 def test_no_study_has_a_name_that_the_results_use(tmp_path, monkeypatch, name):
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").touch()

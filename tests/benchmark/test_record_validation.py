@@ -6,11 +6,13 @@ import pytest
 from invented_records import MEANS, failed, file, measurement, record
 
 from benchmark.errors import DataError
-from benchmark.records.detection import Measurement, measurement_of
+from benchmark.records.files import read_records
 from benchmark.records.numbers import LIMIT
 from benchmark.records.record import PLANE, TRAININGS, Record, RecordFile
-from benchmark.records.results import read_records, record_path, write_records
-from benchmark.records.text import name_of
+from benchmark.records.results import write_records
+from benchmark.records.text import name_of, record_path
+from benchmark.studies.detection.measurement import Measurement
+from benchmark.studies.detection.records import measurement_of
 
 HUGE = 1.7e308
 CURVES = {

@@ -8,18 +8,12 @@ from invented_records import failed, file, measurement, record
 from pydantic import ValidationError
 
 from benchmark.errors import DataError
-from benchmark.records.detection import Measurement, measurement_of, of_measurement
-from benchmark.records.results import (
-    Cell,
-    Cost,
-    RecordFile,
-    merge,
-    read_all,
-    read_records,
-    record_path,
-    withdrawn,
-    write_records,
-)
+from benchmark.records.files import read_records
+from benchmark.records.record import Cell, Cost, RecordFile
+from benchmark.records.results import merge, read_all, withdrawn, write_records
+from benchmark.records.text import record_path
+from benchmark.studies.detection.measurement import Measurement
+from benchmark.studies.detection.records import measurement_of, of_measurement
 
 # Reading and writing.
 

@@ -14,10 +14,11 @@ from benchmark.jobs.job import Kind
 from benchmark.jobs.scoring import Scoring, score_together
 from benchmark.metrics import detection_metrics
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records.results import Scored, read_all
+from benchmark.records.results import read_all
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import Store
+from benchmark.studies.detection.records import Scored
 from methods.detectors.odin import ODIN
 from methods.features import evenly
 

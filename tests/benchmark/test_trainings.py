@@ -14,8 +14,11 @@ from benchmark.errors import DataError
 from benchmark.jobs.job import Kind
 from benchmark.plan.make import Selection, make_plan
 from benchmark.records.collect import Collected
+from benchmark.records.files import read_records
 from benchmark.records.finished import Finished
-from benchmark.records.results import TRAININGS, read_all, read_records, record_path
+from benchmark.records.record import TRAININGS
+from benchmark.records.results import read_all
+from benchmark.records.text import record_path
 from benchmark.records.trainings import picture_of
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec

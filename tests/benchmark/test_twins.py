@@ -8,7 +8,9 @@ import pytest
 
 from benchmark.datasets.mirror import Columns, MirrorFile
 from benchmark.errors import DataError
-from benchmark.records.results import RecordFile, iterate, read_all, write_records
+from benchmark.records.files import iterate
+from benchmark.records.record import RecordFile
+from benchmark.records.results import read_all, write_records
 
 RECORD = {"backbone": "tiny", "init": "scratch", "seed": 0, "status": "failed", "reason": "none", "key": "k"}
 

@@ -7,8 +7,9 @@ from two_sides import file, record
 
 from benchmark.errors import DataError
 from benchmark.records.comparison import pair, seen
-from benchmark.records.results import record_path, write_records
+from benchmark.records.results import write_records
 from benchmark.records.spread import Spread, add_to, describe, read_spread
+from benchmark.records.text import record_path
 
 
 def write(folder, *files):

@@ -8,7 +8,9 @@ from own_runs import fill
 from places import ROOT
 
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records.results import read_all, read_records, record_path, write_records
+from benchmark.records.files import read_records
+from benchmark.records.results import read_all, write_records
+from benchmark.records.text import record_path
 from benchmark.spec.load import load_spec
 
 

@@ -7,7 +7,8 @@ import shutil
 from rich.console import Console
 
 from benchmark.records.place import Place
-from benchmark.records.results import DETECTION, read_all
+from benchmark.records.record import DETECTION
+from benchmark.records.results import read_all
 from reports.console.progress import summaries
 
 

@@ -1,7 +1,8 @@
 """Records for tests of reading and writing: valid by the schema, measured by nobody."""
 
-from benchmark.records.detection import Measurement, Scored, of_measurement
 from benchmark.records.record import DETECTION, Record, RecordFile
+from benchmark.studies.detection.measurement import Measurement
+from benchmark.studies.detection.records import Scored, of_measurement
 
 MEANS = ("auroc", "aupr_in", "aupr_out", "aupr_out_b", "fpr95", "fpr95_ood_pos", "detection_error")
 

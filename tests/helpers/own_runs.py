@@ -7,7 +7,8 @@ from two_sides import file, record
 from benchmark.jobs.job import Kind
 from benchmark.plan.plan import Plan
 from benchmark.records.record import TRAININGS, Record, RecordFile, TrainedWith
-from benchmark.records.results import record_path, write_records
+from benchmark.records.results import write_records
+from benchmark.records.text import record_path
 
 WAY = TrainedWith(objective="cross_entropy", recipe={"epochs": 1})
 

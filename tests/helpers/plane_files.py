@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchmark.records.families import family_of
-from benchmark.records.plane import of_arm
 from benchmark.records.record import BOUNDARY, PLANE, Record, RecordFile
-from benchmark.studies.boundary import ARMS
+from benchmark.studies.plane.records import of_arm
+from benchmark.studies.plane.settings import ARMS
 
 
 def plane_files(results: Iterable[Mapping[str, Any]]) -> list[RecordFile]:
-    """The files of results of `benchmark.studies.boundary.run_arm`, one an arm."""
+    """The files of results of `benchmark.studies.plane.measure.run_arm`, one an arm."""
     found = list(results)
     files = []
     for arm in ARMS:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records.results import DETECTION, read_all
+from benchmark.records.record import DETECTION
+from benchmark.records.results import read_all
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import MANIFEST, Store

@@ -1,7 +1,8 @@
 """A leaderboard small enough that its studies run in seconds."""
 
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records.results import read_records, record_path
+from benchmark.records.files import read_records
+from benchmark.records.text import record_path
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from benchmark.records.detection import GROUPS as BOTH
-from benchmark.records.detection import Measurement, Scored, group_means, of_measurement
 from benchmark.records.record import DETECTION, Record, RecordFile
 from benchmark.spec.leaderboard import Spec, Training
+from benchmark.studies.detection.measurement import GROUPS as BOTH
+from benchmark.studies.detection.measurement import Measurement, group_means
+from benchmark.studies.detection.records import Scored, of_measurement
 
 NOW = datetime(2025, 7, 1, 9, 30, tzinfo=UTC)
 BACKBONES = ("tiny_cnn", "tiny_vit")

@@ -9,8 +9,9 @@ import synthetic_records as synthetic
 from places import SHARED
 from scipy.stats import norm
 
-from benchmark.records.detection import Measurement, Scored
 from benchmark.records.record import Record, RecordFile
+from benchmark.studies.detection.measurement import Measurement
+from benchmark.studies.detection.records import Scored
 
 CASES = SHARED / "cases" / "two_machines.csv"
 PLAIN = synthetic.make_measurement(np.random.default_rng(0), 1.2, 2.5, 0.05)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from plane_files import plane_files
 
-from benchmark.studies.boundary import ARMS
-from reports.studies.boundary import boundary_plots, boundary_table
+from benchmark.studies.plane.settings import ARMS
+from reports.studies.plane.plots import boundary_plots, boundary_table
 
 SIDE = np.linspace(-1, 1, 101)
 # the second class lies on the right; only within a circle is either sure
@@ -39,7 +39,11 @@ def result(arm, seed, **changed):
 
 
 def files_of(arms=ARMS, seeds=(0, 1, 2)):
-    return plane_files(result(arm, seed) for arm in arms for seed in seeds)
+    return by_arm(*(result(arm, seed) for arm in arms for seed in seeds))
+
+
+def by_arm(*results):
+    return {file.row: file.records for file in plane_files(results)}
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +88,11 @@ def test_the_table_has_means_and_intervals_over_seeds():
 
 def test_columns_are_paths_into_a_result():
     """So that a number is found in the file under the name that the table gives it."""
-    (whole,) = (file for file in files_of() if file.row == "far")
-    (only,) = plane_files([result("far", 0)])
-    assert only.records == whole.records[:1]
-    table = boundary_table([only])
+    whole, only = files_of()["far"], by_arm(result("far", 0))
+    assert only["far"] == whole[:1]
+    table = boundary_table(only)
     for column, value in zip(table.columns, table.rows[0].values, strict=True):
-        assert whole.records[0].numbers[column.metric] == value.interval.mean
+        assert whole[0].numbers[column.metric] == value.interval.mean
 
 
 def test_one_seed_has_no_interval():
@@ -106,8 +109,8 @@ def test_an_arm_that_was_not_run_has_no_row_and_no_panel():
 
 
 def test_nothing_is_drawn_of_nothing():
-    assert boundary_plots([]) == []
-    assert boundary_table([]).rows == ()
+    assert boundary_plots({}) == []
+    assert boundary_table({}).rows == ()
 
 
 def test_svg_is_xml_without_outside_references(plot):
@@ -143,7 +146,7 @@ def test_the_alternative_text_gives_the_numbers(plot):
 
 def panel(arm):
     """Return (colour, left, right) of each shape of the first panel, in shares of its width, and its SVG."""
-    svg = boundary_plots(plane_files([result(arm, 0)]))[0].svg
+    svg = boundary_plots(by_arm(result(arm, 0)))[0].svg
     field = svg[svg.index('<g id="axes_1">') : svg.index('<g id="axes_2">')]
     shapes = []
     for path, colour in re.findall(r'<path d="([^"]*)"[^>]*style="fill: (#\w{6})', field):

@@ -6,8 +6,8 @@ import synthetic_records as synthetic
 from claim_examples import BASE, NOISE, arms, register, results, spec, verdict
 
 from benchmark.errors import DataError
-from benchmark.records.detection import measurement_of
 from benchmark.spec.leaderboard import Full
+from benchmark.studies.detection.records import measurement_of
 from reports.claims.decide import decide_claims
 from reports.claims.register import Setting
 from reports.select import select

@@ -7,7 +7,8 @@ from page import Page
 from plane_files import plane_files
 
 from benchmark.records.record import RecordFile
-from benchmark.spec.leaderboard import BoundaryStudy, Spec
+from benchmark.spec.leaderboard import Spec
+from benchmark.studies.plane.settings import Plane
 from reports.claims.decide import decide_claims
 from reports.claims.register import Register, load_register
 from reports.select import select
@@ -35,7 +36,7 @@ def boundary(seeds: int = 8) -> list[RecordFile]:
 
 def asking() -> Spec:
     """A leaderboard that asks for all of these."""
-    return spec().model_copy(update={"boundary": BoundaryStudy(seeds=list(range(8)))})
+    return spec().model_copy(update={"boundary": Plane(seeds=list(range(8)))})
 
 
 def in_two_dimensions(*ids: str) -> Register:

@@ -6,9 +6,9 @@ import pytest
 import synthetic_records as synthetic
 from claim_examples import BASE, arms, register, results, shown_test, spec, verdict
 
-from benchmark.records.detection import measurement_of
 from benchmark.records.families import family_of
 from benchmark.records.record import TRAININGS, Cell, Cost, RecordFile, TrainedWith
+from benchmark.studies.detection.records import measurement_of
 from reports.claims.decide import decide_claims
 from reports.select import Counted, Measured, select
 

@@ -126,15 +126,15 @@ def test_only_trainings_are_asked(impatient):
         asked.append(key)
         return SAID
 
-    jobs = [job(kind, f"of {kind}") for kind in (Kind.SCORE, Kind.TRAIN, Kind.PRETRAIN, Kind.BOUNDARY)]
+    jobs = [job(kind, f"of {kind}") for kind in (Kind.SCORE, Kind.TRAIN, Kind.PRETRAIN, Kind.MEASURE)]
     with Progress(target, jobs, 4, reported) as progress:
         for one in jobs:
             progress.on_event("start", one, "")
-        wait_for("of boundary", target)
+        wait_for("of measure", target)
     assert set(asked) == {jobs[1].key, jobs[2].key}
     lines = [line for line in said(target).splitlines() if line.startswith("  of ")]
     assert {line.split("  ")[1] for line in lines if WORDS in line} == {"of train", "of pretrain"}
-    assert {line.split("  ")[1] for line in lines if WORDS not in line} == {"of score", "of boundary"}
+    assert {line.split("  ")[1] for line in lines if WORDS not in line} == {"of score", "of measure"}
 
 
 def test_a_training_that_has_reported_nothing_has_its_time_alone(impatient):

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from benchmark.errors import DataError
 from benchmark.records import text as record_text
-from benchmark.records.results import iter_records, record_path, write_records
+from benchmark.records.results import iter_records, write_records
+from benchmark.records.text import record_path
 from reports.plots.cells import SECTIONS
 from reports.select import select
 from reports.site.publish import publish

@@ -9,7 +9,7 @@ import synthetic_records as synthetic
 from matplotlib.figure import Figure
 
 from benchmark.errors import DataError
-from benchmark.records.results import Reliability
+from benchmark.studies.detection.measurement import Reliability
 from reports.plots.cells import SECTIONS, pool_bins, robustness
 from reports.plots.figures import Plot, file_name
 from reports.select import select

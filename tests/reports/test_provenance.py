@@ -2,7 +2,7 @@ import pytest
 import synthetic_records as synthetic
 
 from benchmark.errors import DataError
-from benchmark.records.detection import measurement_of
+from benchmark.studies.detection.records import measurement_of
 from reports.boards.provenance import entry_settings, facts, ranges
 from reports.select import select
 

@@ -11,7 +11,8 @@ from rich.console import Console
 from two_sides import CASES, file, record, two_machines
 
 from benchmark.errors import DataError
-from benchmark.records.results import record_path, write_records
+from benchmark.records.results import write_records
+from benchmark.records.text import record_path
 from reports.console.results import reproduction_lines, show
 from reports.site.build import build_site
 from reports.site.manifest import REPORT

@@ -16,7 +16,8 @@ from page import Page
 from undrawn import blank
 
 from benchmark.records.record import Provenance
-from benchmark.records.results import record_path, write_records
+from benchmark.records.results import write_records
+from benchmark.records.text import record_path
 from benchmark.studies.corruptions.settings import CORRUPTIONS
 from reports.boards.summary import gain_plots, gains
 from reports.plots.figures import Plot

@@ -8,7 +8,8 @@ import synthetic_records as synthetic
 from markdown_it import MarkdownIt
 from page import Page
 
-from benchmark.records.results import record_path, write_records
+from benchmark.records.results import write_records
+from benchmark.records.text import record_path
 from reports.site.build import build_site
 from reports.site.markdown import escape_markdown
 from reports.site.publish import publish

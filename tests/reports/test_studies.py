@@ -10,7 +10,7 @@ import synthetic_studies as made
 
 from benchmark.census import Census
 from benchmark.errors import DataError
-from benchmark.records.results import Cell
+from benchmark.records.record import Cell
 from benchmark.spec.leaderboard import ObjectiveUse, Spec
 from benchmark.studies.adversarial.settings import Adversarial
 from reports.boards.coverage import coverage, unmeasured_groups

@@ -6,8 +6,8 @@ import synthetic_records as synthetic
 from scipy import stats
 
 from benchmark.errors import DataError
-from benchmark.records.detection import Candidate, measurement_of
 from benchmark.records.record import RecordFile
+from benchmark.studies.detection.records import Candidate, measurement_of
 from reports.boards.coverage import coverage, unmeasured_groups
 from reports.boards.tables import Row, Table, board_table, board_tables
 from reports.select import select
@@ -237,7 +237,7 @@ def of_another_detector(file: RecordFile) -> RecordFile:
         (lambda file: file.model_copy(update={"row": "vim"}), "entry 'vim' is not on track 'toy'"),
         (
             of_another_detector,
-            "entry 'msp' on track 'toy' has another objective or detector",
+            "entry 'msp' on track 'toy' was measured with other detector than",
         ),
         (other_sets, "entry 'msp' on track 'toy' was measured with other OOD sets than"),
     ],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from benchmark.records.record import Record
 from benchmark.spec.base import Count, Distinct, Name, SpecModel
-from benchmark.studies.settings import Configured, MethodUse, Networks, OfNetworks, Share
+from benchmark.studies.same import other_use
+from benchmark.studies.settings import Configured, Declares, MethodUse, Networks, OfNetworks, Share
 
 
 class _MoreNetworks(SpecModel):
@@ -72,6 +74,20 @@ class Adversarial(OfNetworks):
         found["attacks"] = {name: configured("attacks", use) for name, use in self.attacks.items()}
         source = self.source_for(row)
         return found if source is None else {**found, "transfer": source}
+
+    def differs(
+        self, row: str, expected: Mapping[str, Any], record: Record, declared: Declares
+    ) -> Iterator[str]:
+        """Attacks without what their defaults say; all else as it is."""
+        attacks, found = expected["attacks"], record.settings.get("attacks")
+        if isinstance(found, Mapping) and found.keys() == attacks.keys():
+            if any(
+                other_use(use, found[n], declared("attacks", use["method"])) for n, use in attacks.items()
+            ):
+                yield "attacks"
+            expected = {**expected, "attacks": found}
+        transfer = expected.get("transfer")
+        yield from super().differs(row, {**expected, "transfer": transfer}, record, declared)
 
     def used(self, family: str) -> Collection[str]:
         """Its attacks, and the detectors that are attacked."""

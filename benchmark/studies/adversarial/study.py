@@ -13,7 +13,7 @@ from benchmark.spec.limits import MOST_STEPS
 from benchmark.store.fingerprints import definition_of, installed_version
 from benchmark.studies.adversarial import job
 from benchmark.studies.adversarial.settings import Adversarial
-from benchmark.studies.study import Asked, Planning, Study
+from benchmark.studies.study import Asked, NetworkStudy, Planning
 from methods.attack import Attack
 from methods.errors import MethodError
 from methods.registry import attack_class
@@ -89,4 +89,4 @@ def _check(study: Adversarial, planning: Planning) -> None:
         planning.method("attacks", use, "attacks", name)
 
 
-STUDY = Study(job, _ask, _check, Kind.ATTACK)
+STUDY = NetworkStudy(job, _ask, _check, Kind.ATTACK)

@@ -6,7 +6,7 @@ from benchmark.census import Place
 from benchmark.jobs.job import Kind
 from benchmark.studies.corruptions import job
 from benchmark.studies.corruptions.settings import Corruptions
-from benchmark.studies.study import Asked, Planning, Study
+from benchmark.studies.study import Asked, NetworkStudy, Planning
 
 
 def _ask(study: Corruptions, place: Place, planning: Planning) -> Asked:
@@ -19,4 +19,4 @@ def _ask(study: Corruptions, place: Place, planning: Planning) -> Asked:
     )
 
 
-STUDY = Study(job, _ask, kind=Kind.CORRUPT)
+STUDY = NetworkStudy(job, _ask, kind=Kind.CORRUPT)

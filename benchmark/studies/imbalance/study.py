@@ -7,7 +7,7 @@ from benchmark.jobs.job import Kind
 from benchmark.studies import assess
 from benchmark.studies.imbalance.settings import Imbalance
 from benchmark.studies.settings import MethodUse
-from benchmark.studies.study import Asked, Planning, Study
+from benchmark.studies.study import Asked, NetworkStudy, Planning
 from methods.imbalance import Profile
 
 
@@ -54,4 +54,4 @@ def _rarest(use: MethodUse, planning: Planning, *key: str) -> int:
     return min(counts)
 
 
-STUDY = Study(assess, _ask, _check, Kind.ASSESS)
+STUDY = NetworkStudy(assess, _ask, _check, Kind.ASSESS)

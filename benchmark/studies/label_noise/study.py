@@ -8,7 +8,7 @@ from benchmark.census import Place
 from benchmark.jobs.job import Kind
 from benchmark.studies import assess
 from benchmark.studies.label_noise.settings import LabelNoise
-from benchmark.studies.study import Asked, Planning, Study
+from benchmark.studies.study import Asked, NetworkStudy, Planning
 from methods.label_noise import NoiseModel
 
 
@@ -37,4 +37,4 @@ def _check(study: LabelNoise, planning: Planning) -> None:
             raise planning.wrong(str(error), "noises", name) from error
 
 
-STUDY = Study(assess, _ask, _check, Kind.ASSESS)
+STUDY = NetworkStudy(assess, _ask, _check, Kind.ASSESS)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from benchmark.census import SEVERITIES
 from benchmark.spec.leaderboard import Track
 from benchmark.studies.corruptions.settings import CORRUPTIONS, Corruptions
+from benchmark.studies.detection.measurement import SEVERITIES
 from reports.plots.figures import draw_mean, file_name, finish, house_style, legend_above, panel_grid
 from reports.plots.sections import PlotSection
 from reports.select import Counted

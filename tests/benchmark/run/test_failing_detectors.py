@@ -9,7 +9,8 @@ import pytest
 from kept_registry import keep_registry
 from small_runs import artifacts, cells, lose, run, said
 
-from benchmark.records.results import read_records, record_path
+from benchmark.records.files import read_records
+from benchmark.records.text import record_path
 from benchmark.store import fingerprints
 
 

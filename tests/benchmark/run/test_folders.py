@@ -8,7 +8,7 @@ import pytest
 from small_runs import Place, artifacts, planned, run
 
 from benchmark.errors import DataError
-from benchmark.records.results import record_path
+from benchmark.records.text import record_path
 
 
 def assert_nothing_computed(place):

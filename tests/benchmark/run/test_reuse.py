@@ -7,7 +7,7 @@ import pytest
 from small_runs import assert_sound, cells, planned, run
 
 from benchmark.plan.make import Selection, make_plan
-from benchmark.records.results import record_path
+from benchmark.records.text import record_path
 from benchmark.run import run_plan, wanted_keys
 from benchmark.spec.load import load_spec
 from benchmark.store import fingerprints, syntax

@@ -13,7 +13,8 @@ from benchmark.census import Selection
 from benchmark.errors import SpecError, UsageError
 from benchmark.plan.freshness import freshness
 from benchmark.plan.make import make_plan
-from benchmark.records.results import read_records, record_path
+from benchmark.records.files import read_records
+from benchmark.records.text import record_path
 from benchmark.spec.load import load_spec
 from benchmark.store.fingerprints import forget
 from benchmark.studies.registry import study_names
@@ -43,7 +44,7 @@ STUDY = '''\
 """Planning the study of margins."""
 
 from benchmark.studies.margins import job
-from benchmark.studies.study import Asked, Study
+from benchmark.studies.study import Asked, NetworkStudy
 
 
 def ask(study, place, planning):
@@ -55,7 +56,7 @@ def check(study, planning):
         raise planning.wrong(f"got {study.place}; expected at most {planning.classes}", "place")
 
 
-STUDY = Study(job, ask, check)
+STUDY = NetworkStudy(job, ask, check)
 '''
 JOB = '''\
 """Measuring margins."""

@@ -5,7 +5,8 @@ import math
 from small_studies import ALL, of
 
 from benchmark.jobs.job import Kind
-from benchmark.records.results import TRAININGS, read_all
+from benchmark.records.record import TRAININGS
+from benchmark.records.results import read_all
 
 
 def test_everything_that_was_planned_was_measured(made):

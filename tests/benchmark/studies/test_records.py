@@ -5,7 +5,9 @@ import json
 import pytest
 
 from benchmark.errors import DataError
-from benchmark.records.results import Record, RecordFile, merge, read_records, write_records
+from benchmark.records.files import read_records
+from benchmark.records.record import Record, RecordFile
+from benchmark.records.results import merge, write_records
 
 
 def record(**changes):

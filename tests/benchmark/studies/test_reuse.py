@@ -6,7 +6,9 @@ from small_studies import ALL, LEADERBOARD, of, planned, run
 
 from benchmark.jobs.job import Kind
 from benchmark.plan.freshness import freshness
-from benchmark.records.results import read_records, record_path, write_records
+from benchmark.records.files import read_records
+from benchmark.records.results import write_records
+from benchmark.records.text import record_path
 from benchmark.store.artifacts import Store
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
+from benchmark.records.families import Family, Fields
 from benchmark.records.record import Record
+from benchmark.store.artifacts import Artifact
 
 SIDE = 101  # points along each side of a map
 MAPS = {"near": "map.near", "far": "map.far"}  # series by field: rows of points, from below
@@ -16,7 +18,7 @@ PER_MILLE = 1000  # in which the maps are written
 
 
 def of_arm(found: Mapping[str, Any], *, maps: bool = True) -> dict[str, Any]:
-    """What `benchmark.studies.boundary.run_arm` gave, as fields of a record; with its `maps` or without."""
+    """What an arm gave (`benchmark.studies.plane.measure`), as fields of a record, with its `maps` or not."""
     numbers = {name: found[name] for name in SHARES}
     for region, of in found["regions"].items():
         numbers |= {f"regions.{region}.{name}": of[name] for name in OF_REGION}
@@ -55,3 +57,10 @@ def check(record: Record) -> None:
 def images_of(settings: Mapping[str, Any], numbers: Mapping[str, float]) -> dict[str, tuple[int, bool]]:
     """Maps are written in thousandths."""
     return dict.fromkeys(MAPS.values(), (PER_MILLE, False))
+
+
+def _read(artifact: Artifact) -> Fields:
+    return of_arm(artifact.json("arm"))
+
+
+FAMILY = Family(check, images_of, read=_read)

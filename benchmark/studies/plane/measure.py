@@ -13,23 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
 from benchmark.metrics.detection import detection_metrics
-from benchmark.records.plane import RegionName
 from benchmark.seeds import derive_seed
+from benchmark.studies.plane.records import RegionName
+from benchmark.studies.plane.settings import ARMS, STEPS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Arm = Literal["cross_entropy", "near", "far"]
 Floats = NDArray[np.float64]
 
-ARMS: tuple[Arm, ...] = get_args(Arm)
 MEANS = np.array([[-2.0, 0.0], [2.0, 0.0]])  # of the classes; both have covariance I
 CONFIDENT = 0.95  # from this probability on a point counts as confident
 NEAR = 3.5, 6.0  # the annulus around the means that near outliers lie in
@@ -37,7 +36,6 @@ FAR = 12.0, 50.0  # far outliers lie this far from the origin at least, and with
 REGIONS: dict[RegionName, tuple[float, float]] = {"band": NEAR, "mid": (6.0, 12.0), "far": (12.0, np.inf)}
 FIELDS: Mapping[str, float] = {"near": 15.0, "far": FAR[1]}  # half the side of the maps
 MAP_POINTS = 101  # along each side of a map
-STEPS = 6000  # part of the design: with 2000, near outliers do not yet lower the confidence far away
 
 _PER_CLASS = 1000
 _OUTLIERS = 2000
@@ -50,7 +48,7 @@ _DENSITY_FIELD, _DENSITY_SPACING = 6.0, 0.1
 _MANY = 8192  # points that pass the network at a time
 
 
-def run_arm(arm: Arm, seed: int, steps: int = STEPS) -> dict[str, Any]:
+def run_arm(arm: str, seed: int, steps: int = STEPS) -> dict[str, Any]:
     """Train one arm and measure where it is confident (spec/claims.md §A.1).
 
     One thread; the same arguments give the same numbers on the same machine. With the default steps it takes
@@ -65,8 +63,8 @@ def run_arm(arm: Arm, seed: int, steps: int = STEPS) -> dict[str, Any]:
     Returns
     -------
     dict
-        Its numbers as JSON (`benchmark.records.plane.of_arm`), and ``maps``: the probability of the second
-        class to three digits on 101 × 101 grids over [−15, 15]² (``near``) and [−50, 50]² (``far``).
+        Its numbers as JSON (`benchmark.studies.plane.records.of_arm`), and ``maps``: the probability of the
+        second class to three digits on 101 × 101 grids over [−15, 15]² (``near``) and [−50, 50]² (``far``).
 
     Raises
     ------
@@ -127,7 +125,7 @@ def draw_data(part: Literal["train", "test"], seed: int) -> tuple[Floats, NDArra
     return MEANS[labels] + rng.standard_normal((len(labels), 2)), labels
 
 
-def draw_outliers(arm: Literal["near", "far"], seed: int) -> Floats:
+def draw_outliers(arm: str, seed: int) -> Floats:
     """Draw the 2000 outliers of an arm: (2000, 2).
 
     - ``near``: a mean chosen at random plus a point of the annulus 3.5 to 6, uniform by area, unless that is
@@ -164,7 +162,7 @@ def _square(half: float, spacing: float) -> Floats:
     return np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
 
 
-def _train(arm: Arm, seed: int, steps: int) -> nn.Module:
+def _train(arm: str, seed: int, steps: int) -> nn.Module:
     """Train the network of one arm. All batches are chosen beforehand."""
     import torch
     from torch.nn import functional

@@ -6,7 +6,7 @@ records.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -23,27 +23,29 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from benchmark.metrics.statistics import mean_interval
-from benchmark.records.plane import MAPS, SIDE
-from benchmark.records.record import RecordFile
-from benchmark.spec.leaderboard import Column
-from benchmark.studies.boundary import (
-    ARMS,
+from benchmark.records.record import PLANE, Record
+from benchmark.spec.leaderboard import Column, Spec
+from benchmark.studies.plane.measure import (
     CONFIDENT,
     FAR,
     FIELDS,
     MEANS,
     NEAR,
     REGIONS,
-    Arm,
     radius,
 )
+from benchmark.studies.plane.records import MAPS, SIDE
+from benchmark.studies.plane.settings import ARMS, Arm
 from reports.boards.sections import column_of, number_of
 from reports.boards.tables import Row, Value
 from reports.plots.figures import WIDTH, file_name, finish, house_style
+from reports.select import Counted
 from reports.site.sections import Column as Head
 from reports.site.sections import Gallery, Labels, Paragraph, Plot, Section, Table
 from reports.site.sections import Row as Line
+from reports.studies.select import Studied
 
+Arms = Mapping[str, Sequence[Record]]  # the records of each arm
 TITLES: dict[Arm, str] = {
     "cross_entropy": "cross-entropy, no outliers",
     "near": "near outliers",
@@ -79,11 +81,20 @@ class BoundaryTable:
     rows: tuple[Row, ...]
 
 
-def boundary_table(files: Sequence[RecordFile]) -> BoundaryTable:
+def arms_of(counted: Counted) -> Arms:
+    """The measured arms, in the order of the design, each with its records by seed."""
+    found: dict[str, list[Record]] = {}
+    for cell, studied in counted.of_study(PLANE).items():
+        if isinstance(studied, Studied):
+            found.setdefault(cell.entry, []).extend(studied.records.values())
+    return found
+
+
+def boundary_table(arms: Arms) -> BoundaryTable:
     """Average the numbers of each arm over its seeds; arms without results have no row."""
     rows = []
     for arm in ARMS:
-        if found := [record for file in files if file.row == arm for record in file.records]:
+        if found := arms.get(arm):
             numbers = [[record.numbers[column.metric] for column in _COLUMNS] for record in found]
             values = [Value(mean_interval(column)) for column in zip(*numbers, strict=True)]
             seeds = tuple(record.seed for record in found)
@@ -100,14 +111,14 @@ def boundary_table(files: Sequence[RecordFile]) -> BoundaryTable:
     )
 
 
-def boundary_section(files: Sequence[RecordFile]) -> Section:
+def boundary_section(arms: Arms) -> Section:
     """The figure and the table."""
     about = Paragraph(
         "The experiment of Lee et al. 2018: two Gaussian classes, and a small network trained with "
         "cross-entropy alone, or with the confidence loss on outliers near the data or far from it. Yellow "
         "is confident."
     )
-    averaged = boundary_table(files)
+    averaged = boundary_table(arms)
     table = Table(
         columns=(Head("Outliers", "text"), *map(column_of, averaged.columns), Head("Seeds")),
         rows=tuple(
@@ -118,7 +129,7 @@ def boundary_section(files: Sequence[RecordFile]) -> Section:
         title=averaged.title,
         aside=averaged.about,
     )
-    body = (Gallery(tuple(boundary_plots(files))), table)
+    body = (Gallery(tuple(boundary_plots(arms))), table)
     return Section(
         "boundary",
         "Near and far outliers in two dimensions",
@@ -128,12 +139,12 @@ def boundary_section(files: Sequence[RecordFile]) -> Section:
     )
 
 
-def boundary_plots(files: Sequence[RecordFile]) -> list[Plot]:
+def boundary_plots(arms: Arms) -> list[Plot]:
     """Maps of the largest probability, a column for each arm, near and far field below each other.
 
     No figure if no record has maps.
     """
-    drawn = {(file.row, record.seed): record for file in files for record in file.records if record.series}
+    drawn = {(arm, one.seed): one for arm, records in arms.items() for one in records if one.series}
     if not drawn:
         return []
     first = min(seed for _, seed in drawn)
@@ -154,7 +165,7 @@ def boundary_plots(files: Sequence[RecordFile]) -> list[Plot]:
         bar.set_label("largest probability")
         bar.ax.grid(visible=False)
         figure.legend(handles=_legend(), loc="outside upper center", ncols=4)
-        return [finish(figure, file_name("boundary"), f"Seed {first}", _alt(files))]
+        return [finish(figure, file_name("boundary"), f"Seed {first}", _alt(arms))]
 
 
 def _draw_map(axis: Axes, second: NDArray[np.float64], field: str) -> None:
@@ -204,9 +215,9 @@ def _legend() -> list[Any]:
     ]
 
 
-def _alt(files: Sequence[RecordFile]) -> str:
+def _alt(arms: Arms) -> str:
     """What the figure shows, with the means over all seeds."""
-    table = boundary_table(files)
+    table = boundary_table(arms)
     spoken = []
     for row in table.rows:
         numbers = (
@@ -221,3 +232,15 @@ def _alt(files: Sequence[RecordFile]) -> str:
         f"the probability is {CONFIDENT}, dashes bound the outliers of the training, the square is the near "
         f"field. Means over the seeds: {'; '.join(spoken)}."
     )
+
+
+class PlaneSection:
+    """The section of the page."""
+
+    def section(self, spec: Spec, counted: Counted) -> Section | None:
+        """The figure and the table; None where no arm is measured."""
+        arms = arms_of(counted)
+        return boundary_section(arms) if arms else None
+
+
+SECTION = PlaneSection()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from benchmark.jobs.job import Nothing, Task
 
@@ -12,9 +11,9 @@ LIBRARIES = ("numpy", "scipy", "torch")
 
 @dataclass(frozen=True)
 class Config:
-    """Arguments of `benchmark.studies.boundary.run_arm`."""
+    """Arguments of `benchmark.studies.plane.measure.run_arm`."""
 
-    arm: Literal["cross_entropy", "near", "far"]
+    arm: str
     seed: int
     steps: int
 
@@ -24,6 +23,6 @@ Inputs = Nothing
 
 def run(task: Task[Config, Inputs]) -> None:
     """Train and measure one arm."""
-    from benchmark.studies.boundary import run_arm
+    from benchmark.studies.plane.measure import run_arm
 
     task.draft.json("arm", run_arm(task.config.arm, task.config.seed, task.config.steps))

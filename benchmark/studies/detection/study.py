@@ -1,0 +1,138 @@
+"""Planning OOD detection: what each entry asks of its networks, how it scores, what is measured of that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from benchmark.census import Place
+from benchmark.errors import SpecError
+from benchmark.jobs import measure
+from benchmark.jobs.config import ScoringConfig, ScoringInputs
+from benchmark.jobs.job import Job, Kind
+from benchmark.plan.methods import method_errors
+from benchmark.plan.networks import BASE, GRAM, RANK_ONE, PlannedNetwork
+from benchmark.seeds import derive_seed
+from benchmark.store.fingerprints import definition_of
+from benchmark.studies.detection.settings import Detection, Scoring
+from benchmark.studies.study import Measured, Planning
+from methods.base import GradientDetector, Signal
+from methods.registry import detector_class
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """An entry's detector."""
+
+    definition: str
+    scoring: Scoring
+    statistics: tuple[str, ...]  # of GRAM and RANK_ONE, those that it needs
+    runs_network: bool
+
+
+class DetectionStudy:
+    """A job that scores the images of a place by a detector, and one that measures its scores."""
+
+    def check(self, settings: Detection, planning: Planning) -> None:
+        """Refuse nothing: what an entry cannot do is no harm to the others."""
+
+    def check_row(self, settings: Detection, row: str, planning: Planning) -> None:
+        """Refuse an unknown detector, hyper-parameters that it refuses, and tuning on nothing."""
+        planning.once(row, lambda: _scorer(settings, row, planning))
+
+    def plan(
+        self, settings: Detection, place: Place, networks: Sequence[PlannedNetwork], planning: Planning
+    ) -> Measured:
+        """Score by the networks of a place, and measure that."""
+        scorer = planning.once(place.row, lambda: _scorer(settings, place.row, planning))
+        planner = planning.networks
+        for network in networks:
+            planner.classified(network)
+        sets = [
+            item for item in planner.data if scorer.scoring.tuned or item not in settings.track.validation
+        ]
+        features = [
+            {
+                what: {item: planner.extract(network, what, item) for item in sets}
+                for what in (BASE, *scorer.statistics)
+            }
+            for network in networks
+        ]
+        chain = dict(networks[0].chain)
+        chain[Kind.SCORE] = planning.add(_score(settings, place, scorer, networks, features, sets, planning))
+        groups = settings.track.ood_sets(settings.groups)
+        key = chain[Kind.MEASURE] = planning.add(
+            Job(
+                Kind.MEASURE,
+                measure.Config(groups, derive_seed(place.track, "measure")),
+                measure.Inputs(chain[Kind.SCORE], chain[Kind.CLASSIFY]),
+                label=f"{_called(place)}: measure {place.row}",
+            )
+        )
+        return Measured(
+            key,
+            chain,
+            inputs=tuple(key for of in features for keys in of.values() for key in keys.values()),
+            data={item: planner.data[item] for item in sets}
+            | planner.outliers(planner.objective(settings.objective_of(place.row))),
+        )
+
+
+def _scorer(settings: Detection, row: str, planning: Planning) -> _Scorer:
+    entry, scoring = settings.entries[row], settings.scoring(row)
+    with method_errors(planning.at("entries", row, "detector")):
+        detector = detector_class(entry.detector)
+    if entry.tune is not None and not settings.track.validation:
+        raise SpecError(
+            f"{planning.at('entries', row, 'tune')}: the track {planning.track_name!r} has no `validation` "
+            "sets to tune on; expected some"
+        )
+    with method_errors(planning.at("entries", row, "tune" if entry.tune else "hyperparameters")):
+        points = [detector.configure(point) for point in scoring.points]
+    return _Scorer(
+        definition=definition_of(detector),
+        scoring=scoring,
+        statistics=tuple(what for what in (GRAM, RANK_ONE) if Signal(what) in detector.needs),
+        runs_network=Signal.MAPS in detector.needs
+        or scoring.chosen is not None
+        or any(isinstance(point, GradientDetector) and point.step > 0 for point in points),
+    )
+
+
+def _score(
+    settings: Detection,
+    place: Place,
+    scorer: _Scorer,
+    networks: Sequence[PlannedNetwork],
+    features: list[dict[str, dict[str, str]]],
+    sets: list[str],
+    planning: Planning,
+) -> Job:
+    """The job that scores all test images by one entry."""
+    data, first = planning.networks.data, networks[0]
+    config = ScoringConfig(
+        detector=settings.entries[place.row].detector,
+        points=scorer.scoring.points,
+        validation=list(settings.track.validation) if scorer.scoring.tuned else [],
+        seed=planning.networks.seeds(place.backbone, place.seed)["fit"],
+    )
+    inputs = ScoringInputs(features, data.get("shifts"))
+    if scorer.runs_network:
+        config = replace(config, network=first.config, split=first.split)
+        images = {item: data[item] for item in sets}
+        inputs = replace(inputs, network=first.chain[Kind.TRAIN], images=images)
+    return Job(
+        Kind.TUNE if scorer.scoring.tuned else Kind.SCORE,
+        config,
+        inputs,
+        (scorer.definition,),
+        label=f"{_called(place)}: scores of {place.row}",
+        group=f"passes {first.chain[Kind.TRAIN]}" if scorer.runs_network else "",
+    )
+
+
+def _called(place: Place) -> str:
+    return f"{place.track} {place.backbone} {place.init} seed {place.seed}"
+
+
+STUDY = DetectionStudy()

@@ -1,0 +1,1 @@
+"""The plane: near against far outliers, in two dimensions."""
