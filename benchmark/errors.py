@@ -9,7 +9,8 @@
     ├── StorageError           the cache, the results or the site could not be written or read
     │   └── DamagedArtifact    a cached file does not match its checksum
     ├── DataError              a dataset or a checkpoint that cannot be used
-    └── ChangedState           a method changed what all jobs of a process share
+    ├── ChangedState           a method changed what all jobs of a process share
+    └── OutOfMemory            the memory of a device, or of the machine, does not hold what must be computed
 """
 
 from __future__ import annotations
@@ -56,3 +57,7 @@ class DataError(OodbenchError):
 
 class ChangedState(OodbenchError):  # noqa: N818
     """A method changed what all jobs of its process share, such as ``torch.softmax`` or the default type."""
+
+
+class OutOfMemory(OodbenchError):  # noqa: N818
+    """Memory does not hold what must be computed at once."""

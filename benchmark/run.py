@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from benchmark.records.text import record_path
 from benchmark.store.artifacts import Store
 from benchmark.store.files import require_writable
 
-# Who does the jobs where `run_plan` is not told: a pool for so many workers. Tests put one of their process.
-default_pool: Callable[[int], Pool] = Processes
+# Who does the jobs where `run_plan` is not told: a pool of so many workers, and of one for each device. Tests
+# put one of their process.
+default_pool: Callable[[int, Sequence[str]], Pool] = Processes
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ def run_plan(
     results: Path,
     on_event: OnEvent,
     workers: int = 1,
+    devices: Sequence[str] = (),
     pool: Pool | None = None,
     fresh: bool = False,
 ) -> Summary:
     """Measure every cell of the plan that the cache does not hold, and write the records.
 
-    `pool` does the jobs; if absent, so many `workers` of `default_pool` do.
+    `pool` does the jobs; if absent, so many `workers` of `default_pool` do, and one for each of `devices`, as
+    `benchmark.backbones.device.chosen_devices` names them.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def run_plan(
         require_writable(path.parent)
         if path.exists():
             read_records(path, known)
-    pool = default_pool(workers) if pool is None else pool
+    pool = default_pool(workers, devices) if pool is None else pool
     try:
         for _ in range(ATTEMPTS):
             failures = run_jobs(store, pool, plan.jobs, wanted_keys(plan), on_event, fresh=fresh)

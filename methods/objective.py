@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.method import Method
-from methods.tensors import BATCH
+from methods.tensors import at_once
 
 NETWORK = "network"  # the optimizer of the network, in `Objective.steps`
 
@@ -123,7 +123,7 @@ class Setup:
         was = network.training
         network.eval()
         with torch.no_grad():
-            parts = torch.split(images, BATCH)
+            parts = torch.split(images, at_once(images))
             found = [network(part.to(device, torch.float32) / 255).cpu() for part in parts]
         network.train(was)
         return torch.cat(found)

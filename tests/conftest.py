@@ -26,7 +26,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Where jobs run one at a time they run in this process, in which a test can change what they do, and no test
 # waits for a process to start. Those of processes ask for two, or pass a pool.
-benchmark.run.default_pool = lambda workers: Processes(workers) if workers > 1 else InProcess()
+benchmark.run.default_pool = lambda workers, devices: (
+    Processes(workers, devices) if workers > 1 or devices else InProcess()
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from benchmark.attacks.checks import check_finite, check_points, no_gradient
-from benchmark.backbones.device import on_cpu
+from benchmark.backbones.device import in_pieces, on_cpu
 from benchmark.seeds import derive_seed
 from methods.attack import NoGradient, ascend, gradient, uniform_start
 from methods.base import AnyDetector, EnsembleDetector, FeatureNetwork, GradientDetector, NotApplicable
-from methods.tensors import BATCH, check_images
+from methods.tensors import at_once, check_images
 
 NAME = "detector_pgd"
 
@@ -128,18 +129,14 @@ def attack_detector(
         """Scores before and after, and how many images have no gradient."""
         rng = torch.Generator().manual_seed(derive_seed(seed, NAME, part))
         clean, attacked, without = [], [], 0
-        for batch in torch.split(images.detach(), BATCH):
-            slope, before = _slope(score, batch)
-            without += int(no_gradient(slope).sum())
+        for batch in torch.split(images.detach(), at_once(images)):
             start = uniform_start(batch, epsilon, rng) if random_start else batch
-            point = start
-            for point in ascend(lambda x: sign * score(x), start, batch, epsilon, step_size, steps):  # noqa: B007
-                pass
-            check_points(NAME, point, batch, epsilon)
-            with torch.no_grad():
-                after = score(point)
-            clean.append(on_cpu(before.double()))
-            attacked.append(on_cpu(after.double()))
+            climb = partial(_climbed, batch=batch, start=start, sign=sign)
+            climb = partial(climb, epsilon=epsilon, step_size=step_size, steps=steps)
+            before, after, flat = in_pieces(climb, score, len(batch))
+            without += flat
+            clean.append(on_cpu(before).double())
+            attacked.append(on_cpu(after).double())
         found = torch.cat(clean), torch.cat(attacked)
         for scores in found:
             check_finite(f"attack {NAME}", scores, f"scores of {part} images")
@@ -151,6 +148,20 @@ def attack_detector(
     if without == 1:
         raise NotApplicable("the gradient of the score is zero or not finite for every image")
     return AttackedScores(id_clean, id_attacked, ood_clean, ood_attacked, without)
+
+
+def _climbed(
+    score: Score, batch: Tensor, start: Tensor, sign: int, epsilon: float, step_size: float, steps: int
+) -> tuple[Tensor, Tensor, int]:
+    """Scores of one batch before and after, and how many of its images have no gradient."""
+    slope, before = _slope(score, batch)
+    point = start
+    for point in ascend(lambda x: sign * score(x), start, batch, epsilon, step_size, steps):  # noqa: B007
+        pass
+    check_points(NAME, point, batch, epsilon)
+    with torch.no_grad():
+        after = score(point)
+    return before, after, int(no_gradient(slope).sum())
 
 
 def _slope(score: Score, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,14 +1,15 @@
 """Accuracy of a network under attack.
 
 An image counts as right under an attack if the network is right on the clean image and on the attacked one
-(spec §3). Attacks run on batches of `BATCH` images, one after the other, each attack with a generator of its
-own; what an attack does to an image depends on the seed, the attack's name and the image's place.
+(spec §3). Attacks run on batches of images, one after the other, each attack with a generator of
+its own; what an attack does to an image depends on the seed, the attack's name and the image's place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +22,11 @@ from benchmark.attacks.checks import (
     no_gradient,
     unchanged,
 )
-from benchmark.backbones.device import on_cpu
+from benchmark.backbones.device import in_pieces, moved, on_cpu
 from benchmark.seeds import derive_seed
 from methods.attack import Attack, Classifier, check_labels, cross_entropy, gradient
 from methods.errors import NotApplicable, said
-from methods.tensors import BATCH, check_images
+from methods.tensors import at_once, check_images
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,20 @@ class Robustness:
 
 @dataclass(frozen=True)
 class _Clean:
-    """The clean images of one batch, and what the network makes of them."""
+    """The clean images of one batch, and what the network makes of them, on the CPU."""
 
     images: Tensor
     labels: Tensor
     right: Tensor  # (N,) bool
     losses: Tensor  # (N,)
     no_gradient: Tensor | None  # (N,) bool: it leads nowhere; None where it was not asked for
+
+    def on(self, place: torch.device) -> _Clean:
+        """The same on a device, to be attacked."""
+        images, labels, right, losses = (
+            moved(one, place) for one in (self.images, self.labels, self.right, self.losses)
+        )
+        return _Clean(images, labels, right, losses, self.no_gradient)
 
 
 class _Recorder:
@@ -92,7 +100,8 @@ def attack_accuracy(
     Parameters
     ----------
     network
-        In eval mode. A module is held to stay as it is; of another callable nothing can be seen.
+        In eval mode. A module is held to stay as it is, and images are taken to its device; of another
+        callable nothing can be seen.
     images
         Floats (N, 3, H, W) in [0, 1].
     labels
@@ -130,7 +139,7 @@ def attack_accuracy(
         try:
             with unchanged(name, network):
                 walks = [
-                    _walk(network, name, attack, b, rng, every=name in every)
+                    _walked(network, name, attack, b, rng, every=name in every)
                     for b, rng in _with_rng(clean, seed, name)
                 ]
         except NotApplicable as error:
@@ -138,7 +147,7 @@ def attack_accuracy(
                 raise
             left_out.append(f"{name}: left out: {said(error)}")
             continue
-        right[name] = on_cpu(torch.cat([walk[-1].right for walk in walks]))
+        right[name] = torch.cat([walk[-1].right for walk in walks])
         losses[name] = _mean_losses(clean, walks)
         if name in every:
             columns = zip(*walks, strict=True)
@@ -193,6 +202,20 @@ class _Seen:
     losses: Tensor  # (N,)
 
 
+def _walked(
+    network: Classifier, name: str, attack: Attack, clean: _Clean, rng: torch.Generator, *, every: bool
+) -> list[_Seen]:
+    """Follow an attack's search over a batch where the network is, as far as memory reaches at once."""
+    state, batch = rng.get_state(), clean.on(_place(network, clean.images))
+
+    def walk(shown: Classifier) -> list[_Seen]:
+        rng.set_state(state)
+        return _walk(shown, name, attack, batch, rng, every=every)
+
+    seen = in_pieces(walk, network, len(clean.labels))
+    return [_Seen(at.step, on_cpu(at.right), on_cpu(at.losses)) for at in seen]
+
+
 def _walk(
     network: Classifier,
     name: str,
@@ -228,25 +251,42 @@ def _walk(
 
 def _clean(network: Classifier, images: Tensor, labels: Tensor, *, ask_gradient: bool) -> list[_Clean]:
     found: list[_Clean] = []
-    for part, own in zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True):
+    size, place = at_once(images), _place(network, images)
+    for part, own in zip(torch.split(images, size), torch.split(labels, size), strict=True):
         # As timm's convolutions want it; nothing is copied in the steps that follow.
         part = part.detach().contiguous(memory_format=torch.channels_last)
-        recorder = _Recorder(network)
-        recorder.waiting = part
-        nowhere: Tensor | None = None
-        loss = _loss(recorder, own)
-        if ask_gradient and not found:  # a sign, of which one batch gives enough
-            slope, losses = gradient(loss, part)
-            nowhere = no_gradient(slope)
-        else:
-            with torch.no_grad():
-                losses = loss(part)
-        logits = recorder.logits
-        assert logits is not None
-        check_finite("clean images", logits, "logits")
-        right = logits.argmax(dim=1) == own
-        found.append(_Clean(part, own, right, losses, nowhere))
+        ask = ask_gradient and not found  # a sign, of which one batch gives enough
+        judged = partial(_judged, images=moved(part, place), labels=moved(own, place), ask_gradient=ask)
+        right, losses, nowhere = in_pieces(judged, network, len(part))
+        nowhere = None if nowhere is None else on_cpu(nowhere)
+        found.append(_Clean(part, own, on_cpu(right), on_cpu(losses), nowhere))
     return found
+
+
+def _judged(
+    network: Classifier, images: Tensor, labels: Tensor, *, ask_gradient: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Of clean images: which the network is right on, its losses, and where the gradient leads nowhere."""
+    recorder = _Recorder(network)
+    recorder.waiting = images
+    nowhere: Tensor | None = None
+    loss = _loss(recorder, labels)
+    if ask_gradient:
+        slope, losses = gradient(loss, images)
+        nowhere = no_gradient(slope)
+    else:
+        with torch.no_grad():
+            losses = loss(images)
+    logits = recorder.logits
+    assert logits is not None
+    check_finite("clean images", logits, "logits")
+    return logits.argmax(dim=1) == labels, losses, nowhere
+
+
+def _place(network: Classifier, images: Tensor) -> torch.device:
+    """Where a network computes: of a callable that is no module, where the images are."""
+    first = next(network.parameters(), None) if isinstance(network, nn.Module) else None
+    return images.device if first is None else first.device
 
 
 def _loss(network: Classifier, labels: Tensor) -> Callable[[Tensor], Tensor]:

@@ -1,32 +1,110 @@
-"""Where networks compute: the only module that knows devices.
+"""Where networks compute, in which precision and in how much memory: the only module that knows devices.
 
-All other code has images, features and scores on the CPU; what runs a network moves them there and back.
+All other code has images, features and scores on the CPU; what runs a network moves them there and back. A
+process computes on one device, which its pool tells it when it starts (`compute_on`); else on the CPU.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from benchmark.errors import OutOfMemory, UsageError
+from methods.errors import said
 from methods.neutral import neutral
+from methods.tensors import BATCH
 
-CPU, CUDA = "cpu", "cuda"
+T = TypeVar("T")
+AUTO, CPU, CUDA, MPS, XPU = "auto", "cpu", "cuda", "mps", "xpu"
+TYPES = (CUDA, MPS, XPU)  # of accelerators
+BF16 = "bf16"
+_FULL = "ieee"  # no TF32, which cuDNN would take for convolutions
 
 
-@cache
-def training_device() -> str:
-    """Type of the device that networks are trained on: the accelerator where there is one, else the CPU."""
-    return CUDA if torch.cuda.is_available() else CPU
+@dataclass
+class _Process:
+    """What this process is told, and what it takes note of."""
+
+    device: torch.device
+    least: int | None = None  # images at once, where memory held no more
+
+
+_PROCESS = _Process(torch.device(CPU))
+
+
+def accelerators() -> tuple[str, ...]:
+    """Every accelerator of this machine, such as ``cuda:0``."""
+    found = torch.accelerator.current_accelerator(check_available=True)
+    count = 0 if found is None else torch.accelerator.device_count()
+    return tuple(f"{found}:{i}" for i in range(count))
+
+
+def chosen_devices(asked: str) -> tuple[str, ...]:
+    """The accelerators that ``auto``, ``cpu``, a type, or a list such as ``cuda:0,cuda:1`` names.
+
+    Empty for the CPU alone. ``auto`` and a type take all there are.
+
+    Raises
+    ------
+    UsageError
+        If it is none of these, one is not there or named twice, or they are of several types.
+    """
+    if asked == CPU:
+        return ()
+    there = accelerators()
+    if asked == AUTO:
+        return there
+    names = asked.split(",")
+    found: list[str] = []
+    for name in names:
+        kind, colon, number = name.partition(":")
+        if kind not in TYPES or (colon and not number.isdecimal()):
+            raise UsageError(
+                f"--device: got {name!r}; expected auto, cpu, one of {', '.join(TYPES)}, or some by number: "
+                "cuda:0,cuda:1"
+            )
+        found += [one for one in there if one == name or (not colon and one.startswith(f"{name}:"))] or [name]
+    if len({name.partition(":")[0] for name in found}) > 1:
+        raise UsageError(f"--device: {asked} are of several types; expected one, as results are compared")
+    if missing := [name for name in found if name not in there]:
+        here = ", ".join(there) or "no accelerator, the CPU alone"
+        raise UsageError(f"--device: there is no {missing[0]} here; there is {here}")
+    if len(set(found)) < len(found):
+        raise UsageError(f"--device: {asked} names one twice; --jobs-per-device has several jobs share it")
+    return tuple(found)
+
+
+def compute_on(name: str) -> None:
+    """Have the networks of this process compute on a device from now on, where in float32, in full."""
+    _PROCESS.device = torch.device(name)
+    torch.backends.cuda.matmul.fp32_precision = _FULL
+    torch.backends.cudnn.conv.fp32_precision = _FULL  # type: ignore[attr-defined]
+    torch.backends.cudnn.rnn.fp32_precision = _FULL  # type: ignore[attr-defined]
+    if _PROCESS.device.type in TYPES:
+        torch.accelerator.set_device_index(_PROCESS.device)
+
+
+@neutral
+def here() -> torch.device:
+    """Where the networks of this process compute."""
+    return _PROCESS.device
 
 
 def accelerator() -> str | None:
-    """Name of the device that networks are trained on, for the records; None for the CPU."""
-    return torch.cuda.get_device_name() if training_device() == CUDA else None
+    """Type and name of the device of this process, for the records; None for the CPU."""
+    device = here()
+    if device.type == CPU:
+        return None
+    module = torch.get_device_module(device)
+    name = torch.backends.mps.get_name() if device.type == MPS else module.get_device_name(device)
+    return f"{device.type} {name}"
 
 
 @neutral
@@ -44,7 +122,9 @@ def move(module: nn.Module, device: torch.device | str) -> None:
 @neutral
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor on a device, itself if it lies there; gradients flow back to where it came from."""
-    return tensor.to(device)
+    # From pinned memory it is copied while the device computes.
+    pinned = device.type == CUDA and tensor.device.type == CPU and not tensor.requires_grad
+    return tensor.pin_memory().to(device, non_blocking=True) if pinned else tensor.to(device)
 
 
 @neutral
@@ -54,32 +134,151 @@ def on_cpu(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def autocast(device: torch.device) -> Iterator[None]:
-    """Compute in bfloat16 where that is safe, on an accelerator."""
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type != CPU):
+def autocast(device: torch.device, precision: str | None) -> Iterator[None]:
+    """Compute in bfloat16 where that is safe, if the precision is ``bf16``; if it is None, in float32."""
+    if precision is None:
+        yield
+        return
+    assert precision == BF16
+    with torch.autocast(device.type, torch.bfloat16):
         yield
 
 
 def autocasts() -> tuple[bool, ...]:
     """Whether autocast is on now, by device."""
-    return tuple(torch.is_autocast_enabled(device) for device in (CPU, CUDA))
+    return tuple(torch.is_autocast_enabled(device) for device in (CPU, *TYPES))
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
     """States of torch's own generators that a computation on a device may draw from."""
     states = {"rng": torch.get_rng_state()}
-    if device.type == CUDA:
-        states[f"rng.{CUDA}"] = torch.cuda.get_rng_state(device)
+    if device.type in TYPES:
+        states[f"rng.{device.type}"] = torch.get_device_module(device).get_rng_state(device)
     return states
 
 
 def restore_random_states(states: Mapping[str, Tensor], device: torch.device) -> None:
     """Set them back; `states` may hold other tensors besides."""
     torch.set_rng_state(states["rng"])
-    if device.type == CUDA:
-        torch.cuda.set_rng_state(states[f"rng.{CUDA}"], device)
+    if device.type in TYPES:
+        torch.get_device_module(device).set_rng_state(states[f"rng.{device.type}"], device)
 
 
 def let_accelerators_repeat() -> None:
     """Have their libraries compute the same each time, as torch's deterministic algorithms need it."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def in_batches(work: Callable[[slice], T], count: int, size: int = BATCH) -> Iterator[T]:
+    """What `work` makes of so many rows at a time, in order; of half as many from where memory ran out.
+
+    It is asked once where there are no rows.
+
+    Raises
+    ------
+    OutOfMemory
+        If not even one row fits.
+    """
+    start = 0
+    while start < max(count, 1):
+        asked = min(size, count - start)
+        found, done = _halving(partial(_rows, work, start), asked)
+        yield found
+        start += max(done, 1)
+        if done < asked:
+            size = done
+
+
+def _rows(work: Callable[[slice], T], start: int, count: int) -> T:
+    return work(slice(start, start + count))
+
+
+def in_pieces(
+    work: Callable[[Callable[[Tensor], Tensor]], T], network: Callable[[Tensor], Tensor], rows: int
+) -> T:
+    """What `work`, such as an attack, comes to with a network of whose output row i is of image i alone.
+
+    Where memory runs out it is done again, with a network that computes half of the `rows` of its batch at a
+    time: random numbers, which are drawn for a whole batch, stay what they are.
+
+    Raises
+    ------
+    OutOfMemory
+        If not even one row fits.
+    """
+
+    def within(size: int) -> T:
+        def pieces(images: Tensor) -> Tensor:
+            found: Tensor = _Pieces.apply(images, network, size)
+            return found
+
+        return work(network if size == rows else pieces)
+
+    return _halving(within, rows)[0]
+
+
+class _Pieces(torch.autograd.Function):
+    """A network that computes a few rows at a time, and once more for their gradient: no graph is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, network: Callable[[Tensor], Tensor], size: int) -> Tensor:
+        ctx.save_for_backward(images)
+        ctx.network, ctx.size = network, size
+        return torch.cat([network(part) for part in torch.split(images, size)])
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
+        (images,), (slope,) = ctx.saved_tensors, slopes
+        found: list[Tensor] = []
+        for part, own in zip(torch.split(images, ctx.size), torch.split(slope, ctx.size), strict=True):
+            with torch.enable_grad():
+                x = part.detach().requires_grad_()
+                found += torch.autograd.grad(ctx.network(x), x, own)
+        return torch.cat(found), None, None
+
+
+@neutral
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that there is no memory left, of a device or of the machine."""
+    said_so = ("DefaultCPUAllocator: can't allocate", "MPS backend out of memory", "_STATUS_ALLOC_FAILED")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in said_so)
+    )
+
+
+@neutral
+def _halving(work: Callable[[int], T], size: int) -> tuple[T, int]:
+    """What `work` comes to with a size, or with half of it as often as memory runs out; and which it was."""
+    while True:
+        try:
+            return work(size), size
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
+            if size <= 1:
+                reason = said(error).splitlines()[0] if said(error) else type(error).__name__
+                raise OutOfMemory(f"out of memory at batch size 1: {reason}") from error
+        # Not before the error is gone: it holds on to all that was computed.
+        size //= 2
+        _PROCESS.least = min(size, _PROCESS.least or size)
+        if here().type in TYPES:
+            torch.get_device_module(here()).empty_cache()
+
+
+@contextmanager
+def accounted() -> Iterator[dict[str, float]]:
+    """What a block takes, filled in at its end.
+
+    ``peak_device_memory_mb`` where there is an accelerator that tells, and ``least_batch``, how many images
+    were computed at once in the end, where memory held no more.
+    """
+    device, found = here(), dict[str, float]()
+    tells = device.type in (CUDA, XPU)
+    _PROCESS.least = None
+    if tells:
+        torch.accelerator.reset_peak_memory_stats(device)
+    yield found
+    if tells:
+        found["peak_device_memory_mb"] = torch.accelerator.max_memory_allocated(device) / 2**20
+    if _PROCESS.least is not None:
+        found["least_batch"] = _PROCESS.least

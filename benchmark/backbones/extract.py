@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.backbones.device import device_of, moved, on_cpu
+from benchmark.backbones.device import autocast, device_of, in_batches, moved, on_cpu
 from benchmark.backbones.network import Network, to_pixels
 from benchmark.store.artifacts import Draft
 from benchmark.store.tensors import TensorWriter
@@ -22,7 +22,7 @@ from methods.features import Features
 from methods.head import Head
 from methods.objective import ObjectiveHead
 from methods.statistics import gram, pooled, rank_one
-from methods.tensors import BATCH, not_finite
+from methods.tensors import at_once, not_finite
 
 POOLING_TOLERANCE = 1e-4  # by which the penultimate features may differ from the averaged last map, relative
 
@@ -57,17 +57,25 @@ class Tap:
         model = self.network.model
         found, last = [], None
         x = self.network.normalised(moved(images, device_of(self.network)))
-        if self.stages:
-            last, found = model.forward_intermediates(x, indices=self.stages)
-        else:
-            last = model.forward_features(x)
-        last = self.network.necked(last)
         classifier = self.network.head
         penultimate: Tensor | None = None
         outputs: Tensor | None = None
-        if self.head.is_linear or isinstance(classifier, ObjectiveHead):
-            penultimate = model.forward_head(last, pre_logits=True)
-        logits = model.forward_head(last) if penultimate is None else classifier(penultimate)
+        with autocast(x.device, self.network.precision):
+            if self.stages:
+                last, found = model.forward_intermediates(x, indices=self.stages)
+            else:
+                last = model.forward_features(x)
+            last = self.network.necked(last)
+            if self.head.is_linear or isinstance(classifier, ObjectiveHead):
+                penultimate = model.forward_head(last, pre_logits=True)
+            else:
+                logits = model.forward_head(last)
+        if self.network.precision is not None:
+            # From here on in float32: the logits are those of the head and of the features that are kept.
+            found, last = [m.float() for m in found], last.float()
+            penultimate = None if penultimate is None else penultimate.float()
+        if penultimate is not None:
+            logits = classifier(penultimate)
         if isinstance(classifier, ObjectiveHead) and penultimate is not None:
             outputs = classifier.outputs(penultimate)
         return Features(
@@ -138,9 +146,12 @@ def extract(
     with ExitStack() as stack:
         for part, images in parts.items():
             bad: list[Tensor] = []
-            for batch in torch.split(images, BATCH):
-                found = _by_artifact(tap(to_pixels(batch), *statistics))
-                bad.append(_not_finite(len(batch), (found[what] for what in drafts)))
+
+            def of(rows: slice, images: Tensor = images) -> dict[str, dict[str, Tensor]]:
+                return _by_artifact(tap(to_pixels(images[rows]), *statistics))
+
+            for found in in_batches(of, len(images), at_once(images)):
+                bad.append(_not_finite(len(found["base"]["logits"]), (found[what] for what in drafts)))
                 for what, draft in drafts.items():
                     if what not in writers:
                         layout: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.backbones.device import device_of, moved, on_cpu
+from benchmark.backbones.device import autocast, device_of, in_batches, moved, on_cpu
 from benchmark.errors import DataError, UsageError
 from methods.head import Head
 from methods.names import did_you_mean
 from methods.neutral import neutral
 from methods.objective import Objective, ObjectiveHead, ObjectiveNeck
-from methods.tensors import BATCH
+from methods.tensors import at_once
 
 CHANNELS = 3
 NECK = "neck"  # of the model, so that its parameters are among the weights
@@ -28,7 +28,8 @@ HEAD_TOLERANCE = 1e-3  # spec §0.3: max |z - (h W' + b)|, relative to max(1, ma
 class Network(nn.Module):
     """A timm model with its input normalisation as first layer.
 
-    ``network(images)`` maps pixels (N, 3, H, W) in [0, 1] to logits (N, K).
+    ``network(images)`` maps pixels (N, 3, H, W) in [0, 1] to logits (N, K), in float32; with the `precision`
+    ``bf16`` it computes them in bfloat16 where that is safe.
     """
 
     mean: Tensor
@@ -37,6 +38,7 @@ class Network(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+        self.precision: str | None = None
         config = model.pretrained_cfg
         self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1), persistent=False)
@@ -44,13 +46,14 @@ class Network(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K)."""
         x = self.normalised(images)
-        # The same but for models whose forward does more than these two.
-        logits: Tensor = (
-            self.model(x)
-            if self.neck is None
-            else self.model.forward_head(self.necked(self.model.forward_features(x)))
-        )
-        return logits
+        with autocast(x.device, self.precision):
+            # The same but for models whose forward does more than these two.
+            logits: Tensor = (
+                self.model(x)
+                if self.neck is None
+                else self.model.forward_head(self.necked(self.model.forward_features(x)))
+            )
+        return logits if self.precision is None else logits.float()
 
     def penultimate(self, images: Tensor) -> Tensor:
         """(N, D) what the head is given."""
@@ -331,8 +334,11 @@ def load_weights(
 def logits_of(network: Network, images: Tensor) -> Tensor:
     """(N, K) logits of uint8 images (N, 3, H, W), on the CPU wherever the network is."""
     device = device_of(network)
-    batches = torch.split(images, BATCH)
-    return torch.cat([on_cpu(network(to_pixels(moved(batch, device)))) for batch in batches])
+
+    def logits(rows: slice) -> Tensor:
+        return on_cpu(network(to_pixels(moved(images[rows], device))))
+
+    return torch.cat(list(in_batches(logits, len(images), at_once(images))))
 
 
 def to_pixels(images: Tensor) -> Tensor:

@@ -58,12 +58,13 @@ def pretrain_on(
 ) -> tuple[Network, list[dict[str, Any]]]:
     """Train a fresh network to tell the classes of `data` apart; returns it and its history.
 
-    `config` has ``architecture``, ``stem``, ``image_size``, ``objective``, ``hyperparameters`` and ``seeds``;
-    `how` are options of `train`.
+    `config` has ``architecture``, ``stem``, ``image_size``, ``precision``, ``objective``, ``hyperparameters``
+    and ``seeds``; `how` are options of `train`.
     """
     torch.manual_seed(config["seeds"]["weights"])
     classes = int(data.labels.max()) + 1
     network = create_network(config["architecture"], classes, config["image_size"], config["stem"])
+    network.precision = config["precision"]
     recipe = {**recipe, "tune": "all"}
     chosen = objective(config["objective"], **config["hyperparameters"])
     trained = train(network, chosen, data, None, recipe, config["seeds"]["order"], **how)

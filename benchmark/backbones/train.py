@@ -21,9 +21,19 @@ from torch.nn import functional
 
 from benchmark.backbones.batches import Batches, LabelledImages
 from benchmark.backbones.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
-from benchmark.backbones.device import CPU, autocast, move, on_cpu, random_states, restore_random_states
+from benchmark.backbones.device import (
+    CPU,
+    autocast,
+    here,
+    move,
+    on_cpu,
+    ran_out,
+    random_states,
+    restore_random_states,
+)
 from benchmark.backbones.network import Network, logits_of
 from benchmark.backbones.speed import Report, Speed
+from benchmark.errors import OutOfMemory
 from benchmark.seeds import derive_seed
 from methods.imbalance import Sampler
 from methods.objective import NETWORK, Batch, Objective, Optimizer, Setup
@@ -55,11 +65,10 @@ def train(
     first: Tensor | None = None,
     sampler: Sampler | None = None,
     watched: LabelledImages | None = None,
-    device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     report: Report | None = None,
 ) -> Trained:
-    """Train `network` in place; on an accelerator in bfloat16.
+    """Train `network` in place, in its precision, where the networks of this process compute.
 
     The last epoch's weights are kept: no epoch is selected, so validation data never choose weights.
 
@@ -78,8 +87,6 @@ def train(
         Which images an epoch shows; each once if absent.
     watched
         Images whose accuracy the history shows after each epoch; nothing is selected by it.
-    device
-        Where: what torch calls a type of devices.
     checkpoint
         Where the state is kept after each epoch (at most once a second), and found.
     report
@@ -90,9 +97,10 @@ def train(
     ------
     TrainingDiverged
         If a training or validation loss is not finite; names the epoch.
+    OutOfMemory
+        If memory does not hold a batch: its size is part of the recipe, and no half of it is the same.
     """
-    place = torch.device(device)
-    batches = Batches(data, objective, recipe, order_seed, outliers=outliers, sampler=sampler, device=place)
+    batches = Batches(data, objective, recipe, order_seed, outliers=outliers, sampler=sampler, device=here())
     trainer = _Trainer(network, objective, batches, val, watched, first, order_seed)
     if checkpoint is not None:
         trainer.restore(checkpoint)
@@ -154,7 +162,7 @@ class _Trainer:
             for scheduler in self.schedulers:
                 if scheduler is not None:
                     scheduler.step_update(epoch * self.batches.steps + step)
-            loss = self._step(batch)
+            loss = self._step_within_memory(batch)
             losses += loss * len(batch.labels)
             seen += len(batch.labels)
             if not math.isfinite(losses):
@@ -187,12 +195,23 @@ class _Trainer:
         move(self.network, CPU)
         return Trained(self.history, kept)
 
+    def _step_within_memory(self, batch: Batch) -> float:
+        try:
+            return self._step(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
+            raise OutOfMemory(
+                f"out of memory in training at batch_size {self.recipe['batch_size']}, which belongs to the "
+                "recipe in leaderboard.yaml and is not changed by itself: another one trains another network"
+            ) from error
+
     def _step(self, batch: Batch) -> float:
         """Lower the losses of one batch; returns the network's."""
         shown = 0.0
         losses = self.objective.steps(self.network, batch, self.modules)
         while True:
-            with autocast(self.device):
+            with autocast(self.device, self.network.precision):
                 found = next(losses, None)
             if found is None:
                 return shown

@@ -6,20 +6,24 @@ others, takes the whole run with it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from benchmark.engines.pool import Group, Outcome
 from benchmark.engines.worker import Perform, perform
+from benchmark.jobs.job import Lane
 
 
 class InProcess:
     """A pool that waits for each group; `perform` does one."""
 
-    capacity = 1
-
     def __init__(self, perform: Perform = perform) -> None:
         self._perform = perform
         self._ended: list[tuple[Group, Outcome]] = []
+
+    def room(self) -> Collection[Lane]:
+        """All, unless a group has ended that was not asked for."""
+        return () if self._ended else tuple(Lane)
 
     def submit(self, root: Path, group: Group, *, fresh: bool) -> None:
         """Do a group."""

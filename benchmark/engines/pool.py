@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-from benchmark.jobs.job import Job
+from benchmark.jobs.job import Job, Lane
 
 Group = tuple[Job, ...]  # jobs that are done together, or one alone
 
@@ -24,9 +25,8 @@ class Pool(Protocol):
     What becomes of a job that failed is not for the pool to say: it tries nothing again.
     """
 
-    @property
-    def capacity(self) -> int:
-        """How many groups it does at once; it is given no more."""
+    def room(self) -> Collection[Lane]:
+        """Of which lanes it would begin a group now; it is given no other."""
 
     def submit(self, root: Path, group: Group, *, fresh: bool) -> None:
         """Begin a group, whose artifacts belong into the cache at `root`; with `fresh` also those it has."""

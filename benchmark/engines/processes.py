@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections import Counter
+from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 
 from benchmark.engines.pool import Group, Outcome
 from benchmark.engines.undisturbed import undisturbed
 from benchmark.engines.worker import Perform, perform, start_worker
 from benchmark.errors import OodbenchError
+from benchmark.jobs.job import Lane
 
 PRELOADED = ("torch", "timm")  # in the process that workers are forked from
 # Which of the two it was is not always known: the exit code reaches one of several readers only.
@@ -23,30 +27,44 @@ class Processes:
     Parameters
     ----------
     workers
-        How many at once.
+        How many at once, on the CPU.
+    devices
+        Accelerators that have a worker besides, for jobs that run a network; one for each time it is named.
+        Without any, the workers of the CPU do these jobs too.
     perform
         Does a group, in the worker.
     """
 
-    def __init__(self, workers: int, perform: Perform = perform) -> None:
-        self.capacity = workers
+    def __init__(self, workers: int, devices: Sequence[str] = (), perform: Perform = perform) -> None:
         self._perform = perform
-        self._workers: list[ProcessPoolExecutor] = []  # of one process each: it is known whose job died
+        cpu = Counter[str | None]({None: workers})
+        self._places = {Lane.CPU: cpu, Lane.DEVICE: Counter[str | None](devices) or cpu}
+        # Of one process each, so that it is known whose job died; with the device, None for the CPU.
+        self._workers: dict[ProcessPoolExecutor, str | None] = {}
         self._busy: dict[Future[Outcome], tuple[ProcessPoolExecutor, Group]] = {}
 
+    def room(self) -> Collection[Lane]:
+        """The lanes that have an idle worker, or may have one more."""
+        return [lane for lane in Lane if self._free(lane)]
+
+    def _free(self, lane: Lane) -> Counter[str | None]:
+        """How many more groups each device of a lane takes."""
+        return self._places[lane] - Counter(self._workers[worker] for worker, _ in self._busy.values())
+
     def submit(self, root: Path, group: Group, *, fresh: bool) -> None:
-        """Give a group to an idle worker, or to a new one.
+        """Give a group to an idle worker of its lane, or to a new one.
 
         Raises
         ------
         OodbenchError
             If the process that starts workers is gone.
         """
+        free = self._free(group[0].lane)
         while True:
             busy = [worker for worker, _ in self._busy.values()]
-            idle = (worker for worker in self._workers if worker not in busy)
+            idle = (one for one, device in self._workers.items() if one not in busy and device in free)
             with undisturbed():
-                worker = next(idle, None) or self._start()
+                worker = next(idle, None) or self._start(next(iter(free)))
                 try:
                     future = worker.submit(self._perform, root, group, fresh=fresh)
                 except BrokenProcessPool:  # it died while it was idle
@@ -77,12 +95,13 @@ class Processes:
         self._end(*self._workers)
         self._busy.clear()
 
-    def _start(self) -> ProcessPoolExecutor:
+    def _start(self, device: str | None) -> ProcessPoolExecutor:
         # Forked from a process that has imported the libraries and nothing of ours: a fresh one costs little.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(PRELOADED))
-        self._workers.append(ProcessPoolExecutor(1, mp_context=context, initializer=start_worker))
-        return self._workers[-1]
+        worker = ProcessPoolExecutor(1, mp_context=context, initializer=partial(start_worker, device))
+        self._workers[worker] = device
+        return worker
 
     def _end(self, *workers: ProcessPoolExecutor) -> None:
         for worker in workers:
@@ -90,4 +109,4 @@ class Processes:
                 process.kill()
         for worker in workers:
             worker.shutdown(wait=True, cancel_futures=True)
-            self._workers.remove(worker)
+            del self._workers[worker]

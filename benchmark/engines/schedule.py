@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from benchmark.engines.pool import Group, Outcome, Pool
 from benchmark.errors import StorageError
-from benchmark.jobs.job import Job, Kind
+from benchmark.jobs.job import Job, Kind, Lane
 from benchmark.store.artifacts import Store
 
 _ORDER = tuple(Kind)
@@ -62,16 +62,13 @@ def run_jobs(
         Likewise.
     """
     schedule = _Schedule(store, jobs, missing(store, jobs, wanted, fresh=fresh), on_event)
-    running = 0
     try:
         while schedule.todo:
-            while running < pool.capacity and (group := schedule.take()):
+            while group := schedule.take(pool.room()):
                 for job in group:
                     on_event("start", job, "")
                 pool.submit(store.root, group, fresh=fresh)
-                running += 1
             for group, outcome in pool.outcomes():
-                running -= 1
                 schedule.settle(group, outcome)
     finally:
         pool.stop()
@@ -87,7 +84,7 @@ class _Schedule:
         self.failures: dict[str, str] = {}
         self._order = {key: i for i, key in enumerate(self.todo)}
         self._attempts: Counter[str] = Counter()
-        self._ready: list[tuple[int, int, str]] = []  # a heap
+        self._ready: dict[Lane, list[tuple[int, int, str]]] = {lane: [] for lane in Lane}  # heaps
         self._offered: set[str] = set()  # ready or running
         self._alone: set[str] = set()  # their group failed: each is tried by itself
         self._dependants: defaultdict[str, list[str]] = defaultdict(list)
@@ -97,18 +94,19 @@ class _Schedule:
         for key in self.todo:
             self._offer(key)
 
-    def take(self) -> Group:
-        """The next ready job, and all ready jobs of its group; empty if nothing is ready."""
-        while self._ready:
-            key = heapq.heappop(self._ready)[2]
+    def take(self, lanes: Collection[Lane]) -> Group:
+        """The next ready job of these lanes, and all ready jobs of its group; empty if none is ready."""
+        while found := [self._ready[lane] for lane in lanes if self._ready[lane]]:
+            ready = min(found, key=lambda heap: heap[0])
+            key = heapq.heappop(ready)[2]
             if key not in self.todo or self._waits(key):  # an input turned out to be damaged since
                 self._offered.discard(key)
                 continue
             name = "" if key in self._alone else self.todo[key].group
-            others = [item for item in self._ready if name and self._joins(item[2], name)]
+            others = [item for item in ready if name and self._joins(item[2], name)]
             for item in others:
-                self._ready.remove(item)
-            heapq.heapify(self._ready)
+                ready.remove(item)
+            heapq.heapify(ready)
             keys = [key, *(item[2] for item in others)]
             self._offered.difference_update(k for k in keys if self._waits(k))
             return tuple(self.todo[k] for k in keys if not self._waits(k))
@@ -172,7 +170,8 @@ class _Schedule:
     def _offer(self, key: str) -> None:
         if key not in self._offered and not self._waits(key):
             self._offered.add(key)
-            heapq.heappush(self._ready, (_ORDER.index(self.todo[key].kind), self._order[key], key))
+            job = self.todo[key]
+            heapq.heappush(self._ready[job.lane], (_ORDER.index(job.kind), self._order[key], key))
 
     def _waits(self, key: str) -> bool:
         return any(needed in self.todo for needed in self.todo[key].needs)

@@ -77,8 +77,11 @@ def unchanged_state() -> Iterator[None]:
             )
 
 
-def start_worker() -> None:
-    """Prepare a worker process: it ends with its parent, leaves Ctrl-C to it, and may print to nobody."""
+def start_worker(device: str | None = None) -> None:
+    """Prepare a worker process: it ends with its parent, leaves Ctrl-C to it, and may print to nobody.
+
+    Its networks compute on `device`, if it is given one, else on the CPU.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     guard_output()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -91,6 +94,10 @@ def start_worker() -> None:
         os._exit(1)  # a killed parent cannot use what would be computed here
 
     threading.Thread(target=follow_parent, daemon=True).start()
+    if device is not None:
+        from benchmark.backbones.device import compute_on
+
+        compute_on(device)
 
 
 def perform(root: Path, group: Group, *, fresh: bool) -> Outcome:
@@ -121,6 +128,8 @@ def perform(root: Path, group: Group, *, fresh: bool) -> Outcome:
 
 
 def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> None:
+    from benchmark.backbones.device import accounted
+
     opened = {key: store.open(key) for job in todo for key in job.needs}
     made: list[dict[str, Any]] = [
         {"kind": job.kind, "label": job.label, "code": job.code, "environment": environment} for job in todo
@@ -133,7 +142,8 @@ def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> Non
             for job, draft in zip(todo, drafts, strict=True)
         ]
         methods = dict.fromkeys(d.partition(":")[0] for job in todo for d in job.definitions)
-        with single_threaded(), unchanged_state() if methods else nullcontext():  # ours alone changes nothing
+        # Ours alone changes nothing.
+        with single_threaded(), accounted() as took, unchanged_state() if methods else nullcontext():
             # Else the registry would load every contributed file to find one: only what is asked for is run.
             for module in methods:
                 importlib.import_module(module)
@@ -146,6 +156,7 @@ def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> Non
                 "seconds": (time.perf_counter() - start) / len(todo) + draft.earlier,
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
                 "peak_memory_mb": _peak_memory_mb(),
+                **took,
             }
 
 

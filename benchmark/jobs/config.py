@@ -12,11 +12,12 @@ NOT_IN_KEY: Mapping[str, bool] = {"in_key": False}  # metadata of a field that i
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What a network looks like."""
+    """What a network looks like, and how it computes."""
 
     architecture: str
     stem: str
     image_size: int
+    precision: str | None = field(default=None, kw_only=True)  # ``bf16``; None for float32
 
 
 @dataclass(frozen=True)

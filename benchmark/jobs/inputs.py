@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from benchmark.backbones.device import here, move
 from benchmark.backbones.network import Network, create_network, logits_of
 from benchmark.jobs.config import NetworkConfig, SplitConfig
 from benchmark.jobs.id_data import id_images
@@ -36,11 +37,13 @@ def image_parts(
 
 
 def trained_network(config: NetworkConfig, trained: Artifact) -> Network:
-    """The network of a train job, in eval mode."""
+    """The network of a train job, in eval mode, where the networks of this process compute."""
     about = trained.json("about")
     network = create_network(config.architecture, about["classes"], config.image_size, config.stem)
     network.adapt(objective(about["objective"], **about["hyperparameters"]), about["classes"])
     network.model.load_state_dict(trained.tensors("model"))
+    network.precision = config.precision
+    move(network, here())
     return network.eval()
 
 

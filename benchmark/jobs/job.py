@@ -45,6 +45,15 @@ class Kind(StrEnum):
     BOUNDARY = "boundary"
 
 
+class Lane(StrEnum):
+    """Which workers do a job."""
+
+    CPU = "cpu"
+    DEVICE = "device"  # those of accelerators, where there are any
+
+
+# Whose jobs run a network; scoring does where a group shares the passes of one.
+NETWORKS = frozenset({Kind.PRETRAIN, Kind.TRAIN, Kind.EXTRACT, Kind.STUDY, Kind.ATTACK})
 GROUPED = frozenset({Kind.EXTRACT, Kind.SCORE, Kind.TUNE})  # whose ``run`` takes the tasks of a group at once
 
 
@@ -81,6 +90,11 @@ class Job:
     def opened(self, open_one: Callable[[str], Artifact]) -> Any:
         """The inputs with artifacts in place of keys."""
         return _opened(self.inputs, open_one)
+
+    @property
+    def lane(self) -> Lane:
+        """Which workers do it: those of accelerators what runs a network."""
+        return Lane.DEVICE if self.kind in NETWORKS or self.group else Lane.CPU
 
     @property
     def done_by(self) -> str:

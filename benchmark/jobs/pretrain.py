@@ -22,7 +22,6 @@ class Config(NetworkConfig):
     objective: str
     hyperparameters: Mapping[str, Any]
     seeds: Mapping[str, int]  # for images, weights and order
-    device: str
     file: str | None = field(default=None, metadata=NOT_IN_KEY)  # of a checkpoint, on this machine
 
 
@@ -52,11 +51,7 @@ def run(task: Task[Config, Inputs[Artifact]]) -> None:
             data, source = fractals(config.image_size, of["preset"], config.seeds["images"])
         else:
             data, source = labelled(task.inputs.images, of["exclude_classes"] or [])
-        how = {
-            "device": config.device,
-            "checkpoint": Checkpoint(draft.partial),
-            "report": draft.report,
-        }
+        how = {"checkpoint": Checkpoint(draft.partial), "report": draft.report}
         network, history = pretrain_on(data, vars(config), of["training"], **how)
         weights = network.weights()
     elif init["source"] == "hub":

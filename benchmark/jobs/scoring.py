@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.backbones.device import in_batches
 from benchmark.backbones.extract import Tap
 from benchmark.backbones.network import to_pixels
 from benchmark.jobs.config import ScoringConfig, ScoringInputs
@@ -35,7 +36,7 @@ from methods.base import (
 from methods.errors import said
 from methods.features import evenly
 from methods.registry import detector
-from methods.tensors import BATCH
+from methods.tensors import at_once
 
 ROWS = 4096  # of cached features that are scored at a time
 
@@ -183,10 +184,13 @@ class Scoring:
         if limit is not None and len(features) > limit:
             rows = evenly(features.labels, limit, rng)
         tap = self.tap  # made outside of inference mode, to be differentiable
+        images = self.images[part]
+
+        def maps_of(batch: slice) -> tuple[Tensor, ...]:
+            return tap(to_pixels(images[rows[batch]]), maps=True).maps
+
         with torch.inference_mode():
-            found = [
-                tap(to_pixels(self.images[part][batch]), maps=True).maps for batch in torch.split(rows, BATCH)
-            ]
+            found = list(in_batches(maps_of, len(rows), at_once(images)))
         maps = [torch.cat(stage) for stage in zip(*found, strict=True)]
         return features[rows].including(maps=maps)
 
@@ -197,20 +201,19 @@ class Scoring:
         images with the same seed.
         """
         length = self.members[0].length(part)
-        if self.config.network is not None:
-            rows = _slices(length, BATCH)
-            batches = (self._of_images(candidates, self.images[part][r]) for r in rows)
-        else:
-            members = [member.features(part).without("labels") for member in self.members]
-            rows = _slices(length, ROWS)
-            batches = (
-                [_score(c, [_widened(member[r]) for member in members]) for c in candidates] for r in rows
-            )
+        of_images = self.config.network is not None
+        members = [] if of_images else [member.features(part).without("labels") for member in self.members]
+
+        def score(rows: slice) -> list[Tensor]:
+            if of_images:
+                found = self._of_images(candidates, self.images[part][rows])
+            else:
+                found = [_score(c, [_widened(member[rows]) for member in members]) for c in candidates]
+            return [check_scores(scores, len(range(length)[rows])) for scores in found]
+
+        size = at_once(self.images[part]) if of_images else ROWS
         try:
-            checked = [
-                [check_scores(scores, len(range(length)[r])) for scores in found]
-                for r, found in zip(rows, batches, strict=True)
-            ]
+            checked = list(in_batches(score, length, size))
         except (ScoreError, InputError) as error:
             raise type(error)(f"{part}: {error}") from error
         return [torch.cat(scores) for scores in zip(*checked, strict=True)]
@@ -270,7 +273,3 @@ def _widened(features: Features) -> Features:
     if "penultimate" not in features.collected():
         return features
     return features.including(penultimate=features.penultimate.double())
-
-
-def _slices(length: int, rows: int) -> list[slice]:
-    return [slice(start, start + rows) for start in range(0, max(length, 1), rows)]

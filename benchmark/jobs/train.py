@@ -25,7 +25,6 @@ class Config(NetworkConfig):
     hyperparameters: Mapping[str, Any]
     blend: Mapping[str, float | None]  # of each outlier set, see `benchmark.jobs.id_data.outlier_images`
     source: str  # of its first weights
-    device: str
     sampler: Mapping[str, Any] | None
     watched: bool  # whether its test accuracy is kept after each epoch
 
@@ -67,6 +66,7 @@ def run(task: Task[Config, Inputs[Artifact]]) -> None:
         )
     torch.manual_seed(seeds["weights"])
     network = create_network(config.architecture, classes, config.image_size, config.stem)
+    network.precision = config.precision
     chosen = objective(config.objective, **config.hyperparameters)
     network.adapt(chosen, classes)
     loaded = None
@@ -103,7 +103,6 @@ def run(task: Task[Config, Inputs[Artifact]]) -> None:
             first=first,
             sampler=None if config.sampler is None else sampler(**config.sampler),
             watched=watched,
-            device=config.device,
             checkpoint=Checkpoint(draft.partial),
             report=draft.report,
         )

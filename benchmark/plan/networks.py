@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from benchmark.backbones.device import training_device
 from benchmark.census import PLAIN, Census, Given
 from benchmark.datasets import dataset
 from benchmark.errors import MethodLeftOut, SpecError
@@ -247,7 +246,6 @@ class NetworkPlanner:
             hyperparameters=asked.hyperparameters,
             blend=asked.outliers,
             source=source.source,
-            device=training_device(),
             sampler=given.sampler,
             watched=given.watched,
         )

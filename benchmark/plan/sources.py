@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
-from benchmark.backbones.device import training_device
 from benchmark.datasets import FRACTAL_PRESETS, HubDataset, dataset
 from benchmark.errors import DataError, SpecError
 from benchmark.jobs import data, pretrain
@@ -74,7 +73,6 @@ def pretraining_job(spec: Spec, track: Track, backbone: str, init: str, images: 
         hyperparameters=objective.hyperparameters(),
         # Of the source, not of the init's name: inits that differ in what is tuned share the weights.
         seeds={p: derive_seed(backbone, of.source, p) for p in ("images", "weights", "order")},
-        device=training_device(),
         file=str(spec.beside(source.file).resolve()) if isinstance(source, CheckpointFile) else None,
     )
     inputs, label = pretrain.Inputs(images), f"pre-train {backbone} on {init}"

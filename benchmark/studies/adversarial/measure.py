@@ -9,7 +9,8 @@ from torch import Tensor
 from benchmark.attacks.checks import A_POINT, NO_GRADIENT, boxes, unchanged
 from benchmark.attacks.detector import AttackedScores, ImageScore, attack_detector
 from benchmark.attacks.evaluate import accuracy_by_epsilon, attack_accuracy
-from benchmark.backbones.network import to_pixels
+from benchmark.backbones.device import here, in_pieces, moved, on_cpu
+from benchmark.backbones.network import Network, to_pixels
 from benchmark.jobs.inputs import trained_network
 from benchmark.metrics.detection import detection_metrics
 from benchmark.seeds import derive_seed
@@ -17,11 +18,11 @@ from benchmark.store.artifacts import Artifact
 from benchmark.studies.adversarial.config import AdversarialConfig
 from benchmark.studies.config import SubjectInputs
 from benchmark.studies.subject import GROUPS, Measured, Subject
-from methods.attack import Attack
+from methods.attack import Attack, Classifier
 from methods.errors import MethodError, NotApplicable, said
 from methods.objective import Objective
 from methods.registry import attack, objective
-from methods.tensors import BATCH
+from methods.tensors import at_once
 
 
 def measure(config: AdversarialConfig, inputs: SubjectInputs[Artifact]) -> Measured:
@@ -103,10 +104,12 @@ def _examined(
     if type(judge).examine is Objective.examine:
         return {}
     rng = torch.Generator().manual_seed(derive_seed(seed, "examined"))
-    moved = chosen.perturb(subject.network, images, labels, rng)
+    images, labels = moved(images, here()), moved(labels, here())
+    kept = {name: moved(tensor, here()) for name, tensor in subject.kept.items()}
+    examples = _perturbed(chosen, subject.network, images, labels, rng)
     with torch.no_grad():
-        found = judge.examine(subject.network, moved, labels, subject.kept)
-    return {f"{judge.name}.{name}": value for name, value in found.items()}
+        found = judge.examine(subject.network, examples, labels, kept)
+    return {f"{judge.name}.{name}": on_cpu(value) for name, value in found.items()}
 
 
 def _transferred(
@@ -116,12 +119,27 @@ def _transferred(
     source = trained_network(subject.config.network, other).requires_grad_(requires_grad=False)
     rng = torch.Generator().manual_seed(derive_seed(seed, "transfer"))
     right = []
-    for part, own in zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True):
-        moved = chosen.perturb(source, part, own, rng)
+    size = at_once(images)
+    for batch in zip(torch.split(images, size), torch.split(labels, size), strict=True):
+        part, own = (moved(one, here()) for one in batch)
+        example = _perturbed(chosen, source, part, own, rng)
         with torch.no_grad():
-            clean, attacked = (subject.network(x).argmax(dim=1) == own for x in (part, moved))
-        right.append(clean & attacked)
+            clean, attacked = (subject.network(x).argmax(dim=1) == own for x in (part, example))
+        right.append(on_cpu(clean & attacked))
     return torch.cat(right).double().mean().item()
+
+
+def _perturbed(
+    chosen: Attack, network: Network, images: Tensor, labels: Tensor, rng: torch.Generator
+) -> Tensor:
+    """Adversarial images, as far as memory reaches at once."""
+    state = rng.get_state()
+
+    def perturb(shown: Classifier) -> Tensor:
+        rng.set_state(state)
+        return chosen.perturb(shown, images, labels, rng)
+
+    return in_pieces(perturb, network, len(images))
 
 
 def _attacked(

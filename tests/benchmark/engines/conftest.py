@@ -8,8 +8,8 @@ from benchmark.store.artifacts import Store
 
 POOLS = {  # of fake jobs
     "this process": lambda: InProcess(fake_jobs.perform),
-    "one worker": lambda: Processes(1, fake_jobs.perform),
-    "two workers": lambda: Processes(2, fake_jobs.perform),
+    "one worker": lambda: Processes(1, perform=fake_jobs.perform),
+    "two workers": lambda: Processes(2, perform=fake_jobs.perform),
 }
 
 
