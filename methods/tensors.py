@@ -6,6 +6,8 @@ Used wherever a library user hands over numbers.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from numpy.typing import ArrayLike
@@ -20,7 +22,15 @@ BATCH = 256
 _PIXELS = BATCH * 8 * 32 * 32  # of a batch of large images: what a network makes of each is large too
 
 
-def at_once(images: Tensor) -> int:
+class Shaped(Protocol):
+    """A tensor, or what gives parts of one."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Of all of it."""
+
+
+def at_once(images: Shaped) -> int:
     """How many of `images` (N, 3, H, W) a network is shown at once: `BATCH`, from 91 × 91 pixels on fewer."""
     return max(1, min(BATCH, _PIXELS // math.prod(images.shape[2:])))
 

@@ -6,9 +6,9 @@ memory does not grow with the number of images.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -120,9 +120,21 @@ def _stages(model: Any) -> list[int]:
     return list(range(max(0, depth - 4), depth))
 
 
+class ImagePart(Protocol):
+    """uint8 images (N, 3, S, S): a tensor, or what reads a few when they are asked for."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """(N, 3, S, S)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Tensor: ...
+
+
 @torch.inference_mode()
 def extract(
-    tap: Tap, parts: Mapping[str, Tensor], labels: Mapping[str, Tensor], drafts: Mapping[str, Draft]
+    tap: Tap, parts: Mapping[str, ImagePart], labels: Mapping[str, Tensor], drafts: Mapping[str, Draft]
 ) -> None:
     """Run a network once over the parts of one image set.
 
@@ -147,7 +159,7 @@ def extract(
         for part, images in parts.items():
             bad: list[Tensor] = []
 
-            def of(rows: slice, images: Tensor = images) -> dict[str, dict[str, Tensor]]:
+            def of(rows: slice, images: ImagePart = images) -> dict[str, dict[str, Tensor]]:
                 return _by_artifact(tap(to_pixels(images[rows]), *statistics))
 
             for found in in_batches(of, len(images), at_once(images)):

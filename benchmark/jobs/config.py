@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from benchmark.jobs.shards import Shard
+
 T = TypeVar("T")
 NOT_IN_KEY: Mapping[str, bool] = {"in_key": False}  # metadata of a field that is of this machine
 
@@ -53,6 +55,7 @@ class ScoringConfig:
     seed: int
     network: NetworkConfig | None = None  # where the network itself is needed
     split: SplitConfig | None = None  # of the ID images, then
+    shard: Shard | None = None  # of the tested images, then, where there are many
 
 
 @dataclass(frozen=True)
@@ -63,3 +66,4 @@ class ScoringInputs(Generic[T]):
     shift_images: T | None = None  # which of the test images were shifted
     network: T | None = None  # itself, where it is needed
     images: Mapping[str, T] = field(default_factory=dict)  # by set, then
+    chosen: T | None = None  # the hyper-parameters, where another job chose them

@@ -18,9 +18,14 @@ def id_images(split: SplitConfig, stored: Artifact) -> dict[str, LabelledImages]
     """Divide the ID set of a track: ``train``, ``val``, and ``test`` unless the split takes the whole set."""
     tensors = stored.tensors("images")
     images, labels = tensors["images"], tensors["labels"]
+    return {n: LabelledImages(images[rows], labels[rows]) for n, rows in id_rows(split, labels).items()}
+
+
+def id_rows(split: SplitConfig, labels: Tensor) -> dict[str, Tensor]:
+    """The rows (N,) of each of these parts, by the labels of the set."""
     parts = balanced_split(labels.numpy(), **asdict(split))
     rows = {"train": parts.train, "val": parts.val, "test": parts.test}
-    return {n: LabelledImages(images[index], labels[index]) for n, index in rows.items() if len(index)}
+    return {name: torch.from_numpy(index) for name, index in rows.items() if len(index)}
 
 
 def outlier_images(

@@ -10,30 +10,55 @@ from torch import Tensor
 from benchmark.backbones.device import here, move
 from benchmark.backbones.network import Network, create_network, logits_of
 from benchmark.jobs.config import NetworkConfig, SplitConfig
-from benchmark.jobs.id_data import id_images
+from benchmark.jobs.id_data import id_rows
 from benchmark.store.artifacts import Artifact
 from methods.features import Features
 from methods.head import Head
 from methods.registry import objective
 
 
+class Images:
+    """uint8 images (N, 3, S, S) of a memory-mapped set, or some of its rows, read when they are asked for."""
+
+    def __init__(self, stored: Tensor, rows: Tensor | None = None) -> None:
+        self._stored, self._rows = stored, rows
+
+    def __len__(self) -> int:
+        return len(self._stored) if self._rows is None else len(self._rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, 3, S, S)."""
+        return len(self), *self._stored.shape[1:]
+
+    def __getitem__(self, which: slice | Tensor) -> Tensor:
+        return self._stored[which if self._rows is None else self._rows[which]]
+
+    def part(self, which: slice) -> Images:
+        """Some of them, not read yet."""
+        if self._rows is None:
+            return Images(self._stored[which])
+        return Images(self._stored, self._rows[which])
+
+
 def image_parts(
     name: str, stored: Artifact, split: SplitConfig | None
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The parts of one image set of a track, uint8 (N, 3, S, S) each, and the labels (N,) of ID parts.
+) -> tuple[dict[str, Images], dict[str, Tensor]]:
+    """The parts of one image set of a track, and the labels (N,) of ID parts.
 
     ``id`` has the parts ``train``, ``val`` and perhaps ``test``; ``id_test`` is ``test``; ``shifts`` has
     ``shift.<kind>.<severity>``; any other set is one part of its own name. `split` is for ``id``.
     """
-    if name == "id" and split is not None:
-        parts = id_images(split, stored)
-        return {n: part.images for n, part in parts.items()}, {n: part.labels for n, part in parts.items()}
     tensors = stored.tensors("images")
+    if name == "id" and split is not None:
+        rows = id_rows(split, tensors["labels"])
+        parts = {part: Images(tensors["images"], of) for part, of in rows.items()}
+        return parts, {part: tensors["labels"][of] for part, of in rows.items()}
     if name == "shifts":
-        return {f"shift.{part}": images for part, images in tensors.items() if part != "rows"}, {}
+        return {f"shift.{part}": Images(images) for part, images in tensors.items() if part != "rows"}, {}
     if name == "id_test":
-        return {"test": tensors["images"]}, {"test": tensors["labels"]}
-    return {name: tensors["images"]}, {}
+        return {"test": Images(tensors["images"])}, {"test": tensors["labels"]}
+    return {name: Images(tensors["images"])}, {}
 
 
 def trained_network(config: NetworkConfig, trained: Artifact) -> Network:

@@ -37,6 +37,8 @@ class Kind(StrEnum):
     ASSESS = "assess"
     CORRUPT = "corrupt"
     ATTACK = "attack"
+    GATHER = "gather"  # joins the shards of the next three
+    CHOOSE = "choose"
     TUNE = "tune"
     SCORE = "score"
     CLASSIFY = "classify"
@@ -53,7 +55,7 @@ class Lane(StrEnum):
 
 
 # Whose jobs run a network; scoring does where a group shares the passes of one.
-NETWORKS = frozenset({Kind.PRETRAIN, Kind.TRAIN, Kind.EXTRACT, Kind.STUDY, Kind.ATTACK})
+NETWORKS = frozenset({Kind.PRETRAIN, Kind.TRAIN, Kind.EXTRACT, Kind.CHOOSE, Kind.STUDY, Kind.ATTACK})
 GROUPED = frozenset({Kind.EXTRACT, Kind.SCORE, Kind.TUNE})  # whose ``run`` takes the tasks of a group at once
 
 

@@ -19,7 +19,8 @@ from benchmark.backbones.extract import Tap
 from benchmark.backbones.network import to_pixels
 from benchmark.jobs.config import ScoringConfig, ScoringInputs
 from benchmark.jobs.extracted import Extracted
-from benchmark.jobs.inputs import image_parts, trained_network
+from benchmark.jobs.inputs import Images, image_parts, trained_network
+from benchmark.jobs.shards import share
 from benchmark.jobs.untouched import Untouched
 from benchmark.store.artifacts import Artifact, Draft
 from methods.base import (
@@ -66,7 +67,7 @@ def score_together(chosen: Sequence[tuple[Scoring, AnyDetector]]) -> list[dict[s
     Returns
     -------
     For each detector (N,) float64 by part: ``test``, every OOD set, ``shift.<kind>.<severity>``; besides
-    ``test.correct`` (N,) bool and ``shift.rows``.
+    ``test.correct`` (N,) bool and ``shift.rows``. Of a shard its own rows of each.
 
     Raises
     ------
@@ -74,9 +75,10 @@ def score_together(chosen: Sequence[tuple[Scoring, AnyDetector]]) -> list[dict[s
         If scores are of the wrong shape or not finite; names the part.
     """
     scores: list[dict[str, Tensor]] = [{} for _ in chosen]
-    for part in dict.fromkeys(part for scoring, _ in chosen for part in scoring.tested):
-        of = [i for i, (scoring, _) in enumerate(chosen) if part in scoring.tested]
-        found = chosen[of[0]][0].scores([chosen[i][1] for i in of], part)
+    for part in dict.fromkeys(part for scoring, _ in chosen for part in scoring.own):
+        of = [i for i, (scoring, _) in enumerate(chosen) if part in scoring.own]
+        first = chosen[of[0]][0]
+        found = first.scores([chosen[i][1] for i in of], part, first.own[part])
         for i, values in zip(of, found, strict=True):
             scores[i][part] = values
     for (scoring, _), by_part in zip(chosen, scores, strict=True):
@@ -118,10 +120,15 @@ class Scoring:
         ScoreError
             If scores of validation images are of the wrong shape or not finite; names the part.
         """
+        if self.inputs.chosen is not None:
+            about = self.inputs.chosen.json("about")
+            if about.pop("status") != "measured":
+                raise NotApplicable(about["reason"])
+            return self._fit(detector(self.config.detector, **about["hyperparameters"])), about
         points = [detector(self.config.detector, **point) for point in self.config.points]
         if Signal.RANK_ONE in points[0].needs and self.members[0].about["rank_one"]:
             raise NotApplicable(self.members[0].about["rank_one"])
-        about: dict[str, Any] = {}
+        about = {}
         scorer = self._fit(points[0])
         if self.auroc is not None:
             fitted = [scorer, *(self._fit(point) for point in points[1:])]
@@ -140,12 +147,21 @@ class Scoring:
         unseen = {"train", "val", *self.config.validation}
         return [part for part in self.members[0].parts if part not in unseen]
 
+    @cached_property
+    def own(self) -> dict[str, slice]:
+        """Which rows of these parts are scored here: all but for a shard."""
+        parts = {part: range(self.members[0].length(part)) for part in self.tested}
+        rows = ROWS if self.config.network is None else at_once(self.images["test"])
+        return share(parts, rows, self.config.shard)
+
     @property
     def beside(self) -> dict[str, Tensor]:
         """What is kept with the scores: which test images the network is right on, and which were shifted."""
-        test = self.members[0].features("test")
-        kept = {"test.correct": test.logits.argmax(dim=1) == test.labels}
-        if self.inputs.shift_images is not None:
+        kept = {}
+        if "test" in self.own:
+            test = self.members[0].features("test")[self.own["test"]]
+            kept["test.correct"] = test.logits.argmax(dim=1) == test.labels
+        if self.inputs.shift_images is not None and (self.config.shard or (0,))[0] == 0:
             kept["shift.rows"] = self.inputs.shift_images.tensors("images")["rows"]
         return kept
 
@@ -194,26 +210,27 @@ class Scoring:
         maps = [torch.cat(stage) for stage in zip(*found, strict=True)]
         return features[rows].including(maps=maps)
 
-    def scores(self, candidates: list[AnyDetector], part: str) -> list[Tensor]:
-        """Scores (N,) of one part by each of several candidates.
+    def scores(self, candidates: list[AnyDetector], part: str, within: slice | None = None) -> list[Tensor]:
+        """Scores (N,) of one part, or of its rows `within`, by each of several candidates.
 
         Candidates are of one detector, or of several that need the network itself, all fitted on the same
         images with the same seed.
         """
-        length = self.members[0].length(part)
+        start, stop, _ = (within or slice(None)).indices(self.members[0].length(part))
         of_images = self.config.network is not None
         members = [] if of_images else [member.features(part).without("labels") for member in self.members]
 
-        def score(rows: slice) -> list[Tensor]:
+        def score(batch: slice) -> list[Tensor]:
+            rows = slice(start + batch.start, min(start + batch.stop, stop))
             if of_images:
                 found = self._of_images(candidates, self.images[part][rows])
             else:
                 found = [_score(c, [_widened(member[rows]) for member in members]) for c in candidates]
-            return [check_scores(scores, len(range(length)[rows])) for scores in found]
+            return [check_scores(scores, rows.stop - rows.start) for scores in found]
 
         size = at_once(self.images[part]) if of_images else ROWS
         try:
-            checked = list(in_batches(score, length, size))
+            checked = list(in_batches(score, stop - start, size))
         except (ScoreError, InputError) as error:
             raise type(error)(f"{part}: {error}") from error
         return [torch.cat(scores) for scores in zip(*checked, strict=True)]
@@ -253,8 +270,8 @@ class Scoring:
         return Untouched(self.tap.network)
 
     @cached_property
-    def images(self) -> dict[str, Tensor]:
-        """uint8 images (N, 3, S, S) by part."""
+    def images(self) -> dict[str, Images]:
+        """The images by part."""
         sets = (image_parts(name, a, self.config.split)[0] for name, a in self.inputs.images.items())
         return {part: images for parts in sets for part, images in parts.items()}
 

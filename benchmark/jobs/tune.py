@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from benchmark.jobs.config import ScoringConfig, ScoringInputs
 from benchmark.jobs.job import Task
 from benchmark.store.artifacts import Artifact
-
-if TYPE_CHECKING:
-    import numpy as np
 
 LIBRARIES = ("numpy", "scipy", "torch", "timm")
 Config = ScoringConfig
@@ -23,14 +19,6 @@ def run(tasks: Sequence[Task[Config, Inputs[Artifact]]]) -> None:
     Tasks without validation sets are those of `benchmark.jobs.score`: they share the network's passes.
     """
     from benchmark.jobs.scoring import Scoring, score_into
-    from benchmark.metrics.detection import detection_metrics
+    from benchmark.jobs.tuning import chosen_by
 
-    def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
-        return detection_metrics(inside, outside).auroc
-
-    score_into(
-        [
-            (task.draft, Scoring(task.config, task.inputs, auroc if task.config.validation else None))
-            for task in tasks
-        ]
-    )
+    score_into([(task.draft, Scoring(task.config, task.inputs, chosen_by(task.config))) for task in tasks])

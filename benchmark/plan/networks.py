@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from benchmark.census import PLAIN, Census, Given
 from benchmark.datasets import dataset
 from benchmark.errors import MethodLeftOut, SpecError
-from benchmark.jobs import classify, extract, shift, train, training_set
+from benchmark.jobs import classify, extract, gather, shift, train, training_set
 from benchmark.jobs.config import NetworkConfig, SplitConfig, Transformation
 from benchmark.jobs.job import Job, Kind, Nothing
+from benchmark.jobs.shards import Bins, shards_of, told
 from benchmark.plan.objectives import TrainingPlan, pretraining_objective, resolve_objective
 from benchmark.plan.sources import image_config, pretraining_job
 from benchmark.records.record import TrainedWith
@@ -38,6 +39,7 @@ class PlannedNetwork:
     objective: str  # in the leaderboard
     cell: tuple[str, str, int]  # backbone, init and seed
     given: Given
+    bins: Bins = field(default_factory=Bins)  # of the jobs that extract its features
 
 
 class NetworkPlanner:
@@ -56,6 +58,7 @@ class NetworkPlanner:
             seed=0,  # which leaves the test set as any other does
         )
         self.data: dict[str, str] = {}  # image set → key
+        self.sizes: dict[str, int] = {}  # key → how many images it has at most
         self._left_out = left_out  # what uses a method whose file is broken → why
         self._plans: dict[str, TrainingPlan] = {}
         self._networks: dict[str, PlannedNetwork] = {}
@@ -88,7 +91,10 @@ class NetworkPlanner:
         """Key of shifted ID test images; `shifts` as in `benchmark.spec.leaderboard.Shifts`."""
         config = shift.Config(**shifts, split=self.split, seed=derive_seed(self.name, "shifts"))
         unshifted = shift.Inputs(self.data["id"], self.data.get("id_test"))
-        return self.add(Job(Kind.SHIFT, config, unshifted, label=f"{self.name}: shifted test images"))
+        key = self.add(Job(Kind.SHIFT, config, unshifted, label=f"{self.name}: shifted test images"))
+        each = self.classes * config.images_per_class
+        self.sizes[key] = min(each, self.sizes[unshifted.id_test or unshifted.id]) * len(config.kinds) * 5
+        return key
 
     def outliers(self, plan: TrainingPlan) -> dict[str, str]:
         """Keys of the outlier sets that an objective is shown."""
@@ -162,16 +168,49 @@ class NetworkPlanner:
         if (what, images) not in network.features:
             split = network.split if item == "id" else None
             config = extract.Config(**asdict(network.config), set=item, what=what, split=split)
-            network.features[what, images] = self.add(
-                Job(
+            inputs = extract.Inputs(network.chain[Kind.TRAIN], images)
+            label = f"{network.place}: {'features' if what == BASE else what} of {item}"
+            count = self.extracted(images) if item == "id" else self.sizes[images]
+            shards = shards_of(count, self.track.image_size)
+            keys = []
+            for shard in shards:
+                place = f"{images} {shard}"
+                together = network.bins.of(place, count * self.track.image_size**2 // len(shards))
+                job = Job(
                     Kind.EXTRACT,
-                    config,
-                    extract.Inputs(network.chain[Kind.TRAIN], images),
-                    label=f"{network.place}: {'features' if what == BASE else what} of {item}",
-                    group=f"features {network.chain[Kind.TRAIN]}",
+                    replace(config, shard=shard),
+                    inputs,
+                    label=f"{label}{told(shard)}",
+                    group=f"features {inputs.network} {together}",
                 )
-            )
+                keys.append(self.add(job))
+            network.features[what, images] = self.gathered(keys, "features", label)
         return network.features[what, images]
+
+    def gathered(self, keys: list[str], file: str, label: str) -> str:
+        """Key of what shards come to; of the whole where nothing was cut."""
+        if len(keys) == 1:
+            return keys[0]
+        return self.add(Job(Kind.GATHER, gather.Config(file), gather.Inputs(keys), label=label))
+
+    @property
+    def classes(self) -> int:
+        """How many classes the track tells apart."""
+        of_id = self.track.id
+        return len(of_id.classes or dataset(of_id.dataset).card.class_names)
+
+    def tested(self, sets: Sequence[str]) -> int:
+        """How many images of some sets are no training images, at most."""
+        split, outside = self.split, [item for item in sets if item != "id"]
+        of_id = self.extracted(self.data["id"]) - split.train_per_class * self.classes
+        return max(0, of_id) + sum(self.sizes[self.data[item]] for item in outside)
+
+    def extracted(self, images: str) -> int:
+        """How many images of the ID set are run, at most: not all where the test images are others."""
+        if self.track.id_test is None:
+            return self.sizes[images]
+        split = self.split
+        return min(self.sizes[images], (split.train_per_class + split.val_per_class) * self.classes)
 
     def seeds(self, backbone: str, seed: int) -> dict[str, int]:
         """Seeds by purpose. The init is not hashed: both arms of a comparison share head, order and split."""
@@ -185,8 +224,14 @@ class NetworkPlanner:
 
     def _images(self, item: str, source: ImageSource) -> str:
         config = image_config(self.track, self.name, item, source)
-        definitions = dataset(source.dataset).definitions
-        return self.add(Job(Kind.DATA, config, Nothing(), definitions, f"{self.name}: images of {item}"))
+        known = dataset(source.dataset)
+        label = f"{self.name}: images of {item}"
+        key = self.add(Job(Kind.DATA, config, Nothing(), known.definitions, label))
+        of_classes = known.class_sizes(config.split)
+        chosen = sum(of_classes[label] for label in config.classes or range(len(of_classes)))
+        whole = known.splits.get(config.split or "", known.card.size)
+        self.sizes[key] = min(config.n or whole, chosen or whole)
+        return key
 
     def _train(
         self,

@@ -73,7 +73,7 @@ class Collected:
         made = self._finished.made
         kinds = planned.chain
         of_cell = [kinds[kind] for kind in (Kind.CLASSIFY,) if Kind.MEASURE in kinds]
-        extracts = [key for key in planned.inputs if self._plan.jobs[key].kind == Kind.EXTRACT]
+        extracts = [key for key in planned.inputs if self._plan.jobs[key].kind in (Kind.EXTRACT, Kind.GATHER)]
         own = [] if planned.place.study == TRAININGS else [*of_cell, planned.key]
         seconds = {
             "pretrain": [kinds[Kind.PRETRAIN]] if Kind.PRETRAIN in kinds else [],
@@ -83,16 +83,21 @@ class Collected:
             "measure": own,
         }
         cost: Fields = {
-            f"{step}_seconds": sum(made(key).seconds for key in keys)
+            f"{step}_seconds": sum(made(part).seconds for key in keys for part in self._parts(key))
             for step, keys in seconds.items()
             if keys
         }
-        measured = dict.fromkeys([*kinds.values(), planned.key])
+        measured = dict.fromkeys(p for key in (*kinds.values(), planned.key) for p in self._parts(key))
         return cost | {"peak_memory_mb": max(made(key).peak_memory_mb for key in measured)}
+
+    def _parts(self, key: str) -> tuple[str, ...]:
+        """The jobs that an artifact comes of: shards, where it was cut."""
+        job = self._plan.jobs[key]
+        return (*job.needs, key) if job.kind == Kind.GATHER else (key,)
 
     def _provenance(self, planned: Planned) -> Fields:
         finished, network = self._finished, planned.chain.get(Kind.TRAIN)
-        scored = planned.chain.get(Kind.SCORE, planned.key)
+        scored = self._parts(planned.chain.get(Kind.SCORE, planned.key))[0]
         found: Fields = {
             "date": finished.made(planned.key).date,
             "measured_in": self._place(planned.key),

@@ -122,6 +122,12 @@ class Draft:
         except SafetensorError as error:  # the operating system's refusal, wrapped
             raise StorageError(f"{path}: {error}") from error
 
+    def copy(self, artifact: Artifact, file: str) -> None:
+        """Take a file over from another artifact."""
+        path = self.folder / _checked(file)
+        with storage_errors(path):
+            shutil.copyfile(artifact.folder / file, path)
+
     def read(self, name: str) -> dict[str, Tensor]:
         """Read back ``<name>.safetensors``, memory-mapped."""
         from safetensors.torch import load_file

@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from benchmark.census import Census, Place
-from benchmark.datasets import dataset
 from benchmark.errors import SpecError
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.methods import method_errors
@@ -132,8 +131,7 @@ class Planning:
     @property
     def classes(self) -> int:
         """How many classes the track tells apart."""
-        of_id = self.track.id
-        return len(of_id.classes or dataset(of_id.dataset).card.class_names)
+        return self.networks.classes
 
     def at(self, *key: str) -> str:
         """File, line and key of a key below the study."""

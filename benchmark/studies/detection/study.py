@@ -10,6 +10,7 @@ from benchmark.errors import SpecError
 from benchmark.jobs import measure
 from benchmark.jobs.config import ScoringConfig, ScoringInputs
 from benchmark.jobs.job import Job, Kind
+from benchmark.jobs.shards import shards_of, told
 from benchmark.plan.methods import method_errors
 from benchmark.plan.networks import BASE, GRAM, RANK_ONE, PlannedNetwork
 from benchmark.seeds import derive_seed
@@ -59,7 +60,7 @@ class DetectionStudy:
             for network in networks
         ]
         chain = dict(networks[0].chain)
-        chain[Kind.SCORE] = planning.add(_score(settings, place, scorer, networks, features, sets, planning))
+        chain[Kind.SCORE] = _score(settings, place, scorer, networks, features, sets, planning)
         groups = settings.track.ood_sets(settings.groups)
         key = chain[Kind.MEASURE] = planning.add(
             Job(
@@ -107,28 +108,39 @@ def _score(
     features: list[dict[str, dict[str, str]]],
     sets: list[str],
     planning: Planning,
-) -> Job:
-    """The job that scores all test images by one entry."""
-    data, first = planning.networks.data, networks[0]
+) -> str:
+    """Key of the scores of all test images by one entry."""
+    planner, first, scoring = planning.networks, networks[0], scorer.scoring
     config = ScoringConfig(
         detector=settings.entries[place.row].detector,
-        points=scorer.scoring.points,
-        validation=list(settings.track.validation) if scorer.scoring.tuned else [],
-        seed=planning.networks.seeds(place.backbone, place.seed)["fit"],
+        points=scoring.points,
+        validation=list(settings.track.validation) if scoring.tuned else [],
+        seed=planner.seeds(place.backbone, place.seed)["fit"],
     )
-    inputs = ScoringInputs(features, data.get("shifts"))
-    if scorer.runs_network:
-        config = replace(config, network=first.config, split=first.split)
-        images = {item: data[item] for item in sets}
-        inputs = replace(inputs, network=first.chain[Kind.TRAIN], images=images)
-    return Job(
-        Kind.TUNE if scorer.scoring.tuned else Kind.SCORE,
-        config,
-        inputs,
-        (scorer.definition,),
-        label=f"{_called(place)}: scores of {place.row}",
-        group=f"passes {first.chain[Kind.TRAIN]}" if scorer.runs_network else "",
-    )
+    inputs = ScoringInputs(features, planner.data.get("shifts"))
+    kind = Kind.TUNE if scoring.tuned else Kind.SCORE
+    label = f"{_called(place)}: scores of {place.row}"
+    if not scorer.runs_network:
+        return planning.add(Job(kind, config, inputs, (scorer.definition,), label))
+    config = replace(config, network=first.config, split=first.split)
+    images = {item: planner.data[item] for item in sets}
+    inputs = replace(inputs, network=first.chain[Kind.TRAIN], images=images)
+    shards = shards_of(planner.tested(sets), settings.track.image_size)
+    if len(shards) > 1 and (scoring.tuned or scoring.chosen):
+        choice = Job(Kind.CHOOSE, config, inputs, (scorer.definition,), f"{label}: choice")
+        inputs, kind = replace(inputs, chosen=planning.add(choice)), Kind.SCORE
+    jobs = [
+        Job(
+            kind,
+            replace(config, shard=shard),
+            inputs,
+            (scorer.definition,),
+            label=f"{label}{told(shard)}",
+            group=f"passes {inputs.network}{told(shard)}",
+        )
+        for shard in shards
+    ]
+    return planner.gathered([planning.add(job) for job in jobs], "scores", label)
 
 
 def _called(place: Place) -> str:
