@@ -47,6 +47,7 @@ entries:
   nac: {detector: nac}
   gram: {detector: gram}
 """
+EVERY = Selection()
 CUT = 100 * 32 * 32  # pixels
 
 
@@ -66,7 +67,7 @@ class Killed(BaseException):
     """As if the process had been."""
 
 
-def run(spec, folder, selection=Selection(), groups=None):
+def run(spec, folder, selection=EVERY, groups=None):
     """Run all, or so many groups of jobs; the plan and the labels of what was done."""
     plan, done = make_plan(spec, selection), []
 
