@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmark.backbones.device import moved
+from benchmark.backbones.images import Images
 from benchmark.backbones.network import to_pixels
 from benchmark.seeds import derive_seed
 from methods.imbalance import Sampler
@@ -23,9 +24,9 @@ STREAMS = ("outliers", "unlabelled", "objective")  # of random numbers, besides 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """uint8 images (N, 3, H, W) and class indices (N,)."""
+    """uint8 images (N, 3, H, W), perhaps read when they are asked for, and class indices (N,)."""
 
-    images: Tensor
+    images: Tensor | Images
     labels: Tensor
     trusted: Tensor | None = None  # (N,) bool: labels that are known to be right, where some are not
 
@@ -68,13 +69,13 @@ class Batches:
     ) -> None:
         if sampler is not None:
             rng = torch.Generator().manual_seed(derive_seed(order_seed, "sampler"))
-            data = LabelledImages(*sampler.resampled(data.images, data.labels, rng))
+            data = LabelledImages(*sampler.resampled(data.images[:], data.labels, rng))
         self.data, self.objective, self.recipe, self.sampler = data, objective, recipe, sampler
         self.device = device
         self.outliers = _wanted(objective, Data.OUTLIERS, outliers)
         self.unlabelled = None
         if Data.UNLABELLED in objective.needs:
-            self.unlabelled = torch.cat([data.images, _wanted(objective, Data.UNLABELLED, outliers)])
+            self.unlabelled = torch.cat([data.images[:], _wanted(objective, Data.UNLABELLED, outliers)])
         self.size = len(data.labels) if sampler is None else sampler.size(data.labels)  # images an epoch
         # Equal parts of at least two images: batch normalisation cannot take one.
         self.steps = max(1, min(round(self.size / recipe["batch_size"]), self.size // 2))

@@ -6,14 +6,15 @@ memory does not grow with the number of images.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmark.backbones.device import autocast, device_of, in_batches, moved, on_cpu
+from benchmark.backbones.images import Images
 from benchmark.backbones.network import Network, to_pixels
 from benchmark.store.artifacts import Draft
 from benchmark.store.tensors import TensorWriter
@@ -120,21 +121,9 @@ def _stages(model: Any) -> list[int]:
     return list(range(max(0, depth - 4), depth))
 
 
-class ImagePart(Protocol):
-    """uint8 images (N, 3, S, S): a tensor, or what reads a few when they are asked for."""
-
-    @property
-    def shape(self) -> Sequence[int]:
-        """(N, 3, S, S)."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: slice, /) -> Tensor: ...
-
-
 @torch.inference_mode()
 def extract(
-    tap: Tap, parts: Mapping[str, ImagePart], labels: Mapping[str, Tensor], drafts: Mapping[str, Draft]
+    tap: Tap, parts: Mapping[str, Tensor | Images], labels: Mapping[str, Tensor], drafts: Mapping[str, Draft]
 ) -> None:
     """Run a network once over the parts of one image set.
 
@@ -159,7 +148,7 @@ def extract(
         for part, images in parts.items():
             bad: list[Tensor] = []
 
-            def of(rows: slice, images: ImagePart = images) -> dict[str, dict[str, Tensor]]:
+            def of(rows: slice, images: Tensor | Images = images) -> dict[str, dict[str, Tensor]]:
                 return _by_artifact(tap(to_pixels(images[rows]), *statistics))
 
             for found in in_batches(of, len(images), at_once(images)):

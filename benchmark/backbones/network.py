@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.backbones.device import autocast, device_of, in_batches, moved, on_cpu
+from benchmark.backbones.images import Images
 from benchmark.errors import DataError, UsageError
 from methods.head import Head
 from methods.names import did_you_mean
@@ -331,7 +332,7 @@ def load_weights(
 
 
 @torch.inference_mode()
-def logits_of(network: Network, images: Tensor) -> Tensor:
+def logits_of(network: Network, images: Tensor | Images) -> Tensor:
     """(N, K) logits of uint8 images (N, 3, H, W), on the CPU wherever the network is."""
     device = device_of(network)
 

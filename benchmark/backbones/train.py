@@ -140,7 +140,7 @@ class _Trainer:
             classes=1 + max(int(part.labels.max()) for part in (data, val) if part is not None),
             image_size=data.images.shape[-1],
             epochs=self.recipe["epochs"],
-            val=data.images if val is None else val.images,
+            val=(data if val is None else val).images[:],
             outliers=batches.outliers,
             unlabelled=0 if batches.unlabelled is None else len(batches.unlabelled),
             labels=data.labels,

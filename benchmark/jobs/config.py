@@ -26,7 +26,7 @@ class NetworkConfig:
 class SplitConfig:
     """How the ID images of a track are divided: arguments of `benchmark.datasets.splits.balanced_split`."""
 
-    train_per_class: int
+    train_per_class: int | None  # None: all that do not validate
     val_per_class: int
     track_seed: int
     whole: bool

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmark.backbones.batches import LabelledImages
+from benchmark.backbones.images import Images
 from benchmark.datasets.splits import balanced_split
 from benchmark.jobs.config import SplitConfig
 from benchmark.store.artifacts import Artifact
@@ -18,7 +19,8 @@ def id_images(split: SplitConfig, stored: Artifact) -> dict[str, LabelledImages]
     """Divide the ID set of a track: ``train``, ``val``, and ``test`` unless the split takes the whole set."""
     tensors = stored.tensors("images")
     images, labels = tensors["images"], tensors["labels"]
-    return {n: LabelledImages(images[rows], labels[rows]) for n, rows in id_rows(split, labels).items()}
+    parts = id_rows(split, labels).items()
+    return {name: LabelledImages(Images(images, rows), labels[rows]) for name, rows in parts}
 
 
 def id_rows(split: SplitConfig, labels: Tensor) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from benchmark.backbones.device import here, move
+from benchmark.backbones.images import Images
 from benchmark.backbones.network import Network, create_network, logits_of
 from benchmark.jobs.config import NetworkConfig, SplitConfig
 from benchmark.jobs.id_data import id_rows
@@ -15,30 +16,6 @@ from benchmark.store.artifacts import Artifact
 from methods.features import Features
 from methods.head import Head
 from methods.registry import objective
-
-
-class Images:
-    """uint8 images (N, 3, S, S) of a memory-mapped set, or some of its rows, read when they are asked for."""
-
-    def __init__(self, stored: Tensor, rows: Tensor | None = None) -> None:
-        self._stored, self._rows = stored, rows
-
-    def __len__(self) -> int:
-        return len(self._stored) if self._rows is None else len(self._rows)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, 3, S, S)."""
-        return len(self), *self._stored.shape[1:]
-
-    def __getitem__(self, which: slice | Tensor) -> Tensor:
-        return self._stored[which if self._rows is None else self._rows[which]]
-
-    def part(self, which: slice) -> Images:
-        """Some of them, not read yet."""
-        if self._rows is None:
-            return Images(self._stored[which])
-        return Images(self._stored, self._rows[which])
 
 
 def image_parts(
@@ -72,7 +49,7 @@ def trained_network(config: NetworkConfig, trained: Artifact) -> Network:
     return network.eval()
 
 
-def predictions(network: Network, images: Tensor) -> Tensor:
+def predictions(network: Network, images: Tensor | Images) -> Tensor:
     """(N, K) float64 probabilities of uint8 images (N, 3, S, S)."""
     return logits_of(network, images).double().softmax(dim=1)
 

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from benchmark.backbones.device import in_batches
 from benchmark.backbones.extract import Tap
+from benchmark.backbones.images import Images
 from benchmark.backbones.network import to_pixels
 from benchmark.jobs.config import ScoringConfig, ScoringInputs
 from benchmark.jobs.extracted import Extracted
-from benchmark.jobs.inputs import Images, image_parts, trained_network
+from benchmark.jobs.inputs import image_parts, trained_network
 from benchmark.jobs.shards import share
 from benchmark.jobs.untouched import Untouched
 from benchmark.store.artifacts import Artifact, Draft

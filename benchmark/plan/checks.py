@@ -56,12 +56,18 @@ def _check_split(spec: Spec, name: str) -> None:
     """Check that each class has the images that the split takes, as far as catalog and mirror know."""
     track = spec.tracks[name]
     sizes = track.split
-    needed = sizes.train_per_class + sizes.val_per_class + (track.id_test is None)
+    if sizes.train is None and track.id_test is None:
+        raise SpecError(
+            f"{spec.where('tracks', name, 'split', 'train_per_class')}: got 'all', which leaves no test "
+            "images; expected a number, or an `id_test`"
+        )
+    train = sizes.train or 1
+    needed = train + sizes.val_per_class + (track.id_test is None)
     for has, whose in _class_bounds(track.id):
         if needed > has:
             test = "" if track.id_test else " and 1 to test"
             raise SpecError(
-                f"{spec.where('tracks', name, 'split')}: {sizes.train_per_class:,} images of each class to "
+                f"{spec.where('tracks', name, 'split')}: {train:,} images of each class to "
                 f"train, {sizes.val_per_class:,} to validate{test} are {needed:,}, and {whose} of "
                 f"{track.id.dataset} has {has:,}; lower train_per_class or val_per_class"
             )

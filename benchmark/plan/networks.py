@@ -52,7 +52,8 @@ class NetworkPlanner:
         self.track = spec.tracks[name]
         self.jobs = jobs
         self.split = SplitConfig(
-            **self.track.split.model_dump(),
+            train_per_class=self.track.split.train,
+            val_per_class=self.track.split.val_per_class,
             track_seed=derive_seed(name, "split"),
             whole=self.track.id_test is not None,
             seed=0,  # which leaves the test set as any other does
@@ -202,14 +203,15 @@ class NetworkPlanner:
     def tested(self, sets: Sequence[str]) -> int:
         """How many images of some sets are no training images, at most."""
         split, outside = self.split, [item for item in sets if item != "id"]
-        of_id = self.extracted(self.data["id"]) - split.train_per_class * self.classes
+        of_id = self.extracted(self.data["id"])
+        of_id -= of_id if split.train_per_class is None else split.train_per_class * self.classes
         return max(0, of_id) + sum(self.sizes[self.data[item]] for item in outside)
 
     def extracted(self, images: str) -> int:
         """How many images of the ID set are run, at most: not all where the test images are others."""
-        if self.track.id_test is None:
-            return self.sizes[images]
         split = self.split
+        if self.track.id_test is None or split.train_per_class is None:
+            return self.sizes[images]
         return min(self.sizes[images], (split.train_per_class + split.val_per_class) * self.classes)
 
     def seeds(self, backbone: str, seed: int) -> dict[str, int]:

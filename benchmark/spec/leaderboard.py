@@ -42,8 +42,15 @@ class OutlierSource(ImageSource):
 class SplitSizes(SpecModel):
     """How many ID images of each class train and validate; the rest test."""
 
-    train_per_class: Count
+    train_per_class: Count | Literal["all"] = Field(
+        description="`all`: those that do not validate, where the test images are an `id_test` of their own"
+    )
     val_per_class: Count
+
+    @property
+    def train(self) -> int | None:
+        """As a number; None for all."""
+        return self.train_per_class if isinstance(self.train_per_class, int) else None
 
 
 class Shifts(SpecModel):

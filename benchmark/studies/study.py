@@ -129,6 +129,14 @@ class Planning:
         return [*self.track.near, *self.track.far]
 
     @property
+    def trained_per_class(self) -> int:
+        """How many images of each class networks are trained on; refuses a track that takes all."""
+        found = self.track.split.train
+        if found is None:
+            raise self.wrong("needs a number of training images of each class, and the track takes all")
+        return found
+
+    @property
     def classes(self) -> int:
         """How many classes the track tells apart."""
         return self.networks.classes

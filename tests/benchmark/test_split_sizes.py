@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hub_files import write_split
 
-from benchmark.datasets import dataset
+from benchmark.datasets import balanced_split, dataset
 from benchmark.errors import SpecError
 from benchmark.plan.checks import check_datasets
 from benchmark.plan.make import Selection, make_plan
@@ -141,3 +141,28 @@ def test_u7_more_images_than_a_split_has_are_found_when_planned(edited, place):
         SpecError, match=r"\.n: 10,001 images are asked for, and cifar100 has 10,000; lower n"
     ):
         check_datasets(spec, "small")
+
+
+def test_s5_a_track_may_train_on_all_that_there_is(edited):
+    check_datasets(edited(CIFAR, split("all", 4999)), "small")
+    new = split("all", 5000)
+    with pytest.raises(SpecError, match=r"1 images .* 5,000 to validate are 5,001, and class 'airplane'"):
+        check_datasets(edited((split("all", 4999)[1], new[1])), "small")
+
+
+def test_s5_all_leave_no_images_to_test(edited):
+    with pytest.raises(SpecError, match=r"split.train_per_class: got 'all', which leaves no test images"):
+        check_datasets(edited(split("all", 2)), "small")
+
+
+def test_s5_all_that_do_not_validate_train():
+    labels = np.repeat(np.arange(3), (4, 6, 9))
+    found = balanced_split(labels, None, 2, track_seed=0, seed=1, whole=True)
+    assert np.bincount(labels[found.train]).tolist() == [2, 4, 7]
+    assert np.bincount(labels[found.val]).tolist() == [2, 2, 2]
+    assert len(found.test) == 0
+    assert sorted([*found.train, *found.val]) == list(range(19))
+    with pytest.raises(ValueError, match="class 0 has 4 samples, needs at least 5"):
+        balanced_split(labels, None, 4, track_seed=0, seed=1, whole=True)
+    with pytest.raises(ValueError, match="leaves no test samples"):
+        balanced_split(labels, None, 2, track_seed=0, seed=1)

@@ -37,7 +37,7 @@ def measure(config: AdversarialConfig, inputs: SubjectInputs[Artifact]) -> Measu
     """
     subject = Subject(config, inputs)
     network, part = subject.network, subject.test_part(config.images_per_class)
-    images, labels = to_pixels(part.images), part.labels
+    images, labels = to_pixels(part.images[:]), part.labels
     attacks = {name: attack(use["method"], **use["hyperparameters"]) for name, use in config.attacks.items()}
     seed = derive_seed(config.seed, "attacks")
     curves = config.curves

@@ -43,7 +43,7 @@ def _rarest(use: MethodUse, planning: Planning, *key: str) -> int:
     made = planning.method("profiles", use, *key)
     assert isinstance(made, Profile)
     try:
-        counts = made.counts(planning.classes, planning.track.split.train_per_class)
+        counts = made.counts(planning.classes, planning.trained_per_class)
     except ValueError as error:
         raise planning.wrong(str(error), *key) from error
     if min(counts) == max(counts):

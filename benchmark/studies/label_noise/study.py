@@ -18,7 +18,7 @@ def _ask(study: LabelNoise, place: Place, planning: Planning) -> Asked:
 
 def _check(study: LabelNoise, planning: Planning) -> None:
     """Refuse shares of trusted labels, and models of noise, that the track's classes do not allow."""
-    per_class = planning.track.split.train_per_class
+    per_class = planning.trained_per_class
     for row, method in study.methods.items():
         count = round(method.trusted * per_class)
         if method.trusted and not 0 < count < per_class:
