@@ -92,8 +92,14 @@ class Collected:
             for step, keys in seconds.items()
             if keys
         }
-        measured = dict.fromkeys([*kinds.values(), planned.key])
-        return cost | {"peak_memory_mb": max(made(key).peak_memory_mb for key in measured)}
+        measured = [made(key) for key in dict.fromkeys([*kinds.values(), planned.key])]
+        of_device = [one.peak_device_memory_mb for one in measured if one.peak_device_memory_mb is not None]
+        batches = [one.least_batch for one in measured if one.least_batch is not None]
+        return cost | {
+            "peak_memory_mb": max(one.peak_memory_mb for one in measured),
+            "peak_device_memory_mb": max(of_device, default=None),
+            "least_batch": min(batches, default=None),
+        }
 
     def _provenance(self, planned: Planned) -> Fields:
         finished, network = self._finished, planned.chain.get(Kind.TRAIN)
