@@ -94,7 +94,8 @@ def run(
         typer.Option(
             "--device",
             metavar="DEVICE",
-            help="Where networks compute: auto, cpu, cuda, mps, xpu, or some: cuda:0,cuda:1.",
+            help="Where networks compute: auto, on all accelerators there are; cpu; or on a type of them, or "
+            "some by number, as torch names them: docs/devices.md.",
         ),
     ] = "auto",
     jobs_per_device: Annotated[
