@@ -25,6 +25,7 @@ T = TypeVar("T")
 AUTO, CPU, CUDA, MPS, XPU = "auto", "cpu", "cuda", "mps", "xpu"
 TYPES = (CUDA, MPS, XPU)  # of accelerators
 BF16 = "bf16"
+_TELL = frozenset({CUDA, XPU})  # types whose allocators tell how much they hold
 _FULL = "ieee"  # no TF32, which cuDNN would take for convolutions
 
 
@@ -273,7 +274,7 @@ def accounted() -> Iterator[dict[str, float]]:
     were computed at once in the end, where memory held no more.
     """
     device, found = here(), dict[str, float]()
-    tells = device.type in (CUDA, XPU)
+    tells = device.type in _TELL
     _PROCESS.least = None
     if tells:
         torch.accelerator.reset_peak_memory_stats(device)

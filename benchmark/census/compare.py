@@ -64,6 +64,8 @@ def _trained(census: Census, expected: TrainedWith, found: TrainedWith | None) -
         )
         if (expected.recipe is None) != (found.recipe is None):
             yield "recipe"
+        if expected.precision != found.precision:
+            yield "precision"
         nothing = PLAIN.transformation
         transformed = ({**nothing, **(way.training_set or {})} for way in (expected, found))
         yield from _transformed(census, *transformed)

@@ -188,6 +188,7 @@ class Census:
         blends = {item: track.outliers[item].blend for item in use.outliers or () if item in track.outliers}
         return TrainedWith(
             objective=use.objective,
+            precision=self.spec.precision,
             hyperparameters={**declared.hyperparameters, **use.hyperparameters},
             outliers=blends,
             recipe=None if recipe is None else {**recipe.model_dump(), "tune": tune},

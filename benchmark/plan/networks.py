@@ -132,7 +132,8 @@ class NetworkPlanner:
         if key not in self._networks:
             seeds = self.seeds(backbone, seed)
             of = self.spec.backbones[backbone]
-            config = NetworkConfig(of.architecture + self._tag(init), of.stem, self.track.image_size)
+            name, size = of.architecture + self._tag(init), self.track.image_size
+            config = NetworkConfig(name, of.stem, size, precision=self.spec.precision)
             split = replace(self.split, seed=seeds["split"])
             place = f"{self.name} {backbone} {init} seed {seed}"
             if plan.name != "cross_entropy":

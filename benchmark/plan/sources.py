@@ -68,6 +68,7 @@ def pretraining_job(spec: Spec, track: Track, backbone: str, init: str, images: 
     config = pretrain.Config(
         **spec.backbones[backbone].model_dump(),
         image_size=track.image_size,
+        precision=spec.precision,
         init=_recipe(spec, track, init, source),
         objective=objective.name,
         hyperparameters=objective.hyperparameters(),

@@ -87,8 +87,16 @@ class Collected:
             for step, keys in seconds.items()
             if keys
         }
-        measured = dict.fromkeys(p for key in (*kinds.values(), planned.key) for p in self._parts(key))
-        return cost | {"peak_memory_mb": max(made(key).peak_memory_mb for key in measured)}
+        measured = [
+            made(part) for key in dict.fromkeys([*kinds.values(), planned.key]) for part in self._parts(key)
+        ]
+        of_device = [one.peak_device_memory_mb for one in measured if one.peak_device_memory_mb is not None]
+        batches = [one.least_batch for one in measured if one.least_batch is not None]
+        return cost | {
+            "peak_memory_mb": max(one.peak_memory_mb for one in measured),
+            "peak_device_memory_mb": max(of_device, default=None),
+            "least_batch": min(batches, default=None),
+        }
 
     def _parts(self, key: str) -> tuple[str, ...]:
         """The jobs that an artifact comes of: shards, where it was cut."""

@@ -36,6 +36,7 @@ _WHAT = "records"
 _PLACE = ("backbone", "init", "seed", "condition")
 _HEAD = ("track", "study", "row")
 _COST = tuple(Cost.model_fields)
+_ALWAYS = _COST.index("peak_memory_mb") + 1  # columns of every file; the others where a record has them
 _SHARED = (
     "settings",
     "training",
@@ -63,7 +64,8 @@ def read_records(path: Path, known: dict[Path, Networks] | None = None) -> Recor
         what was seen and what was expected.
     """
     content = parse(path, _WHAT)
-    if (cost := content.pop("cost", None)) != list(_COST):
+    cost = content.pop("cost", None)
+    if not isinstance(cost, list) or cost != list(_COST[: max(_ALWAYS, len(cost))]):
         raise DataError(f"{path}: cost: expected {', '.join(_COST)}, got {cost!r:.80}")
     tables = {name: shared(path, name, content.pop(name, {})) for name in _SHARED}
     if "study" not in content:
@@ -178,7 +180,8 @@ def text_of(file: RecordFile) -> tuple[str, dict[str, dict[str, Any]]]:
         lines = [parts[0] for parts in records]
         if all(name in line for line in lines):
             refer(lines, name, tables[name].values)
-    head = {"schema_version": SCHEMA, **{name: getattr(file, name) for name in _HEAD}, "cost": list(_COST)}
+    cost = _COST[: max([_ALWAYS, *(len(parts[0].get("cost", ())) for parts in records)])]
+    head = {"schema_version": SCHEMA, **{name: getattr(file, name) for name in _HEAD}, "cost": list(cost)}
     places = {name: place.model_dump(exclude_none=True) for name, place in file.environments.items()}
     used = {name: tables[name].values for name in _SHARED if tables[name].values}
     return document(head, {"environments": places, **used}, {"records": records}), apart
@@ -223,7 +226,8 @@ def _parts(
         said["made"] = tables["made"].add({n: provenance.pop(n) for n in _MADE if n in provenance})
         said |= provenance
     if cost is not None:
-        said["cost"] = [cost.get(name) for name in _COST]
+        more_than_always = cost.keys() & set(_COST[_ALWAYS:])
+        said["cost"] = [cost.get(name) for name in (_COST if more_than_always else _COST[:_ALWAYS])]
     curves = [{"series": series}] if series else []
     return [said, numbers, *curves, *more]
 
@@ -258,9 +262,9 @@ def _record(line: dict[str, Any], tables: Mapping[str, Any], networks: Networks,
         raise ValueError(f"{', '.join(own)}: expected with what made the record, which is missing")
     if "cost" in said:
         cost = said["cost"]
-        if not isinstance(cost, list) or len(cost) != len(_COST):
+        if not isinstance(cost, list) or len(cost) not in (_ALWAYS, len(_COST)):
             raise ValueError(f"cost: expected a list of {', '.join(_COST)}, got {cost!r:.80}")
-        said["cost"] = {name: value for name, value in zip(_COST, cost, strict=True) if value is not None}
+        said["cost"] = {name: value for name, value in zip(_COST, cost, strict=False) if value is not None}
     if NETWORK in said:
         said = of_networks.joined(said, networks)
     said["series"] = read(said["series"], family.images(said.get("settings", {}), said["numbers"]))

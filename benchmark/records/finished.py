@@ -24,6 +24,8 @@ class Made(BaseModel):
     date: str
     seconds: _Finite
     peak_memory_mb: _Finite
+    peak_device_memory_mb: _Finite | None = None
+    least_batch: _Finite | None = None
     environment: dict[str, Any]
 
 

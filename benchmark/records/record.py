@@ -29,7 +29,7 @@ Status = Literal["measured", "failed", "not_applicable"]
 
 
 class Cost(StrictModel):
-    """Wall seconds of the jobs that a record draws on, and the largest resident memory of their processes.
+    """Wall seconds of the jobs that a record draws on, and the largest memory of their processes.
 
     None where there was no such job, or where it is not recorded.
     """
@@ -39,7 +39,9 @@ class Cost(StrictModel):
     extract_seconds: Amount | None = None
     score_seconds: Amount | None = None
     measure_seconds: Amount | None = None
-    peak_memory_mb: Amount | None = None
+    peak_memory_mb: Amount | None = None  # resident
+    peak_device_memory_mb: Amount | None = None  # of an accelerator
+    least_batch: Amount | None = None  # images computed at once in the end, where memory held no more
 
 
 class Environment(StrictModel):
@@ -52,7 +54,7 @@ class Environment(StrictModel):
     processor: str
     instructions: str | None = None  # that torch uses, such as AVX2, and what forced others on it
     cores: int
-    accelerator: str | None = None
+    accelerator: str | None = None  # type and name of what its networks computed on; None for the CPU
     libraries: dict[str, str]
 
 
@@ -87,6 +89,7 @@ class TrainedWith(StrictModel):
     first_phase: TrainedWith | None = None  # the network whose predictions it was given
     training_set: dict[str, Any] | None = None  # what was done to the training split; None: nothing
     sampler: dict[str, Any] | None = None  # name and hyper-parameters; None: each image once an epoch
+    precision: str | None = None  # that the network computes in, trained and measured; None: float32
 
     @property
     def epochs(self) -> int:

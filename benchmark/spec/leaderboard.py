@@ -302,6 +302,9 @@ class Spec(SpecModel):
     """The whole of leaderboard.yaml."""
 
     version: Literal[1]
+    precision: Literal["bf16"] | None = Field(
+        None, description="that networks are trained and measured in; float32 if absent"
+    )
     tracks: dict[Name, Track] = Field(min_length=1)
     backbones: dict[Name, Backbone]
     inits: dict[Name, Init]

@@ -6,7 +6,7 @@ Nothing heavy is imported before it is used: `--help` and completion import this
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -42,6 +42,10 @@ Mirror = Annotated[
 ]
 Full = Annotated[
     bool, typer.Option("--full", help="Also what takes long: every training objective, more of each study.")
+]
+Precision = Annotated[
+    Literal["fp32", "bf16"] | None,
+    typer.Option("--precision", help="That networks compute in; else what leaderboard.yaml says, or fp32."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of your own records.")]
@@ -82,8 +86,23 @@ def run(
     seed: Seeds = None,
     study: Study = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Jobs at a time; else one for each core.")
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Jobs at a time on the CPU; else one for each core."),
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="DEVICE",
+            help="Where networks compute: auto, on all accelerators there are; cpu; or on a type of them, or "
+            "some by number, as torch names them: docs/devices.md.",
+        ),
+    ] = "auto",
+    jobs_per_device: Annotated[
+        int | None,
+        typer.Option("--jobs-per-device", min=1, help="Jobs at a time on each accelerator; else one."),
+    ] = None,
+    precision: Precision = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and stop.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what the cache holds.")] = False,
     results: Results = Path("runs"),
@@ -94,6 +113,7 @@ def run(
     leaderboard: Leaderboard = None,
 ) -> None:
     """Measure what the cache does not hold yet, write the records, build the site, and compare it."""
+    from benchmark.backbones.device import chosen_devices
     from benchmark.engines.environment import cores
     from benchmark.errors import UsageError
     from benchmark.jobs.job import Kind
@@ -115,21 +135,32 @@ def run(
         )
     if everything and any(chosen):
         raise UsageError("--all means everything; leave it out to choose a part")
+    devices = chosen_devices(device)
+    if jobs_per_device is not None and not devices:
+        raise UsageError("--jobs-per-device: only the CPU is used; its jobs at a time are --jobs")
     use_mirror(mirror)
-    spec = spec_of(leaderboard)
+    spec = spec_of(leaderboard, precision)
     plan = plan_of(spec, *chosen, full=full)
     folder = cache or default_cache()
     if dry_run:
         present(plan_listings(plan, work(plan, folder, fresh=fresh)))
         return
-    workers = jobs or cores()
+    workers, devices = jobs or cores(), devices * (jobs_per_device or 1)
     require_writable(site)
     missing = work(plan, folder, fresh=fresh).missing
     if any(job.kind in (Kind.PRETRAIN, Kind.TRAIN) for job in missing):
         check_timm_names(spec, plan)
-    with Progress(console(stderr=True), missing, workers, Store(folder).progress) as progress:
-        on_event = progress.on_event
-        done = run_plan(plan, cache=folder, results=results, workers=workers, on_event=on_event, fresh=fresh)
+    at_once = workers + len(devices)
+    with Progress(console(stderr=True), missing, at_once, Store(folder).progress) as progress:
+        done = run_plan(
+            plan,
+            cache=folder,
+            results=results,
+            workers=workers,
+            devices=devices,
+            on_event=progress.on_event,
+            fresh=fresh,
+        )
     console().print(*summaries(done.records))
     for cell in done.withdrawn:
         replaced = f"{cell}: failed; its record, which cannot be made any more, was replaced"
@@ -153,6 +184,7 @@ def plan(
     init: Inits = None,
     seed: Seeds = None,
     study: Study = None,
+    precision: Precision = None,
     results: Read = None,
     cache: Cache = None,
     mirror: Mirror = None,
@@ -169,7 +201,7 @@ def plan(
 
     use_mirror(mirror)
     records = records_of(results, leaderboard)
-    made = plan_of(spec_of(leaderboard), track, entry, backbone, init, seed, study, full=full)
+    made = plan_of(spec_of(leaderboard, precision), track, entry, backbone, init, seed, study, full=full)
     pages = plan_listings(made, work(made, cache or default_cache()))
     present([*pages, freshness_listing(freshness(made, records))], as_json=as_json)
     say_where(records)

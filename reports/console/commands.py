@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 OWN = Path("runs")  # where a run writes its records, below the working folder
 
 
-def spec_of(leaderboard: Path | None) -> Spec:
-    """The leaderboard that is named, else that of the working folder, else our own."""
-    return load_spec(find_leaderboard(leaderboard))
+def spec_of(leaderboard: Path | None, precision: str | None = None) -> Spec:
+    """The leaderboard that is named, else that of the working folder, else our own.
+
+    A `precision`, ``fp32`` or ``bf16``, takes the place of the file's own.
+    """
+    spec = load_spec(find_leaderboard(leaderboard))
+    if precision is None:
+        return spec
+    return spec.model_copy(update={"precision": None if precision == "fp32" else precision})
 
 
 def plan_of(spec: Spec, *chosen: Iterable[Any] | None, full: bool) -> Plan:

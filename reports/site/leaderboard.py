@@ -66,7 +66,7 @@ def leaderboard_page(
     )
     claims = Link("Published claims, tested", "claims")
     nav = (*(section.link for section in shown), claims, *(section.link for section in around))
-    return replace(page, nav=nav, body=(), sections=(_reading(), *shown, *around))
+    return replace(page, nav=nav, body=(), sections=(_reading(spec), *shown, *around))
 
 
 def _boards(spec: Spec, counted: Counted) -> tuple[Section, ...]:
@@ -84,8 +84,10 @@ def _measured(spec: Spec, counted: Counted) -> tuple[Section, ...]:
     )
 
 
-def _reading() -> Section:
+def _reading(spec: Spec) -> Section:
+    reduced = "Networks are trained and measured in bfloat16: these are other networks than in float32."
     items: tuple[Text, ...] = (
+        *((reduced,) if spec.precision == "bf16" else ()),
         "A higher score means more in-distribution; ID is the positive class. AUROC 50 is guessing, 100 is "
         "perfect.",
         "AUPR is average precision, a sum of steps without interpolation. OpenOOD and pytorch-ood integrate "

@@ -7,8 +7,10 @@ import sys
 from collections import Counter
 
 import pytest
+import torch
 from places import ROOT
 
+from benchmark.backbones import device
 from benchmark.errors import SpecError, UsageError
 from benchmark.jobs.job import Kind, as_json
 from benchmark.plan.checks import check_timm_names
@@ -415,3 +417,30 @@ def test_l22_a_size_that_patches_do_not_divide_is_refused_before_anything_is_tra
     small.write_text(text.replace("image_size: 16", "image_size: 48"))
     spec = load_spec(small)
     check_timm_names(spec, make_plan(spec, Selection()))
+
+
+def test_no_key_says_where_a_network_is_trained(pretrained, monkeypatch):
+    """Planned on a machine with accelerators, in a process that computes on one, all keys are as on a CPU."""
+    at_home = plan_of(pretrained)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(device, "accelerators", lambda: ("cuda:0", "cuda:1"))
+    monkeypatch.setattr(device._PROCESS, "device", torch.device("cuda:1"))
+    assert {Kind.PRETRAIN, Kind.TRAIN, Kind.EXTRACT} <= by_kind(at_home).keys()
+    assert plan_of(pretrained).jobs.keys() == at_home.jobs.keys()
+
+
+def test_a_precision_is_part_of_the_keys_of_all_that_a_network_computes(pretrained, edited):
+    def keys(plan):
+        found = {}
+        for job in plan.jobs.values():
+            found.setdefault(job.kind, set()).add(job.key)
+        return found
+
+    plan = plan_of(pretrained)
+    exact = keys(plan)
+    assert not any("precision" in json.dumps(as_json(job.config)) for job in plan.jobs.values())
+    reduced = keys(plan_of(edited(("version: 1", "version: 1\nprecision: bf16"))))
+    assert reduced.keys() == exact.keys()
+    shared = {kind for kind in exact if reduced[kind] & exact[kind]}
+    assert shared == {Kind.DATA, Kind.SHIFT}
+    assert all(reduced[kind] == exact[kind] for kind in shared)

@@ -38,6 +38,27 @@ def write(results, *records, entry="knn"):
 # What stands where.
 
 
+def test_what_an_accelerator_took_stands_where_a_record_has_it_and_older_files_are_as_they_were(tmp_path):
+    always = write(tmp_path, record(0), record(1))
+    assert json.loads(always.read_text())["cost"][-1] == "peak_memory_mb"
+    used = {**record(1).cost.model_dump(), "peak_device_memory_mb": 5.0, "least_batch": 64.0}
+    made = [record(0), record(1, cost=used)]
+    path = write(tmp_path, *made, entry="msp")
+    content = json.loads(path.read_text())
+    assert content["cost"][-2:] == ["peak_device_memory_mb", "least_batch"]
+    assert [line["cost"][-1] for line in content["records"]] == [1.0, 64.0]
+    assert read_records(path).records == made
+    assert read_records(always).records == [record(0), record(1)]
+
+
+@pytest.mark.parametrize("cost", [["train_seconds"], [], None, ["a"] * 6])
+def test_other_columns_of_the_cost_are_refused(tmp_path, cost):
+    path = write(tmp_path, record(0))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cost": cost}))
+    with pytest.raises(DataError, match=r"knn\.json: cost: expected pretrain_seconds, "):
+        read_records(path)
+
+
 def test_what_belongs_to_a_network_stands_once_for_all_entries(tmp_path):
     for entry in ("knn", "msp"):
         text = write(tmp_path, record(0), record(1), entry=entry).read_text()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from benchmark.backbones.device import here
 from benchmark.engines import worker
 from benchmark.jobs.config import NOT_IN_KEY
 from benchmark.jobs.job import Job, Kind, Task
@@ -55,12 +56,17 @@ class Fakes:
     @property
     def groups(self):
         """The names of jobs that were done together, in order; only of jobs that have a group."""
-        return [names for group, names in self._noted() if group]
+        return [names for group, names, _ in self._noted() if group]
 
     @property
     def ran(self):
         """The names of all jobs, in the order in which they were begun."""
-        return [name for _, names in self._noted() for name in names]
+        return [name for _, names, _ in self._noted() for name in names]
+
+    @property
+    def places(self):
+        """Where the networks of a job's process compute, by its name."""
+        return {name: place for _, names, place in self._noted() for name in names}
 
     def forget(self):
         self.log.unlink()
@@ -80,7 +86,7 @@ def _fake(given):
     tasks = [given] if isinstance(given, Task) else given
     about = tasks[0].config
     with Path(about.log).open("a") as log:
-        log.write(json.dumps([about.group, [task.config.name for task in tasks]]) + "\n")
+        log.write(json.dumps([about.group, [task.config.name for task in tasks], str(here())]) + "\n")
     for task in tasks:
         if task.config.does is not None:
             task.config.does(task.draft)

@@ -97,7 +97,7 @@ def test_the_worst_case_is_by_image(network):
 def test_batches_change_nothing(network, monkeypatch):
     attacks = {"pgd": pgd(), "cw": attack("cw_pgd", epsilon=EPSILON, steps=5)}
     whole = attack_accuracy(network, IMAGES, LABELS, attacks, seed=3)
-    monkeypatch.setattr(module, "BATCH", 4)
+    monkeypatch.setattr(module, "at_once", lambda images: 4)
     parts = attack_accuracy(network, IMAGES, LABELS, attacks, seed=3)
     assert parts.robust == whole.robust
     for name in attacks:

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -72,6 +71,7 @@ def fresh(objective, family):
 def trained(name, family="test_resnet", **options):
     objective = made(name)
     network = fresh(objective, family)
+    network.precision = options.pop("precision", None)
     recipe = RECIPE | options.pop("recipe", {})
     if objective.needs and "outliers" not in options:
         options["outliers"] = OUTLIERS
@@ -189,17 +189,9 @@ def _noting(seen, epoch):
 
 
 @every_objective
-def test_it_trains_in_bfloat16_as_on_an_accelerator(name, monkeypatch):
-    """No accelerator here: the CPU's own bfloat16 stands in."""
-
-    @contextmanager
-    def reduced(device):
-        with torch.autocast("cpu", torch.bfloat16):
-            yield
-
+def test_it_trains_in_bfloat16(name):
     exact, _ = whole(name)
-    monkeypatch.setattr(training, "autocast", reduced)
-    network, found = trained(name)
+    network, found = trained(name, precision="bf16")
     assert all(math.isfinite(epoch["loss"]) for epoch in found.history)
     assert all(torch.isfinite(value).all() for value in network.weights().values())
     assert not same(network.weights(), exact.weights())

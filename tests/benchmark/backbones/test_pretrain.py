@@ -42,9 +42,9 @@ def pretrained(**seeds):
     with single_threaded():
         seeds = SEEDS | seeds
         images, source = fractals(SIZE, "few", seeds["images"])
-        learnt = {"objective": "cross_entropy", "hyperparameters": {}}
-        config = {"architecture": "test_resnet", "stem": "timm", "image_size": SIZE, "seeds": seeds, **learnt}
-        network, history = pretrain_on(images, config, RECIPE)
+        learnt = {"objective": "cross_entropy", "hyperparameters": {}, "seeds": seeds}
+        looks = {"architecture": "test_resnet", "stem": "timm", "image_size": SIZE, "precision": None}
+        network, history = pretrain_on(images, looks | learnt, RECIPE)
         return network, history, source
 
 

@@ -129,6 +129,7 @@ class Line(nn.Module):
     """The least that can be trained."""
 
     dimension = 3 * 2 * 2
+    precision = None
 
     def __init__(self):
         super().__init__()

@@ -10,6 +10,8 @@ POOLS = {  # of fake jobs
     "this process": lambda: InProcess(fake_jobs.perform),
     "one worker": lambda: Processes(1, perform=fake_jobs.perform),
     "two workers": lambda: Processes(2, perform=fake_jobs.perform),
+    # Other names of the CPU stand in for accelerators.
+    "a device": lambda: Processes(1, ["cpu:0"], perform=fake_jobs.perform),
 }
 
 

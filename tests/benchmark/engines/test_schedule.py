@@ -9,7 +9,9 @@ from benchmark.jobs.job import Job, Kind
 from benchmark.store.artifacts import MANIFEST
 
 # What any pool must pass; two groups at once may be done in any order.
-any_pool = pytest.mark.parametrize("pool", ["this process", "one worker", "two workers"], indirect=True)
+any_pool = pytest.mark.parametrize(
+    "pool", ["this process", "one worker", "two workers", "a device"], indirect=True
+)
 
 
 @any_pool
