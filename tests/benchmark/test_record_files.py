@@ -231,6 +231,7 @@ def test_r28_a_folder_that_cannot_be_read_is_an_error_that_names_it(tmp_path, pl
         from benchmark.errors import DataError
         from benchmark.records.results import iterate
         from pathlib import Path
+        import benchmark.records.trainings, benchmark.studies.detection.records  # while they can be read
         os.setuid(65534)
         try:
             list(iterate(Path({str(tmp_path)!r})))
