@@ -37,8 +37,8 @@ class Kind(StrEnum):
     ASSESS = "assess"
     CORRUPT = "corrupt"
     ATTACK = "attack"
-    GATHER = "gather"  # joins the shards of the next three
-    CHOOSE = "choose"
+    GATHER = "gather"  # joins shards, of features or of scores
+    CHOOSE = "choose"  # the hyper-parameters of a cell that is scored in shards
     TUNE = "tune"
     SCORE = "score"
     CLASSIFY = "classify"

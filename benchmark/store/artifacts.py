@@ -124,8 +124,7 @@ class Draft:
 
     def copy(self, artifact: Artifact, file: str) -> None:
         """Take a file over from another artifact."""
-        path = self.folder / _checked(file)
-        with storage_errors(path):
+        with storage_errors(path := self.folder / _checked(file)):
             shutil.copyfile(artifact.folder / file, path)
 
     def read(self, name: str) -> dict[str, Tensor]:

@@ -36,6 +36,8 @@ _TYPICAL = {
     Kind.EXTRACT: 1.5,
     Kind.CLASSIFY: 0.1,
     Kind.SCORE: 0.3,
+    Kind.GATHER: 1.0,
+    Kind.CHOOSE: 1.5,
     Kind.TUNE: 1.5,
     Kind.MEASURE: 0.1,
     Kind.STUDY: 1.0,

@@ -186,7 +186,8 @@ def test_planning_does_not_load_timm(small):
 
 
 OF_STUDIES = {Kind.TRAINING_SET, Kind.ATTACK, Kind.CORRUPT, Kind.ASSESS, Kind.STUDY}
-ALL = frozenset(Kind) - {Kind.PRETRAIN, Kind.TUNE, Kind.BOUNDARY} - OF_STUDIES
+OF_SHARDS = {Kind.GATHER, Kind.CHOOSE}
+ALL = frozenset(Kind) - {Kind.PRETRAIN, Kind.TUNE, Kind.BOUNDARY} - OF_STUDIES - OF_SHARDS
 NETWORK = frozenset({Kind.TRAIN, Kind.EXTRACT, Kind.CLASSIFY, Kind.SCORE, Kind.MEASURE})
 SCORED = frozenset({Kind.SCORE, Kind.MEASURE})
 

@@ -14,6 +14,7 @@ from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import Store
 from methods import tensors
+from reports.console.progress import _TYPICAL
 
 LEADERBOARD = """\
 version: 1
@@ -132,6 +133,10 @@ def test_a_kill_loses_one_shard(spec, tmp_path, monkeypatch):
     _, rest = run(spec, tmp_path / "killed", entries)
     assert len(rest) == len(everything) - groups
     assert records(tmp_path / "killed") == records(tmp_path / "undisturbed")
+
+
+def test_every_kind_of_job_has_a_typical_time():
+    assert _TYPICAL.keys() == set(Kind)
 
 
 def test_a_small_set_is_not_cut_and_keeps_its_key(spec, monkeypatch):
