@@ -22,7 +22,7 @@ A detector that learns state declares it with `fitted()` and returns a fitted co
 Both are called with what has been checked (`methods.contract`): features are finite, without gradients and
 as wide as those of `fit`, labels are class indices, the head gives the logits; `fit` sees at most `fit_limit`
 training images, and `score` no labels. Looking at a `val` or a `head` that the caller left out raises an
-error that says so.
+error that says so. Features lie on any device, where state and scores then lie too; `rng` draws on the CPU.
 
 A method's file is all that a contributor writes: the tests of all methods find it. What they cannot know it
 declares: `small`, hyper-parameters with which it is quick on a toy, and, where a detector needs the outputs
@@ -137,6 +137,7 @@ def _checked_fit(learn: Callable[..., S]) -> Callable[Concatenate[S, ...], S]:
             check_head(head, train, "train")
             if not isinstance(val, NotGiven):
                 check_head(head, val, "val")
+            head = head.on(train.logits.device)
         shown = limited(train, self.fit_limit if isinstance(fit_limit, EllipsisType) else fit_limit, rng)
         with torch.inference_mode(mode=False):  # what is kept may be differentiated through later
             learnt = learn(self, shown.handed_on(), val, head, rng)

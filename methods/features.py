@@ -49,8 +49,9 @@ class Features:
     """What one forward pass gave for N images.
 
     Asking for what was not collected raises `NotApplicable`. Arrays of NumPy and tensors of torch are both
-    accepted and never modified; tensors stay on their device and may carry a gradient, and half precision is
-    widened to float32. A detector's `fit` and `score` refuse values that are not finite, and drop gradients.
+    accepted and never modified; tensors stay on their device, but for labels, which join the logits, and may
+    carry a gradient; half precision is widened to float32. A detector's `fit` and `score` refuse values that
+    are not finite, and drop gradients.
 
     Parameters
     ----------
@@ -118,6 +119,7 @@ class Features:
         self._found = {name: tuple(map(widened, parts)) for name, parts in self._found.items()}
         self._check_shapes()
         if "labels" in self._found:
+            self._found["labels"] = (self.labels.to(self.logits.device),)
             self._check_labels()
 
     @neutral

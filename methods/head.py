@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Self
 
+import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -49,6 +51,14 @@ class Head:
         head = cls.__new__(cls)
         head._weight, head.reason = None, reason
         return head
+
+    def on(self, device: torch.device) -> Self:
+        """The same on a device."""
+        if self._weight is None:
+            return self
+        twin = copy.copy(self)
+        twin._weight, twin._bias = self._weight.to(device), self._bias.to(device)
+        return twin
 
     @property
     def is_linear(self) -> bool:

@@ -23,7 +23,7 @@ def kmeans(rows: Tensor, clusters: int, rng: torch.Generator) -> Tensor:
     """
     centres = _plus_plus(rows, clusters, rng)
     squares = rows.square().sum(dim=1)
-    assigned = torch.full((len(rows),), -1)
+    assigned = torch.full((len(rows),), -1, device=rows.device)
     for _ in range(ITERATIONS):
         distances = _squared_distances(rows, squares, centres)
         nearest, found = distances.min(dim=1)
@@ -44,7 +44,7 @@ def _plus_plus(rows: Tensor, clusters: int, rng: torch.Generator) -> Tensor:
         total = distances.cumsum(dim=0)
         if total[-1] <= 0:
             raise ValueError(f"there are only {len(chosen)} different rows for {clusters} clusters")
-        at = torch.rand(1, generator=rng, dtype=torch.float64) * total[-1]
+        at = torch.rand(1, generator=rng, dtype=torch.float64).to(total) * total[-1]
         index = min(int(torch.searchsorted(total, at, right=True)), len(rows) - 1)
         chosen.append(index)
         distances = torch.minimum(distances, (rows - rows[index]).square().sum(dim=1))

@@ -40,7 +40,7 @@ class Mixture:
         cholesky, failed = torch.linalg.cholesky_ex(covariance)
         if failed.any():
             raise NotApplicable("a covariance is singular; a larger shrinkage would do")
-        identity = torch.eye(h.shape[1], dtype=h.dtype).expand_as(cholesky)
+        identity = torch.eye(h.shape[1], dtype=h.dtype, device=h.device).expand_as(cholesky)
         roots = torch.linalg.solve_triangular(cholesky, identity, upper=False).mT
         return cls((counts / counts.sum()).log(), means, roots.contiguous())
 

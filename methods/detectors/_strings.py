@@ -85,7 +85,7 @@ def lloyd_max(maps: Tensor, levels: int) -> Tensor:
 
 def _lloyd(values: Tensor, levels: int) -> Tensor:
     low, high = values.amin(dim=1, keepdim=True), values.amax(dim=1, keepdim=True)
-    current = low + (torch.arange(levels, dtype=values.dtype) + 0.5) / levels * (high - low)  # (C, L)
+    current = low + (torch.arange(levels).to(values) + 0.5) / levels * (high - low)  # (C, L)
     total, squares = values.sum(dim=1), values.square().sum(dim=1)
     everything = torch.full_like(total, values.shape[1])
     error, going = torch.full_like(total, torch.inf), torch.ones_like(total, dtype=torch.bool)
@@ -121,7 +121,7 @@ def quantise(maps: Tensor, levels: Tensor) -> Tensor:
 
 def _exceeded(maps: Tensor, bounds: Tensor) -> Tensor:
     """How many of its channel's bounds (C, B) each value of maps (..., C, S) exceeds."""
-    symbols = torch.zeros(maps.shape, dtype=torch.uint8)
+    symbols = maps.new_zeros(maps.shape, dtype=torch.uint8)
     for bound in bounds.unbind(dim=1):
         symbols += maps > bound[:, None]
     return symbols
@@ -146,7 +146,7 @@ def prototypes(mean_maps: Tensor, strings: Tensor, levels: int) -> Tensor:
 def complexities(strings: Tensor, levels: int) -> Tensor:
     """One more than the number of whole phrases in the LZ parse of each of strings (B, S): (B,) int64."""
     tries = _Tries.empty(len(strings), strings.shape[1], levels)
-    return torch.from_numpy(tries.parse(strings.T.numpy()) + 1)
+    return torch.from_numpy(tries.parse(strings.T.cpu().numpy()) + 1).to(strings.device)
 
 
 def compression_distances(strings: Tensor, prototype: Tensor, levels: int) -> Tensor:
@@ -158,13 +158,13 @@ def compression_distances(strings: Tensor, prototype: Tensor, levels: int) -> Te
     with c the complexity and a the prototype. Cost: 3 S steps of a few operations on all strings.
     """
     channels, size = prototype.shape
-    a = prototype.T.numpy()  # (S, C)
+    a = prototype.T.cpu().numpy()  # (S, C)
     after_a = _Tries.empty(channels, 2 * size, levels)
     phrases_a = after_a.parse(a)
     found = []
     for part in torch.split(strings, max(1, STRINGS_AT_ONCE // channels)):
         n = len(part)
-        b = part.permute(2, 0, 1).reshape(size, n * channels).numpy()  # (S, N C)
+        b = part.permute(2, 0, 1).reshape(size, n * channels).cpu().numpy()  # (S, N C)
         more_ab = after_a.repeated(n).parse(b)
         tries = _Tries.empty(n * channels, 2 * size, levels)
         phrases_b = tries.parse(b)
@@ -172,7 +172,7 @@ def compression_distances(strings: Tensor, prototype: Tensor, levels: int) -> Te
         c_a, c_b = np.tile(phrases_a, n) + 1, phrases_b + 1
         c_both = np.minimum(c_a + more_ab, c_b + more_ba)
         found.append((c_both - np.minimum(c_a, c_b)) / np.maximum(c_a, c_b))
-    return torch.from_numpy(np.concatenate(found).reshape(len(strings), channels))
+    return torch.from_numpy(np.concatenate(found).reshape(len(strings), channels)).to(strings.device)
 
 
 @dataclass

@@ -101,7 +101,7 @@ class Gram(Detector):
 
     def _deviations(self, features: Features) -> Tensor:
         """Deviation δ of each stage: (N, L)."""
-        found = torch.empty(len(features), len(features.gram), dtype=torch.float64)
+        found = features.logits.new_empty(len(features), len(features.gram), dtype=torch.float64)
         for k, rows in _by_class(features.logits):
             for i, (low, high, stage) in enumerate(
                 zip(self.lowest, self.highest, features.gram, strict=True)

@@ -88,7 +88,7 @@ class MCDropout(Detector):
         if rng is None:
             raise ValueError(f"rng: {self.passes} masks are drawn; pass a torch.Generator")
         kept = torch.rand(self.passes, weight.shape[1], generator=rng, dtype=torch.float64) >= self.rate
-        return self.with_state(masks=kept.double() / (1 - self.rate), weight=weight, bias=bias)
+        return self.with_state(masks=kept.to(weight) / (1 - self.rate), weight=weight, bias=bias)
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""

@@ -90,7 +90,8 @@ class NAC(Detector, ClosedForm):
         rising = torch.linspace(1, math.sqrt(BASE), self.bins // 2, dtype=torch.float64)
         below = (rising.log() / math.log(BASE))[1:-1].logit() / self.steepness
         edges = torch.cat([below, below.new_zeros(1), -below.flip(0)])
-        keeping = self.with_state(weight=head.weight.double(), bias=head.bias.double(), edges=edges)
+        weight, bias = head.weight.double(), head.bias.double()
+        keeping = self.with_state(weight=weight, bias=bias, edges=edges.to(weight))
         cells = keeping._cells(keeping._drive(train.penultimate.double()))
         width, bins = train.penultimate.shape[1], self.bins - 2
         counts = torch.bincount(cells.flatten(), minlength=width * bins).reshape(width, bins)
@@ -115,7 +116,7 @@ class NAC(Detector, ClosedForm):
 
     def _cells(self, v: Tensor) -> Tensor:
         """Index of each state's bin in the coverage, flattened: (N, D)."""
-        first = (self.bins - 2) * torch.arange(v.shape[1])
+        first = (self.bins - 2) * torch.arange(v.shape[1], device=v.device)
         return torch.bucketize(v, self.edges, right=True).add_(first)
 
     def _covered(self, v: Tensor) -> Tensor:

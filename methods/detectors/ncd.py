@@ -124,4 +124,4 @@ def _scanned(maps: Tensor, levels: Tensor) -> Tensor:
 
 
 def _along_curve(maps: Tensor) -> Tensor:
-    return maps.flatten(2).index_select(2, _strings.gilbert_order(*maps.shape[2:]))
+    return maps.flatten(2).index_select(2, _strings.gilbert_order(*maps.shape[2:]).to(maps.device))

@@ -121,7 +121,7 @@ class OpenMax(Detector):
         w = -torch.expm1(-torch.exp(self.shapes * (logs - self.log_scales)))
         alpha = min(self.alpha, z.shape[1])
         largest = torch.sort(z, dim=1, descending=True, stable=True).indices[:, :alpha]
-        weights = (1 - torch.arange(alpha, dtype=z.dtype) / alpha).expand(len(z), -1)
+        weights = (1 - torch.arange(alpha).to(z) / alpha).expand(len(z), -1)
         taken = z * torch.zeros_like(z).scatter_(1, largest, weights) * w
         return torch.logsumexp(z - taken, dim=1) - taken.sum(dim=1)
 

@@ -83,7 +83,7 @@ class Relation(Detector):
         h, p = _normalise(features).to(kind), _probabilities(features).to(kind)
         surest = p.max(dim=1)
         order = torch.argsort(surest.indices + surest.values / 2)  # by prediction, then by how sure it is
-        scores = torch.empty(len(h), dtype=torch.float64)
+        scores = h.new_empty(len(h), dtype=torch.float64)
         for rows in torch.split(order, ROWS):
             scores[rows] = self._relations(h[rows], p[rows])
         return scores

@@ -93,9 +93,9 @@ class VRA(Detector):
     def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:
         """Learn the thresholds; keep the head."""
         weight, bias = head.weight.double(), head.bias.double()
-        h = train.penultimate.double().numpy()
+        h = train.penultimate.double().cpu().numpy()
         axis = 0 if self.rule == "remove" else None
-        alpha, beta = (torch.as_tensor(t) for t in np.quantile(h, [self.low, self.high], axis=axis))
+        alpha, beta = (weight.new_tensor(t) for t in np.quantile(h, [self.low, self.high], axis=axis))
         return self.with_state(alpha=alpha, beta=beta, weight=weight, bias=bias)
 
     def score(self, features: Features) -> Tensor:

@@ -165,10 +165,9 @@ class FSR(Objective):
         """
         parts = _neck(network).parts(network.maps(images))
         divided = {"robust": parts.robust, "negative": parts.rest, "recalibrated": parts.recalibrated}
+        aux = [kept[f"aux.{name}"].to(images) for name in ("weight", "bias")]
         found = {
-            f"{name}.accuracy": accuracy(
-                functional.linear(pooled(maps), kept["aux.weight"], kept["aux.bias"]), labels
-            )
+            f"{name}.accuracy": accuracy(functional.linear(pooled(maps), *aux), labels)
             for name, maps in divided.items()
             if maps is not None
         }

@@ -45,6 +45,6 @@ class Oversample(Sampler):
 
     def epoch(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         """Rows of one epoch, drawn anew: (N,) int64."""
-        _, place, counts = classes_of(labels)
+        _, place, counts = classes_of(labels.cpu())  # where rng is
         weights = class_weights(counts, BETA if self.weights == "cb" else None)
         return torch.multinomial(weights[place], len(labels), replacement=True, generator=rng)

@@ -88,10 +88,10 @@ class SMOTE(Sampler):
         n = len(images)
         if n == 1:
             return images.expand(more, *images.shape[1:])
-        flat = images.flatten(1).double().numpy()
+        flat = images.flatten(1).double().cpu().numpy()
         # It wants a second class, which may be any row.
         x, y = np.concatenate([flat, flat[:1]]), np.array([1] * n + [0])
         k = self.neighbours or min(PUBLISHED, n - 1)
         made = Interpolation(sampling_strategy={1: n + more}, k_neighbors=k, random_state=seed)
         new = made.fit_resample(x, y)[0][n + 1 :]
-        return torch.from_numpy(np.rint(new).astype(np.uint8)).reshape(more, *images.shape[1:])
+        return images.new_tensor(np.rint(new).astype(np.uint8)).reshape(more, *images.shape[1:])

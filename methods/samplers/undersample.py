@@ -38,7 +38,7 @@ class Undersample(Sampler):
 
     def epoch(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         """Rows of one epoch, drawn anew: (`size`,) int64."""
-        _, place, counts = classes_of(labels)
+        _, place, counts = classes_of(labels.cpu())  # where rng is
         shuffled = torch.randperm(len(labels), generator=rng)
         by_class = shuffled[place[shuffled].argsort(stable=True)]
         starts = counts.cumsum(0) - counts

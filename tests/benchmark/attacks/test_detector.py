@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from pretended_device import features_on, pretended
 from torch.testing import assert_close
 
 from benchmark.attacks import BrokenAttack, ImageScore, attack_detector
@@ -51,6 +52,27 @@ def fitted(name, **hyperparameters):
 def auroc(id_scores, ood_scores):
     above = (id_scores[:, None] > ood_scores).double() + 0.5 * (id_scores[:, None] == ood_scores)
     return above.mean().item()
+
+
+@pytest.mark.parametrize("name", FRIENDLY)
+def test_l20_the_attack_runs_where_features_are(name):
+    """Of a detector fitted on a device, images and network there; scores come to the CPU."""
+    parts = [network(images(ID_COLOURS, 30, seed)) for seed in (3, 4)]
+    parts = [part.including(labels=torch.arange(3).repeat(30)) for part in parts]
+    expected = attack_detector(ImageScore(fitted(name, **FRIENDLY[name]), network), ID, OOD, seed=0)
+    with pretended() as device:
+        w, b = W.to(device), B.to(device)
+
+        def there(x):
+            h = x.mean(dim=(2, 3)).double()
+            return Features(h @ w.T + b, h, stages=[h])
+
+        learnt = detector(name, **FRIENDLY[name]).fit(
+            *(features_on(device, part) for part in parts), HEAD, torch.Generator().manual_seed(0)
+        )
+        found = attack_detector(ImageScore(learnt, there), ID.to(device), OOD.to(device), seed=0)
+    assert_close(found.ood_attacked, expected.ood_attacked, rtol=1e-9, atol=1e-9)
+    assert_close(found.id_attacked, expected.id_attacked, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", FRIENDLY)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from pretended_device import pretended
 from torch import nn
 from torch.testing import assert_close
 
@@ -43,6 +44,17 @@ LABELS = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])  # the last is wrong from 
 @pytest.fixture
 def network():
     return Grey().eval()
+
+
+def test_l20_a_network_on_a_device_is_attacked_there(network):
+    attacks = {"pgd": attack("pgd", steps=3, epsilon=EPSILON), "square": attack("square", queries=5)}
+    expected = attack_accuracy(network, IMAGES, LABELS, attacks, seed=0, every=("pgd",))
+    with pretended() as device:
+        found = attack_accuracy(
+            network.to(device), IMAGES.to(device), LABELS.to(device), attacks, seed=0, every=("pgd",)
+        )
+    assert (found.clean, found.robust, found.worst) == (expected.clean, expected.robust, expected.worst)
+    assert found.steps["pgd"].loss == pytest.approx(expected.steps["pgd"].loss, rel=1e-9)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 import pytest
 import timm
 import torch
+from pretended_device import pretended
 from safetensors.torch import load_file
 from torch import nn
 
+from benchmark.backbones.device import move
 from benchmark.backbones.extract import Tap, extract
 from benchmark.backbones.network import create_network, to_pixels
 from benchmark.store.artifacts import Draft
@@ -63,6 +65,36 @@ def test_every_part_has_the_features_of_every_image_in_order(tap, parts, read):
         torch.testing.assert_close(logits, features @ head.weight.T + head.bias, rtol=1e-5, atol=1e-5)
         assert torch.equal(base[f"{name}.labels"], LABELS[name])
     assert {tensor.dtype for n, tensor in base.items() if not n.endswith("labels")} == {torch.float32}
+
+
+@pytest.mark.parametrize("architecture", ["test_resnet", "test_vit", "test_efficientnet"])
+def test_l20_features_of_a_device_are_those_of_the_cpu(architecture, parts, read):
+    few = {"train": parts["train"]}
+    labels = {"train": LABELS["train"]}
+    network = network_of(architecture)
+    probe = to_pixels(parts["train"])
+    expected = read(Tap(network, probe), few, labels)
+    with pretended() as device:
+        move(network, device)
+        found = read(Tap(network, probe), few, labels)
+    assert found.keys() == expected.keys()
+    for what, tensors in found.items():
+        torch.testing.assert_close(tensors, expected[what], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["test_resnet", "test_vit"])
+def test_l20_a_gradient_comes_back_from_a_device(architecture, parts):
+    network, pixels = network_of(architecture), to_pixels(parts["train"])
+    slopes = []
+    for place in (None, "there"):
+        with pretended() as device:
+            if place:
+                move(network, device)
+            x = pixels.clone().requires_grad_()
+            found = Tap(network, pixels)(x, maps=True)
+            sum(t.square().mean() for tensors in found.collected().values() for t in tensors).backward()
+        slopes.append(x.grad)
+    torch.testing.assert_close(*slopes, rtol=1e-3, atol=1e-3 * slopes[0].abs().max().item())
 
 
 def test_the_stages_are_timms_own(tap, parts, read):

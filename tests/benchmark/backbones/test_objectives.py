@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pretended_device import pretended
 
 import benchmark.backbones.speed as speed
 import benchmark.backbones.train as training
 from benchmark.backbones.batches import LabelledImages
 from benchmark.backbones.checkpoint import Checkpoint
-from benchmark.backbones.network import create_network
+from benchmark.backbones.device import move
+from benchmark.backbones.network import create_network, to_pixels
 from benchmark.backbones.train import train
 from benchmark.engines.worker import single_threaded
 from methods.objective import NETWORK, Data, Objective
@@ -141,6 +143,21 @@ def test_the_same_seed_gives_the_same_bits(name):
     assert same(network.weights(), again.weights())
     assert found.history == repeated.history
     assert same(dict(found.kept), dict(repeated.kept))
+
+
+@every_objective
+def test_l20_it_trains_on_a_device(name):
+    """Whole: its modules, each step, the end of each epoch, what it keeps; rounded otherwise, perhaps."""
+    expected = whole(name)[1]
+    with pretended() as device:
+        network, found = trained(name, device=device.type)
+        losses = [epoch["loss"] for epoch in found.history]
+        assert losses == pytest.approx([epoch["loss"] for epoch in expected.history], rel=1e-3)
+        assert found.kept.keys() == expected.kept.keys()
+        there = copy.deepcopy(network).eval()
+        move(there, device)
+        pixels = to_pixels(VAL.images)
+        made(name).examine(there, pixels.to(device), VAL.labels.to(device), found.kept)
 
 
 class Killed(BaseException):

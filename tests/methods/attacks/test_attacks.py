@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from attack_examples import INPUTS, STEP, made, mean_loss, right, seeded
+from pretended_device import pretended
 from torch.testing import assert_close
 from worked_examples import EXACT
 
@@ -103,6 +104,17 @@ def test_it_changes_neither_network_nor_images(name, world):
         network.eval()
     assert torch.equal(images, before[0])
     assert torch.equal(labels, before[1])
+
+
+@every_attack_there
+def test_l20_it_computes_where_the_network_and_the_images_are(name, world):
+    network, images, labels = world
+    expected = made(name).perturb(network, images, labels, seeded())
+    with pretended() as device:
+        there = copy.deepcopy(network).to(device)
+        moved = made(name).perturb(there, images.to(device), labels.to(device), seeded())
+        assert moved.device == device
+    assert_close(moved.here, expected, rtol=0, atol=1e-12)
 
 
 @every_attack_there

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from label_noise_examples import NOISE, Network, batch_of, labels_of, plain_losses, rng, setup, world
+from pretended_device import pretended
 from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
@@ -77,6 +78,16 @@ def test_the_order_of_images_does_not_matter(correction):
     order = torch.randperm(300, generator=rng(11))
     other = setup(made.first[order], made.labels[order], made.trusted[order])
     assert_close(correction.estimate(other), correction.estimate(made), **EXACT)
+
+
+@every_correction
+def test_l20_the_estimate_is_of_any_device_and_comes_to_the_cpu(correction):
+    made = world()
+    expected = correction.estimate(made)
+    with pretended() as device:
+        there = setup(made.first.to(device), made.labels.to(device), made.trusted.to(device))
+        found = correction.modules(there)["noise"]()
+    assert_close(found, expected, **EXACT)
 
 
 @every_correction

@@ -18,6 +18,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
+from pretended_device import features_on, pretended
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.testing import assert_close
@@ -155,6 +156,16 @@ class World:
         own.head = Head(own.network.fc.weight, own.network.fc.bias)
         return own
 
+    def on(self, device):
+        """The same on a device."""
+        there = self.own()
+        there.network.to(device)
+        there.head = there.head.on(device)
+        for part in ("train", "val", "inliers", "outliers"):
+            data = getattr(self, part)
+            setattr(there, part, Split(data.images.to(device), features_on(device, data.features)))
+        return there
+
     def contents(self):
         """All that `fit` and `score` are shown."""
         used = (self.train, self.val, self.outliers)
@@ -186,7 +197,7 @@ class World:
         shape = (CLASSES, PATTERNS)
         noise = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         h = self.network.penultimate(data.images).detach()
-        return Features(data.features.logits + h @ (0.1 * noise.to(h.dtype)).T)
+        return Features(data.features.logits + h @ (0.1 * noise.to(h)).T)
 
 
 @cache
@@ -413,14 +424,26 @@ def choices(cls):
     return [dict(zip(hints, values, strict=True)) for values in combinations]
 
 
-@pytest.mark.parametrize(
-    ("cls", "chosen"),
-    [
-        pytest.param(cls, chosen, id="-".join([name, *map(str, chosen.values())]))
-        for name, cls in CLOSED_FORMS.items()
-        for chosen in choices(cls)
-    ],
-)
+def every_choice(classes):
+    ways = [(name, cls, chosen) for name, cls in classes.items() for chosen in choices(cls)]
+    named = [pytest.param(cls, way, id="-".join([name, *map(str, way.values())])) for name, cls, way in ways]
+    return pytest.mark.parametrize(("cls", "chosen"), named)
+
+
+@every_choice(DETECTORS)
+def test_l20_it_computes_on_the_device_of_its_inputs(cls, chosen, world):
+    detector = cls.configure(chosen)
+    if isinstance(detector, GradientDetector) and detector.step == 0:
+        detector = detector.with_step(0.01)
+    expected = world.score(world.fit(detector), world.outliers)
+    with pretended() as device:
+        there = world.on(device)
+        scores = there.score(there.fit(detector), there.outliers)
+        assert scores.device == device
+    assert_close(scores.here, expected, **ROUNDING)
+
+
+@every_choice(CLOSED_FORMS)
 def test_a_closed_form_is_what_autograd_gives(cls, chosen, world):
     detector = world.fit(cls.configure(chosen))
     for data in (world.inliers, world.outliers):

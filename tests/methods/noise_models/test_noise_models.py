@@ -6,6 +6,7 @@ import pytest
 import scipy.stats
 import torch
 from label_noise_examples import INPUTS, VALUES, Contributed, K, labels_of, rng
+from pretended_device import pretended
 from torch.testing import assert_close
 from worked_examples import EXACT, tensor
 
@@ -125,6 +126,17 @@ def test_the_labels_are_left_and_keep_their_type(model):
     observed, _ = model.draw(truth, K, 1.0, rng())
     assert observed.dtype == torch.int32
     assert torch.equal(truth, kept)
+
+
+@every_noise_model
+def test_l20_labels_stay_on_their_device(model):
+    truth = labels_of(100)
+    expected, matrix = model.draw(truth, K, 0.5, rng())
+    with pretended() as device:
+        observed, kept = model.draw(truth.to(device), K, 0.5, rng())
+        assert observed.device == device
+    assert torch.equal(observed.here, expected)
+    assert torch.equal(kept, matrix)
 
 
 @every_noise_model

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from imbalance_examples import SAMPLERS, generator, long_tailed, shares
+from pretended_device import pretended
 from torch.testing import assert_close
 
 from methods.base import HyperparameterError
@@ -69,6 +70,21 @@ def test_a_sampler_draws_from_the_generator_alone(cls):
     assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
     assert not torch.equal(first[2], other[2])
     assert not torch.equal(first[2], first[3])
+
+
+@every_sampler
+def test_l20_images_and_labels_stay_on_their_device(cls):
+    images, labels = long_tailed()
+    rng = generator()
+    expected = *cls().resampled(images, labels, rng), cls().epoch(labels, rng)
+    with pretended() as device:
+        rng = generator()
+        found, theirs = cls().resampled(images.to(device), labels.to(device), rng)
+        rows = cls().epoch(labels.to(device), rng)
+        assert cls().size(theirs) == cls().size(theirs.cpu())
+        assert found[rows].device == theirs[rows].device == device
+    for one, other in zip((found.here, theirs.here, rows), expected, strict=True):
+        assert torch.equal(one, other)
 
 
 @every_sampler
