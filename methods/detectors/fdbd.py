@@ -10,6 +10,7 @@ from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
 from methods.detectors._blocks import by_blocks, head_logits, working_type
+from methods.detectors._rows import Rows
 from methods.registry import register
 
 Centre = Literal["mean", "zero"]
@@ -67,7 +68,7 @@ class FDBD(Detector):
 
     def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:
         """Learn the centre and how far apart the weights of any two classes are; keep the head."""
-        mean, weight = train.penultimate.double().mean(dim=0), head.weight.double()
+        mean, weight = Rows(train.penultimate).mean(), head.weight.double()
         # From differences, not inner products, so that equal weights are exactly 0 apart.
         gaps = torch.cdist(weight, weight, compute_mode="donot_use_mm_for_euclid_dist")
         return self.with_state(
