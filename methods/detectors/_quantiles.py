@@ -13,29 +13,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SORTED = 2**27  # numbers of some columns that are sorted at once: 512 MiB in float32
-COUNTED = 2**18  # numbers that are counted at once: they stay in the cache
+SORTED = 2**27  # numbers that are sorted at once: 512 MiB in float32
+COUNTED = 2**20  # numbers that are counted at once
 DIGIT = 16  # bits by which numbers are told apart in one pass over them
 
 
 def quantiles(rows: Tensor, shares: Sequence[float]) -> Tensor:
     """Quantiles of all numbers of rows (N, D) together: (S,) float64, for shares from 0 to 1."""
-    ranks = _neighbours(rows.numel(), shares)
-    return _between(_of_ranks(rows, [rank for pair in ranks for rank in pair]), rows.numel(), shares)
+    if rows.numel() <= SORTED:
+        return feature_quantiles(rows.reshape(-1, 1), shares)[:, 0]
+    return _between(_of_ranks(rows, _neighbours(rows.numel(), shares)), rows.numel(), shares)
 
 
 def feature_quantiles(rows: Tensor, shares: Sequence[float]) -> Tensor:
     """Quantiles of each column of rows (N, D), some columns at a time: (S, D) float64."""
-    ranks = [rank for pair in _neighbours(len(rows), shares) for rank in pair]
+    ranks = _neighbours(len(rows), shares)
     columns = torch.split(rows, max(1, SORTED // max(1, len(rows))), dim=1)
     found = torch.cat([_sorted_at(part.T.contiguous(), ranks) for part in columns])  # (D, 2 S)
     return _between(found.T, len(rows), shares)
 
 
-def _neighbours(count: int, shares: Sequence[float]) -> list[tuple[int, int]]:
-    """The ranks, from 0, between which each quantile of so many numbers lies."""
+def _neighbours(count: int, shares: Sequence[float]) -> list[int]:
+    """Pairs of ranks, from 0, between which each quantile of so many numbers lies."""
     lower = [math.floor((count - 1) * share) for share in shares]
-    return [(low, min(low + 1, count - 1)) for low in lower]
+    return [min(low + step, count - 1) for low in lower for step in (0, 1)]
 
 
 def _between(found: Tensor, count: int, shares: Sequence[float]) -> Tensor:
