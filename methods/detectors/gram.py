@@ -146,6 +146,8 @@ def _range(stage: Tensor, members: list[Tensor]) -> tuple[Tensor, Tensor]:
 
 def _bounds(stage: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Smallest and largest statistics of these rows: two of (Q · C,)."""
-    found = [torch.aminmax(stage[block].flatten(1), dim=0) for block in torch.split(rows, RANGED)]
-    lowest, highest = (torch.stack(column) for column in zip(*found, strict=True))
-    return lowest.amin(dim=0), highest.amax(dim=0)
+    low, high = torch.aminmax(stage[rows[:1]].flatten(1), dim=0)
+    for block in torch.split(rows, RANGED):
+        one = torch.aminmax(stage[block].flatten(1), dim=0)
+        low, high = torch.minimum(low, one.min), torch.maximum(high, one.max)
+    return low, high
