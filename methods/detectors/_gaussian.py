@@ -1,17 +1,17 @@
 """Class means, a covariance, and squared distances to the nearest of several Gaussians that share it.
 
-Not a detector: files that begin with an underscore are not registered. Rows may be of any floating type and
-may lie in a memory-mapped file: they are read and widened to float64 a block at a time.
+Not a detector: files that begin with an underscore are not registered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor
+
+from methods.detectors._rows import Rows
 
 ROWS = 4096  # widened to float64 at once
 SCORED = 512  # rows whose distances are taken at once: they stay in the cache
@@ -23,29 +23,29 @@ class NoVariation(ValueError):  # noqa: N818
     """The rows do not vary, so that they have no covariance to measure distances by."""
 
 
-def class_means(rows: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Mean of the rows (N, D) of each label (N,), in float64: (K, D).
+def class_means(rows: Rows, labels: Tensor, classes: int) -> Tensor:
+    """Mean of the rows (N, D) of each label (N,), in float64: (K, D). Rows with label K are left out.
 
     Raises
     ------
     ValueError
         If a class has no row.
     """
-    counts = torch.bincount(labels, minlength=classes)
+    counts = torch.bincount(labels, minlength=classes)[:classes]
     if (counts == 0).any():
         missing = ", ".join(str(c) for c in (counts == 0).nonzero().flatten().tolist())
         raise ValueError(f"labels: no training image of class {missing}; each of {classes} classes needs one")
-    sums = rows.new_zeros(classes, rows.shape[1], dtype=torch.float64)
-    for block in _blocks(len(rows)):
-        sums.index_add_(0, labels[block], rows[block].double())
-    return sums / counts[:, None]
+    sums = torch.zeros(classes + 1, rows.width, dtype=torch.float64, device=labels.device)
+    for block, own in rows.blocks(labels, size=ROWS):
+        sums.index_add_(0, own, block)
+    return sums[:classes] / counts[:, None]
 
 
-def covariance(rows: Tensor, labels: Tensor, means: Tensor) -> Tensor:
+def covariance(rows: Rows, labels: Tensor, means: Tensor) -> Tensor:
     """Covariance (D, D), with 1/N, of rows (N, D) about the means (K, D) of their labels."""
     total = means.new_zeros(means.shape[1], means.shape[1])
-    for block in _blocks(len(rows)):
-        residuals = rows[block].double() - means[labels[block]]
+    for block, own in rows.blocks(labels, size=ROWS):
+        residuals = block - means[own]
         total.addmm_(residuals.T, residuals)
     return total / len(rows)
 
@@ -67,7 +67,7 @@ class Gaussian:
     centres: Tensor  # (K, R): whitened means
 
     @classmethod
-    def fit(cls, rows: Tensor, labels: Tensor, classes: int, space: str) -> Self:
+    def fit(cls, rows: Rows, labels: Tensor, classes: int, space: str) -> Self:
         """Learn from rows (N, D) with labels (N,); errors name the `space` of the rows.
 
         Raises
@@ -103,7 +103,3 @@ class Gaussian:
             norms = self.centres.square().sum(dim=1)  # (K,)
             index = torch.addmm(norms, whitened, self.centres.T, alpha=-2).argmin(dim=1)  # (n,)
         return (whitened - self.centres[index]).square().sum(dim=1)
-
-
-def _blocks(rows: int) -> Iterator[slice]:
-    return (slice(start, start + ROWS) for start in range(0, rows, ROWS))

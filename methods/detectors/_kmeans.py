@@ -8,11 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from methods.detectors._rows import Rows
+
 ITERATIONS = 100
 
 
-def kmeans(rows: Tensor, clusters: int, rng: torch.Generator) -> Tensor:
-    """Cluster (N,) of each of rows (N, D), float64, drawn from `rng` alone; no cluster is empty.
+def kmeans(rows: Rows, clusters: int, rng: torch.Generator) -> Tensor:
+    """Cluster (N,) of each of rows (N, D), drawn from `rng` alone; no cluster is empty.
 
     A centre that loses its last row moves to the row that is farthest from its own centre.
 
@@ -22,24 +24,27 @@ def kmeans(rows: Tensor, clusters: int, rng: torch.Generator) -> Tensor:
         If there are fewer different rows than clusters.
     """
     centres = _plus_plus(rows, clusters, rng)
-    squares = rows.square().sum(dim=1)
-    assigned = torch.full((len(rows),), -1, device=rows.device)
+    squares = rows.each(lambda h: h.square().sum(dim=1))
+    assigned = squares.new_full((len(rows),), -1, dtype=torch.long)
     for _ in range(ITERATIONS):
-        distances = _squared_distances(rows, squares, centres)
+        distances = rows.each(lambda h, sq, c=centres: _squared_distances(h, sq, c), squares)  # (N, K)
         nearest, found = distances.min(dim=1)
         found = _without_empty(found, nearest, clusters)
         if torch.equal(found, assigned):
             break
         assigned = found
         counts = torch.bincount(assigned, minlength=clusters)
-        centres = torch.zeros_like(centres).index_add_(0, assigned, rows) / counts[:, None]
+        sums = torch.zeros_like(centres)
+        for h, of in rows.blocks(assigned):
+            sums.index_add_(0, of, h)
+        centres = sums / counts[:, None]
     return assigned
 
 
-def _plus_plus(rows: Tensor, clusters: int, rng: torch.Generator) -> Tensor:
+def _plus_plus(rows: Rows, clusters: int, rng: torch.Generator) -> Tensor:
     first = int(torch.randint(len(rows), (1,), generator=rng))
     chosen = [first]
-    distances = (rows - rows[first]).square().sum(dim=1)
+    distances = _from(rows, first)
     for _ in range(clusters - 1):
         total = distances.cumsum(dim=0)
         if total[-1] <= 0:
@@ -47,8 +52,14 @@ def _plus_plus(rows: Tensor, clusters: int, rng: torch.Generator) -> Tensor:
         at = torch.rand(1, generator=rng, dtype=torch.float64).to(total) * total[-1]
         index = min(int(torch.searchsorted(total, at, right=True)), len(rows) - 1)
         chosen.append(index)
-        distances = torch.minimum(distances, (rows - rows[index]).square().sum(dim=1))
+        distances = torch.minimum(distances, _from(rows, index))
     return rows[chosen]
+
+
+def _from(rows: Rows, index: int) -> Tensor:
+    """Squared distance (N,) of each row from that of an index."""
+    at = rows[[index]]  # (1, D)
+    return rows.each(lambda h: (h - at).square().sum(dim=1))
 
 
 def _squared_distances(rows: Tensor, squares: Tensor, centres: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from methods.base import NotApplicable
+from methods.detectors._rows import Rows, scatter
 
 
 @dataclass(frozen=True)
@@ -24,23 +25,32 @@ class Mixture:
     roots: Tensor  # (1 or m, D, D), upper triangular: U with U Uᵀ the inverse of a covariance
 
     @classmethod
-    def of(cls, h: Tensor, shares: Tensor, tied: bool, ridge: float) -> Self:
-        """Fit to rows h (N, D), of which each belongs to the components by shares (N, m) that sum to 1."""
-        counts = shares.sum(dim=0) + 10 * torch.finfo(shares.dtype).eps
-        means = shares.T @ h / counts[:, None]
+    def of(cls, rows: Rows, shares: Tensor, tied: bool, ridge: float) -> Self:
+        """Fit to rows (N, D), of which each belongs to the components by shares (N, m) that sum to 1.
+
+        Whole numbers (N,) are the component to which each row belongs altogether; each component has one.
+        """
+        counts = _counts(shares)
+        means = rows.total(lambda h, of: _shares(of, len(counts)).T @ h, shares) / counts[:, None]
         if tied:
-            origin = h.mean(dim=0)
-            rows, centres = h - origin, means - origin
-            scatter = rows.T @ rows - (counts * centres.T) @ centres
-            covariance = (scatter / len(h))[None]
+            origin = rows.mean()
+            centres = means - origin
+            total = rows.total(lambda h: scatter(h - origin)) - (counts * centres.T) @ centres
+            covariance = (total / len(rows))[None]
         else:
-            members = zip(means, shares.T / counts[:, None], strict=True)
-            covariance = torch.stack([_covariance(h - mean, share) for mean, share in members])
+
+            def part(h: Tensor, of: Tensor, j: int) -> Tensor:
+                centred, share = h - means[j], _shares(of, len(counts))[:, j] / counts[j]
+                return (share[:, None] * centred).T @ centred
+
+            covariance = torch.stack(
+                [rows.total(lambda h, of, j=j: part(h, of, j), shares) for j in range(len(counts))]
+            )
         covariance.diagonal(dim1=1, dim2=2).add_(ridge)
         cholesky, failed = torch.linalg.cholesky_ex(covariance)
         if failed.any():
             raise NotApplicable("a covariance is singular; a larger shrinkage would do")
-        identity = torch.eye(h.shape[1], dtype=h.dtype, device=h.device).expand_as(cholesky)
+        identity = torch.eye(rows.width).to(cholesky).expand_as(cholesky)
         roots = torch.linalg.solve_triangular(cholesky, identity, upper=False).mT
         return cls((counts / counts.sum()).log(), means, roots.contiguous())
 
@@ -57,5 +67,14 @@ class Mixture:
         return self.log_weights + log_root - (distances + h.shape[1] * math.log(2 * math.pi)) / 2
 
 
-def _covariance(rows: Tensor, shares: Tensor) -> Tensor:
-    return (shares[:, None] * rows).T @ rows
+def _counts(shares: Tensor) -> Tensor:
+    """How many rows each component has (m,), never 0."""
+    counts = shares.sum(dim=0) if shares.is_floating_point() else torch.bincount(shares).double()
+    return counts + 10 * torch.finfo(counts.dtype).eps
+
+
+def _shares(shares: Tensor, components: int) -> Tensor:
+    """(n, m) float64."""
+    if shares.is_floating_point():
+        return shares
+    return torch.eye(components, dtype=torch.float64, device=shares.device)[shares]

@@ -15,6 +15,7 @@ from torch import Tensor
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
 from methods.detectors._gaussian import Gaussian
 from methods.detectors._nearest import check_k, kth_distance
+from methods.detectors._rows import Rows
 
 _PAPER = Paper(
     title="How the Softmax Activation Hinders the Detection of Adversarial and Out-of-Distribution "
@@ -34,8 +35,8 @@ class Paired(Detector):
     needs = frozenset({Signal.LOGITS})
 
     @abstractmethod
-    def coordinates(self, features: Features) -> Tensor:
-        """Where the images lie in the space: (N, K) float64."""
+    def coordinates(self, logits: Tensor) -> Tensor:
+        """Where images of logits (N, K), float64, lie in the space: (N, K)."""
 
 
 class Logits(Paired):
@@ -43,19 +44,19 @@ class Logits(Paired):
 
     space = "logits"
 
-    def coordinates(self, features: Features) -> Tensor:
+    def coordinates(self, logits: Tensor) -> Tensor:
         """Give the logits."""
-        return features.logits.double()
+        return logits
 
 
 class Probabilities(Paired):
-    """Looks at the softmax, taken in float64."""
+    """Looks at the softmax."""
 
     space = "probabilities"
 
-    def coordinates(self, features: Features) -> Tensor:
+    def coordinates(self, logits: Tensor) -> Tensor:
         """Take the softmax."""
-        return torch.softmax(features.logits.double(), dim=1)
+        return torch.softmax(logits, dim=1)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class PairedKNN(Paired):
 
     k: int = 50
 
-    bank: Tensor = fitted()  # (M, K)
+    bank: Rows = fitted()  # (M, K)
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -79,11 +80,11 @@ class PairedKNN(Paired):
             If `k` is larger than the number of training images.
         """
         check_k(self.k, len(train))
-        return self.with_state(bank=self.coordinates(train))
+        return self.with_state(bank=Rows(train.logits, self.coordinates).held())
 
     def score(self, features: Features) -> Tensor:
         """Score logits (N, K): (N,) float64."""
-        return -kth_distance(self.coordinates(features), self.bank, self.k)
+        return -kth_distance(self.coordinates(features.logits.double()), self.bank, self.k)
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,9 @@ class PairedMahalanobis(Paired):
             If a class has no training image, or no coordinate varies within any class.
         """
         labels, classes = train.labels.long(), train.logits.shape[1]
-        return self.with_state(gaussian=Gaussian.fit(self.coordinates(train), labels, classes, self.space))
+        rows = Rows(train.logits, self.coordinates)
+        return self.with_state(gaussian=Gaussian.fit(rows, labels, classes, self.space))
 
     def score(self, features: Features) -> Tensor:
         """Score logits (N, K): (N,) float64."""
-        return -self.gaussian.nearest(self.coordinates(features))
+        return -self.gaussian.nearest(self.coordinates(features.logits.double()))

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from methods.base import Features
+from methods.detectors._rows import Rows, scatter
 
 
-def principal_axes(rows: Tensor) -> tuple[Tensor, Tensor]:
+def principal_axes(rows: Rows) -> tuple[Tensor, Tensor]:
     """Eigenvalues (D,), descending, and eigenvectors (D, D), as columns, of XᵀX / N for rows X (N, D).
 
     Nothing is centred: the eigenvalues are the squared singular values of X, divided by N.
     """
-    eigenvalues, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))  # ascending
+    eigenvalues, vectors = torch.linalg.eigh(rows.total(scatter) / len(rows))  # ascending
     return eigenvalues.flip(0).clamp(min=0), vectors.flip(1)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
 from methods.detectors._blocks import by_blocks, head_logits, log_sum_exp
+from methods.detectors._rows import Rows
 from methods.method import check_percent
 from methods.registry import register
 
@@ -66,7 +67,7 @@ class DICE(Detector):
     def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:
         """Learn which weights contribute; keep those and the bias."""
         weight = head.weight.double()
-        contribution = weight * train.penultimate.double().mean(dim=0)  # (K, D)
+        contribution = weight * Rows(train.penultimate).mean()  # (K, D)
         published = 70.0 if len(weight) >= 1000 else 90.0
         percentile = published if self.percentile is None else self.percentile
         # NumPy, because torch.quantile refuses more than 2²⁴ values.

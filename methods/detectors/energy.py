@@ -51,4 +51,7 @@ class Energy(Detector):
         return by_blocks(self._score, features.logits)
 
     def _score(self, logits: Tensor) -> Tensor:
-        return self.temperature * log_sum_exp(classes_first(logits) / self.temperature)
+        z = classes_first(logits)
+        if self.temperature == 1:  # a quotient by 1 is a copy, which costs as much as the exponentials
+            return log_sum_exp(z)
+        return self.temperature * log_sum_exp(z / self.temperature)

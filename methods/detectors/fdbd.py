@@ -10,6 +10,7 @@ from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
 from methods.detectors._blocks import by_blocks, head_logits, working_type
+from methods.detectors._rows import Rows
 from methods.registry import register
 
 Centre = Literal["mean", "zero"]
@@ -67,7 +68,7 @@ class FDBD(Detector):
 
     def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:
         """Learn the centre and how far apart the weights of any two classes are; keep the head."""
-        mean, weight = train.penultimate.double().mean(dim=0), head.weight.double()
+        mean, weight = Rows(train.penultimate).mean(), head.weight.double()
         # From differences, not inner products, so that equal weights are exactly 0 apart.
         gaps = torch.cdist(weight, weight, compute_mode="donot_use_mm_for_euclid_dist")
         return self.with_state(
@@ -86,7 +87,8 @@ class FDBD(Detector):
             h = h.to(kind)
             logits = head_logits(h, weight, bias)  # (K, n)
             largest, predicted = logits.max(dim=0)
-            distances = (largest - logits) * self.inverse_gaps[:, predicted]  # (K, n), 0 for ŷ itself
+            gaps = self.inverse_gaps.index_select(1, predicted)  # faster than by [:, predicted]
+            distances = (largest - logits) * gaps  # (K, n), 0 for ŷ itself
             from_centre: Tensor = torch.linalg.vector_norm(h - mean, dim=1).double()
             return distances.sum(dim=0) / from_centre.clamp(min=1e-12)
 

@@ -8,12 +8,12 @@ from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from methods.base import Detector, Features, Head, HyperparameterError, Paper, Signal, fitted
 from methods.detectors._blocks import by_blocks
 from methods.detectors._kmeans import kmeans
 from methods.detectors._mixture import Mixture
+from methods.detectors._rows import Rows
 from methods.registry import register
 
 Covariance = Literal["tied", "full"]
@@ -95,26 +95,24 @@ class GMM(Detector):
         NotApplicable
             If a covariance is singular and nothing is added to it.
         """
-        h = train.penultimate.double()
+        rows = Rows(train.penultimate).held()
         tied = self.covariance == "tied"
         if self.components is None:
-            shares = _shares(train)
-            return self.with_state(mixture=Mixture.of(h, shares, tied, self.shrinkage))
+            return self.with_state(mixture=Mixture.of(rows, _classes(train), tied, self.shrinkage))
         if rng is None:
             raise ValueError(
                 f"rng: the start of {self.components} components is drawn; pass a torch.Generator"
             )
         try:
-            assigned = kmeans(h, self.components, rng)
+            assigned = kmeans(rows, self.components, rng)
         except ValueError as error:
             raise HyperparameterError(f"components: {error}") from error
-        shares = functional.one_hot(assigned, self.components).double()
-        mixture = Mixture.of(h, shares, tied, self.shrinkage)
+        mixture = Mixture.of(rows, assigned, tied, self.shrinkage)
         before = -math.inf
         for _ in range(ITERATIONS):
-            joint = mixture.log_densities(h)  # (N, m)
+            joint = rows.each(mixture.log_densities)  # (N, m)
             total = joint.logsumexp(dim=1)
-            mixture = Mixture.of(h, (joint - total[:, None]).exp(), tied, self.shrinkage)
+            mixture = Mixture.of(rows, (joint - total[:, None]).exp(), tied, self.shrinkage)
             likelihood = float(total.mean())
             if likelihood - before < TOLERANCE:
                 break
@@ -128,12 +126,10 @@ class GMM(Detector):
         )
 
 
-def _shares(train: Features) -> Tensor:
-    shares = functional.one_hot(train.labels.long(), train.logits.shape[1]).double()
-    empty = (shares.sum(dim=0) == 0).nonzero()[:, 0].tolist()
+def _classes(train: Features) -> Tensor:
+    labels, classes = train.labels.long(), train.logits.shape[1]
+    empty = (torch.bincount(labels, minlength=classes) == 0).nonzero()[:, 0].tolist()
     if empty:
         missing = ", ".join(map(str, empty))
-        raise ValueError(
-            f"labels: no training image of class {missing}; each of {shares.shape[1]} classes needs one"
-        )
-    return shares
+        raise ValueError(f"labels: no training image of class {missing}; each of {classes} classes needs one")
+    return labels

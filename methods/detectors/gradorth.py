@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from methods.base import ClosedForm, Detector, Features, Head, Paper, Signal, fitted
+from methods.detectors._rows import Rows
 from methods.detectors._subspace import principal_axes, sample
 from methods.registry import register
 
@@ -73,7 +74,7 @@ class GradOrth(Detector, ClosedForm):
         ValueError
             If every training feature is zero, or images must be drawn and there is no `rng`.
         """
-        energies, axes = principal_axes(sample(train, SAMPLES, rng).penultimate.double())
+        energies, axes = principal_axes(Rows(sample(train, SAMPLES, rng).penultimate))
         cumulative = energies.cumsum(0)
         if cumulative[-1] == 0:
             raise ValueError("penultimate: every training feature is zero, so they span no subspace")

@@ -15,6 +15,7 @@ from methods.statistics import POWERS
 TINY = 1e-6  # added to a bound that divides
 UNIT_TINY = 1e-7  # added to a layer's mean deviation
 ROWS = 128  # of one class, held in float64 at once: they stay in the cache
+RANGED = 4096  # of one class, whose range is taken at once
 
 
 @register("gram")
@@ -133,11 +134,20 @@ def _members(train: Features) -> list[Tensor]:
 
 def _range(stage: Tensor, members: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Smallest and largest statistics (N, Q, C) of each class's members: two of (K, Q · C), float64."""
-    found = [torch.aminmax(stage[rows].flatten(1), dim=0) if len(rows) else None for rows in members]
+    found = [_bounds(stage, rows) if len(rows) else None for rows in members]
     # Every image is a member of the class that it is predicted as, so these are the bounds of all images.
-    low = torch.stack([one.min for one in found if one is not None]).amin(dim=0)
-    high = torch.stack([one.max for one in found if one is not None]).amax(dim=0)
+    low = torch.stack([one[0] for one in found if one is not None]).amin(dim=0)
+    high = torch.stack([one[1] for one in found if one is not None]).amax(dim=0)
     return (
-        torch.stack([low if one is None else one.min for one in found]).double(),
-        torch.stack([high if one is None else one.max for one in found]).double(),
+        torch.stack([low if one is None else one[0] for one in found]).double(),
+        torch.stack([high if one is None else one[1] for one in found]).double(),
     )
+
+
+def _bounds(stage: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Smallest and largest statistics of these rows: two of (Q · C,)."""
+    low, high = torch.aminmax(stage[rows[:1]].flatten(1), dim=0)
+    for block in torch.split(rows, RANGED):
+        one = torch.aminmax(stage[block].flatten(1), dim=0)
+        low, high = torch.minimum(low, one.min), torch.maximum(high, one.max)
+    return low, high

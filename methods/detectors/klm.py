@@ -7,10 +7,10 @@ from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
 from methods.detectors._blocks import by_blocks, classes_first
+from methods.detectors._rows import Rows
 from methods.registry import register
 
 Mode = Literal["min", "pred"]
@@ -78,12 +78,12 @@ class KLM(Detector):
         """
         if len(val) == 0:
             raise ValueError("val: expected at least one validation image to make templates of, got none")
-        p = torch.softmax(val.logits.double(), dim=1)  # (N, K)
+        rows = Rows(val.logits, lambda z: torch.softmax(z, dim=1))
         member_of = val.logits.argmax(dim=1) if self.mode == "min" else val.labels.long()
-        member = functional.one_hot(member_of, p.shape[1]).to(p)  # (N, K)
-        counts = member.sum(dim=0)[:, None]
-        one_hot = torch.eye(len(counts)).to(p)
-        templates = torch.where(counts > 0, member.T @ p / counts.clamp(min=1), one_hot)
+        one_hot = torch.eye(rows.width, dtype=torch.float64, device=val.logits.device)
+        sums = rows.total(lambda p, of: one_hot[of].T @ p, member_of)  # (K, K)
+        counts = torch.bincount(member_of, minlength=rows.width)[:, None]
+        templates = torch.where(counts > 0, sums / counts.clamp(min=1), one_hot)
         return self.with_state(templates=templates, made=counts[:, 0] > 0)
 
     def score(self, features: Features) -> Tensor:

@@ -7,10 +7,10 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
 from methods.detectors._nearest import check_k, kth_distance
+from methods.detectors._rows import Rows, normalised
 from methods.registry import register
 
 SIMILARITIES = 2**22  # held at once: at most 32 MiB
@@ -50,7 +50,7 @@ class KNN(Detector):
     k: int | None = None
 
     used_k: int = fitted()
-    bank: Tensor = fitted()  # (M, D), normalised
+    bank: Rows = fitted()  # (M, D), normalised
 
     paper = Paper(
         title="Out-of-Distribution Detection with Deep Nearest Neighbors",
@@ -78,12 +78,9 @@ class KNN(Detector):
         share = 0.001 if size > 5000 else 0.01
         k = max(1, round(share * size)) if self.k is None else self.k
         check_k(k, size)
-        return self.with_state(used_k=k, bank=_normalise(train))
+        return self.with_state(used_k=k, bank=Rows(train.penultimate, normalised).held())
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        return -kth_distance(_normalise(features), self.bank, self.used_k, torch.float32, SIMILARITIES)
-
-
-def _normalise(features: Features) -> Tensor:
-    return functional.normalize(features.penultimate.double(), dim=1, eps=1e-12)
+        h = normalised(features.penultimate.double())
+        return -kth_distance(h, self.bank, self.used_k, torch.float32, SIMILARITIES)

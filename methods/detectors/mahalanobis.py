@@ -11,6 +11,7 @@ from torch import Tensor
 
 from methods.base import Features, GradientDetector, Head, Paper, Signal, fitted
 from methods.detectors._gaussian import Gaussian
+from methods.detectors._rows import Rows
 from methods.registry import register
 
 
@@ -78,7 +79,7 @@ class Mahalanobis(GradientDetector):
             If a class has no training image, or no feature varies within any class.
         """
         labels, classes = train.labels.long(), train.logits.shape[1]
-        return self.with_state(gaussian=Gaussian.fit(train.penultimate, labels, classes, "penultimate"))
+        return self.with_state(gaussian=Gaussian.fit(Rows(train.penultimate), labels, classes, "penultimate"))
 
     def loss(self, features: Features) -> Tensor:
         """Half the squared distance (N,) to the nearest class mean."""

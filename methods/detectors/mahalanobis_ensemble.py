@@ -10,6 +10,7 @@ from torch import Tensor
 
 from methods.base import Features, GradientDetector, Head, NotApplicable, Signal, fitted
 from methods.detectors._gaussian import ROWS, Gaussian, NoVariation
+from methods.detectors._rows import Rows
 from methods.detectors.mahalanobis import Mahalanobis
 from methods.registry import register
 
@@ -86,7 +87,7 @@ class MahalanobisEnsemble(GradientDetector):
         gaussians: list[Gaussian | None] = []
         for rows in (*stages, last):
             try:
-                gaussians.append(Gaussian.fit(rows, labels, classes, "stages"))
+                gaussians.append(Gaussian.fit(Rows(rows), labels, classes, "stages"))
             except NoVariation:
                 gaussians.append(None)
         if all(g is None for g in gaussians):
@@ -119,6 +120,7 @@ def _layers(features: Features) -> tuple[Tensor, ...]:
 def _same(stage: Tensor, penultimate: Tensor) -> bool:
     if stage.shape != penultimate.shape:
         return False
-    tolerance = SAME * float(penultimate.abs().max())
+    low, high = penultimate.aminmax()  # without a copy of them all
+    tolerance = SAME * float(torch.maximum(-low, high))
     pairs = zip(torch.split(stage, ROWS), torch.split(penultimate, ROWS), strict=True)
     return all(bool((a - b).abs().max() <= tolerance) for a, b in pairs)

@@ -11,6 +11,7 @@ from torch import Tensor
 from methods.base import Detector, Features, Head, NotApplicable, Paper, Signal, fitted
 from methods.detectors import _strings
 from methods.detectors._gaussian import Gaussian
+from methods.detectors._rows import Rows
 from methods.registry import register
 
 SHORTEST = 16  # a string of fewer symbols says nothing about layout
@@ -100,7 +101,7 @@ class NCD(Detector):
         )
         described = self.with_state(used=used, quantisers=quantisers, prototypes=prototypes)
         labels, classes = train.labels.long(), train.logits.shape[1]
-        gaussian = Gaussian.fit(described._describe(train), labels, classes, "maps")
+        gaussian = Gaussian.fit(Rows(described._describe(train)), labels, classes, "maps")
         return described.with_state(gaussian=gaussian)
 
     def score(self, features: Features) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
 from methods.detectors._blocks import by_blocks, head_logits
+from methods.detectors._rows import Rows
 from methods.registry import register
 
 SHORTEST = 1e-12  # a norm below this counts as this
@@ -67,7 +68,7 @@ class NCI(Detector):
     def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:
         """Learn the mean feature; keep the head."""
         weight, bias = head.weight.double(), head.bias.double()
-        return self.with_state(mean=train.penultimate.double().mean(dim=0), weight=weight, bias=bias)
+        return self.with_state(mean=Rows(train.penultimate).mean(), weight=weight, bias=bias)
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""

@@ -7,10 +7,10 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from methods.base import Detector, Features, Head, HyperparameterError, Paper, Signal, fitted
 from methods.detectors._nearest import largest_products
+from methods.detectors._rows import Rows, normalised
 from methods.detectors._subspace import sample
 from methods.registry import register
 
@@ -55,7 +55,7 @@ class NNGuide(Detector):
     k: int = 10
     fraction: float | None = None
 
-    bank: Tensor = fitted()  # (M, D): normalised and scaled by the energy
+    bank: Rows = fitted()  # (M, D): normalised and scaled by the energy
 
     paper = Paper(
         title="Nearest Neighbor Guidance for Out-of-Distribution Detection",
@@ -86,13 +86,14 @@ class NNGuide(Detector):
         if self.k > size:
             raise HyperparameterError(f"k: expected at most the size of the bank, {size}, got {self.k}")
         drawn = sample(train, size, rng)
-        return self.with_state(bank=_normalise(drawn) * _energy(drawn)[:, None])
+        bank = Rows(drawn.penultimate, lambda h, z: normalised(h) * _energy(z)[:, None], drawn.logits)
+        return self.with_state(bank=bank.held())
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D) of images with logits (N, K): (N,) float64."""
-        h = _normalise(features)
+        h = normalised(features.penultimate.double())
         guidance = largest_products(h, self.bank, self.k, torch.float32, SIMILARITIES).mean(dim=1)
-        return _energy(features) * guidance
+        return _energy(features.logits) * guidance
 
     def _bank_size(self, images: int) -> int:
         if self.fraction is None:
@@ -101,9 +102,5 @@ class NNGuide(Detector):
         return max(1, round(self.fraction * images))
 
 
-def _normalise(features: Features) -> Tensor:
-    return functional.normalize(features.penultimate.double(), dim=1, eps=1e-12)
-
-
-def _energy(features: Features) -> Tensor:
-    return torch.logsumexp(features.logits.double(), dim=1)
+def _energy(logits: Tensor) -> Tensor:
+    return torch.logsumexp(logits.double(), dim=1)

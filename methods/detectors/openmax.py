@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
 from methods.detectors._gaussian import class_means
+from methods.detectors._rows import Rows
 from methods.registry import register
 
 TRANSLATION = 1e4  # added to the tail of distances before the Weibull fit, as in libMR
@@ -94,14 +95,16 @@ class OpenMax(Detector):
         ValueError
             If a class has no training image.
         """
-        z, labels = train.logits.double(), train.labels.long()
-        classes = z.shape[1]
-        correct = z.argmax(dim=1) == labels
+        rows, labels, classes = Rows(train.logits), train.labels.long(), train.logits.shape[1]
+        correct = train.logits.argmax(dim=1) == labels
         recognised = torch.bincount(labels[correct], minlength=classes) > 0
         used = correct | ~recognised[labels]
-        z, labels = z[used], labels[used]
-        means = class_means(z, labels, classes)
-        distances = self._distances(z, means).gather(1, labels[:, None])[:, 0]
+        means = class_means(rows, labels.where(used, classes), classes)
+
+        def distance(z: Tensor, own: Tensor, kept: Tensor) -> Tensor:
+            return self._distances(z[kept], means).gather(1, own[kept][:, None])[:, 0]
+
+        distances, labels = rows.each(distance, labels, used), labels[used]
         starts, shapes, log_scales = [], [], []
         for k in range(classes):
             own = distances[labels == k]
@@ -111,7 +114,7 @@ class OpenMax(Detector):
             shapes.append(shape)
             log_scales.append(log_scale)
         state = {"starts": starts, "shapes": shapes, "log_scales": log_scales}
-        return self.with_state(means=means, **{key: z.new_tensor(value) for key, value in state.items()})
+        return self.with_state(means=means, **{key: means.new_tensor(value) for key, value in state.items()})
 
     def score(self, features: Features) -> Tensor:
         """Score logits (N, K): (N,) float64."""

@@ -8,11 +8,11 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from methods.base import Detector, Features, Head, NotApplicable, Paper, Signal, fitted
 from methods.detectors._blocks import by_blocks, working_type
 from methods.detectors._gaussian import whitener
+from methods.detectors._rows import Rows, normalised, scatter
 from methods.registry import register
 
 EVEN = 1e3  # by which directions may differ in what they count, for π to keep some four digits in float32
@@ -76,10 +76,10 @@ class PNML(Detector):
         weight, bias = head.weight.double(), head.bias.double()
         if len(bias) < 2:
             raise NotApplicable("the head has one class; the regret is a share of log K, which needs two")
-        x = functional.normalize(train.penultimate.double(), dim=1)
-        if not x.any():
+        total = Rows(train.penultimate, normalised).total(scatter)
+        if not total.any():
             raise NotApplicable("every training feature is zero, so that there are no directions to know")
-        root = whitener(x.T @ x)
+        root = whitener(total)
         lengths = torch.linalg.vector_norm(root, dim=0)
         even = bool(lengths.max() < EVEN * lengths.min())
         return self.with_state(root=root, even=even, weight=weight, bias=bias)
@@ -91,7 +91,7 @@ class PNML(Detector):
         return by_blocks(lambda h: self._score(h, root), features.penultimate)
 
     def _score(self, h: Tensor, root: Tensor) -> Tensor:
-        x = functional.normalize(h.double(), dim=1)
+        x = normalised(h.double())
         energy = (x.to(root.dtype) @ root).double().square().sum(dim=1, keepdim=True)  # (n, 1): π
         gain = energy / (1 + energy)
         log_p = torch.log_softmax(x @ self.weight.T + self.bias, dim=1)  # (N, K)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
 from methods.detectors._blocks import by_blocks, head_logits, log_sum_exp, working_type
+from methods.detectors._quantiles import quantiles
 from methods.method import check_percent
 from methods.registry import register
 
@@ -72,8 +72,7 @@ class ReAct(Detector):
 
     def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:
         """Learn the threshold; keep the head."""
-        # NumPy, because torch.quantile refuses more than 2²⁴ values.
-        threshold = float(np.percentile(train.penultimate.double().cpu().numpy(), self.percentile))
+        threshold = float(quantiles(train.penultimate, [self.percentile / 100]))
         return self.with_state(threshold=threshold, weight=head.weight.double(), bias=head.bias.double())
 
     def score(self, features: Features) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
 from methods.detectors._gaussian import RCOND, Gaussian, class_means, covariance
+from methods.detectors._rows import Rows
 from methods.registry import register
 
 
@@ -65,9 +66,9 @@ class RelativeMahalanobis(Detector):
         ValueError
             If a class has no training image, or no feature varies within any class.
         """
-        labels, classes = train.labels.long(), train.logits.shape[1]
-        means = class_means(train.penultimate, labels, classes)
-        within = covariance(train.penultimate, labels, means)
+        rows, labels, classes = Rows(train.penultimate), train.labels.long(), train.logits.shape[1]
+        means = class_means(rows, labels, classes)
+        within = covariance(rows, labels, means)
         share = torch.bincount(labels, minlength=classes).double() / len(labels)  # (K,)
         origin = share @ means
         spread = share.sqrt()[:, None] * (means - origin)  # (K, D)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from methods.base import Detector, Features, Head, HyperparameterError, NotApplicable, Paper, Signal, fitted
 from methods.detectors._blocks import by_blocks
+from methods.detectors._rows import Rows
 from methods.detectors._subspace import principal_axes
 from methods.registry import register
 
@@ -79,15 +80,14 @@ class Residual(Detector):
             If there are fewer training images than features: the residual subspace would be mostly one that
             no image, in-distribution or not, could have entered.
         """
-        h = train.penultimate.double()
-        images, width = h.shape
+        images, width = train.penultimate.shape
         dim = published_dim(width) if self.dim is None else self.dim
         if dim >= width:
             raise HyperparameterError(f"dim: expected less than the number of features, {width}, got {dim}")
         if images < width:
             raise NotApplicable(f"{width} features need as many training images, there are {images}")
         origin = -torch.linalg.pinv(head.weight.double(), rtol=RCOND) @ head.bias.double()
-        eigenvalues, axes = principal_axes(h - origin)
+        eigenvalues, axes = principal_axes(Rows(train.penultimate, lambda h: h - origin))
         return self.with_state(origin=origin, eigenvalues=eigenvalues, basis=axes[:, dim:])
 
     def score(self, features: Features) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
 from methods.detectors._blocks import by_blocks
 from methods.detectors._gaussian import class_means
+from methods.detectors._rows import Rows
 from methods.registry import register
 
 Metric = Literal["inner", "euclidean", "cosine"]
@@ -72,11 +73,11 @@ class SHE(Detector):
         ValueError
             If a class has no training image.
         """
-        h, labels, classes = train.penultimate.double(), train.labels.long(), train.logits.shape[1]
+        labels, classes = train.labels.long(), train.logits.shape[1]
         correct = train.logits.argmax(dim=1) == labels
         recognised = torch.bincount(labels[correct], minlength=classes) > 0  # (K,)
-        used = correct | ~recognised[labels]
-        return self.with_state(patterns=class_means(h[used], labels[used], classes))
+        labels = labels.where(correct | ~recognised[labels], classes)  # which leaves out the others
+        return self.with_state(patterns=class_means(Rows(train.penultimate), labels, classes))
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D) of images with logits (N, K): (N,) float64."""

@@ -7,11 +7,11 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from methods.base import Detector, Features, Head, HyperparameterError, NotApplicable, Paper, Signal, fitted
 from methods.detectors._gaussian import whitener
 from methods.detectors._kmeans import kmeans
+from methods.detectors._rows import Rows, normalised, scatter
 from methods.registry import register
 
 TINY = 1e-10  # added to standard deviations
@@ -79,31 +79,35 @@ class SSDScore(Detector):
         NotApplicable
             If a cluster has fewer images than there are directions in which features vary.
         """
-        h = _normalise(train)
-        shift, spread = h.mean(dim=0), h.std(dim=0, correction=0)
+        h = Rows(train.penultimate, normalised).held()
+        shift = h.mean()
+        spread = h.deviation(shift)
         # The pseudo-inverse leaves out what does not vary; a zero here does so without dividing by 1e-10.
         stretch = torch.where(spread > 0, 1 / (spread + TINY), 0.0)
         if not stretch.any():
             raise ValueError("penultimate: no normalised feature varies, so there is no covariance")
-        x = (h - shift) * stretch
+        x = Rows(train.penultimate, lambda h: (normalised(h) - shift) * stretch).held()
+        cluster = self._clusters_of(x, rng)
         roots, centres = [], []
-        for rows in self._clusters_of(x, rng):
-            mean = rows.mean(dim=0)
-            centred = rows - mean
-            roots.append(whitener(centred.T @ centred / len(rows)))
+        for j, size in enumerate(torch.bincount(cluster).tolist()):
+            own = cluster == j
+            mean = x.total(lambda rows, kept: rows[kept].sum(dim=0), own) / size
+            total = x.total(lambda rows, kept, mean=mean: scatter(rows[kept] - mean), own)
+            roots.append(whitener(total / size))
             centres.append(mean @ roots[-1])
         return self.with_state(shift=shift, stretch=stretch, whiteners=tuple(roots), centres=tuple(centres))
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
-        x = (_normalise(features) - self.shift) * self.stretch
+        x = (normalised(features.penultimate.double()) - self.shift) * self.stretch
         pairs = zip(self.whiteners, self.centres, strict=True)
         distances = [(x @ root - centre).square().sum(dim=1) for root, centre in pairs]
         return -torch.stack(distances).amin(dim=0)
 
-    def _clusters_of(self, x: Tensor, rng: torch.Generator | None) -> list[Tensor]:
+    def _clusters_of(self, x: Rows, rng: torch.Generator | None) -> Tensor:
+        """The cluster (N,) of each training image."""
         if self.clusters == 1:
-            return [x]
+            return torch.zeros(len(x), dtype=torch.long, device=x.device)
         if rng is None:
             raise ValueError(f"rng: the start of {self.clusters} clusters is drawn; pass a torch.Generator")
         try:
@@ -111,14 +115,10 @@ class SSDScore(Detector):
         except ValueError as error:
             raise HyperparameterError(f"clusters: {error}") from error
         smallest = int(torch.bincount(assigned).min())
-        varying = int((x != 0).any(dim=0).sum())
+        varying = int((x.total(lambda rows: (rows != 0).sum(dim=0)) > 0).sum())
         if smallest <= varying:
             raise NotApplicable(
                 f"the smallest of {self.clusters} clusters has {smallest} training images, "
                 f"too few for a covariance of {varying} features"
             )
-        return [x[assigned == j] for j in range(self.clusters)]
-
-
-def _normalise(features: Features) -> Tensor:
-    return functional.normalize(features.penultimate.double(), dim=1, eps=1e-12)
+        return assigned

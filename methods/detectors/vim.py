@@ -10,6 +10,7 @@ from torch import Tensor
 
 from methods.base import Detector, Features, Head, NotApplicable, Signal, fitted
 from methods.detectors._blocks import by_blocks, head_logits, log_sum_exp, working_type
+from methods.detectors._rows import Rows
 from methods.detectors.residual import Residual
 from methods.registry import register
 
@@ -74,7 +75,7 @@ class ViM(Detector):
         if largest_outside <= RCOND * residual.eigenvalues[0]:
             raise NotApplicable("no training feature leaves the principal subspace; a smaller dim would do")
         weight, bias = head.weight.double(), head.bias.double()
-        largest = (train.penultimate.double() @ weight.T + bias).amax(dim=1)
+        largest = Rows(train.penultimate).each(lambda h: (h @ weight.T + bias).amax(dim=1))
         alpha = float(largest.mean() / -residual.score(train).mean())
         return self.with_state(residual=residual, alpha=alpha, weight=weight, bias=bias)
 

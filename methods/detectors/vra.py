@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
 from methods.detectors._blocks import by_blocks, head_logits, log_sum_exp, working_type
+from methods.detectors._quantiles import feature_quantiles, quantiles
 from methods.registry import register
 
 Rule = Literal["remove", "clip"]
@@ -93,9 +93,8 @@ class VRA(Detector):
     def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:
         """Learn the thresholds; keep the head."""
         weight, bias = head.weight.double(), head.bias.double()
-        h = train.penultimate.double().cpu().numpy()
-        axis = 0 if self.rule == "remove" else None
-        alpha, beta = (weight.new_tensor(t) for t in np.quantile(h, [self.low, self.high], axis=axis))
+        of = feature_quantiles if self.rule == "remove" else quantiles
+        alpha, beta = of(train.penultimate, [self.low, self.high])
         return self.with_state(alpha=alpha, beta=beta, weight=weight, bias=bias)
 
     def score(self, features: Features) -> Tensor:

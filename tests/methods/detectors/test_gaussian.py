@@ -11,6 +11,7 @@ from worked_examples import EXACT, tensor
 
 from methods.detectors import _gaussian
 from methods.detectors._gaussian import Gaussian, NoVariation, class_means, covariance, whitener
+from methods.detectors._rows import Rows
 from methods.detectors.logit_mahalanobis import LogitMahalanobis
 from methods.detectors.mahalanobis import Mahalanobis
 from methods.detectors.prob_mahalanobis import ProbMahalanobis
@@ -21,12 +22,12 @@ from methods.detectors.relative_mahalanobis import RelativeMahalanobis
 def test_covariance_agrees_with_scikit_learn_in_blocks_of_any_size(rows_at_once, monkeypatch):
     monkeypatch.setattr(_gaussian, "ROWS", rows_at_once)
     rows, labels = clustered(50)
-    means = class_means(rows, labels, 3)
+    means = class_means(Rows(rows), labels, 3)
     expected = np.stack([rows[labels == c].numpy().mean(axis=0) for c in range(3)])
     assert_close(means, torch.from_numpy(expected), **EXACT)
     residuals = rows.numpy() - expected[labels.numpy()]
     oracle = EmpiricalCovariance(assume_centered=True).fit(residuals).covariance_
-    assert_close(covariance(rows, labels, means), torch.from_numpy(oracle), **EXACT)
+    assert_close(covariance(Rows(rows), labels, means), torch.from_numpy(oracle), **EXACT)
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 7, 512])
@@ -34,16 +35,16 @@ def test_distances_agree_with_numpy_in_blocks_of_any_size(rows_at_once, monkeypa
     monkeypatch.setattr(_gaussian, "SCORED", rows_at_once)
     rows, labels = clustered()
     queries = 3 * normal(20, 6, seed=1)
-    found = Gaussian.fit(rows, labels, 3, "x").nearest(queries)
+    found = Gaussian.fit(Rows(rows), labels, 3, "x").nearest(queries)
     assert_close(found, slow_distances(rows, labels, queries), rtol=1e-10, atol=1e-12)
 
 
 def test_statistics_of_float32_rows_are_accumulated_in_float64():
     rows, labels = clustered()
     rows = (rows + 1e3).float()  # float32 sums of squares would keep nothing of a variance near 1
-    assert class_means(rows, labels, 3).dtype == torch.float64
-    gaussian = Gaussian.fit(rows, labels, 3, "x")
-    exact = Gaussian.fit(rows.double(), labels, 3, "x")
+    assert class_means(Rows(rows), labels, 3).dtype == torch.float64
+    gaussian = Gaussian.fit(Rows(rows), labels, 3, "x")
+    exact = Gaussian.fit(Rows(rows.double()), labels, 3, "x")
     assert_close(gaussian.nearest(rows), exact.nearest(rows.double()), **EXACT)
     assert_close(exact.nearest(rows), slow_distances(rows, labels, rows), rtol=1e-8, atol=1e-8)
 
@@ -52,8 +53,8 @@ def test_rows_of_a_read_only_memory_mapped_file_are_read(tmp_path):
     rows, labels = clustered()
     np.save(tmp_path / "rows.npy", rows.float().numpy())
     mapped = torch.from_numpy(np.load(tmp_path / "rows.npy", mmap_mode="c"))
-    expected = Gaussian.fit(rows.float(), labels, 3, "x").nearest(rows.float())
-    assert_close(Gaussian.fit(mapped, labels, 3, "x").nearest(mapped), expected, **EXACT)
+    expected = Gaussian.fit(Rows(rows.float()), labels, 3, "x").nearest(rows.float())
+    assert_close(Gaussian.fit(Rows(mapped), labels, 3, "x").nearest(mapped), expected, **EXACT)
 
 
 def test_whitener_is_a_root_of_the_pseudo_inverse():
@@ -89,7 +90,7 @@ def test_half_the_distance_has_the_gradient_of_its_nearest_gaussian():
 def test_rounding_of_constant_rows_is_no_variation(value):
     rows, labels = torch.full((1000, 3), value, dtype=torch.float64), torch.arange(1000) % 3
     with pytest.raises(NoVariation, match="here: no feature varies within any class"):
-        Gaussian.fit(rows, labels, 3, "here")
+        Gaussian.fit(Rows(rows), labels, 3, "here")
 
 
 @pytest.mark.parametrize(

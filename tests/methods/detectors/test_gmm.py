@@ -15,6 +15,7 @@ from torch.testing import assert_close
 from methods.base import Features, HyperparameterError, NotApplicable
 from methods.detectors import _mixture, gmm
 from methods.detectors._kmeans import kmeans
+from methods.detectors._rows import Rows
 from methods.detectors.gmm import GMM
 from methods.detectors.mahalanobis import Mahalanobis
 
@@ -59,8 +60,7 @@ def test_gmm_of_components_is_that_of_scikit_learn(covariance, components, monke
     h, _ = blobs(apart=3.0)  # they overlap, so that shares are not whole
     train = Features(h, h)
     fitted = GMM(components, covariance).fit(train, train, HEAD, rng())
-    start = torch.nn.functional.one_hot(kmeans(h, components, rng()), components).double()
-    start = _mixture.Mixture.of(h, start, covariance == "tied", 1e-6)
+    start = _mixture.Mixture.of(Rows(h), kmeans(Rows(h), components, rng()), covariance == "tied", 1e-6)
     precisions = (start.roots @ start.roots.mT).numpy()
     oracle = GaussianMixture(
         components,
@@ -80,8 +80,8 @@ def test_gmm_of_components_is_that_of_scikit_learn(covariance, components, monke
 def test_gmm_components_gain_likelihood_over_their_start():
     h, _ = blobs(apart=3.0)
     train = Features(h, h)
-    start = torch.nn.functional.one_hot(kmeans(h, 3, rng()), 3).double()
-    before = _mixture.Mixture.of(h, start, True, 1e-6).log_densities(h).logsumexp(dim=1).mean()
+    start = _mixture.Mixture.of(Rows(h), kmeans(Rows(h), 3, rng()), True, 1e-6)
+    before = start.log_densities(h).logsumexp(dim=1).mean()
     assert GMM(3).fit(train, train, HEAD, rng()).score(train).mean() > before
 
 

@@ -11,6 +11,7 @@ from worked_examples import EXACT
 from methods.base import Features, HyperparameterError
 from methods.detectors import _nearest
 from methods.detectors._nearest import kth_distance, largest, largest_products
+from methods.detectors._rows import Rows
 from methods.detectors.knn import KNN
 from methods.detectors.nnguide import NNGuide
 
@@ -24,7 +25,7 @@ def test_kth_distance_is_that_of_scikit_learn(rows, width, k, search):
     expected = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(bank).kneighbors(queries)[0][:, -1]
     exact = torch.linalg.vector_norm(queries[:, None] - bank, dim=2).kthvalue(k, dim=1).values
     for at_once in (1, 3 * rows, None):
-        found = kth_distance(queries, bank, k, search, at_once)
+        found = kth_distance(queries, Rows(bank), k, search, at_once)
         assert_close(found, exact, **EXACT)
         assert_close(found, torch.from_numpy(expected), rtol=1e-9, atol=1e-9)
 
@@ -37,9 +38,9 @@ def test_kth_distance_among_neighbours_that_float32_cannot_tell_apart(apart, sea
     centre = torch.nn.functional.normalize(normal(1, 64), dim=1)
     bank, queries = centre + apart * normal(3000, 64, seed=1), centre + apart * normal(20, 64, seed=2)
     exact = torch.linalg.vector_norm(queries[:, None] - bank, dim=2).kthvalue(k, dim=1).values
-    found = kth_distance(queries, bank, k, search)
+    found = kth_distance(queries, Rows(bank), k, search)
     assert_close(found, exact, rtol=1e-12, atol=0.0)
-    alone = torch.cat([kth_distance(query[None], bank, k, search) for query in queries])
+    alone = torch.cat([kth_distance(query[None], Rows(bank), k, search) for query in queries])
     assert_close(alone, found, rtol=1e-12, atol=0.0)
 
 
@@ -58,9 +59,11 @@ def test_largest_products_are_those_of_all(search):
     bank[500:900] = bank[500]  # many alike, among the largest of some
     expected = (queries @ bank.T).topk(10, dim=1).values
     for at_once in (1, 6000, None):
-        assert_close(largest_products(queries, bank, 10, search, at_once), expected, **EXACT)
+        assert_close(largest_products(queries, Rows(bank), 10, search, at_once), expected, **EXACT)
     assert_close(
-        largest_products(queries, bank[:10], 10, search), (queries @ bank[:10].T).topk(10).values, **EXACT
+        largest_products(queries, Rows(bank[:10]), 10, search),
+        (queries @ bank[:10].T).topk(10).values,
+        **EXACT,
     )
 
 
@@ -68,7 +71,7 @@ def test_largest_products_are_those_of_all(search):
 def test_largest_products_of_rows_that_float32_cannot_tell_apart(spread):
     bank, queries = 1 + spread * normal(3000, 50), 1 + spread * normal(20, 50, seed=1)
     expected = (queries @ bank.T).topk(10, dim=1).values
-    assert_close(largest_products(queries, bank, 10, torch.float32), expected, rtol=1e-14, atol=0.0)
+    assert_close(largest_products(queries, Rows(bank), 10, torch.float32), expected, rtol=1e-14, atol=0.0)
 
 
 @pytest.mark.parametrize(("columns", "k"), [(1, 1), (31, 5), (64, 1), (1000, 3), (1003, 15), (1003, 1003)])
