@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from methods.base import Detector, Features, Head, Signal, fitted
 from methods.detectors._kmeans import kmeans
+from methods.detectors._rows import Rows
 from methods.registry import detector
 
 ANOTHER_WAY = {  # hyper-parameters that lead where the defaults do not
@@ -136,8 +137,8 @@ def test_l20_labels_and_a_head_of_elsewhere_join_the_features():
 
 def test_l20_clusters_are_found_on_a_device():
     rows = features(300).penultimate
-    expected = kmeans(rows, CLASSES, torch.Generator().manual_seed(0))
+    expected = kmeans(Rows(rows), CLASSES, torch.Generator().manual_seed(0))
     with pretended() as device:
-        found = kmeans(rows.to(device), CLASSES, torch.Generator().manual_seed(0))
+        found = kmeans(Rows(rows.to(device)), CLASSES, torch.Generator().manual_seed(0))
         assert found.device == device
     assert torch.equal(found.here, expected)
