@@ -212,6 +212,10 @@ class Features:
         made.rounding = max(made.rounding, self.rounding)
         return made
 
+    def on(self, device: torch.device) -> Features:
+        """The same on a device, themselves if they lie there."""
+        return self._with({n: tuple(part.to(device) for part in parts) for n, parts in self._found.items()})
+
     def detached(self) -> Features:
         """The same without gradients; nothing is copied."""
         return self._with(

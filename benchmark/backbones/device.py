@@ -24,6 +24,7 @@ from methods.tensors import BATCH
 T = TypeVar("T")
 AUTO, CPU, CUDA, MPS, XPU = "auto", "cpu", "cuda", "mps", "xpu"
 TYPES = (CUDA, MPS, XPU)  # of accelerators
+DOUBLE = (CUDA, XPU)  # of those that compute in float64
 BF16 = "bf16"
 _TELL = frozenset({CUDA, XPU})  # types whose allocators tell how much they hold
 _FULL = "ieee"  # no TF32, which cuDNN would take for convolutions
@@ -96,6 +97,19 @@ def compute_on(name: str) -> None:
 def here() -> torch.device:
     """Where the networks of this process compute."""
     return _PROCESS.device
+
+
+@neutral
+def arithmetic(size: int) -> torch.device:
+    """Where detectors compute that are fitted on so many bytes of features.
+
+    On the device of this process, where it has float64 and room for these widened and for what is made of
+    them; else on the CPU.
+    """
+    device = here()
+    if device.type in DOUBLE and 4 * size <= torch.get_device_module(device).mem_get_info(device)[0]:
+        return device
+    return torch.device(CPU)
 
 
 def accelerator() -> str | None:

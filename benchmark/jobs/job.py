@@ -82,6 +82,7 @@ class Job:
     definitions: tuple[str, ...] = ()  # whose code counts besides the job's own, such as of methods
     label: str = ""  # for people; not part of the key
     group: str = ""  # jobs of one group that are ready together are done together; not part of the key
+    heavy: bool = False  # whether an accelerator would help, though it runs no network; not part of the key
     module: str = ""  # whose `run` does it; that of the kind if empty; the key has its code, not its name
 
     @cached_property
@@ -95,8 +96,8 @@ class Job:
 
     @property
     def lane(self) -> Lane:
-        """Which workers do it: those of accelerators what runs a network."""
-        return Lane.DEVICE if self.kind in NETWORKS or self.group else Lane.CPU
+        """Which workers do it: those of accelerators what runs a network, or computes for long."""
+        return Lane.DEVICE if self.kind in NETWORKS or self.group or self.heavy else Lane.CPU
 
     @property
     def done_by(self) -> str:

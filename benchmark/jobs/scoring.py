@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.backbones.device import in_batches
+from benchmark.backbones.device import CPU, arithmetic, in_batches, on_cpu
 from benchmark.backbones.extract import Tap
 from benchmark.backbones.images import Images
 from benchmark.backbones.network import to_pixels
@@ -149,6 +149,14 @@ class Scoring:
         return [part for part in self.members[0].parts if part not in unseen]
 
     @cached_property
+    def place(self) -> torch.device:
+        """Where it is computed: what runs the network gives features on the CPU."""
+        if self.config.network is not None:
+            return torch.device(CPU)
+        fitted = (t for of in self.members for n, t in of.tensors.items() if n.startswith(("train.", "val.")))
+        return arithmetic(sum(tensor.nbytes for tensor in fitted))
+
+    @cached_property
     def own(self) -> dict[str, slice]:
         """Which rows of these parts are scored here: all but for a shard."""
         parts = {part: range(self.members[0].length(part)) for part in self.tested}
@@ -170,7 +178,8 @@ class Scoring:
         rng = torch.Generator().manual_seed(self.config.seed)
         of = self.members[0]
         if Signal.MAPS not in scorer.needs:
-            return scorer.fit(*of.to_fit(), rng)
+            train, val, head = of.to_fit()
+            return scorer.fit(train.on(self.place), val.on(self.place), head.on(self.place), rng)
         train = self._with_maps(of.features("train"), "train", scorer.fit_limit, rng)
         val = self._with_maps(of.features("val"), "val", None, rng)
         return scorer.fit(*of.to_fit(train, val), rng)
@@ -226,8 +235,9 @@ class Scoring:
             if of_images:
                 found = self._of_images(candidates, self.images[part][rows])
             else:
-                found = [_score(c, [_widened(member[rows]) for member in members]) for c in candidates]
-            return [check_scores(scores, rows.stop - rows.start) for scores in found]
+                shown = [_widened(member[rows].on(self.place)) for member in members]
+                found = [_score(candidate, shown) for candidate in candidates]
+            return [on_cpu(check_scores(scores, rows.stop - rows.start)) for scores in found]
 
         size = at_once(self.images[part]) if of_images else ROWS
         try:

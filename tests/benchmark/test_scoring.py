@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pretended_device import DEVICE, pretended
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
+from benchmark.backbones import device
 from benchmark.jobs import scoring
 from benchmark.jobs.job import Kind
 from benchmark.jobs.scoring import Scoring, score_together
@@ -292,3 +294,41 @@ def test_a_record_tells_what_was_tried(made):
         99.0,
     ]
     assert "tuning" not in records["energy", 0].settings
+
+
+@pytest.mark.parametrize("entry", ["energy", "react_tuned", "gram", "ensemble"])
+def test_detectors_compute_where_arithmetic_is_done(job, monkeypatch, entry):
+    """Features go there, scores come back; what runs the network stays with the features that it gives."""
+    config, inputs = job(entry)
+    choose_by = auroc if config.validation else None
+    expected, about = scored(Scoring(config, inputs, choose_by))
+    asked = []
+
+    def there(size):
+        asked.append(size)
+        return DEVICE
+
+    monkeypatch.setattr(scoring, "arithmetic", there)
+    with pretended():
+        task = Scoring(config, inputs, choose_by)
+        found, said = scored(task)
+    assert said == about
+    assert asked[0] > 0
+    for part, scores in expected.items():
+        assert found[part].device.type == "cpu"
+        assert torch.equal(found[part], scores)
+    assert Scoring(*job("odin")).place.type == "cpu"
+
+
+def test_room_for_features_is_asked_of_the_device_of_the_process(monkeypatch):
+    class Module:
+        free = 4000
+
+        def mem_get_info(self, of):
+            return self.free, 10**9
+
+    monkeypatch.setattr(torch, "get_device_module", lambda of: Module())
+    assert device.arithmetic(1000).type == "cpu"
+    for kind, places in {"cuda": ("cuda", "cpu"), "mps": ("cpu", "cpu")}.items():
+        monkeypatch.setattr(device, "here", lambda kind=kind: torch.device(kind))
+        assert tuple(device.arithmetic(size).type for size in (1000, 1001)) == places

@@ -20,6 +20,8 @@ from benchmark.studies.study import Measured, Planning
 from methods.base import GradientDetector, Signal
 from methods.registry import detector_class
 
+HEAVY = 10**9  # pairs of a tested image and one that a detector is fitted on
+
 
 @dataclass(frozen=True)
 class _Scorer:
@@ -121,7 +123,8 @@ def _score(
     kind = Kind.TUNE if scoring.tuned else Kind.SCORE
     label = f"{_called(place)}: scores of {place.row}"
     if not scorer.runs_network:
-        return planning.add(Job(kind, config, inputs, (scorer.definition,), label))
+        heavy = planner.tested(sets) * planner.extracted(planner.data["id"]) >= HEAVY
+        return planning.add(Job(kind, config, inputs, (scorer.definition,), label, heavy=heavy))
     config = replace(config, network=first.config, split=first.split)
     images = {item: planner.data[item] for item in sets}
     inputs = replace(inputs, network=first.chain[Kind.TRAIN], images=images)
