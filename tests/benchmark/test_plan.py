@@ -12,7 +12,7 @@ from places import ROOT
 
 from benchmark.backbones import device
 from benchmark.errors import SpecError, UsageError
-from benchmark.jobs.job import Kind, as_json
+from benchmark.jobs.job import Kind, Lane, as_json
 from benchmark.plan.checks import check_timm_names
 from benchmark.plan.make import Selection, make_plan
 from benchmark.spec.load import load_spec
