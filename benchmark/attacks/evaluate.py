@@ -22,6 +22,7 @@ from benchmark.attacks.checks import (
     no_gradient,
     unchanged,
 )
+from benchmark.backbones.checkpoint import Pieces
 from benchmark.backbones.device import in_pieces, moved, on_cpu
 from benchmark.seeds import derive_seed
 from methods.attack import Attack, Classifier, check_labels, cross_entropy, gradient
@@ -91,6 +92,7 @@ def attack_accuracy(
     seed: int,
     *,
     every: Collection[str] = (),
+    pieces: Pieces | None = None,
 ) -> Robustness:
     """Measure accuracy on clean images, under each attack, and under the worst of them for each image.
 
@@ -113,6 +115,8 @@ def attack_accuracy(
     every
         Names of attacks that are judged after each step of their search. Where an attack asks the network
         for its own points, as PGD does, that costs nothing more.
+    pieces
+        Keeps what each attack came to, until all have.
 
     Raises
     ------
@@ -135,24 +139,19 @@ def attack_accuracy(
     losses: dict[str, tuple[float, ...]] = {}
     steps: dict[str, Steps] = {}
     left_out: list[str] = []
+    pieces = pieces or Pieces()
     for name, attack in attacks.items():
+        asked = partial(_attacked, network, name, attack, clean, seed, every=name in every)
         try:
-            with unchanged(name, network):
-                walks = [
-                    _walked(network, name, attack, b, rng, every=name in every)
-                    for b, rng in _with_rng(clean, seed, name)
-                ]
+            found = pieces.of(f"attack {name} {attack.hyperparameters()} {name in every}", asked)
         except NotApplicable as error:
             if len(left_out) + 1 == len(attacks):
                 raise
             left_out.append(f"{name}: left out: {said(error)}")
             continue
-        right[name] = torch.cat([walk[-1].right for walk in walks])
-        losses[name] = _mean_losses(clean, walks)
+        right[name], losses[name] = found["right"], tuple(found["losses"].tolist())
         if name in every:
-            columns = zip(*walks, strict=True)
-            accuracy = [_share(torch.cat([seen.right for seen in column])) for column in columns]
-            steps[name] = Steps((_share(right_clean), *accuracy), losses[name])
+            steps[name] = Steps((_share(right_clean), *found["accuracy"].tolist()), losses[name])
     worst = torch.stack(list(right.values())).all(dim=0)
     robust = {name: _share(flags) for name, flags in right.items()}
     made = {name: attacks[name] for name in right}
@@ -172,6 +171,24 @@ def attack_accuracy(
     )
 
 
+def _attacked(
+    network: Classifier, name: str, attack: Attack, clean: list[_Clean], seed: int, *, every: bool
+) -> dict[str, Tensor]:
+    """Which images (N,) are right in the end; mean losses and, of all steps, accuracies, as float64."""
+    with unchanged(name, network):
+        walks = [
+            _walked(network, name, attack, batch, rng, every=every)
+            for batch, rng in _with_rng(clean, seed, name)
+        ]
+    columns = zip(*walks, strict=True) if every else ()
+    accuracy = [_share(torch.cat([seen.right for seen in column])) for column in columns]
+    return {
+        "right": torch.cat([walk[-1].right for walk in walks]),
+        "losses": torch.tensor(_mean_losses(clean, walks), dtype=torch.float64),
+        "accuracy": torch.tensor(accuracy, dtype=torch.float64),
+    }
+
+
 def accuracy_by_epsilon(
     network: Classifier,
     images: Tensor,
@@ -180,6 +197,7 @@ def accuracy_by_epsilon(
     epsilons: Sequence[float],
     seed: int,
     name: str | None = None,
+    pieces: Pieces | None = None,
 ) -> dict[float, float]:
     """Measure accuracy under the same attack, with the same seed, for each ε; arguments and errors as above.
 
@@ -189,7 +207,8 @@ def accuracy_by_epsilon(
     found = {}
     for epsilon in epsilons:
         moved = attack.configure({**attack.hyperparameters(), "epsilon": epsilon})
-        found[epsilon] = attack_accuracy(network, images, labels, {name: moved}, seed).robust[name]
+        one = attack_accuracy(network, images, labels, {name: moved}, seed, pieces=pieces)
+        found[epsilon] = one.robust[name]
     return found
 
 

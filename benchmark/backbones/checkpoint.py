@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,33 @@ class Checkpoint:
             return load_file(file), summary["state"]
         except (OSError, ValueError, LookupError, TypeError, SafetensorError):
             return None
+
+
+@neutral
+class Pieces:
+    """What a long measurement has come to so far: one that was killed loses the piece that it was at.
+
+    Parameters
+    ----------
+    checkpoint : where it is kept; None: nowhere.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | None = None) -> None:
+        self._checkpoint = checkpoint
+        found = None if checkpoint is None else checkpoint.load()
+        self._kept: dict[str, Tensor] = {} if found is None else found[0]
+        self._names: list[str] = [] if found is None else list(found[1]["pieces"])
+
+    def of(self, name: str, work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """What `work` comes to, now or before; names of pieces differ."""
+        if self._checkpoint is None:
+            return work()
+        if name not in self._names:
+            self._kept |= {f"{name} {part}": tensor for part, tensor in work().items()}
+            self._names.append(name)
+            self._checkpoint.save(len(self._names), self._kept, {"pieces": self._names})
+        own = (part for part in self._kept if part.startswith(f"{name} "))
+        return {part.removeprefix(f"{name} "): self._kept[part] for part in own}
 
 
 def optimizer_tensors(

@@ -14,6 +14,8 @@ Inputs = SubjectInputs
 
 def run(task: Task[Config, Inputs[Artifact]]) -> None:
     """Measure it."""
+    from benchmark.backbones.checkpoint import Checkpoint, Pieces
     from benchmark.studies.adversarial.measure import measure
 
-    task.draft.json("measured", measure(task.config, task.inputs))
+    pieces = Pieces(Checkpoint(task.draft.partial))
+    task.draft.json("measured", measure(task.config, task.inputs, pieces))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from benchmark.attacks.checks import A_POINT, NO_GRADIENT, boxes, unchanged
 from benchmark.attacks.detector import AttackedScores, ImageScore, attack_detector
 from benchmark.attacks.evaluate import accuracy_by_epsilon, attack_accuracy
+from benchmark.backbones.checkpoint import Pieces
 from benchmark.backbones.device import here, in_pieces, moved, on_cpu
 from benchmark.backbones.network import Network, to_pixels
 from benchmark.jobs.inputs import trained_network
@@ -25,10 +28,11 @@ from methods.registry import attack, objective
 from methods.tensors import at_once
 
 
-def measure(config: AdversarialConfig, inputs: SubjectInputs[Artifact]) -> Measured:
+def measure(config: AdversarialConfig, inputs: SubjectInputs[Artifact], pieces: Pieces) -> Measured:
     """Accuracy under attacks, over strength and steps, and OOD detection under attacks on the detectors.
 
-    An attack or a detector that does not apply is left out, with a warning.
+    An attack or a detector that does not apply is left out, with a warning. What each attack came to is kept
+    as a piece.
 
     Raises
     ------
@@ -41,14 +45,14 @@ def measure(config: AdversarialConfig, inputs: SubjectInputs[Artifact]) -> Measu
     attacks = {name: attack(use["method"], **use["hyperparameters"]) for name, use in config.attacks.items()}
     seed = derive_seed(config.seed, "attacks")
     curves = config.curves
-    found = attack_accuracy(network, images, labels, attacks, seed, every=[curves])
+    found = attack_accuracy(network, images, labels, attacks, seed, every=[curves], pieces=pieces)
     if curves not in found.robust:
         raise MethodError(f"curves: {curves!r} does not apply: {'; '.join(found.warnings)}")
     numbers = {f"{name}.accuracy": value for name, value in found.robust.items()}
     numbers |= {"clean.accuracy": found.clean, "worst.accuracy": found.worst}
     chosen = attacks[curves]
     others = [epsilon for epsilon in config.epsilons if epsilon != chosen.epsilon]
-    by_epsilon = accuracy_by_epsilon(network, images, labels, chosen, others, seed, curves)
+    by_epsilon = accuracy_by_epsilon(network, images, labels, chosen, others, seed, curves, pieces)
     by_epsilon |= {0.0: found.clean, chosen.epsilon: found.robust[curves]}
     by_steps = found.steps[curves]
     shown = [0, *sorted(config.steps)]
@@ -69,7 +73,8 @@ def measure(config: AdversarialConfig, inputs: SubjectInputs[Artifact]) -> Measu
     tried = {name: attacks[name] for name in found.robust}
     white, black = (list(accuracies.values()) for accuracies in boxes(tried, found.robust))
     if inputs.transfer is not None:
-        black.append(_transferred(subject, inputs.transfer, chosen, images, labels, seed))
+        transferred = partial(_transferred, subject, inputs.transfer, chosen, images, labels, seed)
+        black.append(pieces.of("transfer", transferred)["right"].double().mean().item())
         numbers["transfer.accuracy"] = black[-1]
         if white and min(white) - black[-1] > A_POINT:
             warnings.append(
@@ -81,7 +86,7 @@ def measure(config: AdversarialConfig, inputs: SubjectInputs[Artifact]) -> Measu
     }
     for name in config.detectors:
         try:
-            aurocs, signs = _attacked(subject, config, name, images)
+            aurocs, signs = _attacked(subject, config, name, images, pieces)
         except NotApplicable as error:
             signs = [f"not attacked: {said(error)}"]
         else:
@@ -114,8 +119,8 @@ def _examined(
 
 def _transferred(
     subject: Subject, other: Artifact, chosen: Attack, images: Tensor, labels: Tensor, seed: int
-) -> float:
-    """Accuracy on what `chosen` made of another network."""
+) -> dict[str, Tensor]:
+    """Which images (N,) are right, themselves and as `chosen` made them of another network."""
     source = trained_network(subject.config.network, other).requires_grad_(requires_grad=False)
     rng = torch.Generator().manual_seed(derive_seed(seed, "transfer"))
     right = []
@@ -126,7 +131,7 @@ def _transferred(
         with torch.no_grad():
             clean, attacked = (subject.network(x).argmax(dim=1) == own for x in (part, example))
         right.append(on_cpu(clean & attacked))
-    return torch.cat(right).double().mean().item()
+    return {"right": torch.cat(right)}
 
 
 def _perturbed(
@@ -143,7 +148,7 @@ def _perturbed(
 
 
 def _attacked(
-    subject: Subject, config: AdversarialConfig, name: str, images: Tensor
+    subject: Subject, config: AdversarialConfig, name: str, images: Tensor, pieces: Pieces
 ) -> tuple[dict[str, float], list[str]]:
     """AUROC with and without an attack on a detector, mean over the OOD sets of each group; warnings."""
     count = config.ood_images
@@ -154,14 +159,16 @@ def _attacked(
         rng = torch.Generator().manual_seed(derive_seed(config.seed, "outside", item))
         drawn.append(to_pixels(outside[torch.randperm(len(outside), generator=rng)[:count]]))
     seed = derive_seed(config.seed, "detector")
-    with unchanged(f"on {name}", subject.network):
-        found = attack_detector(
-            ImageScore(chosen, subject.tap),
-            images,
-            torch.cat(drawn),
-            seed,
-            **config.detector_attack,
-        )
+
+    def tried() -> dict[str, Tensor]:
+        with unchanged(f"on {name}", subject.network):
+            score = ImageScore(chosen, subject.tap)
+            scores = attack_detector(score, images, torch.cat(drawn), seed, **config.detector_attack)
+        return {field: torch.as_tensor(value, dtype=torch.float64) for field, value in vars(scores).items()}
+
+    kept = pieces.of(f"detector {name}", tried)
+    without = kept.pop("without_gradient").item()
+    found = AttackedScores(**kept, without_gradient=without)
     sizes = [len(part) for part in drawn]
     aurocs: dict[str, list[float]] = {}
     parts = zip(torch.split(found.ood_clean, sizes), torch.split(found.ood_attacked, sizes), strict=True)

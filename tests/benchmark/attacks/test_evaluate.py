@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from benchmark.attacks import BrokenAttack, accuracy_by_epsilon, attack_accuracy
 from benchmark.attacks import evaluate as module
 from benchmark.attacks.checks import loss_warnings, masking_warnings, unchanged
+from benchmark.backbones.checkpoint import Checkpoint, Pieces
 from benchmark.seeds import derive_seed
 from methods.attack import Attack, cross_entropy
 from methods.errors import NotApplicable
@@ -426,3 +427,28 @@ def test_when_more_steps_are_much_stronger():
     assert masking_warnings(attacks | {"20": pgd(steps=1)}, {"20": 0.9, "100": 0.1}, 0.0) == []
     other = dataclasses.replace(attacks["20"], step_size=0.001)
     assert masking_warnings(attacks | {"20": other}, {"20": 0.9, "100": 0.1}, 0.0) == []
+
+
+def test_what_an_attack_came_to_is_kept_to_the_bit(network, tmp_path, monkeypatch):
+    """A measurement that was killed goes on with the attack that it was at."""
+    attacks = {"fgsm": attack("fgsm", epsilon=EPSILON), "pgd": attack("pgd", steps=3, epsilon=EPSILON)}
+
+    def measured(attacks, pieces=None):
+        return attack_accuracy(network, IMAGES, LABELS, attacks, seed=3, every=["pgd"], pieces=pieces)
+
+    def killed(network, images, labels):
+        raise KeyboardInterrupt
+
+    expected = measured(attacks)
+    with pytest.raises(KeyboardInterrupt):
+        measured({**attacks, "pgd": Made(make=killed)}, Pieces(Checkpoint(tmp_path)))
+    attacked, made = module._attacked, []
+    monkeypatch.setattr(
+        module, "_attacked", lambda *given, **more: made.append(given[1]) or attacked(*given, **more)
+    )
+    for names in (["pgd"], []):
+        found = measured(attacks, Pieces(Checkpoint(tmp_path)))
+        assert made == names
+        made.clear()
+        assert dataclasses.replace(found, right={}) == dataclasses.replace(expected, right={})
+        assert all(torch.equal(found.right[name], expected.right[name]) for name in attacks)
