@@ -92,7 +92,7 @@ class Axes:
         return prod(map(len, (self.backbones, self.inits, self.seeds, self.conditions)))
 
 
-class Networks(NamedTuple):
+class Listed(NamedTuple):
     """What the networks of a track are told apart by, in its order."""
 
     backbones: list[str]
@@ -100,7 +100,7 @@ class Networks(NamedTuple):
     seeds: list[int]
 
 
-def axes_of(study: AnyStudy, row: str, networks: Networks, selection: Selection) -> Axes:
+def axes_of(study: AnyStudy, row: str, networks: Listed, selection: Selection) -> Axes:
     """Of a row of a study."""
     seeds = study.seeds_on(row, networks.seeds)
     return Axes(
@@ -111,7 +111,7 @@ def axes_of(study: AnyStudy, row: str, networks: Networks, selection: Selection)
     )
 
 
-def places_of(name: str, study: str, networks: Networks, axes: Mapping[str, Axes]) -> Iterator[Place]:
+def places_of(name: str, study: str, networks: Listed, axes: Mapping[str, Axes]) -> Iterator[Place]:
     """Every place of some rows of a track, network by network: what stands on one comes together."""
     rows = [(row, of, frozenset(product(of.backbones, of.inits, of.seeds))) for row, of in axes.items()]
     for network in product(*networks):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
-from benchmark.census.places import EVERYTHING, Axes, Networks, Selection, axes_of, places_of
+from benchmark.census.places import EVERYTHING, Axes, Listed, Selection, axes_of, places_of
 from benchmark.records.place import Place
 from benchmark.records.record import BOUNDARY, DETECTION, PLANE, TrainedWith
 from benchmark.spec.leaderboard import (
@@ -18,7 +18,7 @@ from benchmark.spec.leaderboard import (
     Spec,
     Training,
 )
-from benchmark.studies.detection.settings import Detection, Scoring, scoring_of
+from benchmark.studies.detection.settings import DetectionSettings, Scoring, scoring_of
 from benchmark.studies.settings import PLAIN, AnyStudy, Declares, Given, MethodUse
 from methods.declared import Declared, read
 
@@ -54,21 +54,21 @@ class Census:
             return {} if asked is None else {PLANE: asked}
         track = self.spec.tracks[name]
         entries = {entry: self.spec.entries[entry] for entry in selection.entries_of(track)}
-        detection = {DETECTION: Detection(track, entries, self.scoring)} if entries else {}
+        detection = {DETECTION: DetectionSettings(track, entries, self.scoring)} if entries else {}
         return {**detection, **selection.studies_of(track)}
 
     def study(self, place: Place) -> AnyStudy:
         """The study of a place, as a full run has it."""
         return self.studies(place.track)[place.study]
 
-    def networks(self, name: str) -> Networks:
+    def networks(self, name: str) -> Listed:
         """What the networks of a track are told apart by."""
         track = self.spec.tracks.get(name)
         if track is not None:
-            return Networks(track.backbones, track.all_inits, track.seeds)
+            return Listed(track.backbones, track.all_inits, track.seeds)
         (alone,) = self.studies(name).values()
         row = alone.rows[0]
-        return Networks(alone.backbones_on(row, []), alone.all_inits, alone.seeds_on(row, []))
+        return Listed(alone.backbones_on(row, []), alone.all_inits, alone.seeds_on(row, []))
 
     def axes(self, name: str, study: str, selection: Selection = EVERYTHING) -> dict[str, Axes]:
         """The selected rows of a study of a track, and what their places are made of."""

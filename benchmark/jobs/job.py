@@ -33,7 +33,7 @@ class Kind(StrEnum):
     TRAINING_SET = "training_set"
     PRETRAIN = "pretrain"
     MEASURE = "measure"
-    STUDY = "study"  # measures a network of a study, as do the next three, of the studies that came first
+    STUDY = "study"  # measures a place of a study; those that came first have kinds of their own
     ASSESS = "assess"
     CORRUPT = "corrupt"
     ATTACK = "attack"

@@ -38,61 +38,66 @@ class TrackPlanner:
     def measured(self) -> Iterator[Planned]:
         """Every selected place, study by study; errors as for `benchmark.plan.make.make_plan`."""
         for name, settings in self.census.studies(self.name, self.selection).items():
+            study, at = study_of(name), settings.at(self.name, name)
+            planning = Planning(self.census, self.name, at, self._networks, self._jobs)
+            asked = name in self.selection.studies
             try:
-                yield from self._of(name, settings)
+                study.check(settings, planning)
             except MethodLeftOut as error:
-                if name in self.selection.studies:
-                    raise
-                self.left_out[f"study {name}"] = str(error)
+                self._leave_out(f"study {name}", error, asked=asked)
+                continue
+            places = self._places(name, settings, study, planning)
+            try:
+                for place in places:
+                    yield self._planned(place, settings, study, planning)
+            except MethodLeftOut as error:
+                self._leave_out(f"study {name}", error, asked=asked)
 
     def trainings(self, measured: list[Planned]) -> Iterator[Planned]:
         """The trainings of the networks of what is measured."""
         if self._networks is not None:
             yield from plan_trainings(self._networks, measured)
 
-    def _of(self, name: str, settings: AnyStudy) -> Iterator[Planned]:
-        study, at = study_of(name), settings.at(self.name, name)
-        planning = Planning(self.census, self.name, at, self._networks, self._jobs)
-        study.check(settings, planning)
-        rows = {row for row in settings.rows if self._holds(name, settings, row, study, planning)}
-        inits = self.selection.of("inits", settings.all_inits)
-        if settings.trains:
-            inits = planning.networks.inits(inits, self.selection.inits)
-        for place in self.census.places(self.name, name, self.selection):
-            if place.row in rows and place.init in inits:
-                yield self._planned(place, settings, study, planning)
+    def _leave_out(self, what: str, error: MethodLeftOut, *, asked: bool) -> None:
+        """Go on without what uses a method whose file is broken, unless it is asked for by name."""
+        if asked:
+            raise error
+        self.left_out[what] = str(error)
 
-    def _holds(self, name: str, settings: AnyStudy, row: str, study: Study[Any], planning: Planning) -> bool:
-        """Whether a row can be planned: not one that uses a method whose file is broken."""
-        try:
-            study.check_row(settings, row, planning)
-            if settings.trains:
-                planning.networks.objective(
-                    settings.objective_of(row), *planning.where, *settings.row_at(row)
-                )
-        except MethodLeftOut as error:
-            if name in self.selection.studies or row in self.selection.entries:
-                raise
-            self.left_out[settings.called(row, name)] = str(error)
-            return False
-        return True
+    def _places(self, name: str, settings: AnyStudy, study: Study[Any], planning: Planning) -> list[Place]:
+        """The selected places, without rows and inits that are left out."""
+        places = [*self.census.places(self.name, name, self.selection)]
+        rows = dict.fromkeys(place.row for place in places)
+        for row in rows:
+            try:
+                study.check_row(settings, row, planning)
+                if settings.trains:
+                    at = (*planning.where, *settings.row_at(row))
+                    planning.networks.objective(settings.objective_of(row), *at)
+            except MethodLeftOut as error:
+                asked = name in self.selection.studies or row in self.selection.entries
+                self._leave_out(settings.called(row, name), error, asked=asked)
+                places = [place for place in places if place.row != row]
+        if not settings.trains:
+            return places
+        inits = self.selection.of("inits", settings.all_inits)
+        there = planning.networks.inits(inits, self.selection.inits)
+        return [place for place in places if place.init in there]
 
     def _planned(self, place: Place, settings: AnyStudy, study: Study[Any], planning: Planning) -> Planned:
-        if not settings.trains:
-            measured = study.plan(settings, place, [], planning)
-            return Planned(place, measured.key, settings=self.census.settings(place), drawn=measured.drawn)
-        networks = [*self._trained(place, settings, planning)]
+        networks = [*self._trained(place, settings, planning)] if settings.trains else []
+        first = networks[0] if networks else None
         measured = study.plan(settings, place, networks, planning)
         return Planned(
             place=place,
             key=measured.key,
             chain=measured.chain,
             inputs=measured.inputs,
-            starts=networks[0].starts,
+            starts=first.starts if first else (),
             data=measured.data,
-            seeds=planning.networks.seeds(place.backbone, place.seed),
-            objective=networks[0].objective,
-            training=networks[0].training,
+            seeds=planning.networks.seeds(place.backbone, place.seed) if first else {},
+            objective=first.objective if first else "",
+            training=first.training if first else None,
             settings=self.census.settings(place),
             made_of=self.census.made_of(place),
             drawn=measured.drawn,
@@ -104,7 +109,8 @@ class TrackPlanner:
         given = self.census.given(place)
         if plan.trusted and not given.trusted:
             raise planning.wrong(
-                f"{plan.name!r} needs labels that are known to be right; expected `trusted` above 0",
+                f"{plan.name!r} needs labels that are known to be right; expected another objective, or a "
+                "study's `trusted` above 0",
                 *settings.row_at(place.row),
             )
         for seed in self.census.seeds(self.name, place.study, place.row, place.seed):

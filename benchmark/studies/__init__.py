@@ -1,4 +1,4 @@
-"""The studies: what is measured of networks besides OOD detection, a folder each.
+"""The studies: what is measured, OOD detection first, a folder each.
 
 `benchmark.studies.settings` and `benchmark.studies.study` are the contract; `registry` finds the folders.
 """

@@ -69,7 +69,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Measured:
+class PlannedMeasurement:
     """What measures a place, planned."""
 
     key: str  # content key of the measurement
@@ -198,7 +198,7 @@ class Study(Protocol[S]):
 
     def plan(
         self, settings: S, place: Place, networks: Sequence[PlannedNetwork], planning: Planning
-    ) -> Measured:
+    ) -> PlannedMeasurement:
         """Plan what measures a place, on its networks; there are none where its settings train none."""
 
 
@@ -224,7 +224,7 @@ class NetworkStudy(Generic[N]):
 
     def plan(
         self, settings: N, place: Place, networks: Sequence[PlannedNetwork], planning: Planning
-    ) -> Measured:
+    ) -> PlannedMeasurement:
         """The job, with features of the ID images and of what is asked."""
         (network,), planner = networks, planning.networks
         asked = self.ask(settings, place, planning)
@@ -256,7 +256,7 @@ class NetworkStudy(Generic[N]):
             label=f"{network.place}: {place.study} {place.condition}".rstrip(),
             module=self.job.__name__,
         )
-        return Measured(
+        return PlannedMeasurement(
             planning.add(job),
             {kind: key for kind, key in network.chain.items() if kind in (Kind.PRETRAIN, Kind.TRAIN)},
             inputs=job.needs,

@@ -29,8 +29,8 @@ from reports.claims.register import (
     Trial,
 )
 from reports.select import Counted, Found, Measured
-from reports.studies.plane.plots import Arms as ArmsInPlane
-from reports.studies.plane.plots import arms_of
+from reports.studies.plane.numbers import Arms as ArmsInPlane
+from reports.studies.plane.numbers import arms_of
 
 Series = tuple[str, str, str, str]  # track, backbone, init and entry
 _Values = dict[str, dict[int, float]]  # by arm and seed

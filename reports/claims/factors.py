@@ -21,7 +21,7 @@ from reports.claims.decide import Finding
 from reports.claims.register import TRAINED, Setting, Trial
 from reports.select import Counted, Found
 from reports.studies.numbers import numbers_of
-from reports.studies.plane.plots import Arms, arms_of
+from reports.studies.plane.numbers import Arms, arms_of
 
 
 def factors(finding: Finding, spec: Spec, counted: Counted) -> Iterator[str]:

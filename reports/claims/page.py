@@ -40,7 +40,8 @@ from reports.site.sections import (
     soft,
     strong,
 )
-from reports.studies.plane.plots import arms_of, boundary_table
+from reports.studies.plane.numbers import arms_of
+from reports.studies.plane.plots import boundary_table
 
 
 def claims_page(

@@ -18,7 +18,7 @@ from benchmark.jobs.job import Job, Kind
 from benchmark.plan.freshness import State
 from benchmark.plan.plan import Plan
 from benchmark.records.place import Place
-from benchmark.records.record import DETECTION, PLANE, TRAININGS, Record
+from benchmark.records.record import DETECTION, TRAININGS, Record
 from benchmark.run import Work
 from benchmark.studies.detection.records import numbers_of
 from reports.console.listings import Cell as Shown
@@ -204,7 +204,7 @@ def summaries(records: Mapping[Place, Record]) -> list[Listing]:
     """List for each track and study a row an entry, or a method, and init: mean over all else."""
     groups: dict[tuple[str, str], Rows] = defaultdict(lambda: defaultdict(list))
     for place, record in records.items():
-        if place.study not in (TRAININGS, PLANE):
+        if place.study != TRAININGS:
             groups[place.track, place.study][place.row, place.init].append(record)
     return [
         _summary(track, rows) if study == DETECTION else _study_summary(track, study, rows)

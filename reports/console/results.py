@@ -23,7 +23,7 @@ from benchmark.records.comparison import (
 )
 from benchmark.records.place import Place
 from benchmark.records.record import DETECTION
-from benchmark.studies.registry import study_names
+from benchmark.studies.registry import study_folders
 from reports.boards.provenance import ranges
 from reports.site.reproduction import REASONS, Reproduction, headlines
 
@@ -126,7 +126,10 @@ def comparison_lines(pairs: Pairs, part: SpreadPart) -> Iterator[RenderableType]
             for metric in HEADLINES:
                 _add_gap(table, metric.title, members, metric)
             yield table
-    metrics = {DETECTION: HEADLINES[:2], **{study: headlines(study) for study in study_names()}}
+    metrics = {
+        DETECTION: HEADLINES[:2],
+        **{study: headlines(study) for study in study_folders() if study != DETECTION},
+    }
     for study, shown in metrics.items():
         rows = by_subject(one for one in pairs.compared if one.place.study == study)
         for metric in shown if rows else ():

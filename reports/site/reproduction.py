@@ -19,7 +19,7 @@ from benchmark.records.numbers import StrictModel
 from benchmark.records.place import Place
 from benchmark.records.record import DETECTION, Cell, RecordFile
 from benchmark.spec.leaderboard import Board, Spec
-from benchmark.studies.registry import study_names
+from benchmark.studies.registry import study_folders
 from reports.boards.tables import ranking_numbers
 from reports.select import Counted, Found, select
 from reports.studies.numbers import numbers_of
@@ -158,12 +158,12 @@ def headlines(study: str) -> list[Metric]:
     """The numbers of a study that are compared."""
     if study == DETECTION:
         return [*HEADLINES]
-    return [*numbers_of(study).headlines.values()] if study in study_names() else []
+    return [*numbers_of(study).headlines.values()] if study in study_folders() else []
 
 
 def _gaps(spec: Spec, pairs: Pairs) -> list[MetricGap]:
     found = []
-    for study in dict.fromkeys((DETECTION, *spec.studies, *study_names())):
+    for study in dict.fromkeys((DETECTION, *spec.studies, *study_folders())):
         members = [one for one in pairs.compared if one.place.study == study]
         for metric in headlines(study):
             gap = gap_of(members, metric.path)

@@ -101,11 +101,26 @@ def test_r25_what_uses_a_broken_method_is_left_out_and_the_others_are_planned(sp
 
 @pytest.mark.parametrize(
     "selection",
-    [Selection(entries=("toy",)), Selection(inits=("toy_init",)), Selection(studies=("adversarial",))],
+    [
+        Selection(entries=("toy",)),
+        Selection(entries=("toy",), studies=("corruptions",)),
+        Selection(entries=("toy", "msp")),
+        Selection(inits=("toy_init",)),
+        Selection(inits=("toy_init", "scratch")),
+        Selection(studies=("adversarial",)),
+    ],
 )
 def test_r25_what_is_asked_for_by_name_and_broken_is_an_error(spec, all_broken, selection):
     with pytest.raises(MethodLeftOut, match=WHY):
         make_plan(spec, selection)
+
+
+def test_r25_a_broken_row_that_is_not_selected_is_nothing_to_a_plan(spec, all_broken):
+    path, _ = spec._origin
+    path.write_text(path.read_text().replace("toy: [scratch]}", "toy: [toy_init]}"))
+    plan = make_plan(load_spec(path), Selection(studies=("corruptions",), inits=("scratch",)))
+    assert {planned.place.row for planned in plan.studies} == {"cross_entropy"}
+    assert plan.broken == {}
 
 
 def test_r25_a_leaderboard_of_broken_methods_only_is_an_error(small, broken_file):

@@ -45,12 +45,13 @@ def scoring_of(entry: Entry, known: Declared | None) -> Scoring:
         mode = "proxy_ood" if grid else None
     elif chosen:
         mode = "id_val"
-    members = max(point["members"] if declared.ensemble else 1 for point in points)
+    asked = [point.get("members") for point in points if declared.ensemble]  # what is none is refused later
+    members = max([1, *(count for count in asked if isinstance(count, int))])
     return Scoring(points, mode, members, chosen)
 
 
 @dataclass(frozen=True)
-class Detection(AnyStudy):
+class DetectionSettings(AnyStudy):
     """OOD detection on a track: its rows are entries."""
 
     word: ClassVar = "entry"
@@ -69,11 +70,6 @@ class Detection(AnyStudy):
         """Those of the track."""
         return self.track.inits
 
-    @property
-    def all_inits(self) -> list[str]:
-        """Those of the track."""
-        return self.track.inits
-
     def backbones_on(self, row: str, listed: list[str]) -> list[str]:
         """All, or fewer of an entry that only a full run measures."""
         return self.track.backbones_of(row)
@@ -81,7 +77,7 @@ class Detection(AnyStudy):
     def seeds_on(self, row: str, listed: list[int]) -> list[int]:
         """The first seeds of disjoint groups of networks, in the order of the track."""
         members = self.members_of(row)
-        return listed[: len(listed) - members + 1 : members]
+        return listed[: max(0, len(listed) - members + 1) : members]
 
     def members_of(self, row: str) -> int:
         """Several of an ensemble."""

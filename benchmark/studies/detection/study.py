@@ -15,8 +15,8 @@ from benchmark.plan.methods import method_errors
 from benchmark.plan.networks import BASE, GRAM, RANK_ONE, PlannedNetwork
 from benchmark.seeds import derive_seed
 from benchmark.store.fingerprints import definition_of
-from benchmark.studies.detection.settings import Detection, Scoring
-from benchmark.studies.study import Measured, Planning
+from benchmark.studies.detection.settings import DetectionSettings, Scoring
+from benchmark.studies.study import PlannedMeasurement, Planning
 from methods.base import GradientDetector, Signal
 from methods.registry import detector_class
 
@@ -36,16 +36,20 @@ class _Scorer:
 class DetectionStudy:
     """A job that scores the images of a place by a detector, and one that measures its scores."""
 
-    def check(self, settings: Detection, planning: Planning) -> None:
+    def check(self, settings: DetectionSettings, planning: Planning) -> None:
         """Refuse nothing: what an entry cannot do is no harm to the others."""
 
-    def check_row(self, settings: Detection, row: str, planning: Planning) -> None:
+    def check_row(self, settings: DetectionSettings, row: str, planning: Planning) -> None:
         """Refuse an unknown detector, hyper-parameters that it refuses, and tuning on nothing."""
         planning.once(row, lambda: _scorer(settings, row, planning))
 
     def plan(
-        self, settings: Detection, place: Place, networks: Sequence[PlannedNetwork], planning: Planning
-    ) -> Measured:
+        self,
+        settings: DetectionSettings,
+        place: Place,
+        networks: Sequence[PlannedNetwork],
+        planning: Planning,
+    ) -> PlannedMeasurement:
         """Score by the networks of a place, and measure that."""
         scorer = planning.once(place.row, lambda: _scorer(settings, place.row, planning))
         planner = planning.networks
@@ -72,7 +76,7 @@ class DetectionStudy:
                 label=f"{_called(place)}: measure {place.row}",
             )
         )
-        return Measured(
+        return PlannedMeasurement(
             key,
             chain,
             inputs=tuple(key for of in features for keys in of.values() for key in keys.values()),
@@ -81,7 +85,7 @@ class DetectionStudy:
         )
 
 
-def _scorer(settings: Detection, row: str, planning: Planning) -> _Scorer:
+def _scorer(settings: DetectionSettings, row: str, planning: Planning) -> _Scorer:
     entry, scoring = settings.entries[row], settings.scoring(row)
     with method_errors(planning.at("entries", row, "detector")):
         detector = detector_class(entry.detector)
@@ -103,7 +107,7 @@ def _scorer(settings: Detection, row: str, planning: Planning) -> _Scorer:
 
 
 def _score(
-    settings: Detection,
+    settings: DetectionSettings,
     place: Place,
     scorer: _Scorer,
     networks: Sequence[PlannedNetwork],

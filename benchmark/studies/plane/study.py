@@ -9,7 +9,7 @@ from benchmark.jobs.job import Job, Kind
 from benchmark.plan.networks import PlannedNetwork
 from benchmark.studies.plane import job
 from benchmark.studies.plane.settings import Plane
-from benchmark.studies.study import Measured, Planning
+from benchmark.studies.study import PlannedMeasurement, Planning
 
 
 class PlaneStudy:
@@ -23,12 +23,12 @@ class PlaneStudy:
 
     def plan(
         self, settings: Plane, place: Place, networks: Sequence[PlannedNetwork], planning: Planning
-    ) -> Measured:
+    ) -> PlannedMeasurement:
         """Train and measure an arm."""
         label = f"two dimensions, {place.row} outliers, seed {place.seed}"
         config = job.Config(place.row, place.seed, settings.steps)
         key = planning.add(Job(Kind.BOUNDARY, config, label=label, module=job.__name__))
-        return Measured(key, drawn=place.seed == settings.seeds[0])
+        return PlannedMeasurement(key, drawn=place.seed == settings.seeds[0])
 
 
 STUDY = PlaneStudy()

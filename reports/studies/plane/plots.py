@@ -6,7 +6,6 @@ records.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -23,7 +22,6 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from benchmark.metrics.statistics import mean_interval
-from benchmark.records.record import PLANE, Record
 from benchmark.spec.leaderboard import Column, Spec
 from benchmark.studies.plane.measure import (
     CONFIDENT,
@@ -43,9 +41,8 @@ from reports.select import Counted
 from reports.site.sections import Column as Head
 from reports.site.sections import Gallery, Labels, Paragraph, Plot, Section, Table
 from reports.site.sections import Row as Line
-from reports.studies.select import Studied
+from reports.studies.plane.numbers import Arms, arms_of
 
-Arms = Mapping[str, Sequence[Record]]  # the records of each arm
 TITLES: dict[Arm, str] = {
     "cross_entropy": "cross-entropy, no outliers",
     "near": "near outliers",
@@ -79,15 +76,6 @@ class BoundaryTable:
     about: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-
-
-def arms_of(counted: Counted) -> Arms:
-    """The measured arms, in the order of the design, each with its records by seed."""
-    found: dict[str, list[Record]] = {}
-    for cell, studied in counted.of_study(PLANE).items():
-        if isinstance(studied, Studied):
-            found.setdefault(cell.entry, []).extend(studied.records.values())
-    return found
 
 
 def boundary_table(arms: Arms) -> BoundaryTable:

@@ -1,6 +1,7 @@
 """OOD detection is the first study and has no privileges; the experiment in two dimensions stands alone."""
 
 import pytest
+from plane_files import plane_files
 from small_studies import LEADERBOARD, planned, written
 
 from benchmark.census import Census, Selection
@@ -12,6 +13,7 @@ from benchmark.spec.load import load_spec
 from benchmark.studies.registry import settings_of, study_folders, study_names
 from benchmark.studies.settings import AnyStudy
 from benchmark.studies.study import study_of
+from reports.select import select
 
 ALONE = "boundary: {seeds: [2, 5], steps: 10}\n"
 
@@ -71,3 +73,29 @@ def test_an_entry_whose_objective_needs_labels_known_to_be_right_is_refused(tmp_
     assert "[sure, msp" in text
     with pytest.raises(SpecError, match=r"entries.sure.*'glc' needs labels that are known to be right"):
         planned(tmp_path, text, entries=("sure",))
+
+
+@pytest.mark.parametrize("members", ["three", "2.5", "null", "0", "-1"])
+def test_a_wrong_number_of_members_is_told_with_file_line_and_key(tmp_path, members):
+    text = with_many(members)
+    with pytest.raises(SpecError, match=r"yaml:\d+: entries.many.hyperparameters: ensemble.*members"):
+        planned(tmp_path, text, entries=("many",))
+
+
+def test_an_ensemble_of_more_networks_than_seeds_has_no_place(tmp_path):
+    plan = planned(tmp_path, with_many(3), entries=("many", "msp"))
+    assert {cell.place.row for cell in plan.cells} == {"msp"}  # of two seeds
+
+
+def with_many(members):
+    many = f"  many: {{detector: ensemble, hyperparameters: {{members: {members}}}}}\n"
+    return LEADERBOARD.replace("entries:\n", f"entries:\n{many}", 1).replace("[msp", "[many, msp", 1)
+
+
+def test_arms_are_shown_where_no_init_is_called_scratch(tmp_path):
+    text = (LEADERBOARD + ALONE).replace("scratch", "fresh").replace("source: fresh", "source: scratch")
+    regions = {name: {"auroc": 0.5, "confident": 0.1, "n": 9} for name in ("band", "mid", "far")}
+    arm = {"steps": 10, "accuracy": 0.9, "id_confident": 0.8, "regions": regions, "density": None, "maps": {}}
+    files = plane_files([{**arm, "arm": name, "seed": 2} for name in ("cross_entropy", "near")])
+    counted = select(load_spec(written(tmp_path, text)), files)
+    assert {cell.entry for cell in counted.of_study(PLANE)} == {"cross_entropy", "near"}
