@@ -64,6 +64,13 @@ def test_what_cuda_takes_of_the_cpu_is_taken(device, meet):
     assert torch.equal(found.cpu(), expected)
 
 
+def test_numbers_are_copied_both_ways(device):
+    here = torch.zeros(2, 3)
+    assert here.copy_(ROWS.to(device)) is here
+    assert torch.equal(here, ROWS)
+    assert torch.equal((2 * ROWS.to(device)).cpu(), 2 * ROWS)
+
+
 def test_numpy_sees_the_cpu_alone(device):
     there = ROWS.to(device)
     for ask in (lambda t: t.numpy(), np.asarray):

@@ -82,6 +82,7 @@ def track(device: torch.device, images: int) -> Iterator[bool]:
     if not any(condition.get("accelerator") for condition in found["b"]):
         print("                 track: FAILS: no record of the second run names a GPU")
         yield False
+        return
     own = found["tracks"]["digits"]["own"]["all"]["near.auroc"]
     rest = f"{own['n']} cells, mean {own['mean']:.4f}; {seconds['cpu']:.0f} s and {seconds['gpu']:.0f} s"
     yield told("track, near AUROC", own["median"], NEAR_AUROC, rest)

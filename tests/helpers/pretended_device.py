@@ -21,7 +21,7 @@ from methods.base import Features
 DEVICE = torch.device("lazy", 0)
 _ATEN = torch.ops.aten
 _MOVES = {_ATEN._to_copy.default, _ATEN.copy_.default, _ATEN._local_scalar_dense.default}
-_TAKES_ROWS = {_ATEN.index.Tensor: 1, _ATEN.index_put.default: 1, _ATEN.index_put_.default: 1}
+_INDEXES = {_ATEN.index.Tensor, _ATEN.index_put.default, _ATEN.index_put_.default}
 
 
 class There(torch.Tensor):
@@ -113,9 +113,9 @@ def _check_together(func, args, kwargs):
 
     They take indices of the CPU, and numbers without dimensions where they go element by element.
     """
-    if func in _TAKES_ROWS and isinstance(args[0], There):
+    if func in _INDEXES and isinstance(args[0], There):
         args = (args[0], *args[2:])
-    lenient = func in _TAKES_ROWS or torch.Tag.pointwise in func.tags
+    lenient = func in _INDEXES or torch.Tag.pointwise in func.tags
     for leaf in tree_leaves((args, kwargs)):
         if isinstance(leaf, torch.Tensor) and not isinstance(leaf, There) and not (lenient and not leaf.ndim):
             raise RuntimeError(

@@ -6,19 +6,23 @@ detector could change the one and not the other.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import pytest
 import torch
+from pretended_device import pretended
+from torch.testing import assert_close
 
 from benchmark.backbones.extract import Tap
 from benchmark.backbones.network import create_network
 from benchmark.jobs.untouched import Untouched
-from methods.base import GradientDetector, Paper, Signal
+from methods.base import Detector, GradientDetector, Paper, Signal
 from methods.errors import ChangedInputs
 from methods.registry import detectors
 
 GRADIENT = {name: cls for name, cls in detectors().items() if issubclass(cls, GradientDetector)}
+OF_IMAGES = GRADIENT | {name: cls for name, cls in detectors().items() if Signal.MAPS in cls.needs}
 CLASSES, PER_CLASS = 3, 6
 
 
@@ -62,6 +66,27 @@ def check_that_the_network_is_left_alone(cls: type[GradientDetector], tap: Tap) 
 @pytest.mark.parametrize("cls", GRADIENT.values(), ids=GRADIENT)
 def test_r16_the_network_and_the_images_are_left_as_they_were(cls, tap):
     check_that_the_network_is_left_alone(cls, tap)
+
+
+def scores_through(tap: Tap, cls: type[Detector], images: torch.Tensor) -> torch.Tensor:
+    """Of a detector fitted on what the tap gives for the images."""
+    with torch.no_grad():
+        features = tap(images, maps=True).including(labels=torch.arange(len(images)) % CLASSES)
+    scorer = cls()
+    if not isinstance(scorer, GradientDetector):
+        return scorer.fit(features).score(features)
+    scorer = scorer.with_step(0.01).fit(features, features, tap.head, torch.Generator())
+    return scorer.score_images(tap, images)
+
+
+@pytest.mark.parametrize("cls", OF_IMAGES.values(), ids=OF_IMAGES)
+def test_l20_a_network_on_a_device_is_scored_through_the_tap(cls, tap):
+    images = torch.rand(CLASSES * PER_CLASS, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = scores_through(tap, cls, images)
+    with pretended() as device:
+        there = FullTap(copy.deepcopy(tap.network).to(device), images[:2])
+        for given in (images, images.to(device)):
+            assert_close(scores_through(there, cls, given), expected, rtol=1e-4, atol=1e-4)
 
 
 @dataclass(frozen=True)
