@@ -1,8 +1,8 @@
 """The contract of a study's settings: what leaderboard.yaml says of it, and which places that asks for.
 
 A study is a folder beside this module, named as the study. If a track may list it, its ``settings.py`` has a
-`StudySettings` under the name ``SETTINGS``, which the registry finds; `benchmark.studies.study` is the other half
-of the contract. No module that settings are in may import torch: the census and the pages read them too.
+`StudySettings` under the name ``SETTINGS``, which the registry finds; `benchmark.studies.study` is the other
+half of the contract. No module that settings are in may import torch: the census and the pages read them too.
 """
 
 from __future__ import annotations
