@@ -16,8 +16,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 
-from methods.base import Features
-
 DEVICE = torch.device("lazy", 0)
 _ATEN = torch.ops.aten
 _MOVES = {_ATEN._to_copy.default, _ATEN.copy_.default, _ATEN._local_scalar_dense.default}
@@ -122,9 +120,3 @@ def _check_together(func, args, kwargs):
                 f"{func}: expected all tensors to be on the same device, found {DEVICE} and {leaf.device}, "
                 f"the latter of shape {tuple(leaf.shape)}"
             )
-
-
-def features_on(device: torch.device, features: Features) -> Features:
-    """The same features on a device."""
-    found = features.collected()
-    return features._with({n: tuple(part.to(device) for part in parts) for n, parts in found.items()})

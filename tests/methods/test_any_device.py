@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from plain_features import BIAS, CLASSES, DETECTORS, HEAD, WEIGHT, WIDTH, features, made
-from pretended_device import features_on, pretended
+from pretended_device import pretended
 from torch.testing import assert_close
 
 from methods.base import Detector, Features, Head, Signal, fitted
@@ -36,8 +36,8 @@ def check_that_it_computes_there(detector, name="", images=MANY):
 
     expected = detector.fit(train, val, HEAD, rng()).score(test)
     with pretended() as device:
-        learnt = detector.fit(features_on(device, train), features_on(device, val), HEAD.on(device), rng())
-        scores = learnt.score(features_on(device, test))
+        learnt = detector.fit(train.on(device), val.on(device), HEAD.on(device), rng())
+        scores = learnt.score(test.on(device))
         assert scores.device == device
     assert_close(scores.here, expected, rtol=1e-12, atol=1e-12)
 
@@ -126,10 +126,10 @@ def test_l20_labels_and_a_head_of_elsewhere_join_the_features():
     train, cls = features(200), DETECTORS["vim"]
     expected = cls().fit(train, head=HEAD).score(features(20))
     with pretended() as device:
-        there = features_on(device, train)
+        there = train.on(device)
         joined = Features(there.logits, there.penultimate, train.labels)
         assert joined.labels.device == device
-        scores = cls().fit(joined, head=HEAD).score(features_on(device, features(20)))
+        scores = cls().fit(joined, head=HEAD).score(features(20).on(device))
         assert_close(scores.cpu(), expected, rtol=1e-12, atol=1e-12)
         back = cls().fit(train, head=Head(WEIGHT.to(device), BIAS.to(device))).score(features(20))
     assert_close(back, expected, rtol=1e-12, atol=1e-12)

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from pretended_device import features_on, pretended
+from pretended_device import pretended
 from torch.testing import assert_close
 
 from benchmark.attacks import BrokenAttack, ImageScore, attack_detector
@@ -68,7 +68,7 @@ def test_l20_the_attack_runs_where_features_are(name):
             return Features(h @ w.T + b, h, stages=[h])
 
         learnt = detector(name, **FRIENDLY[name]).fit(
-            *(features_on(device, part) for part in parts), HEAD, torch.Generator().manual_seed(0)
+            *(part.on(device) for part in parts), HEAD, torch.Generator().manual_seed(0)
         )
         found = attack_detector(ImageScore(learnt, there), ID.to(device), OOD.to(device), seed=0)
     assert_close(found.ood_attacked, expected.ood_attacked, rtol=1e-9, atol=1e-9)

@@ -18,7 +18,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
-from pretended_device import features_on, pretended
+from pretended_device import pretended
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.testing import assert_close
@@ -163,7 +163,7 @@ class World:
         there.head = there.head.on(device)
         for part in ("train", "val", "inliers", "outliers"):
             data = getattr(self, part)
-            setattr(there, part, Split(data.images.to(device), features_on(device, data.features)))
+            setattr(there, part, Split(data.images.to(device), data.features.on(device)))
         return there
 
     def contents(self):
