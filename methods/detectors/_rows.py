@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 AT_ONCE = 2**26  # numbers of a block: 512 MiB in float64
+MOST = 2**16  # rows of a block, where they are narrow
 
 
 class Rows:
@@ -42,7 +43,7 @@ class Rows:
 
     def blocks(self, *columns: Tensor, size: int | None = None) -> Iterator[tuple[Tensor, ...]]:
         """Some rows (n, D) at a time, each with the same rows of `columns` (N, ...)."""
-        size = size or max(1, AT_ONCE // max(1, self.width))
+        size = size or self._size
         for start in range(0, max(len(self), 1), size):
             part = slice(start, start + size)
             yield self[part], *(column[part] for column in columns)
@@ -61,17 +62,18 @@ class Rows:
 
     def deviation(self, mean: Tensor) -> Tensor:
         """Standard deviation, with 1/N, of the rows from their mean (D,): (D,)."""
-        if self._one_block:
+        if len(self) <= self._size:
             return self[:].std(dim=0, correction=0)
         return (self.total(lambda h: (h - mean).square().sum(dim=0)) / len(self)).sqrt()
 
     def held(self) -> Rows:
         """The same, made once and for all if one block holds them: for those who look several times."""
-        return Rows(self[:]) if self._one_block else self
+        return Rows(self[:]) if len(self) <= self._size else self
 
     @property
-    def _one_block(self) -> bool:
-        return len(self) * self.width <= AT_ONCE
+    def _size(self) -> int:
+        """Rows of a block."""
+        return max(1, min(MOST, AT_ONCE // max(1, self.width)))
 
 
 def scatter(rows: Tensor) -> Tensor:

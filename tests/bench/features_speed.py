@@ -10,6 +10,7 @@ there and what the one pass has made of them here.
 
 Run: python tests/bench/features_speed.py            about five minutes
      python tests/bench/features_speed.py --only vim fdbd
+     python tests/bench/features_speed.py --spread 3      what float64 buys: see `agree`
 """
 
 from __future__ import annotations
@@ -78,12 +79,16 @@ def features(args: argparse.Namespace) -> World:
     classes, width = args.classes, args.width
     centres, mixing = normal(classes, width).relu(), normal(width, width) / math.sqrt(width)
     linear = nn.Linear(width, classes).requires_grad_(requires_grad=False)
-    linear.weight.copy_((centres - centres.mean(dim=0)) / math.sqrt(width))
+    if args.spread:  # turned, and narrow in some directions
+        turned = torch.logspace(0, -args.spread, width)[:, None] * torch.linalg.qr(normal(width, width)).Q
+    means = centres @ turned if args.spread else centres
+    linear.weight.copy_((means - means.mean(dim=0)) / math.sqrt(width))
     linear.bias.copy_(normal(classes) / 10)
 
     def part(rows: int) -> Part:
         y = torch.arange(rows) % classes
         h = (centres[y] + 1.5 * normal(rows, width) @ mixing - 0.3).relu()
+        h = h @ turned if args.spread else h
         stages = [h[:, : min(width, d)] + normal(rows, min(width, d)).relu() for d in STAGES]
         return Part(h, linear(h), y, (*stages, h))
 
@@ -303,6 +308,7 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=10_000)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--spread", type=float, default=0.0, help="decades that features' deviations span")
     parser.add_argument("--repeats", type=int, default=41, help="runs of each, at most")
     parser.add_argument("--fits", type=int, default=3, help="fits of each")
     parser.add_argument("--seconds", type=float, default=8.0, help="after which no run of a pair starts")
@@ -313,7 +319,8 @@ def main() -> None:
         world = features(args)
         print(
             f"pytorch-ood {__version__}, torch {torch.__version__}: {args.train:,} training and "
-            f"{args.test:,} test images, {args.width} features, {args.classes} classes; milliseconds, medians"
+            f"{args.test:,} test images, {args.width} features over {args.spread:g} decades, {args.classes} "
+            "classes; milliseconds, medians"
         )
         print(f"{'theirs':<20}{'ours':<22}{'theirs':>9}{'ours':>9}{'scored':>8}{'fitted':>8}{'agree':>8}")
         slower = []
