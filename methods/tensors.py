@@ -19,7 +19,7 @@ from methods.neutral import neutral
 # Images that a network is shown at once where it does not learn: few enough for any machine's memory. It is
 # no setting: sums are rounded and attacks draw random numbers by the batch, so that results depend on it.
 BATCH = 256
-_PIXELS = BATCH * 8 * 32 * 32  # of a batch of large images: what a network makes of each is large too
+_PIXELS = BATCH * 5 * 32 * 32  # of a batch of large images: what a network makes of each is large too
 
 
 class Shaped(Protocol):
@@ -31,7 +31,7 @@ class Shaped(Protocol):
 
 
 def at_once(images: Shaped) -> int:
-    """How many of `images` (N, 3, H, W) a network is shown at once: `BATCH`, from 91 × 91 pixels on fewer."""
+    """How many of `images` (N, 3, H, W) a network is shown at once: `BATCH`, from 72 × 72 pixels on fewer."""
     return max(1, min(BATCH, _PIXELS // math.prod(images.shape[2:])))
 
 

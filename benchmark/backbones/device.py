@@ -74,17 +74,17 @@ def chosen_devices(asked: str) -> tuple[str, ...]:
             )
         found += [one for one in there if one == name or (not colon and one.startswith(f"{name}:"))] or [name]
     if len({name.partition(":")[0] for name in found}) > 1:
-        raise UsageError(f"--device: {asked} are of several types; expected one, as results are compared")
+        raise UsageError(f"--device: {asked} are of several types; expected one type")
     if missing := [name for name in found if name not in there]:
-        here = ", ".join(there) or "no accelerator, the CPU alone"
-        raise UsageError(f"--device: there is no {missing[0]} here; there is {here}")
+        known = ", ".join(there) or "no accelerator, the CPU alone"
+        raise UsageError(f"--device: there is no {missing[0]} here; there is {known}")
     if len(set(found)) < len(found):
         raise UsageError(f"--device: {asked} names one twice; --jobs-per-device has several jobs share it")
     return tuple(found)
 
 
 def compute_on(name: str) -> None:
-    """Have the networks of this process compute on a device from now on, where in float32, in full."""
+    """Have the networks of this process compute on a device from now on, float32 in full precision."""
     _PROCESS.device = torch.device(name)
     torch.backends.cuda.matmul.fp32_precision = _FULL
     torch.backends.cudnn.conv.fp32_precision = _FULL  # type: ignore[attr-defined]

@@ -143,13 +143,14 @@ def extract(
         If features are NaN or infinite: names the part, and says of how many images.
     """
     statistics = tuple(what for what in drafts if what != "base")
+    place = device_of(tap.network)
     writers: dict[str, TensorWriter] = {}
     with ExitStack() as stack:
         for part, images in parts.items():
             bad: list[Tensor] = []
 
             def of(rows: slice, images: Tensor | Images = images) -> dict[str, dict[str, Tensor]]:
-                return _by_artifact(tap(to_pixels(images[rows]), *statistics))
+                return _by_artifact(tap(to_pixels(moved(images[rows], place)), *statistics))
 
             for found in in_batches(of, len(images), at_once(images)):
                 bad.append(_not_finite(len(found["base"]["logits"]), (found[what] for what in drafts)))

@@ -107,7 +107,15 @@ def train(
     speed = Speed(recipe["epochs"], batches.size, report)
     saved = -math.inf
     for epoch in range(len(trainer.history), recipe["epochs"]):
-        trainer.epoch(epoch, partial(speed, epoch, trainer.history))
+        try:
+            trainer.epoch(epoch, partial(speed, epoch, trainer.history))
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
+            raise OutOfMemory(
+                f"out of memory in training at batch_size {recipe['batch_size']}, which belongs to the "
+                "recipe in leaderboard.yaml and is not changed by itself: another one trains another network"
+            ) from error
         now = time.monotonic()
         if checkpoint is not None and (now - saved >= CHECKPOINT_EVERY) and epoch + 1 < recipe["epochs"]:
             trainer.save(checkpoint)
@@ -162,7 +170,7 @@ class _Trainer:
             for scheduler in self.schedulers:
                 if scheduler is not None:
                     scheduler.step_update(epoch * self.batches.steps + step)
-            loss = self._step_within_memory(batch)
+            loss = self._step(batch)
             losses += loss * len(batch.labels)
             seen += len(batch.labels)
             if not math.isfinite(losses):
@@ -194,17 +202,6 @@ class _Trainer:
         self.network.requires_grad_(requires_grad=True).eval()
         move(self.network, CPU)
         return Trained(self.history, kept)
-
-    def _step_within_memory(self, batch: Batch) -> float:
-        try:
-            return self._step(batch)
-        except (RuntimeError, MemoryError) as error:
-            if not ran_out(error):
-                raise
-            raise OutOfMemory(
-                f"out of memory in training at batch_size {self.recipe['batch_size']}, which belongs to the "
-                "recipe in leaderboard.yaml and is not changed by itself: another one trains another network"
-            ) from error
 
     def _step(self, batch: Batch) -> float:
         """Lower the losses of one batch; returns the network's."""
