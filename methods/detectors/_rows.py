@@ -15,6 +15,7 @@ from torch.nn import functional
 
 AT_ONCE = 2**26  # numbers of a block: 512 MiB in float64
 MOST = 2**16  # rows of a block, where they are narrow
+COLUMNS = 64  # that are summed at once
 
 
 class Rows:
@@ -58,7 +59,9 @@ class Rows:
 
     def mean(self) -> Tensor:
         """Mean of the rows: (D,)."""
-        return self.total(lambda h: h.sum(dim=0)) / len(self)
+        if self._change is not None:
+            return self.total(lambda h: h.sum(dim=0)) / len(self)
+        return reduce(torch.add, map(_sum, torch.split(self._tensor, self._size))) / len(self)
 
     def deviation(self, mean: Tensor) -> Tensor:
         """Standard deviation, with 1/N, of the rows from their mean (D,): (D,)."""
@@ -74,6 +77,11 @@ class Rows:
     def _size(self) -> int:
         """Rows of a block."""
         return max(1, min(MOST, AT_ONCE // max(1, self.width)))
+
+
+def _sum(rows: Tensor) -> Tensor:
+    # By columns, whose sums are rounded as those of all at once: what is widened stays in the cache.
+    return torch.cat([part.double().sum(dim=0) for part in torch.split(rows, COLUMNS, dim=1)])
 
 
 def scatter(rows: Tensor) -> Tensor:
