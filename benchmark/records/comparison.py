@@ -161,8 +161,8 @@ def pair(a: Mapping[Place, Seen], b: Mapping[Place, Seen]) -> Pairs:
     """Bring together what both sides measured in the same way, and say of the rest why it is not compared.
 
     Of other code are records whose method's source differs, or whose content keys differ although settings,
-    images, libraries and device are the same. Other libraries or devices alone keep nothing from being
-    compared: how much they matter is what a comparison tells.
+    images and libraries are the same. Other libraries alone keep nothing from being compared: how much they
+    matter is what a comparison tells.
     """
     compared = []
     left_out: dict[Reason, list[Place]] = {}
@@ -257,8 +257,8 @@ def _images(record: Record) -> Mapping[str, str]:
 
 
 def _made_with(side: Seen) -> set[tuple[Any, ...]]:
-    """What besides code makes content keys differ: libraries and devices."""
-    return {(e.accelerator, *sorted(e.libraries.items())) for e in side.environments}
+    """What besides code makes content keys differ: libraries."""
+    return {tuple(sorted(e.libraries.items())) for e in side.environments}
 
 
 def _has(pair: Compared, path: str) -> bool:
