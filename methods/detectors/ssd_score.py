@@ -91,8 +91,8 @@ class SSDScore(Detector):
         roots, centres = [], []
         for j, size in enumerate(torch.bincount(cluster).tolist()):
             own = cluster == j
-            mean = x.total(lambda rows, kept: rows[kept].sum(dim=0), own) / size
-            total = x.total(lambda rows, kept, mean=mean: scatter(rows[kept] - mean), own)
+            mean = x.total(lambda rows, kept: _of(rows, kept).sum(dim=0), own) / size
+            total = x.total(lambda rows, kept, mean=mean: scatter(_of(rows, kept) - mean), own)
             roots.append(whitener(total / size))
             centres.append(mean @ roots[-1])
         return self.with_state(shift=shift, stretch=stretch, whiteners=tuple(roots), centres=tuple(centres))
@@ -122,3 +122,8 @@ class SSDScore(Detector):
                 f"too few for a covariance of {varying} features"
             )
         return assigned
+
+
+def _of(rows: Tensor, kept: Tensor) -> Tensor:
+    """Those of the rows that are kept; without a copy where all are."""
+    return rows if kept.all() else rows[kept]
