@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.backbones.device import autocast, device_of, in_batches, moved, on_cpu
+from benchmark.backbones.device import autocast, device_of, here, in_batches, moved, on_cpu
 from benchmark.backbones.images import Images
 from benchmark.backbones.network import Network, to_pixels
 from benchmark.store.artifacts import Draft
@@ -143,14 +143,13 @@ def extract(
         If features are NaN or infinite: names the part, and says of how many images.
     """
     statistics = tuple(what for what in drafts if what != "base")
-    place = device_of(tap.network)
     writers: dict[str, TensorWriter] = {}
     with ExitStack() as stack:
         for part, images in parts.items():
             bad: list[Tensor] = []
 
             def of(rows: slice, images: Tensor | Images = images) -> dict[str, dict[str, Tensor]]:
-                return _by_artifact(tap(to_pixels(moved(images[rows], place)), *statistics))
+                return _by_artifact(tap(to_pixels(moved(images[rows], here())), *statistics))
 
             for found in in_batches(of, len(images), at_once(images)):
                 bad.append(_not_finite(len(found["base"]["logits"]), (found[what] for what in drafts)))
