@@ -19,8 +19,19 @@ def by_blocks(score: Callable[..., Tensor], *columns: Tensor) -> Tensor:
     """Put together what `score` gives for some rows of each column, (n, ...): (N,)."""
     rows = max(1, AT_ONCE // max(1, *(column[:1].numel() for column in columns)))
     blocks = zip(*(torch.split(column, rows) for column in columns), strict=True)
-    found = [score(*block) for block in blocks]
-    return found[0] if len(found) == 1 else torch.cat(found)
+    first = score(*next(blocks))
+    if len(first) == len(columns[0]):
+        return first
+    if first.requires_grad:
+        return torch.cat([first, *(score(*block) for block in blocks)])
+    # Small results that are kept between large ones that are not would keep memory from being used again.
+    found, done = first.new_empty(len(columns[0])), len(first)
+    found[:done] = first
+    for block in blocks:
+        part = score(*block)
+        found[done : done + len(part)] = part
+        done += len(part)
+    return found
 
 
 def log_sum_exp(logits: Tensor) -> Tensor:
