@@ -182,6 +182,7 @@ _WRAPPED = {"fit": _checked_fit, "score": _checked_score, "loss": _handing_on}
 
 class _Scorer(Method):
     needs: ClassVar[frozenset[Signal]]  # of what one forward pass can collect; `requires` tells all of it
+    searches: ClassVar[bool] = False  # whether each image is compared with all that `fit` was shown
     fit_limit: ClassVar[int | None] = None  # most training images that `fit` is shown, drawn evenly by class
     _widths: ClassVar[Widths | None] = None  # of the training features; `fit` sets it on the fitted copy
 

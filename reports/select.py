@@ -120,6 +120,12 @@ class Measured:
         return [] if cost is None or cost.train_seconds is None else [cost.train_seconds]
 
     @property
+    def trained_in(self) -> list[str]:
+        """Where its network was trained, as `Counted.devices` knows it."""
+        made = self.record.provenance
+        return [] if made is None or made.trained_in is None else [made.trained_in]
+
+    @property
     def pretrain_seconds(self) -> list[float]:
         """What its first weights took, where that is recorded."""
         cost = self.record.cost
@@ -149,6 +155,7 @@ class Counted:
     studies: CountedStudies = field(default=NO_STUDIES)
     planned: Mapping[str, int] = field(default_factory=dict)  # by track: cells of a full run
     trainings: tuple[RecordFile, ...] = ()  # of networks
+    devices: Mapping[str, str | None] = field(default_factory=dict)  # by environment; None is a CPU
 
     def of_study(self, study: str | None) -> Mapping[Cell, Found]:
         """The measured cells of a study, with its rows in place of entries; of OOD detection if None."""
@@ -171,7 +178,9 @@ def select(spec: Spec, results: Iterable[RecordFile]) -> Counted:
     """
     census = Census(spec)
     cells, others = _Cells(spec, census), dict[str, list[RecordFile]]()
+    devices: dict[str, str | None] = {}
     for file in results:
+        devices |= {name: environment.accelerator for name, environment in file.environments.items()}
         if file.study == DETECTION:
             cells.add(file)
         else:
@@ -185,7 +194,7 @@ def select(spec: Spec, results: Iterable[RecordFile]) -> Counted:
     notes += (*_on_other_images(measured), *of_studies.notes)
     notes += tuple(f"{_records(n)} of trainings left out: {problem}" for problem, n in no_trainings.items())
     planned = {name: census.count(name, DETECTION) for name in spec.tracks}
-    counted = Counted(measured, unmeasured, notes, of_studies, planned, trainings)
+    counted = Counted(measured, unmeasured, notes, of_studies, planned, trainings, devices)
     return replace(counted, notes=(*notes, *_on_other_networks(counted)))
 
 

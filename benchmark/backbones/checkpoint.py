@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmark.backbones.device import on_cpu
+from benchmark.backbones.device import here, on_cpu
 from methods.neutral import neutral
 
 STATE = "state.json"
@@ -69,8 +69,9 @@ class Pieces:
     def __init__(self, checkpoint: Checkpoint | None = None) -> None:
         self._checkpoint = checkpoint
         found = None if checkpoint is None else checkpoint.load()
-        self._kept: dict[str, Tensor] = {} if found is None else found[0]
-        self._names: list[str] = [] if found is None else list(found[1]["pieces"])
+        alike = found is not None and found[1]["device"] == here().type  # else one record would mix devices
+        self._kept: dict[str, Tensor] = found[0] if found and alike else {}
+        self._names: list[str] = list(found[1]["pieces"]) if found and alike else []
 
     def of(self, name: str, work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """What `work` comes to, now or before; names of pieces differ."""
@@ -79,7 +80,9 @@ class Pieces:
         if name not in self._names:
             self._kept |= {f"{name} {part}": tensor for part, tensor in work().items()}
             self._names.append(name)
-            self._checkpoint.save(len(self._names), self._kept, {"pieces": self._names})
+            self._checkpoint.save(
+                len(self._names), self._kept, {"pieces": self._names, "device": here().type}
+            )
         own = (part for part in self._kept if part.startswith(f"{name} "))
         return {part.removeprefix(f"{name} "): self._kept[part] for part in own}
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import OutOfMemory, UsageError
+from methods.attack import NoGradient
 from methods.errors import said
 from methods.neutral import neutral
 from methods.tensors import BATCH
@@ -24,7 +25,7 @@ from methods.tensors import BATCH
 T = TypeVar("T")
 AUTO, CPU, CUDA, MPS, XPU = "auto", "cpu", "cuda", "mps", "xpu"
 TYPES = (CUDA, MPS, XPU)  # of accelerators
-DOUBLE = (CUDA, XPU)  # of those that compute in float64
+DOUBLE = (CUDA,)  # of those that compute in float64, all of them
 BF16 = "bf16"
 _TELL = frozenset({CUDA, XPU})  # types whose allocators tell how much they hold
 _FULL = "ieee"  # no TF32, which cuDNN would take for convolutions
@@ -44,7 +45,7 @@ _PROCESS = _Process(torch.device(CPU))
 def accelerators() -> tuple[str, ...]:
     """Every accelerator of this machine, such as ``cuda:0``."""
     found = torch.accelerator.current_accelerator(check_available=True)
-    count = 0 if found is None else torch.accelerator.device_count()
+    count = 0 if found is None or found.type not in TYPES else torch.accelerator.device_count()
     return tuple(f"{found}:{i}" for i in range(count))
 
 
@@ -107,9 +108,11 @@ def arithmetic(size: int) -> torch.device:
     them; else on the CPU.
     """
     device = here()
-    if device.type in DOUBLE and 4 * size <= torch.get_device_module(device).mem_get_info(device)[0]:
-        return device
-    return torch.device(CPU)
+    if device.type not in DOUBLE:
+        return torch.device(CPU)
+    module = torch.get_device_module(device)
+    module.empty_cache()  # which counts as taken
+    return device if 4 * size <= module.mem_get_info(device)[0] else torch.device(CPU)
 
 
 def accelerator() -> str | None:
@@ -248,7 +251,10 @@ class _Pieces(torch.autograd.Function):
         for part, own in zip(torch.split(images, ctx.size), torch.split(slope, ctx.size), strict=True):
             with torch.enable_grad():
                 x = part.detach().requires_grad_()
-                found += torch.autograd.grad(ctx.network(x), x, own)
+                made = ctx.network(x)
+                if not made.requires_grad:
+                    raise NoGradient("the output does not depend differentiably on the image")
+                found += torch.autograd.grad(made, x, own)
         return torch.cat(found), None, None
 
 

@@ -26,6 +26,7 @@ from benchmark.store.artifacts import Store
 from methods.errors import MethodError, printable, said
 
 THREADS = 1  # for every job, however many run at once: sums must not depend on how they were shared out
+_UNUSABLE: list[str] = []  # why the device of this process cannot be used
 
 
 class Perform(Protocol):
@@ -97,7 +98,10 @@ def start_worker(device: str | None = None) -> None:
     if device is not None:
         from benchmark.backbones.device import compute_on
 
-        compute_on(device)
+        try:
+            compute_on(device)
+        except Exception as error:
+            _UNUSABLE.append(f"{device} cannot be used: {said(error)}")
 
 
 def perform(root: Path, group: Group, *, fresh: bool) -> Outcome:
@@ -106,6 +110,8 @@ def perform(root: Path, group: Group, *, fresh: bool) -> Outcome:
     What another process has done meanwhile is not done again. The artifacts' manifests say where they were
     made: here, as this process finds it.
     """
+    if _UNUSABLE:
+        return Outcome("storage", _UNUSABLE[0])
     store = Store(root)
     try:
         with ExitStack() as stack:
@@ -123,8 +129,17 @@ def perform(root: Path, group: Group, *, fresh: bool) -> Outcome:
     except ChangedState as error:
         return Outcome("failed", describe(error), spoiled=True)
     except BaseException as error:  # one cell's failure must not end the others, nor may its `sys.exit()`
-        return Outcome("failed", describe(error))
+        return Outcome("failed", describe(error), spoiled=_may_have_broken_the_device(error))
     return Outcome("done")
+
+
+def _may_have_broken_the_device(error: BaseException) -> bool:
+    """Whether an accelerator may do nothing more in this process: some errors end its context for good."""
+    if not isinstance(error, RuntimeError) or "torch" not in sys.modules:
+        return False
+    from benchmark.backbones.device import CPU, here, ran_out
+
+    return here().type != CPU and not ran_out(error)
 
 
 def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> None:

@@ -22,28 +22,29 @@ class Config:
 
 @dataclass(frozen=True)
 class Inputs(Generic[T]):
-    """The shards, in order."""
+    """The shards, in order, and what chose the hyper-parameters that they share."""
 
     shards: Sequence[T]
+    choice: T | None = None
 
 
 def run(task: Task[Config, Inputs[Artifact]]) -> None:
-    """Write every tensor once, from its first row to its last; memory does not grow with them."""
-    shards, name = task.inputs.shards, f"{task.config.file}.safetensors"
-    first = shards[0].manifest["files"]
-    for file in first:
+    """Write every tensor once, from its first row to its last; memory does not grow with them.
+
+    How the shards were made is kept, so that nobody needs them any more.
+    """
+    shards, name, draft = task.inputs.shards, f"{task.config.file}.safetensors", task.draft
+    made_of = [*shards, *([] if task.inputs.choice is None else [task.inputs.choice])]
+    draft.json("parts", [part.manifest["made"] for part in made_of])
+    for file in shards[0].manifest["files"]:
         if file != name:
-            task.draft.copy(shards[0], file)
+            draft.copy(shards[0], file)
     # A shard has none where there were fewer images than was known, or the detector does not apply.
     found = [shard.tensors(task.config.file) for shard in shards if name in shard.manifest["files"]]
-    if not found:
-        return
-    parts = {
-        part: [of[part] for of in found if part in of]
-        for part in dict.fromkeys(p for of in found for p in of)
-    }
-    layout = {part: (of[0].dtype, (sum(map(len, of)), *of[0].shape[1:])) for part, of in parts.items()}
-    with task.draft.rows(task.config.file, layout) as file:
-        for part, of in parts.items():
-            for rows in of:
-                file.append(part, rows)
+    rows = {part: [of[part] for of in found if part in of] for part in (p for of in found for p in of)}
+    if rows:
+        layout = {part: (of[0].dtype, (sum(map(len, of)), *of[0].shape[1:])) for part, of in rows.items()}
+        with draft.rows(task.config.file, layout) as file:
+            for part, of in rows.items():
+                for some in of:
+                    file.append(part, some)

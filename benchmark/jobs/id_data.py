@@ -31,7 +31,7 @@ def id_rows(split: SplitConfig, labels: Tensor) -> dict[str, Tensor]:
 
 
 def outlier_images(
-    blend: Mapping[str, float | None], stored: Mapping[str, Artifact], val: Tensor, seed: int
+    blend: Mapping[str, float | None], stored: Mapping[str, Artifact], val: Tensor | Images, seed: int
 ) -> Tensor | None:
     """The outliers of a training, uint8 (M, 3, S, S): the images of all its sets; None without a set.
 

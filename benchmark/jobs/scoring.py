@@ -160,7 +160,7 @@ class Scoring:
     def own(self) -> dict[str, slice]:
         """Which rows of these parts are scored here: all but for a shard."""
         parts = {part: range(self.members[0].length(part)) for part in self.tested}
-        rows = ROWS if self.config.network is None else at_once(self.images["test"])
+        rows = 1 if self.config.shard is None else at_once(self.images["test"])
         return share(parts, rows, self.config.shard)
 
     @property

@@ -49,12 +49,14 @@ class Bins:
     """Sorts what is done to the images of one network into groups of bounded work."""
 
     def __init__(self) -> None:
-        self._pixels = 0
+        self._bin = self._pixels = 0
         self._bins: dict[str, int] = {}
 
     def of(self, images: str, pixels: int) -> int:
         """The group of an image set, by its key; the same whenever it is asked for."""
         if images not in self._bins:
-            self._bins[images] = self._pixels // PIXELS
+            if self._pixels and self._pixels + pixels > PIXELS:
+                self._bin, self._pixels = self._bin + 1, 0
+            self._bins[images] = self._bin
             self._pixels += pixels
         return self._bins[images]

@@ -99,7 +99,7 @@ def run(task: Task[Config, Inputs[Artifact]]) -> None:
             sets["val"] if inputs.training_set is None else None,
             recipe,
             seeds["order"],
-            outliers=outlier_images(config.blend, inputs.outliers, sets["val"].images[:], seeds["order"]),
+            outliers=outlier_images(config.blend, inputs.outliers, sets["val"].images, seeds["order"]),
             first=first,
             sampler=None if config.sampler is None else sampler(**config.sampler),
             watched=watched,

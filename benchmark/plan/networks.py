@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from benchmark.census import PLAIN, Census, Given
-from benchmark.datasets import dataset
+from benchmark.datasets import Dataset, dataset
 from benchmark.errors import MethodLeftOut, SpecError
-from benchmark.jobs import classify, extract, gather, shift, train, training_set
+from benchmark.jobs import classify, data, extract, gather, shift, train, training_set
 from benchmark.jobs.config import NetworkConfig, SplitConfig, Transformation
 from benchmark.jobs.job import Job, Kind, Nothing
 from benchmark.jobs.shards import Bins, shards_of, told
@@ -189,11 +189,11 @@ class NetworkPlanner:
             network.features[what, images] = self.gathered(keys, "features", label)
         return network.features[what, images]
 
-    def gathered(self, keys: list[str], file: str, label: str) -> str:
+    def gathered(self, keys: list[str], file: str, label: str, choice: str | None = None) -> str:
         """Key of what shards come to; of the whole where nothing was cut."""
         if len(keys) == 1:
             return keys[0]
-        return self.add(Job(Kind.GATHER, gather.Config(file), gather.Inputs(keys), label=label))
+        return self.add(Job(Kind.GATHER, gather.Config(file), gather.Inputs(keys, choice), label=label))
 
     @property
     def classes(self) -> int:
@@ -201,11 +201,12 @@ class NetworkPlanner:
         of_id = self.track.id
         return len(of_id.classes or dataset(of_id.dataset).card.class_names)
 
-    def tested(self, sets: Sequence[str]) -> int:
-        """How many images of some sets are no training images, at most."""
-        split, outside = self.split, [item for item in sets if item != "id"]
+    def tested(self) -> int:
+        """How many images are tested, at most."""
+        split = self.split
         of_id = self.extracted(self.data["id"])
-        of_id -= of_id if split.train_per_class is None else split.train_per_class * self.classes
+        of_id -= of_id if split.whole else ((split.train_per_class or 0) + split.val_per_class) * self.classes
+        outside = self.data.keys() - {"id", *self.track.validation}
         return max(0, of_id) + sum(self.sizes[self.data[item]] for item in outside)
 
     def extracted(self, images: str) -> int:
@@ -230,10 +231,7 @@ class NetworkPlanner:
         known = dataset(source.dataset)
         label = f"{self.name}: images of {item}"
         key = self.add(Job(Kind.DATA, config, Nothing(), known.definitions, label))
-        of_classes = known.class_sizes(config.split)
-        chosen = sum(of_classes[label] for label in config.classes or range(len(of_classes)))
-        whole = known.splits.get(config.split or "", known.card.size)
-        self.sizes[key] = min(config.n or whole, chosen or whole)
+        self.sizes[key] = _most(known, config)
         return key
 
     def _train(
@@ -311,3 +309,11 @@ class NetworkPlanner:
         """A tag of published weights names the input normalisation too."""
         weights = self.spec.inits[init]
         return f".{weights.tag}" if isinstance(weights, Hub) and weights.tag else ""
+
+
+def _most(known: Dataset, config: data.Config) -> int:
+    """How many images a set has at most, as far as the catalog knows."""
+    if sizes := known.class_sizes(config.split):
+        of_classes = sum(sizes[label] for label in config.classes or range(len(sizes)))
+        return min(config.n or of_classes, of_classes) if known.splits else of_classes
+    return config.n or known.splits.get(config.split or "", known.card.size)

@@ -109,8 +109,8 @@ class TrackPlanner:
         given = self.census.given(place)
         if plan.trusted and not given.trusted:
             raise planning.wrong(
-                f"{plan.name!r} needs labels that are known to be right; expected another objective, or a "
-                "study's `trusted` above 0",
+                f"{plan.name!r} needs labels that are known to be right; expected `trusted` above 0 where a "
+                "study has it, else another objective",
                 *settings.row_at(place.row),
             )
         for seed in self.census.seeds(self.name, place.study, place.row, place.seed):

@@ -70,7 +70,7 @@ class Collected:
         )
 
     def _cost(self, planned: Planned) -> Fields:
-        made = self._finished.made
+        parts = self._finished.parts
         kinds = planned.chain
         of_cell = [kinds[kind] for kind in (Kind.CLASSIFY,) if Kind.MEASURE in kinds]
         extracts = [key for key in planned.inputs if self._plan.jobs[key].kind in (Kind.EXTRACT, Kind.GATHER)]
@@ -83,13 +83,12 @@ class Collected:
             "measure": own,
         }
         cost: Fields = {
-            f"{step}_seconds": sum(made(part).seconds for key in keys for part in self._parts(key))
+            f"{step}_seconds": sum(part.seconds for key in keys for part in parts(key))
             for step, keys in seconds.items()
             if keys
         }
-        measured = [
-            made(part) for key in dict.fromkeys([*kinds.values(), planned.key]) for part in self._parts(key)
-        ]
+        keys = dict.fromkeys([*kinds.values(), *extracts, planned.key])
+        measured = [part for key in keys for part in parts(key)]
         of_device = [one.peak_device_memory_mb for one in measured if one.peak_device_memory_mb is not None]
         batches = [one.least_batch for one in measured if one.least_batch is not None]
         return cost | {
@@ -98,14 +97,11 @@ class Collected:
             "least_batch": min(batches, default=None),
         }
 
-    def _parts(self, key: str) -> tuple[str, ...]:
-        """The jobs that an artifact comes of: shards, where it was cut."""
-        job = self._plan.jobs[key]
-        return (*job.needs, key) if job.kind == Kind.GATHER else (key,)
-
     def _provenance(self, planned: Planned) -> Fields:
         finished, network = self._finished, planned.chain.get(Kind.TRAIN)
-        scored = self._parts(planned.chain.get(Kind.SCORE, planned.key))[0]
+        scored = planned.chain.get(Kind.SCORE, planned.key)
+        if self._plan.jobs[scored].kind == Kind.GATHER:
+            scored = self._plan.jobs[scored].needs[0]
         found: Fields = {
             "date": finished.made(planned.key).date,
             "measured_in": self._place(planned.key),

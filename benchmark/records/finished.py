@@ -67,6 +67,13 @@ class Finished:
             self._made[key] = made
         return self._made[key]
 
+    def parts(self, key: str) -> list[Made]:
+        """How all was made that an artifact comes of: its shards, where it was cut, and itself."""
+        own = self.made(key)
+        if own.kind != Kind.GATHER:
+            return [own]
+        return [*map(Made.model_validate, self.open(key).json("parts")), own]
+
     def place(self, key: str) -> tuple[str, Environment]:
         """Where an artifact was made, and its `environment_id`."""
         return self._place(self.made(key))

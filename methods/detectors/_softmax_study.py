@@ -63,6 +63,8 @@ class Probabilities(Paired):
 class PairedKNN(Paired):
     """Minus the distance to the k-th nearest training image."""
 
+    searches = True
+
     k: int = 50
 
     bank: Rows = fitted()  # (M, K)

@@ -61,6 +61,7 @@ class KNN(Detector):
     )
     aliases = ("deep_knn", "deep_nearest_neighbors")
     needs = frozenset({Signal.PENULTIMATE})
+    searches = True
 
     def __post_init__(self) -> None:
         if self.k is not None and self.k < 1:

@@ -65,6 +65,7 @@ class NNGuide(Detector):
         arxiv="2309.14888",
     )
     needs = frozenset({Signal.LOGITS, Signal.PENULTIMATE})
+    searches = True
 
     def __post_init__(self) -> None:
         if self.k < 1:

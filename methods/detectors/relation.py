@@ -65,6 +65,7 @@ class Relation(Detector):
     )
     aliases = ("neural_relation_graph",)
     needs = frozenset({Signal.LOGITS, Signal.PENULTIMATE})
+    searches = True
 
     def __post_init__(self) -> None:
         if not 0 < self.power < math.inf:

@@ -66,7 +66,7 @@ def factors(finding: Finding, spec: Spec, counted: Counted) -> Iterator[str]:
         shown = {arm: items for (name, arm), items in by_arm.items() if name == track}
         if all(same):
             shown = {"": shown["a"]}
-        yield from _training(track, shown)
+        yield from _training(track, shown, counted.devices)
     inits = dict.fromkeys(init for o in finding.outcomes for _, _, init in trial.series(o.setting))
     yield from (text for init in inits if (text := _source(init, spec)))
     if "fpr95" in finding.metric.metric:
@@ -86,9 +86,13 @@ def _of_plane(trial: Trial, arms: Arms) -> Iterator[str]:
             yield f"{name}: ID test accuracy {100 * accuracy:.2f}"
 
 
-def _training(track: str, arms: Mapping[str, Sequence[Found]]) -> Iterator[str]:
+def _training(
+    track: str, arms: Mapping[str, Sequence[Found]], devices: Mapping[str, str | None]
+) -> Iterator[str]:
     """Outliers, epochs and wall time of the arms. Clocks of a shared machine do not say what is matched."""
     ways = {arm: _ways(items) for arm, items in arms.items()}
+    places = (where for items in arms.values() for found in items for where in found.trained_in)
+    alike = len({devices.get(where) for where in places}) <= 1
     lrs = {_join(_lr(way) for way in found) for found in ways.values()}
     parts = []
     for arm, items in arms.items():
@@ -96,7 +100,7 @@ def _training(track: str, arms: Mapping[str, Sequence[Found]]) -> Iterator[str]:
         if outliers := _join(text for way in ways[arm] if (text := _outliers(way))):
             yield f"Outliers in training on {track}{', ' if arm else ''}{name.strip()}: {outliers}"
         lr = f" at learning rate {_join(_lr(way) for way in ways[arm])}" if len(lrs) > 1 else ""
-        parts.append(f"{name}{_join(_epochs(way) for way in ways[arm])}{lr}, {_cost(items)}")
+        parts.append(f"{name}{_join(_epochs(way) for way in ways[arm])}{lr}, {_cost(items, alike=alike)}")
     if {"a", "b"} <= arms.keys():
         parts.append(_matched(arms["a"], arms["b"]))
     yield f"Training on {track}: {'; '.join(parts)}"
@@ -182,10 +186,12 @@ def _outliers(training: TrainedWith | None) -> str:
     )
 
 
-def _cost(items: Sequence[Found]) -> str:
+def _cost(items: Sequence[Found], *, alike: bool) -> str:
     seconds = [s for found in items for s in found.train_seconds]
     if not seconds:
         return "wall time not recorded"
+    if not alike:
+        return "wall times of several devices, which are not compared"
     before = [s for found in items for s in found.pretrain_seconds]
     once = f" after {fmean(before):.1f} s of pre-training" if before else ""
     return f"{fmean(seconds):.1f} s a network{once}"

@@ -81,6 +81,12 @@ class Studied:
         return [cost.train_seconds for cost in costs if cost.train_seconds is not None]
 
     @property
+    def trained_in(self) -> list[str]:
+        """Where the network of each condition was trained, as `reports.select.Counted.devices` knows it."""
+        made = [record.provenance for record in self.records.values() if record.provenance is not None]
+        return [one.trained_in for one in made if one.trained_in is not None]
+
+    @property
     def pretrain_seconds(self) -> list[float]:
         """Not told apart from the training in records of studies."""
         return []

@@ -324,6 +324,9 @@ def test_room_for_features_is_asked_of_the_device_of_the_process(monkeypatch):
     class Module:
         free = 4000
 
+        def empty_cache(self):
+            pass
+
         def mem_get_info(self, of):
             return self.free, 10**9
 

@@ -1,14 +1,19 @@
 """Large image sets are cut into jobs of bounded work, which are committed one by one and come to the same."""
 
+import shutil
+
 import pytest
 import torch
 
+from benchmark.census import Census
+from benchmark.datasets import HubDataset
 from benchmark.engines.in_process import InProcess
 from benchmark.engines.worker import perform
 from benchmark.jobs import gather, shards
 from benchmark.jobs.job import Kind, Task
 from benchmark.jobs.shards import Bins, shards_of, share
 from benchmark.plan.make import Selection, make_plan
+from benchmark.plan.networks import NetworkPlanner
 from benchmark.records.results import read_all
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
@@ -105,6 +110,11 @@ def test_records_are_the_same_to_the_bit(spec, tmp_path, monkeypatch):
     assert kinds.count(Kind.GATHER) >= 6
     assert kinds.count(Kind.CHOOSE) >= 1
     assert records(tmp_path / "cut") == records(tmp_path / "whole")
+    store = Store(tmp_path / "cut" / "cache")
+    for job in cut.jobs.values():
+        for part in job.needs if job.kind == Kind.GATHER else ():
+            shutil.rmtree(store.folder(part), ignore_errors=True)  # nobody needs them any more
+    assert run(spec, tmp_path / "cut")[1] == []
     images = [sum("features of" in label for label in group) for group in done]
     assert max(images) < sum(images)  # not all of a network at once
     for planned in cut.cells:
@@ -157,12 +167,31 @@ def test_shards_are_whole_batches_and_hold_each_row_once(count):
     assert share(parts, 16, None).keys() == parts.keys()
 
 
+@pytest.mark.parametrize(
+    ("source", "most"),
+    [
+        ("{dataset: glyphs, classes: [3], n: 50}", 50),  # whose classes are of unknown sizes
+        ("{dataset: uniform_noise, n: 5000}", 5000),  # as many as are asked for
+        ("{dataset: digits, classes: [4, 5]}", 181 + 182),
+        ("{dataset: mnist, split: test, classes: [0]}", 10_000),
+    ],
+)
+def test_how_many_images_a_set_has_at_most(spec, tmp_path, monkeypatch, source, most):
+    path = tmp_path / "leaderboard.yaml"
+    path.write_text(LEADERBOARD.replace("{dataset: uniform_noise, n: 12}", source))
+    monkeypatch.setattr(HubDataset, "digest", lambda self, split: "0" * 64)
+    planner = NetworkPlanner(Census(load_spec(path)), "small", {}, {})
+    planner.plan_images()
+    assert planner.sizes[planner.data["noise"]] == most
+
+
 def test_sizes_of_shards_are_bounded():
     assert shards_of(1_281_167, 224)[-1] == (312, 313)
     assert shards_of(4096, 224) == shards_of(200_000, 32) == [None]
     bins = Bins()
     amounts = {"a": shards.PIXELS // 2, "b": shards.PIXELS // 2, "c": 5}
     assert [bins.of(key, amount) for key, amount in amounts.items()] == [0, 0, 1]
+    assert [bins.of(key, shards.PIXELS - 9) for key in "def"] == [1, 2, 3]
     assert bins.of("a", amounts["a"]) == 0
 
 
@@ -171,7 +200,7 @@ def test_shards_are_joined_with_all_else_of_the_first(tmp_path):
     store.prepare()
 
     def made(key, tensors, about):
-        with store.lock(key), store.create(key, {}) as draft:
+        with store.lock(key), store.create(key, {"label": key}) as draft:
             draft.json("about", about)
             if tensors:
                 draft.tensors("scores", tensors)
@@ -184,9 +213,10 @@ def test_shards_are_joined_with_all_else_of_the_first(tmp_path):
         gather.run(Task(gather.Config("scores"), gather.Inputs([first, second]), draft))
     found = store.open("c")
     assert found.json("about") == {"status": "measured"}
+    assert found.json("parts") == [{"label": "a"}, {"label": "b"}]
     assert {name: tensor.tolist() for name, tensor in found.tensors("scores").items()} == joined
     absent = [made(key, {}, {"status": "not_applicable"}) for key in "de"]
     with store.lock("f"), store.create("f", {}) as draft:
         gather.run(Task(gather.Config("scores"), gather.Inputs(absent), draft))
     assert store.open("f").json("about") == {"status": "not_applicable"}
-    assert store.open("f").manifest["files"].keys() == {"about.json"}
+    assert store.open("f").manifest["files"].keys() == {"about.json", "parts.json"}

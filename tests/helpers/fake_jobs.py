@@ -38,7 +38,8 @@ class Fakes:
 
     def add(self, name, *inputs, kind=Kind.SCORE, group=""):
         roles = {f"role {other}": self.key(other) for other in inputs}
-        job = Job(kind, Config(name), roles, (), name, group)
+        module = "benchmark.studies.plane.job" if kind == Kind.BOUNDARY else ""
+        job = Job(kind, Config(name), roles, (), name, group, module=module)
         self.jobs[name] = job
         return job
 

@@ -1,6 +1,6 @@
 """Claims and the trainings of their arms: cost, what is not matched, convergence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 import synthetic_records as synthetic
@@ -27,8 +27,14 @@ TUNED = TrainedWith(
 )
 
 
-def trained(a: TrainedWith | None, b: TrainedWith | None, same_networks: bool = False) -> list[str]:
+def trained(
+    a: TrainedWith | None,
+    b: TrainedWith | None,
+    same_networks: bool = False,
+    devices: Mapping[str, str | None] | None = None,
+) -> list[str]:
     """Factors of energy, trained like `a`, against msp, trained like `b`."""
+    devices = devices or {}
     cost = dict.fromkeys(("extract_seconds", "score_seconds", "measure_seconds", "peak_memory_mb"), 1.0)
     files = results(arms(0.02))
     if not same_networks:  # of one objective they would have to be the same
@@ -44,11 +50,13 @@ def trained(a: TrainedWith | None, b: TrainedWith | None, same_networks: bool = 
             changed = {
                 "cost": Cost.model_validate({**cost, "train_seconds": seconds}),
                 "training": training,
-                "provenance": record.provenance.model_copy(update={"checkpoint": checkpoint}),
+                "provenance": record.provenance.model_copy(
+                    update={"checkpoint": checkpoint, "trained_in": f"env {mark}"}
+                ),
             }
             file.records[i] = record.model_copy(update=changed)
     where = spec()
-    shown = shown_test(register(), where, Counted(cells_of(files), {}, ()))
+    shown = shown_test(register(), where, Counted(cells_of(files), {}, (), devices=devices))
     return list(shown.factors)
 
 
@@ -69,6 +77,15 @@ def test_arms_of_different_networks_tell_their_cost():
     matched = "as many epochs, but not the same sampler: matched as far as the wall times are"
     assert f"Training on toy: {training}; {matched}" in factors
     assert "Hyper-parameters: a published; b published" in factors
+
+
+def test_seconds_of_several_devices_are_not_compared():
+    other = PLAIN.model_copy(update={"sampler": {"name": "oversample"}})
+    same = {"env a": "cuda GPU", "env b": "cuda GPU"}
+    assert any("9.0 s a network" in told for told in trained(other, PLAIN, devices=same))
+    several = trained(other, PLAIN, devices={"env a": "cuda GPU", "env b": None})
+    assert not any("s a network" in told for told in several)
+    assert any("18 epochs, wall times of several devices, which are not compared" in told for told in several)
 
 
 def test_arms_of_the_same_networks_tell_it_once():

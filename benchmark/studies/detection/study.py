@@ -31,6 +31,8 @@ class _Scorer:
     scoring: Scoring
     statistics: tuple[str, ...]  # of GRAM and RANK_ONE, those that it needs
     runs_network: bool
+    searches: bool
+    shown: int | None  # the most images that it is fitted on
 
 
 class DetectionStudy:
@@ -103,6 +105,8 @@ def _scorer(settings: DetectionSettings, row: str, planning: Planning) -> _Score
         runs_network=Signal.MAPS in detector.needs
         or scoring.chosen is not None
         or any(isinstance(point, GradientDetector) and point.step > 0 for point in points),
+        searches=detector.searches,
+        shown=detector.fit_limit,
     )
 
 
@@ -127,12 +131,13 @@ def _score(
     kind = Kind.TUNE if scoring.tuned else Kind.SCORE
     label = f"{_called(place)}: scores of {place.row}"
     if not scorer.runs_network:
-        heavy = planner.tested(sets) * planner.extracted(planner.data["id"]) >= HEAVY
+        shown = scorer.shown or planner.extracted(planner.data["id"])
+        heavy = scorer.searches and planner.tested() * shown >= HEAVY
         return planning.add(Job(kind, config, inputs, (scorer.definition,), label, heavy=heavy))
     config = replace(config, network=first.config, split=first.split)
     images = {item: planner.data[item] for item in sets}
     inputs = replace(inputs, network=first.chain[Kind.TRAIN], images=images)
-    shards = shards_of(planner.tested(sets), settings.track.image_size)
+    shards = shards_of(planner.tested(), settings.track.image_size)
     if len(shards) > 1 and (scoring.tuned or scoring.chosen):
         choice = Job(Kind.CHOOSE, config, inputs, (scorer.definition,), f"{label}: choice")
         inputs, kind = replace(inputs, chosen=planning.add(choice)), Kind.SCORE
@@ -147,7 +152,7 @@ def _score(
         )
         for shard in shards
     ]
-    return planner.gathered([planning.add(job) for job in jobs], "scores", label)
+    return planner.gathered([planning.add(job) for job in jobs], "scores", label, inputs.chosen)
 
 
 def _called(place: Place) -> str:

@@ -20,7 +20,7 @@ def processes(workers, *devices):
 
 @pytest.mark.parametrize("kind", Kind)
 def test_kinds_that_run_a_network_are_jobs_of_a_device(kind):
-    of_network = {"pretrain", "train", "extract", "attack", "study"}
+    of_network = {"pretrain", "train", "extract", "choose", "attack", "study"}
     assert Job(kind, None).lane == (Lane.DEVICE if kind in of_network else Lane.CPU)
 
 

@@ -12,7 +12,9 @@ from benchmark.store.artifacts import MANIFEST, Store
 OF_STUDIES = {Kind.TRAINING_SET, Kind.ATTACK, Kind.CORRUPT, Kind.ASSESS, Kind.STUDY}
 
 
-ELSEWHERE = {Kind.PRETRAIN, Kind.TUNE, Kind.BOUNDARY, *OF_STUDIES}  # that the small leaderboard has not
+OF_SHARDS = {Kind.GATHER, Kind.CHOOSE}
+# That the small leaderboard has not.
+ELSEWHERE = {Kind.PRETRAIN, Kind.TUNE, Kind.BOUNDARY, *OF_STUDIES, *OF_SHARDS}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in ELSEWHERE])
