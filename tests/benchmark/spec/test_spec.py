@@ -56,7 +56,7 @@ def test_a_place_is_named_by_key_where_no_file_was_read(small):
             ),
             (
                 "unknown top key", "boards:", "bords:", 25, "bords",
-                "unknown key 'bords'; did you mean 'boards'? there are: version, tracks, backbones, inits, "
+                "unknown key 'bords'; did you mean 'boards'? there are: version, precision, tracks, backbones, inits, "
                 "objectives, entries, boards, boundary",
             ),
             (
