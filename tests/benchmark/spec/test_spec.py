@@ -56,8 +56,8 @@ def test_a_place_is_named_by_key_where_no_file_was_read(small):
             ),
             (
                 "unknown top key", "boards:", "bords:", 25, "bords",
-                "unknown key 'bords'; did you mean 'boards'? there are: version, precision, tracks, backbones, inits, "
-                "objectives, entries, boards, boundary",
+                "unknown key 'bords'; did you mean 'boards'? there are: version, precision, tracks, "
+                "backbones, inits, objectives, entries, boards, boundary",
             ),
             (
                 "unknown key of a variant", SCRATCH, "  scratch: {source: scratch, tag: x}", 21,
