@@ -3,13 +3,18 @@
 Other names of the CPU stand in for accelerators: jobs note where the networks of their process compute.
 """
 
+from contextlib import contextmanager
+
 import fake_jobs
 import pytest
+import torch
 from fake_jobs import ends_its_process, pauses
 from fake_pool import FakePool
 
+from benchmark.backbones import device
 from benchmark.engines.processes import DIED, Processes
 from benchmark.engines.schedule import ATTEMPTS
+from benchmark.errors import StorageError
 from benchmark.jobs.config import ScoringConfig, ScoringInputs
 from benchmark.jobs.job import Job, Kind, Lane
 
@@ -116,3 +121,35 @@ def test_a_job_whose_process_dies_is_tried_again_on_its_device(fakes, run):
     assert run("a", "b", by=processes(1, "cpu:0")) == {"a": DIED}
     assert fakes.ran.count("a") == ATTEMPTS
     assert fakes.places == {"a": "cpu:0", "b": "cpu"}
+
+
+def test_a_device_that_cannot_be_used_ends_the_run_with_its_reason(fakes, run):
+    fakes.add("a", kind=Kind.TRAIN)
+    with pytest.raises(StorageError, match="nowhere:0 cannot be used: "):
+        run("a", by=processes(1, "nowhere:0"))
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "spoiled"),
+    [
+        ("cuda:0", RuntimeError("device-side assert triggered"), True),
+        ("cuda:0", torch.OutOfMemoryError("out of memory"), False),
+        ("cuda:0", ValueError("scores: expected (N,)"), False),
+        ("cpu", RuntimeError("expected all tensors"), False),
+    ],
+)
+def test_a_process_whose_device_may_be_broken_is_not_used_again(
+    fakes, store, monkeypatch, place, error, spoiled
+):
+    fakes.add("a", kind=Kind.TRAIN)
+    fakes.behaviour["a"] = fake_jobs.fails(error)
+    monkeypatch.setattr(device._PROCESS, "device", torch.device(place))
+    monkeypatch.setattr(device, "accelerator", lambda: None)
+    monkeypatch.setattr(device, "accounted", takes_nothing)
+    outcome = fake_jobs.perform(store.root, (fakes.told(fakes.jobs["a"]),), fresh=False)
+    assert (outcome.status, outcome.spoiled) == ("failed", spoiled)
+
+
+@contextmanager
+def takes_nothing():
+    yield {}
