@@ -7,11 +7,12 @@ process computes on one device, which its pool tells it when it starts (`compute
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +24,22 @@ from methods.neutral import neutral
 from methods.tensors import BATCH
 
 T = TypeVar("T")
+Rows = TypeVar("Rows", Tensor, range)
+Rows_co = TypeVar("Rows_co", covariant=True)
 AUTO, CPU, CUDA, MPS, XPU = "auto", "cpu", "cuda", "mps", "xpu"
 TYPES = (CUDA, MPS, XPU)  # of accelerators
 DOUBLE = (CUDA,)  # of those that compute in float64, all of them
 BF16 = "bf16"
 _TELL = frozenset({CUDA, XPU})  # types whose allocators tell how much they hold
 _FULL = "ieee"  # no TF32, which cuDNN would take for convolutions
+
+
+class Sliced(Protocol[Rows_co]):
+    """What gives some rows at a time: a tensor, images that are read, or numbers of rows."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, which: slice, /) -> Rows_co: ...
 
 
 @dataclass
@@ -187,28 +198,49 @@ def let_accelerators_repeat() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-def in_batches(work: Callable[[slice], T], count: int, size: int = BATCH) -> Iterator[T]:
-    """What `work` makes of so many rows at a time, in order; of half as many from where memory ran out.
+@neutral
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same items; on an accelerator the next one is made while it computes with this one."""
+    device, making = here(), iter(items)
+    if device.type not in TYPES:
+        yield from making
+        return
+    end = object()
+    with ThreadPoolExecutor(1, initializer=torch.accelerator.set_device_index, initargs=(device,)) as thread:
+        coming = thread.submit(next, making, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, making, end)
+            yield item  # type: ignore[misc]  # it is no `end`
 
-    It is asked once where there are no rows.
+
+def batches(images: Sliced[Rows], size: int = BATCH) -> Iterator[Rows]:
+    """Some rows at a time, in order, each cut when it is asked for; one of none where there are none."""
+    for start in range(0, max(len(images), 1), size):
+        yield images[start : start + size]
+
+
+def in_batches(work: Callable[[Rows], T], given: Iterable[Rows]) -> Iterator[T]:
+    """What `work` makes of each batch, in order; of half a batch from where memory ran out.
 
     Raises
     ------
     OutOfMemory
         If not even one row fits.
     """
-    start = 0
-    while start < max(count, 1):
-        asked = min(size, count - start)
-        found, done = _halving(partial(_rows, work, start), asked)
-        yield found
-        start += max(done, 1)
-        if done < asked:
-            size = done
+    size: int | None = None
+    for batch in ahead(given):
+        start = 0
+        while start < max(len(batch), 1):
+            asked = min(size or len(batch), len(batch) - start)
+            found, done = _halving(partial(_some, work, batch, start), asked)
+            yield found
+            start += max(done, 1)
+            if done < asked:
+                size = done
 
 
-def _rows(work: Callable[[slice], T], start: int, count: int) -> T:
-    return work(slice(start, start + count))
+def _some(work: Callable[[Rows], T], batch: Rows, start: int, count: int) -> T:
+    return work(batch[start : start + count])
 
 
 def in_pieces(

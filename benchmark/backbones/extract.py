@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.backbones.device import autocast, device_of, here, in_batches, moved, on_cpu
+from benchmark.backbones.device import autocast, batches, device_of, here, in_batches, moved, on_cpu
 from benchmark.backbones.images import Images
 from benchmark.backbones.network import Network, to_pixels
 from benchmark.store.artifacts import Draft
@@ -144,14 +144,15 @@ def extract(
     """
     statistics = tuple(what for what in drafts if what != "base")
     writers: dict[str, TensorWriter] = {}
+
+    def of(batch: Tensor) -> dict[str, dict[str, Tensor]]:
+        return _by_artifact(tap(to_pixels(moved(batch, here())), *statistics))
+
     with ExitStack() as stack:
         for part, images in parts.items():
             bad: list[Tensor] = []
 
-            def of(rows: slice, images: Tensor | Images = images) -> dict[str, dict[str, Tensor]]:
-                return _by_artifact(tap(to_pixels(moved(images[rows], here())), *statistics))
-
-            for found in in_batches(of, len(images), at_once(images)):
+            for found in in_batches(of, batches(images, at_once(images))):
                 bad.append(_not_finite(len(found["base"]["logits"]), (found[what] for what in drafts)))
                 for what, draft in drafts.items():
                     if what not in writers:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.backbones.device import autocast, device_of, in_batches, moved, on_cpu
+from benchmark.backbones.device import autocast, batches, device_of, in_batches, moved, on_cpu
 from benchmark.backbones.images import Images
 from benchmark.errors import DataError, UsageError
 from methods.head import Head
@@ -336,10 +336,10 @@ def logits_of(network: Network, images: Tensor | Images) -> Tensor:
     """(N, K) logits of uint8 images (N, 3, H, W), on the CPU wherever the network is."""
     device = device_of(network)
 
-    def logits(rows: slice) -> Tensor:
-        return on_cpu(network(to_pixels(moved(images[rows], device))))
+    def logits(batch: Tensor) -> Tensor:
+        return on_cpu(network(to_pixels(moved(batch, device))))
 
-    return torch.cat(list(in_batches(logits, len(images), at_once(images))))
+    return torch.cat(list(in_batches(logits, batches(images, at_once(images)))))
 
 
 def to_pixels(images: Tensor) -> Tensor:

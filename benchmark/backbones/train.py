@@ -23,6 +23,7 @@ from benchmark.backbones.batches import Batches, LabelledImages
 from benchmark.backbones.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
 from benchmark.backbones.device import (
     CPU,
+    ahead,
     autocast,
     here,
     move,
@@ -166,7 +167,7 @@ class _Trainer:
         """Visit every image once."""
         losses, seen, notes = 0.0, 0, dict[str, list[float]]()
         self._training_mode()
-        for step, batch in enumerate(self.batches.epoch(epoch, notes)):
+        for step, batch in enumerate(ahead(self.batches.epoch(epoch, notes))):
             for scheduler in self.schedulers:
                 if scheduler is not None:
                     scheduler.step_update(epoch * self.batches.steps + step)

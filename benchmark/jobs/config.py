@@ -56,6 +56,7 @@ class ScoringConfig:
     network: NetworkConfig | None = None  # where the network itself is needed
     split: SplitConfig | None = None  # of the ID images, then
     shard: Shard | None = None  # of the tested images, then, where there are many
+    fit_limit: int | None = None  # most training images to fit on; None: what the detector declares
 
 
 @dataclass(frozen=True)

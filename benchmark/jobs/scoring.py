@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.backbones.device import CPU, arithmetic, in_batches, on_cpu
+from benchmark.backbones.device import CPU, arithmetic, batches, in_batches, on_cpu
 from benchmark.backbones.extract import Tap
 from benchmark.backbones.images import Images
 from benchmark.backbones.network import to_pixels
@@ -176,13 +176,13 @@ class Scoring:
 
     def _fit(self, scorer: AnyDetector) -> AnyDetector:
         rng = torch.Generator().manual_seed(self.config.seed)
-        of = self.members[0]
+        of, limit = self.members[0], self.config.fit_limit or scorer.fit_limit
         if Signal.MAPS not in scorer.needs:
-            train, val, head = of.to_fit()
-            return scorer.fit(train.on(self.place), val.on(self.place), head.on(self.place), rng)
-        train = self._with_maps(of.features("train"), "train", scorer.fit_limit, rng)
+            train, val, head = (part.on(self.place) for part in of.to_fit())
+            return scorer.fit(train, val, head, rng, fit_limit=limit)
+        train = self._with_maps(of.features("train"), "train", limit, rng)
         val = self._with_maps(of.features("val"), "val", None, rng)
-        return scorer.fit(*of.to_fit(train, val), rng)
+        return scorer.fit(*of.to_fit(train, val), rng, fit_limit=limit)
 
     def _with_step(self, scorer: AnyDetector) -> AnyDetector:
         """Where the step is None, take that of the grid which lifts the scores of ID validation most."""
@@ -212,11 +212,11 @@ class Scoring:
         tap = self.tap  # made outside of inference mode, to be differentiable
         images = self.images[part]
 
-        def maps_of(batch: slice) -> tuple[Tensor, ...]:
-            return tap(to_pixels(images[rows[batch]]), maps=True).maps
+        def maps_of(batch: Tensor) -> tuple[Tensor, ...]:
+            return tap(to_pixels(images[batch]), maps=True).maps
 
         with torch.inference_mode():
-            found = list(in_batches(maps_of, len(rows), at_once(images)))
+            found = list(in_batches(maps_of, batches(rows, at_once(images))))
         maps = [torch.cat(stage) for stage in zip(*found, strict=True)]
         return features[rows].including(maps=maps)
 
@@ -226,22 +226,22 @@ class Scoring:
         Candidates are of one detector, or of several that need the network itself, all fitted on the same
         images with the same seed.
         """
-        start, stop, _ = (within or slice(None)).indices(self.members[0].length(part))
+        rows = range(self.members[0].length(part))[within or slice(None)]
         of_images = self.config.network is not None
         members = [] if of_images else [member.features(part).without("labels") for member in self.members]
 
-        def score(batch: slice) -> list[Tensor]:
-            rows = slice(start + batch.start, min(start + batch.stop, stop))
+        def score(batch: range) -> list[Tensor]:
+            of = slice(batch.start, batch.stop)
             if of_images:
-                found = self._of_images(candidates, self.images[part][rows])
+                found = self._of_images(candidates, self.images[part][of])
             else:
-                shown = [_widened(member[rows].on(self.place)) for member in members]
+                shown = [_widened(member[of].on(self.place)) for member in members]
                 found = [_score(candidate, shown) for candidate in candidates]
-            return [on_cpu(check_scores(scores, rows.stop - rows.start)) for scores in found]
+            return [on_cpu(check_scores(scores, len(batch))) for scores in found]
 
         size = at_once(self.images[part]) if of_images else ROWS
         try:
-            checked = list(in_batches(score, stop - start, size))
+            checked = list(in_batches(score, batches(rows, size)))
         except (ScoreError, InputError) as error:
             raise type(error)(f"{part}: {error}") from error
         return [torch.cat(scores) for scores in zip(*checked, strict=True)]

@@ -253,6 +253,11 @@ class Entry(SpecModel):
     objective: Name = Field(
         "cross_entropy", description="a name of `objectives`, or an objective that needs nothing more"
     )
+    fit_limit: Count | None = Field(
+        None,
+        description="most training images that the detector is fitted on, as many of each class, drawn at "
+        "random; its own number if absent",
+    )
 
     @field_validator("tune")
     @classmethod

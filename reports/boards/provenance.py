@@ -74,7 +74,9 @@ def entry_settings(counted: Counted) -> list[EntrySettings]:
     for (track, entry), group in groups.items():
         values: dict[str, list[str]] = {}
         for found in group:
-            for name, value in found.record.settings["hyperparameters"].items():
+            settled = found.record.settings
+            limit = {"fit_limit": settled["fit_limit"]} if "fit_limit" in settled else {}
+            for name, value in {**settled["hyperparameters"], **limit}.items():
                 values.setdefault(name, []).append(json.dumps(value, ensure_ascii=False, sort_keys=True))
         settings.append(
             EntrySettings(

@@ -11,16 +11,20 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from benchmark.backbones import device
+from benchmark.census.compare import refusal
+from benchmark.census.settings import Census
 from benchmark.jobs import scoring
 from benchmark.jobs.job import Kind
 from benchmark.jobs.scoring import Scoring, score_together
 from benchmark.metrics import detection_metrics
 from benchmark.plan.make import Selection, make_plan
+from benchmark.records.record import RecordFile
 from benchmark.records.results import read_all
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import Store
 from benchmark.studies.detection.records import Scored
+from methods.detectors.knn import KNN
 from methods.detectors.odin import ODIN
 from methods.features import evenly
 
@@ -43,7 +47,8 @@ tracks:
     backbones: [tiny]
     inits: [scratch]
     seeds: [0, 1, 2]
-    entries: [energy, odin, odin_tuned, react_tuned, ncd, rankfeat, gram, mahalanobis_ensemble, ensemble]
+    entries: [energy, odin, odin_tuned, react_tuned, ncd, ncd_9, knn_6, rankfeat, gram, mahalanobis_ensemble,
+      ensemble]
 backbones:
   tiny: {architecture: test_resnet}
 inits:
@@ -54,6 +59,8 @@ entries:
   odin_tuned: {detector: odin, tune: {epsilon: [0.0014, 0.0, 0.05], temperature: [1000.0, 1.0]}}
   react_tuned: {detector: react, tune: {percentile: [90.0, 40.0, 99.0]}}
   ncd: {detector: ncd}
+  ncd_9: {detector: ncd, fit_limit: 9}
+  knn_6: {detector: knn, hyperparameters: {k: 2}, fit_limit: 6}
   rankfeat: {detector: rankfeat}
   gram: {detector: gram}
   mahalanobis_ensemble: {detector: mahalanobis_ensemble}
@@ -90,6 +97,10 @@ def job(made):
         return found.config, found.opened(store.open)
 
     return find
+
+
+def chain_of(plan, entry, seed=0):
+    return next(c for c in plan.cells if (c.cell.entry, c.cell.seed) == (entry, seed)).chain
 
 
 def auroc(inside, outside):
@@ -250,6 +261,43 @@ def test_a_fit_limit_draws_evenly_by_class():
     other = evenly(labels, 30, torch.Generator().manual_seed(1))
     assert not torch.equal(rows, other)
     assert len(evenly(labels, 200, torch.Generator())) == 90
+
+
+def test_an_entry_is_fitted_on_as_many_images_as_it_says(made, job):
+    _, _, records = made
+    config, inputs = job("knn_6")
+    scores, _ = scored(Scoring(config, inputs))
+    stored = Scoring(config, inputs).members[0]
+    train, val, head = stored.to_fit()
+    few = train[evenly(train.labels, 6, torch.Generator().manual_seed(config.seed))]
+    assert torch.bincount(few.labels).tolist() == [2, 2, 2]
+    noise = stored.features("noise").without("labels")
+    by_hand = KNN(k=2).fit(few, val, head).score(noise)
+    torch.testing.assert_close(scores["noise"], by_hand, rtol=1e-5, atol=1e-6)
+    settings = records["knn_6", 0].settings
+    assert (settings["fit_limit"], settings["hp_mode"]) == (6, "declared")
+    assert "fit_limit" not in records["ncd", 0].settings
+
+
+def test_entries_that_are_fitted_on_other_images_share_no_scores(made, job):
+    """NCD needs the network; what shares its passes, and is one detector, would score alike."""
+    plan, _, records = made
+    jobs = {name: plan.jobs[chain_of(plan, name)[Kind.SCORE]] for name in ("ncd", "ncd_9", "odin")}
+    assert jobs["ncd"].group == jobs["odin"].group != jobs["ncd_9"].group
+    assert records["ncd", 0].numbers["near.auroc"] != records["ncd_9", 0].numbers["near.auroc"]
+
+
+def test_another_fit_limit_is_another_measurement(made, tmp_path):
+    plan, _, records = made
+    (tmp_path / "l.yaml").write_text(LEADERBOARD.replace("fit_limit: 6", "fit_limit: 12"))
+    spec = load_spec(tmp_path / "l.yaml")
+    other = make_plan(spec, Selection())
+    assert chain_of(other, "knn_6")[Kind.SCORE] != chain_of(plan, "knn_6")[Kind.SCORE]
+    assert chain_of(other, "ncd_9")[Kind.SCORE] == chain_of(plan, "ncd_9")[Kind.SCORE]
+    record = records["knn_6", 0]
+    file = RecordFile(track="small", study="detection", row="knn_6", environments={}, records=[])
+    told = "entry 'knn_6' on track 'small' was measured with other number of images to fit on than"
+    assert refusal(Census(spec), file, record).startswith(told)
 
 
 def test_a_tuned_entry_needs_validation_sets(tmp_path):

@@ -54,6 +54,7 @@ class Scored(StrictModel):
     hp_mode: HpMode
     networks: Count  # of how many, trained with consecutive seeds of the track, the scores come
     groups: dict[Group, list[str]]  # the OOD sets
+    fit_limit: Count | None = None  # most training images it was fitted on; None: what the detector declares
     tuning: list[Candidate] | None = None  # of which the hyper-parameters were chosen
 
 

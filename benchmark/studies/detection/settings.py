@@ -40,7 +40,8 @@ def scoring_of(entry: Entry, known: Declared | None) -> Scoring:
     ]
     step = declared.step_name
     chosen = step if any(step in point and point[step] is None for point in points) else None
-    mode: HpMode | None = "published" if points[0] == declared.hyperparameters else "declared"
+    as_published = points[0] == declared.hyperparameters and entry.fit_limit is None
+    mode: HpMode | None = "published" if as_published else "declared"
     if grid or known is None:
         mode = "proxy_ood" if grid else None
     elif chosen:
@@ -90,13 +91,14 @@ class DetectionSettings(AnyStudy):
     def measured_with(self, row: str, configured: Configured) -> dict[str, Any]:
         """The entry, its hyper-parameters, of a tuned one the first of the grid, and who chose them."""
         entry, scoring = self.entries[row], self.scoring(row)
-        return {
+        found = {
             "objective": entry.objective,
             "detector": entry.detector,
             "hyperparameters": scoring.points[0],
             "hp_mode": scoring.mode,
             "networks": scoring.members,
         }
+        return found if entry.fit_limit is None else {**found, "fit_limit": entry.fit_limit}
 
     def sets_of(self, row: str) -> tuple[str, ...]:
         """The OOD sets, and those on which a tuned entry is tuned."""
@@ -114,6 +116,8 @@ class DetectionSettings(AnyStudy):
         yield from self._chosen_otherwise(row, said, declared)
         if record.networks != expected["networks"]:
             yield "networks"
+        if said.get("fit_limit") != expected.get("fit_limit"):
+            yield "number of images to fit on"
         if _sorted(said["groups"]) != _sorted(expected["groups"]):
             yield "OOD sets"
         sources = {n: source for group in self.groups for n, source in getattr(self.track, group).items()}

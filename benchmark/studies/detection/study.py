@@ -106,7 +106,7 @@ def _scorer(settings: DetectionSettings, row: str, planning: Planning) -> _Score
         or scoring.chosen is not None
         or any(isinstance(point, GradientDetector) and point.step > 0 for point in points),
         searches=detector.searches,
-        shown=detector.fit_limit,
+        shown=entry.fit_limit or detector.fit_limit,
     )
 
 
@@ -126,6 +126,7 @@ def _score(
         points=scoring.points,
         validation=list(settings.track.validation) if scoring.tuned else [],
         seed=planner.seeds(place.backbone, place.seed)["fit"],
+        fit_limit=settings.entries[place.row].fit_limit,
     )
     inputs = ScoringInputs(features, planner.data.get("shifts"))
     kind = Kind.TUNE if scoring.tuned else Kind.SCORE
@@ -138,6 +139,7 @@ def _score(
     images = {item: planner.data[item] for item in sets}
     inputs = replace(inputs, network=first.chain[Kind.TRAIN], images=images)
     shards = shards_of(planner.tested(), settings.track.image_size)
+    fitted = "" if config.fit_limit is None else f" fitted on {config.fit_limit}"  # those share passes
     if len(shards) > 1 and (scoring.tuned or scoring.chosen):
         choice = Job(Kind.CHOOSE, config, inputs, (scorer.definition,), f"{label}: choice")
         inputs, kind = replace(inputs, chosen=planning.add(choice)), Kind.SCORE
@@ -148,7 +150,7 @@ def _score(
             inputs,
             (scorer.definition,),
             label=f"{label}{told(shard)}",
-            group=f"passes {inputs.network}{told(shard)}",
+            group=f"passes {inputs.network}{told(shard)}{fitted}",
         )
         for shard in shards
     ]

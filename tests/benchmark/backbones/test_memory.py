@@ -1,11 +1,14 @@
 """Where memory runs out, half as much is computed at once, down to one image; a training's batch stays."""
 
+import threading
+
 import pytest
 import torch
 
 from benchmark.attacks import attack_accuracy, attack_detector
+from benchmark.backbones import device
 from benchmark.backbones.batches import LabelledImages
-from benchmark.backbones.device import accounted, in_batches, in_pieces, ran_out
+from benchmark.backbones.device import accounted, ahead, batches, in_batches, in_pieces, ran_out
 from benchmark.backbones.extract import Tap
 from benchmark.backbones.network import create_network, logits_of, to_pixels
 from benchmark.backbones.train import train
@@ -47,7 +50,7 @@ class Limited:
 
 def halved(limited, numbers, size):
     with accounted() as took:
-        found = torch.cat(list(in_batches(lambda rows: limited(numbers[rows]), len(numbers), size)))
+        found = torch.cat(list(in_batches(limited, batches(numbers, size))))
     return found, took
 
 
@@ -70,6 +73,56 @@ def test_without_rows_there_is_one_empty_batch():
     limited = Limited(8)
     assert len(halved(limited, torch.empty(0), 8)[0]) == 0
     assert limited.seen == [0]
+
+
+def test_on_an_accelerator_the_next_batch_is_read_while_this_one_is_computed(monkeypatch):
+    """Pretended: reading waits until the batch before it is in use."""
+    monkeypatch.setattr(device._PROCESS, "device", torch.device("cuda:0"))
+    told, in_use = [], threading.Event()
+    monkeypatch.setattr(torch.accelerator, "set_device_index", told.append)
+
+    def read():
+        yield "first"
+        assert in_use.wait(timeout=60)  # unless they are read one after the other
+        yield "second"
+
+    given = ahead(read())
+    assert next(given) == "first"
+    in_use.set()
+    assert list(given) == ["second"]
+    assert told == [torch.device("cuda:0")]
+
+
+def test_on_the_cpu_no_batch_is_read_before_it_is_asked_for():
+    read = []
+    given = ahead(read.append(i) or i for i in range(3))
+    assert next(given) == 0
+    assert read == [0]
+    assert list(given) == [1, 2]
+
+
+@pytest.mark.parametrize("place", ["cpu", "cuda:0"])
+def test_what_fails_while_it_is_read_is_raised(monkeypatch, place):
+    monkeypatch.setattr(device._PROCESS, "device", torch.device(place))
+    monkeypatch.setattr(torch.accelerator, "set_device_index", lambda device: None)
+
+    def read():
+        yield 1
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(ahead(read()))
+
+
+@pytest.mark.parametrize("place", ["cpu", "cuda:0"])
+def test_who_stops_early_leaves_no_thread(monkeypatch, place):
+    monkeypatch.setattr(device._PROCESS, "device", torch.device(place))
+    monkeypatch.setattr(torch.accelerator, "set_device_index", lambda device: None)
+    before = threading.active_count()
+    given = ahead(iter(range(9)))
+    assert next(given) == 0
+    given.close()
+    assert threading.active_count() == before
 
 
 @every_kind
