@@ -320,7 +320,7 @@ class _Order:
     def __init__(self, spec: Spec) -> None:
         self.tracks = _places([*spec.tracks])
         self.within = {
-            name: [_places(names) for names in (track.all_entries, track.backbones, track.inits)]
+            name: [_places(names) for names in (track.all_entries, track.backbones, track.entry_inits)]
             for name, track in spec.tracks.items()
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from benchmark.backbones.device import autocast, batches, device_of, in_batches, moved, on_cpu
 from benchmark.backbones.images import Images
+from benchmark.backbones.looks import Looks
 from benchmark.errors import DataError, UsageError
 from methods.head import Head
 from methods.names import did_you_mean
@@ -27,22 +28,35 @@ HEAD_TOLERANCE = 1e-3  # spec §0.3: max |z - (h W' + b)|, relative to max(1, ma
 
 
 class Network(nn.Module):
-    """A timm model with its input normalisation as first layer.
+    """A timm model with the preparation of its inputs as first layer.
 
     ``network(images)`` maps pixels (N, 3, H, W) in [0, 1] to logits (N, K), in float32; with the `precision`
     ``bf16`` it computes them in bfloat16 where that is safe.
+
+    Parameters
+    ----------
+    mean, std : of the three channels; those that timm has for the model if absent.
+    scaling : (S', S) with which images of side S are scaled to S', if at all: see `scaling_matrix`.
     """
 
     mean: Tensor
     std: Tensor
+    scaling: Tensor | None
 
-    def __init__(self, model: Any) -> None:
+    def __init__(
+        self,
+        model: Any,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        scaling: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.precision: str | None = None
         config = model.pretrained_cfg
-        self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1), persistent=False)
+        for name, values in (("mean", mean or config["mean"]), ("std", std or config["std"])):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scaling", scaling, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K)."""
@@ -179,18 +193,65 @@ class Network(nn.Module):
 
     def normalised(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) as the model itself takes them."""
+        if self.scaling is not None:
+            images = self.scaling @ images @ self.scaling.T
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
+def scaling_matrix(size: int, enlarged: int, interpolation: str = "bilinear") -> Tensor:
+    """(S', S) float32 that scales images of side `size` to `enlarged`: ``M @ images @ M.T``.
+
+    Torch's bilinear and bicubic interpolation, without its antialiasing, take rows and columns apart. As
+    products they have gradients that are the same each time, on every device.
+    """
+    columns = torch.eye(size)[None, None]
+    scaled = functional.interpolate(columns, (enlarged, size), mode=interpolation, align_corners=False)
+    return scaled[0, 0]
+
+
+def network_of(
+    looks: Looks, classes: int, weights: Path | None = None, *, architecture: str | None = None
+) -> Network:
+    """Make a network that looks so, perhaps by another name of its architecture; see `create_network`."""
+    return create_network(
+        architecture or looks.architecture,
+        classes,
+        looks.image_size,
+        looks.stem,
+        weights,
+        options=looks.options,
+        enlarged=looks.enlarged,
+        interpolation=looks.interpolation,
+        mean=looks.mean,
+        std=looks.std,
+    )
+
+
 def create_network(
-    architecture: str, classes: int, image_size: int, stem: str = "timm", weights: Path | None = None
+    architecture: str,
+    classes: int,
+    image_size: int,
+    stem: str = "timm",
+    weights: Path | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    enlarged: int | None = None,
+    interpolation: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> Network:
     """Make a timm model for `classes` classes and images of side `image_size`, freshly initialised.
 
     Fresh parameters come from torch's global generator. The stem ``cifar`` is that of the ResNets for images
-    of 32×32 pixels: one 3×3 convolution of stride 1, no pooling (He et al. 2016, section 4.2). `weights`
-    names a safetensors file with timm's published parameters, which timm itself adapts (the head is replaced
-    where the class count differs).
+    of 32×32 pixels: one 3×3 convolution of stride 1, no pooling (He et al. 2016, section 4.2).
+
+    Parameters
+    ----------
+    weights : a safetensors file with timm's published parameters, which timm itself adapts (the head is
+        replaced where the class count differs).
+    options : of `timm.create_model`, such as ``{"pad_type": "same"}``.
+    enlarged, interpolation : the side to which the network scales its images, and how: else ``bilinear``.
+    mean, std : that the channels are normalised with; those that timm has for the architecture if absent.
 
     Raises
     ------
@@ -201,18 +262,19 @@ def create_network(
         divide, or the weights do not fit it.
     """
     check_architecture(architecture)
-    options: dict[str, Any] = {"num_classes": classes, "in_chans": CHANNELS}
+    asked: dict[str, Any] = {**(options or {}), "num_classes": classes, "in_chans": CHANNELS}
     if weights is not None:
         file = {"file": str(weights), "custom_load": False}  # custom loaders read formats of before the Hub
-        options |= {"pretrained": True, "pretrained_cfg_overlay": file}
+        asked |= {"pretrained": True, "pretrained_cfg_overlay": file}
     try:
         default = timm.models.get_pretrained_cfg(architecture)
         if default is not None and default.fixed_input_size:
-            options["img_size"] = image_size
-        model = timm.create_model(architecture, **options)
+            asked["img_size"] = enlarged or image_size
+        model = timm.create_model(architecture, **asked)
         if stem == "cifar":
             _replace_stem(model)
-        network = Network(model).eval()
+        scaling = scaling_matrix(image_size, enlarged, interpolation or "bilinear") if enlarged else None
+        network = Network(model, mean, std, scaling).eval()
         with torch.inference_mode(), _whole_patches(network):
             network(torch.zeros(2, 3, image_size, image_size))
     except Exception as error:  # timm and torch raise whatever the architecture's code raises
@@ -275,8 +337,8 @@ def check_architecture(architecture: str) -> None:
 
 
 @neutral
-def check_image_size(architecture: str, image_size: int) -> None:
-    """Refuse images that an architecture cannot take, as far as that is seen of shapes: nothing is computed.
+def check_images(looks: Looks) -> None:
+    """Refuse images that a network cannot take, as far as that is seen of shapes: nothing is computed.
 
     Raises
     ------
@@ -285,7 +347,7 @@ def check_image_size(architecture: str, image_size: int) -> None:
     """
     try:
         with torch.device("meta"):
-            create_network(architecture, 2, image_size)
+            network_of(looks, 2)
     except DataError as error:
         if isinstance(error.__cause__, ValueError):  # any other may be of the tensors, not of the shapes
             raise

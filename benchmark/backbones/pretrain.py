@@ -15,12 +15,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.backbones.batches import LabelledImages
-from benchmark.backbones.network import Network, create_network
+from benchmark.backbones.looks import Looks
+from benchmark.backbones.network import Network, network_of
 from benchmark.backbones.train import train
 from benchmark.datasets.fractals import FRACTAL_PRESETS, fractal_images
+from benchmark.datasets.mirror import mirror_folder
 from benchmark.errors import DataError
 from benchmark.store.artifacts import Artifact
-from methods.registry import objective
+from methods.objective import Objective
 
 WEIGHTS_FILE = "model.safetensors"  # the only form that is read: nothing is unpickled
 
@@ -52,58 +54,107 @@ def labelled(stored: Artifact, without: Sequence[int]) -> tuple[LabelledImages, 
 
 def pretrain_on(
     data: LabelledImages,
-    config: Mapping[str, Any],
+    looks: Looks,
+    objective: Objective,
     recipe: Mapping[str, Any],
+    seeds: Mapping[str, int],
+    precision: str | None = None,
     **how: Any,
 ) -> tuple[Network, list[dict[str, Any]]]:
     """Train a fresh network to tell the classes of `data` apart; returns it and its history.
 
-    `config` has ``architecture``, ``stem``, ``image_size``, ``precision``, ``objective``, ``hyperparameters``
-    and ``seeds``; `how` are options of `train`.
+    `seeds` are those of its ``weights`` and of the ``order``; `how` are options of `train`.
     """
-    torch.manual_seed(config["seeds"]["weights"])
-    classes = int(data.labels.max()) + 1
-    network = create_network(config["architecture"], classes, config["image_size"], config["stem"])
-    network.precision = config["precision"]
-    recipe = {**recipe, "tune": "all"}
-    chosen = objective(config["objective"], **config["hyperparameters"])
-    trained = train(network, chosen, data, None, recipe, config["seeds"]["order"], **how)
+    torch.manual_seed(seeds["weights"])
+    network = network_of(looks, int(data.labels.max()) + 1)
+    network.precision = precision
+    trained = train(network, objective, data, None, {**recipe, "tune": "all"}, seeds["order"], **how)
     return network, trained.history
 
 
-def weights_from_file(config: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the parameters of a user's safetensors file; a prefix ``module.`` or ``model.`` is taken off.
+def published_weights(
+    looks: Looks, init: Mapping[str, Any], file: str | None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Parameters that someone published, by timm's names, and their source.
 
-    `config` has ``file`` and ``init``.
+    They are in a file of the user's, in a repository in the form of the Hub, or timm's own, which timm adapts
+    to the image size: `init` says which, as `benchmark.jobs.pretrain.Config` has it. A prefix ``module.`` or
+    ``model.`` is taken off all names.
 
     Raises
     ------
     DataError
-        If it cannot be read as safetensors, or is not the file that was planned with.
+        If they cannot be had, are no safetensors, do not fit the architecture or are not the file that was
+        planned with.
     """
-    init, path = config["init"], Path(config["file"])
+    told = {name: init[name] for name in ("trained_on", "licence") if init.get(name)}
+    source: dict[str, Any] = {}
+    if file is not None:
+        path = Path(file)
+    elif init.get("repository") is not None:
+        path = fetch(init["repository"], init.get("revision"))
+        source = {"repository": init["repository"], "revision": init.get("revision")}
+    else:
+        path, classes, source = fetch_from_hub(looks.architecture, init.get("revision"))
+        found = _checked_sha256(path, init.get("sha256"))
+        network = network_of(looks, classes, path, architecture=source["weights"])
+        return network.weights(), {**source, "sha256": found, **told}
+    found = _checked_sha256(path, init.get("sha256"))
+    return _read(path), {**source, "sha256": found, **told}
+
+
+def _checked_sha256(path: Path, expected: str | None) -> str:
+    """SHA-256 of a file of weights, which must be the one that is expected."""
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); expected safetensors") from error
+    if expected not in (None, found):
+        raise DataError(f"{path}: has SHA-256 {found}, expected {expected}; if it was changed, run again")
+    return found
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise DataError(
             f"{path}: cannot be read as safetensors ({error}); other formats hold pickles, which are never "
             "opened: convert them with safetensors.torch.save_file"
         ) from error
-    if found != init["sha256"]:
-        raise DataError(f"{path}: has changed since the run was planned; run again")
     for prefix in ("module.", "model."):
         if weights and all(name.startswith(prefix) for name in weights):
             weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
-    about = {"sha256": found, "trained_on": init["trained_on"], "licence": init["licence"]}
-    return weights, about
+    return weights
 
 
-def fetch_from_hub(
-    architecture: str, tag: str | None, revision: str | None
-) -> tuple[Path, int, dict[str, Any]]:
-    """Find timm's published weights: in the local Hub cache, else over the network.
+def fetch(repository: str, revision: str | None) -> Path:
+    """Find `model.safetensors` of a repository: in the mirror, in the local Hub cache, else over the network.
+
+    Raises
+    ------
+    DataError
+        If it cannot be had; says what to do.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    mirrored = mirror_folder() / repository / WEIGHTS_FILE
+    if mirrored.is_file():
+        return mirrored
+    try:
+        return Path(hf_hub_download(repository, WEIGHTS_FILE, revision=revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise DataError(
+            f"{repository}: {WEIGHTS_FILE} cannot be had ({type(error).__name__}). With a network, run "
+            f"`hf download {repository} {WEIGHTS_FILE}` and copy the Hub cache (HF_HOME) here, or put the "
+            f"file into the mirror as {mirrored}"
+        ) from error
+
+
+def fetch_from_hub(name: str, revision: str | None) -> tuple[Path, int, dict[str, Any]]:
+    """Find timm's published weights of an architecture, whose tag may follow a dot; see `fetch`.
 
     Only `model.safetensors` is read. Returns the file, its number of classes, and what is worth
     knowing about it.
@@ -113,10 +164,7 @@ def fetch_from_hub(
     DataError
         If timm publishes none for this architecture and tag, or they cannot be had; says what to do.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    name = architecture if tag is None else f"{architecture}.{tag}"
+    architecture = name.partition(".")[0]
     try:
         config = timm.models.get_pretrained_cfg(name)
     except RuntimeError:  # timm knows the architecture and not the tag
@@ -127,33 +175,12 @@ def fetch_from_hub(
             f"timm publishes no weights {name!r} on the Hub; of {architecture} there are: {known}"
         )
     repository = config.hf_hub_id if "/" in config.hf_hub_id else f"timm/{config.hf_hub_id}"
-    try:
-        path = Path(hf_hub_download(repository, WEIGHTS_FILE, revision=revision))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        raise DataError(
-            f"{repository}: {WEIGHTS_FILE} cannot be had ({type(error).__name__}). With a network, run "
-            f"`hf download {repository} {WEIGHTS_FILE}` and copy the Hub cache (HF_HOME) here"
-        ) from error
+    path = fetch(repository, revision)
+    cached = path.parent.parent.name == "snapshots"  # the Hub's cache, by commit; the mirror has no commits
     source = {
         "weights": f"{config.architecture}.{config.tag}",
         "repository": repository,
-        "revision": path.parent.name,
+        "revision": path.parent.name if cached else revision,
         "licence": config.license,
     }
     return path, config.num_classes, source
-
-
-def weights_from_hub(config: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Load timm's published weights, adapted by timm to the image size; returns them and their source.
-
-    `config` has ``architecture``, ``image_size`` and ``init``.
-
-    Raises
-    ------
-    DataError
-        As `fetch_from_hub`, or if the file does not fit the architecture.
-    """
-    init = config["init"]
-    path, classes, source = fetch_from_hub(config["architecture"], init["tag"], init["revision"])
-    network = create_network(source["weights"], classes, config["image_size"], weights=path)
-    return network.weights(), source

@@ -10,12 +10,16 @@ from benchmark.census.places import EVERYTHING, Axes, Listed, Selection, axes_of
 from benchmark.records.place import Place
 from benchmark.records.record import BOUNDARY, DETECTION, PLANE, TrainedWith
 from benchmark.spec.leaderboard import (
+    TIMMS_OWN,
     AdversarialSource,
+    Backbone,
+    FirstWeights,
     FractalDB,
-    Init,
+    Hub,
     ObjectiveUse,
     Scratch,
     Spec,
+    TrackNetworks,
     Training,
 )
 from benchmark.studies.detection.settings import DetectionSettings, Scoring, scoring_of
@@ -176,11 +180,13 @@ class Census:
         return self.declared("objectives", name) or self.declared("corrections", name)
 
     def _trained(self, name: str, init: str, objective: str, given: Given) -> TrainedWith:
-        track, source = self.spec.tracks[name], self.spec.inits[init]
+        track, source = self.spec.tracks[name], self.spec.first_weights(name, init)
         use = self.spec.objectives.get(objective) or _as_it_is(objective)
         declared = self.declared_objective(use.objective) or Declared()
         start, first = declared.starts_from, declared.first_phase
         recipe = track.training if start is None else track.finetuning or track.training
+        if isinstance(source, TrackNetworks):
+            recipe = None
         if recipe is not None and use.epochs is not None:
             recipe = recipe.model_copy(update={"epochs": use.epochs})
         tune = "all" if isinstance(source, Scratch) else source.tune
@@ -236,14 +242,19 @@ class Census:
         """Of which images, architecture and first weights a place is made, as the leaderboard has them."""
         if not self.study(place).trains:
             return None
-        return self._once(("made of", place._replace(seed=0)), lambda: self._made_of(place))
+        by_seed = place.init in self.spec.tracks[place.track].networks
+        at = place if by_seed else place._replace(seed=0)
+        return self._once(("made of", at), lambda: self._made_of(place))
 
     def _made_of(self, place: Place) -> dict[str, Any]:
         spec, track, study = self.spec, self.spec.tracks[place.track], self.study(place)
         use = spec.objectives.get(self.objective(place))
-        images = track.model_dump(
-            include={"image_size", "crop", "id", "id_test", "split", "shifts"}, exclude_none=True
-        )
+        images = track.model_dump(include={"id", "id_test", "split", "shifts"}, exclude_none=True)
+        of = spec.backbones[place.backbone]
+        look = track.look(of)
+        images |= {"image_size": look.image_size, "crop": look.crop}
+        if look.interpolation != "bilinear":
+            images["interpolation"] = look.interpolation
         if not study.shifts:
             images.pop("shifts", None)
         groups = study.sets_of(place.row)
@@ -251,8 +262,9 @@ class Census:
         if use is not None:
             sets |= {name: track.outliers[name] for name in use.outliers or () if name in track.outliers}
         return {
-            "backbone": spec.backbones[place.backbone].model_dump(),
-            "init": _first_weights(spec.inits[place.init], track.pretraining),
+            "backbone": _architecture(of),
+            "init": _first_weights(spec.first_weights(place.track, place.init), track.pretraining)
+            | _published(spec, place),
             **images,
             "sets": {name: source.model_dump(exclude_none=True) for name, source in sets.items()},
         }
@@ -277,11 +289,32 @@ def _going_into(training: TrainedWith, name: str, objective: str) -> Iterator[Tr
             yield from _going_into(before, before.objective, objective)
 
 
-def _first_weights(source: Init, pretraining: Training | None) -> dict[str, Any]:
+def _architecture(backbone: Backbone) -> dict[str, Any]:
+    """What a network looks like; how it is shown images is said beside."""
+    kept = {"options", "enlarged", "interpolation"} if backbone.enlarged else {"options"}
+    asked = {name: value for name, value in backbone.model_dump(include=kept).items() if value}
+    return {"architecture": backbone.architecture, "stem": backbone.stem, **asked}
+
+
+def _published(spec: Spec, place: Place) -> dict[str, Any]:
+    """Which published weights a network goes on from, without where a file of them lies."""
+    source = spec.first_weights(place.track, place.init)
+    if isinstance(source, TrackNetworks):
+        weights = source.weights[place.backbone][place.seed]
+    elif isinstance(source, Hub):
+        weights = spec.backbones[place.backbone].weights.get(place.init, TIMMS_OWN)
+    else:
+        return {}
+    return weights.model_dump(exclude={"file"}, exclude_none=True, exclude_defaults=True)
+
+
+def _first_weights(source: FirstWeights, pretraining: Training | None) -> dict[str, Any]:
     """What the first weights are, without where a file of them lies, and what is tuned of them."""
     if isinstance(source, AdversarialSource):
         of = _first_weights(source.of, pretraining)
         return {**source.model_dump(exclude={"tune", "of"}), "of": of}
+    if isinstance(source, TrackNetworks):
+        return {"source": source.source}
     found: dict[str, Any] = source.model_dump(exclude={"tune", "file"}, exclude_none=True)
     if isinstance(source, FractalDB) and pretraining is not None:
         found["training"] = pretraining.model_dump()

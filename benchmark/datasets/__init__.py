@@ -21,8 +21,9 @@ from benchmark.datasets.catalog import (
     register,
     to_uint8,
 )
+from benchmark.datasets.files import DataMissing, StoredDataset
 from benchmark.datasets.fractals import FRACTAL_PRESETS, FractalConfig, fractal_categories, fractal_images
-from benchmark.datasets.hub import DataMissing, HubDataset
+from benchmark.datasets.hub import HubDataset
 from benchmark.datasets.mirror import mirror_folder
 from benchmark.datasets.shifts import SEVERITIES, ShiftKind, ShiftScale, shift
 from benchmark.datasets.splits import Split, balanced_split
@@ -41,6 +42,7 @@ __all__ = [
     "ShiftKind",
     "ShiftScale",
     "Split",
+    "StoredDataset",
     "UnknownDatasetError",
     "balanced_split",
     "dataset",

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from benchmark.seeds import derive_seed
+from benchmark.spec.base import Interpolation
 from benchmark.store.fingerprints import definition_of
 from methods.names import did_you_mean
 from methods.neutral import neutral
@@ -115,6 +116,8 @@ class DatasetCard:
         Images of each class, where that is known and the same whatever is asked for; else empty.
     outlier_source : bool
         Meant for training and validation outliers; a track must never use it as a test set.
+    part_of : tuple of str
+        Datasets that these images were taken from: what was trained on those has seen them.
     notes : str
         Anything else worth knowing, such as what changes the pixels between library versions.
     """
@@ -131,6 +134,7 @@ class DatasetCard:
     outlier_source: bool = False
     notes: str = ""
     class_sizes: tuple[int, ...] = ()
+    part_of: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -170,12 +174,19 @@ class Dataset(Protocol):
         """Images of each class of a split, where the catalog knows them; else empty."""
 
     def build(
-        self, image_size: int, n: int | None, seed: int, *, split: str | None = None, crop: float = 1.0
+        self,
+        image_size: int,
+        n: int | None,
+        seed: int,
+        *,
+        split: str | None = None,
+        crop: float = 1.0,
+        interpolation: Interpolation = "bilinear",
     ) -> ImageSet:
         """Return `n` images (the card's `size` if None) of side `image_size`, fixed by the arguments.
 
-        Asking for fewer images need not give a prefix of asking for more. `split` and `crop` are for
-        datasets that have splits.
+        Asking for fewer images need not give a prefix of asking for more. What `split` and the others say is
+        for images that are read from files.
 
         Raises
         ------
@@ -184,7 +195,14 @@ class Dataset(Protocol):
         """
 
     def stream(
-        self, image_size: int, n: int | None, seed: int, *, split: str | None = None, crop: float = 1.0
+        self,
+        image_size: int,
+        n: int | None,
+        seed: int,
+        *,
+        split: str | None = None,
+        crop: float = 1.0,
+        interpolation: Interpolation = "bilinear",
     ) -> tuple[int, Iterator[ImageSet]]:
         """Count the images of `build`, and give them in batches; raises as it does, or at a later batch."""
 
@@ -214,7 +232,14 @@ class EmbeddedDataset:
         return self.card.class_sizes
 
     def build(
-        self, image_size: int, n: int | None, seed: int, *, split: str | None = None, crop: float = 1.0
+        self,
+        image_size: int,
+        n: int | None,
+        seed: int,
+        *,
+        split: str | None = None,
+        crop: float = 1.0,
+        interpolation: Interpolation = "bilinear",
     ) -> ImageSet:
         """See `Dataset.build`."""
         if image_size < SMALLEST_IMAGE:
@@ -226,7 +251,14 @@ class EmbeddedDataset:
         return self.render(image_size, count, rng)
 
     def stream(
-        self, image_size: int, n: int | None, seed: int, *, split: str | None = None, crop: float = 1.0
+        self,
+        image_size: int,
+        n: int | None,
+        seed: int,
+        *,
+        split: str | None = None,
+        crop: float = 1.0,
+        interpolation: Interpolation = "bilinear",
     ) -> tuple[int, Iterator[ImageSet]]:
         """See `Dataset.stream`: one batch."""
         images = self.build(image_size, n, seed)

@@ -7,11 +7,13 @@ know how they are told.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from benchmark.datasets.catalog import Dataset, dataset, dataset_names
+from benchmark.datasets.catalog import Dataset, UnknownDatasetError
+from benchmark.datasets.declared import datasets_of
+from benchmark.datasets.files import DataMissing, StoredDataset
 from benchmark.datasets.hub import HubDataset
 from benchmark.errors import DataError, UsageError
 from benchmark.spec.leaderboard import ImageSource, Spec, Track
@@ -19,9 +21,9 @@ from methods.names import did_you_mean
 
 
 class Part(NamedTuple):
-    """A split of a Hub dataset."""
+    """A split of a dataset that is read from files."""
 
-    dataset: HubDataset
+    dataset: StoredDataset
     split: str
 
     def __str__(self) -> str:
@@ -46,7 +48,7 @@ class Checked:
 
 
 Watch = Callable[[Part], AbstractContextManager[Callable[[int], None]]]
-Choose = Callable[[HubDataset], tuple[str, ...]]
+Choose = Callable[[StoredDataset], tuple[str, ...]]
 
 
 def fetch(names: Iterable[str], spec: Spec, watch: Watch) -> Iterator[Fetched]:
@@ -74,7 +76,7 @@ def check(names: Iterable[str], spec: Spec) -> Iterator[Checked]:
     UsageError
         If a name is unknown; nothing has been verified then.
     """
-    wanted = list(names) or [name for name in dataset_names() if any(_here(dataset(name)))]
+    wanted = list(names) or [name for name, entry in known_here(spec) if any(_here(entry))]
     return (Checked(part, tuple(part.dataset.check(part.split))) for part in _parts(wanted, spec, _checkable))
 
 
@@ -93,18 +95,23 @@ def sources_of(track: Track) -> Iterator[tuple[str, str, ImageSource]]:
             yield role, name, source
 
 
-def splits_of(source: ImageSource) -> tuple[str | None, ...]:
-    """The split that a source names; all of a Hub dataset if it names none; (None,) for an embedded one.
+def known_here(spec: Spec) -> Iterator[tuple[str, Dataset]]:
+    """Every dataset that a leaderboard can name, but for its own whose files are not here."""
+    datasets = datasets_of(spec)
+    for name in datasets.names:
+        with suppress(DataMissing):
+            yield name, datasets[name]
+
+
+def splits_of(entry: Dataset, source: ImageSource) -> tuple[str | None, ...]:
+    """The split that a source names; all of a dataset in files if it names none; (None,) for an embedded one.
 
     Raises
     ------
     DataError
         If the dataset has no such split.
-    UsageError
-        If there is no such dataset.
     """
-    entry = _dataset(source.dataset)
-    if isinstance(entry, HubDataset) and source.split is not None:
+    if isinstance(entry, StoredDataset) and source.split is not None:
         entry.place(source.split)  # raises for an unknown one
         return (source.split,)
     return tuple(entry.splits) or (None,)
@@ -112,7 +119,7 @@ def splits_of(source: ImageSource) -> tuple[str | None, ...]:
 
 def _fetched(part: Part, watch: Watch) -> Fetched:
     entry, split = part
-    if entry.here(split):
+    if entry.here(split) or not isinstance(entry, HubDataset):
         return Fetched(part, was_here=True)
     try:
         with watch(part) as on_rows:
@@ -133,42 +140,39 @@ def _parts(names: Iterable[str], spec: Spec, choose: Choose) -> list[Part]:
 
 def _resolve(name: str, spec: Spec, choose: Choose) -> Iterator[Part]:
     """The splits of a track, of a dataset, or the one that ``dataset:split`` is. A track comes first."""
+    datasets = datasets_of(spec)
     if name in spec.tracks:
         for _, _, source in sources_of(spec.tracks[name]):
-            entry = _dataset(source.dataset)
-            if isinstance(entry, HubDataset):
-                yield from (Part(entry, split) for split in splits_of(source) if split is not None)
+            try:
+                entry = datasets[source.dataset]
+            except UnknownDatasetError as error:
+                raise UsageError(f"a track uses no known dataset: {error}") from error
+            if isinstance(entry, StoredDataset):
+                yield from (Part(entry, split) for split in splits_of(entry, source) if split is not None)
         return
     title, _, split = name.partition(":")
-    known = [*spec.tracks, *dataset_names()]
-    if title not in dataset_names():
-        hint = did_you_mean(title, known, "oodbench data list")
+    if title not in datasets.names:
+        hint = did_you_mean(title, [*spec.tracks, *datasets.names], "oodbench data list")
         raise UsageError(f"no track or dataset is called {title!r}; {hint}")
-    entry = dataset(title)
+    entry = datasets[title]
     if split and split not in entry.splits:
         raise UsageError(f"dataset {title} has no split {split!r}; {did_you_mean(split, entry.splits)}")
-    if isinstance(entry, HubDataset):
+    if isinstance(entry, StoredDataset):
         splits = (split,) if split else choose(entry)
         yield from (Part(entry, one) for one in splits)
 
 
-def _gettable(entry: HubDataset) -> tuple[str, ...]:
+def _gettable(entry: StoredDataset) -> tuple[str, ...]:
     """Those on the Hub; all if there are none, so that each says where to get it."""
-    return tuple(filter(entry.on_hub, entry.splits)) or tuple(entry.splits)
+    on_hub = filter(entry.on_hub, entry.splits) if isinstance(entry, HubDataset) else ()
+    return tuple(on_hub) or tuple(entry.splits)
 
 
-def _checkable(entry: HubDataset) -> tuple[str, ...]:
-    """Those in the mirror; the first if there are none, so that it says what is missing."""
+def _checkable(entry: StoredDataset) -> tuple[str, ...]:
+    """Those that are here; the first if there are none, so that it says what is missing."""
     return tuple(_here(entry)) or tuple(entry.splits)[:1]
 
 
 def _here(entry: Dataset) -> Iterator[str]:
-    if isinstance(entry, HubDataset):
+    if isinstance(entry, StoredDataset):
         yield from filter(entry.here, entry.splits)
-
-
-def _dataset(name: str) -> Dataset:
-    if name not in dataset_names():
-        hint = did_you_mean(name, dataset_names(), "oodbench list datasets")
-        raise UsageError(f"a track uses no known dataset: {name!r}; {hint}")
-    return dataset(name)

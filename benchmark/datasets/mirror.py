@@ -111,6 +111,10 @@ class MirrorFile:
             raise DataError(f"{path} has no rows, expected images; get it again")
         self.class_names = _class_names(schema, columns.label)
 
+    def called(self, row: int) -> str:
+        """What an error calls an image."""
+        return f"{self.path}: row {row}"
+
     def labels(self) -> NDArray[np.int64]:
         """Read the label column.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import DataError
 from benchmark.seeds import derive_seed
+from benchmark.spec.base import Interpolation
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,12 +25,17 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
 def decode_images(
-    encoded: Sequence[bytes], image_size: int, *, crop: float = 1.0, names: Sequence[str] | None = None
+    encoded: Sequence[bytes],
+    image_size: int,
+    *,
+    crop: float = 1.0,
+    interpolation: Interpolation = "bilinear",
+    names: Sequence[str] | None = None,
 ) -> NDArray[np.uint8]:
     r"""Decode, resize and crop images as OpenOOD and torchvision do.
 
     Each is converted to RGB, its shorter side is scaled to :math:`\mathrm{round}(S / \text{crop})` pixels
-    (bilinear; Pillow averages over the pixels that it merges), and its central S×S pixels are kept. An image
+    (Pillow averages over the pixels that it merges), and its central S×S pixels are kept. An image
     that has the size already keeps its pixels. An EXIF orientation is not applied, as torchvision does not.
 
     Parameters
@@ -40,6 +46,8 @@ def decode_images(
         S.
     crop : float
         In (0, 1], the share of the shorter side that is kept: timm's `crop_pct`.
+    interpolation : str
+        ``bilinear`` or ``bicubic``.
     names : sequence of str, optional
         What an error calls each image, such as ``"row 7"``.
 
@@ -60,7 +68,7 @@ def decode_images(
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for index, data in enumerate(encoded):
             try:
-                pixels[index] = _decode(data, image_size, crop)
+                pixels[index] = _decode(data, image_size, crop, interpolation)
             # Broken files make Pillow raise almost anything: OSError, SyntaxError, struct.error, ...
             except Exception as error:
                 called = names[index] if names else f"image {index}"
@@ -68,12 +76,12 @@ def decode_images(
     return pixels
 
 
-def _decode(data: bytes, image_size: int, crop: float) -> NDArray[np.uint8]:
+def _decode(data: bytes, image_size: int, crop: float, interpolation: Interpolation) -> NDArray[np.uint8]:
     """Return the pixels (3, S, S) of one file."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-        fitted = _fit(_to_rgb(opened), image_size, crop)
+        fitted = _fit(_to_rgb(opened), image_size, crop, interpolation)
     return np.asarray(fitted).transpose(2, 0, 1)
 
 
@@ -88,7 +96,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _fit(image: Image.Image, image_size: int, crop: float) -> Image.Image:
+def _fit(image: Image.Image, image_size: int, crop: float, interpolation: Interpolation) -> Image.Image:
     """Scale the shorter side and crop the centre, with torchvision's rounding."""
     from PIL import Image
 
@@ -97,7 +105,7 @@ def _fit(image: Image.Image, image_size: int, crop: float) -> Image.Image:
     if shorter != wanted:
         longer = int(wanted * max(width, height) / shorter)
         width, height = (wanted, longer) if width <= height else (longer, wanted)
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        image = image.resize((width, height), Image.Resampling[interpolation.upper()])
     if (width, height) == (image_size, image_size):
         return image
     left, top = round((width - image_size) / 2), round((height - image_size) / 2)

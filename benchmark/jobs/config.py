@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from benchmark.backbones.looks import Looks
 from benchmark.jobs.shards import Shard
 
 T = TypeVar("T")
@@ -13,12 +14,9 @@ NOT_IN_KEY: Mapping[str, bool] = {"in_key": False}  # metadata of a field that i
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Looks):
     """What a network looks like, and how it computes."""
 
-    architecture: str
-    stem: str
-    image_size: int
     precision: str | None = field(default=None, kw_only=True)  # ``bf16``; None for float32
 
 

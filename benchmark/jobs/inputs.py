@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmark.backbones.device import here, move
 from benchmark.backbones.images import Images
-from benchmark.backbones.network import Network, create_network, logits_of
+from benchmark.backbones.network import Network, logits_of, network_of
 from benchmark.jobs.config import NetworkConfig, SplitConfig
 from benchmark.jobs.id_data import id_rows
 from benchmark.store.artifacts import Artifact
@@ -41,7 +41,7 @@ def image_parts(
 def trained_network(config: NetworkConfig, trained: Artifact) -> Network:
     """The network of a train job, in eval mode, where the networks of this process compute."""
     about = trained.json("about")
-    network = create_network(config.architecture, about["classes"], config.image_size, config.stem)
+    network = network_of(config, about["classes"])
     network.adapt(objective(about["objective"], **about["hyperparameters"]), about["classes"])
     network.model.load_state_dict(trained.tensors("model"))
     network.precision = config.precision

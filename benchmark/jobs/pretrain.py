@@ -22,7 +22,7 @@ class Config(NetworkConfig):
     objective: str
     hyperparameters: Mapping[str, Any]
     seeds: Mapping[str, int]  # for images, weights and order
-    file: str | None = field(default=None, metadata=NOT_IN_KEY)  # of a checkpoint, on this machine
+    file: str | None = field(default=None, metadata=NOT_IN_KEY)  # of weights, on this machine
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ def run(task: Task[Config, Inputs[Artifact]]) -> None:
         fractals,
         labelled,
         pretrain_on,
-        weights_from_file,
-        weights_from_hub,
+        published_weights,
     )
+    from methods.registry import objective
 
     config, draft, init = task.config, task.draft, task.config.init
     history: list[dict[str, Any]] = []
@@ -52,12 +52,13 @@ def run(task: Task[Config, Inputs[Artifact]]) -> None:
         else:
             data, source = labelled(task.inputs.images, of["exclude_classes"] or [])
         how = {"checkpoint": Checkpoint(draft.partial), "report": draft.report}
-        network, history = pretrain_on(data, vars(config), of["training"], **how)
+        chosen = objective(config.objective, **config.hyperparameters)
+        network, history = pretrain_on(
+            data, config, chosen, of["training"], config.seeds, config.precision, **how
+        )
         weights = network.weights()
-    elif init["source"] == "hub":
-        weights, source = weights_from_hub(vars(config))
     else:
-        weights, source = weights_from_file(vars(config))
+        weights, source = published_weights(config, init, config.file)
     draft.tensors("model", weights)
     draft.json("history", history)
     draft.json("source", source)

@@ -48,7 +48,7 @@ def run(task: Task[Config, Inputs[Artifact]]) -> None:
 
     from benchmark.backbones.batches import LabelledImages
     from benchmark.backbones.checkpoint import Checkpoint
-    from benchmark.backbones.network import create_network, load_weights
+    from benchmark.backbones.network import load_weights, network_of
     from benchmark.backbones.train import Trained, train
     from benchmark.jobs.id_data import id_images, outlier_images
     from benchmark.jobs.inputs import predictions, trained_network
@@ -65,7 +65,7 @@ def run(task: Task[Config, Inputs[Artifact]]) -> None:
             images[chosen_rows["rows"]], chosen_rows["labels"], chosen_rows.get("trusted")
         )
     torch.manual_seed(seeds["weights"])
-    network = create_network(config.architecture, classes, config.image_size, config.stem)
+    network = network_of(config, classes)
     network.precision = config.precision
     chosen = objective(config.objective, **config.hyperparameters)
     network.adapt(chosen, classes)

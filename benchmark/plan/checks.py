@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from benchmark.datasets import HubDataset, UnknownDatasetError, dataset
-from benchmark.datasets.mirror import Columns, MirrorFile
+from benchmark.datasets import Dataset, StoredDataset, UnknownDatasetError
+from benchmark.datasets.declared import datasets_of
 from benchmark.errors import DataError, SpecError, UsageError
 from benchmark.plan.plan import Plan
+from benchmark.plan.sources import chosen_classes, network_config
 from benchmark.spec.leaderboard import (
     AdversarialSource,
     FractalDB,
+    Hub,
     ImageSource,
     Spec,
     SupervisedSource,
@@ -41,11 +43,12 @@ def check_datasets(spec: Spec, name: str) -> None:
         for item, source in getattr(track, group).items():
             _check_dataset(spec, source, ("tracks", name, group, item))
     for init in track.all_inits:
-        source = supervised_source(spec.inits[init])
+        first = spec.first_weights(name, init)
+        source = supervised_source(first)
         if source is not None:
-            where = ("inits", init, *(() if source is spec.inits[init] else ("of",)))
+            where = ("inits", init, *(() if source is first else ("of",)))
             _check_dataset(spec, source.images, (*where, "images"))
-            known = len(dataset(source.images.dataset).card.class_names)
+            known = len(datasets_of(spec)[source.images.dataset].card.class_names)
             for label in source.exclude_classes or []:
                 if label >= known:
                     place = spec.where(*where, "exclude_classes")
@@ -63,7 +66,7 @@ def _check_split(spec: Spec, name: str) -> None:
         )
     train = sizes.train or 1
     needed = train + sizes.val_per_class + (track.id_test is None)
-    for has, whose in _class_bounds(track.id):
+    for has, whose in _class_bounds(track.id, datasets_of(spec)[track.id.dataset]):
         if needed > has:
             test = "" if track.id_test else " and 1 to test"
             raise SpecError(
@@ -73,40 +76,37 @@ def _check_split(spec: Spec, name: str) -> None:
             )
 
 
-def _class_bounds(source: ImageSource) -> Iterator[tuple[int, str]]:
+def _class_bounds(source: ImageSource, known: Dataset) -> Iterator[tuple[int, str]]:
     """Most images that a class can have, as far as is known, and which class."""
-    known, sizes = dataset(source.dataset), _class_sizes(source)
-    names = known.card.class_names
-    for label in (source.classes or range(len(names))) if sizes else ():
+    sizes, names = _class_sizes(source, known), known.card.class_names
+    chosen = chosen_classes(source, names)
+    for label in (range(len(names)) if chosen is None else chosen) if sizes else ():
         yield sizes[label], f"class {names[label]!r}"
-    if source.classes is None and (known.splits or not sizes):
-        total = source.n or _rows(source) or known.card.size
+    if chosen is None and (known.splits or not sizes):
+        total = source.n or _rows(source, known) or known.card.size
         yield (
             total // len(names),
             f"a class of the {total:,} images",
         )  # however they are spread over the classes
 
 
-def _class_sizes(source: ImageSource) -> Sequence[int]:
-    """Images of each class, as the catalog has them or the mirror's labels say; empty if neither does."""
-    known = dataset(source.dataset)
-    if (sizes := known.class_sizes(source.split)) or not isinstance(known, HubDataset):
+def _class_sizes(source: ImageSource, known: Dataset) -> Sequence[int]:
+    """Images of each class, as the catalog has them or the files' labels say; empty if neither does."""
+    if (sizes := known.class_sizes(source.split)) or not isinstance(known, StoredDataset):
         return sizes
     split = source.split or next(iter(known.splits))
     if not known.here(split):
         return ()
     try:
-        file = MirrorFile(known.path(split), Columns(known.image_column, known.label_column))
-        labels = Counter(file.labels().tolist())
+        labels = Counter(known.opened(known.path(split)).labels().tolist())
     except DataError:
         return ()  # damaged: the job that reads its images says so, and other tracks go on
     return [labels[label] for label in range(len(known.card.class_names))]
 
 
-def _rows(source: ImageSource) -> int | None:
+def _rows(source: ImageSource, known: Dataset) -> int | None:
     """How many images a split has; None for what is made anew for each purpose."""
-    splits = dataset(source.dataset).splits
-    return splits[source.split or next(iter(splits))] if splits else None
+    return known.splits[source.split or next(iter(known.splits))] if known.splits else None
 
 
 def check_timm_names(spec: Spec, plan: Plan) -> None:
@@ -120,7 +120,7 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
     """
     from timm.optim._optim_factory import list_optimizers
 
-    from benchmark.backbones.network import check_architecture, check_image_size
+    from benchmark.backbones.network import check_architecture, check_images
 
     measured = [planned.place for planned in plan.measured if planned.place.track in spec.tracks]
     for name in {item.backbone for item in measured}:
@@ -128,21 +128,23 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
             check_architecture(spec.backbones[name].architecture)
         except UsageError as error:
             raise SpecError(f"{spec.where('backbones', name, 'architecture')}: {error}") from error
-    for track, name in {(item.track, item.backbone) for item in measured}:
+    for (track, name), item in {(item.track, item.backbone): item for item in measured}.items():
         try:
-            check_image_size(spec.backbones[name].architecture, spec.tracks[track].image_size)
+            check_images(network_config(spec, track, (name, item.init, item.seed)))
         except DataError as error:
             raise SpecError(f"{spec.where('tracks', track, 'image_size')}: {error}") from error
+    for track, name, init in {(item.track, item.backbone, item.init) for item in measured}:
+        _check_tag(spec, track, name, init)
     places: dict[tuple[str, ...], str] = {}
     for track, init in {(item.track, item.init) for item in measured}:
-        source = spec.inits[init]
-        source = source.of if isinstance(source, AdversarialSource) else source
+        first = spec.first_weights(track, init)
+        source = first.of if isinstance(first, AdversarialSource) else first
         for recipe in ("training", "finetuning", "pretraining"):
             found = getattr(spec.tracks[track], recipe)
             if found is not None:
                 places["tracks", track, recipe, "optimizer"] = found.optimizer
         if isinstance(source, FractalDB | SupervisedSource):
-            of = ("of",) if source is not spec.inits[init] else ()
+            of = ("of",) if source is not first else ()
             places["inits", init, *of, "training", "optimizer"] = source.training.optimizer
     known = [str(name) for name in list_optimizers()]
     for place, optimizer in places.items():
@@ -151,9 +153,36 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
             raise SpecError(f"{spec.where(*place)}: timm has no optimizer {optimizer!r}; {hint}")
 
 
+def _check_tag(spec: Spec, track: str, name: str, init: str) -> None:
+    """Refuse a weight tag that timm does not have of an architecture, and inputs that are not its own."""
+    import timm
+
+    weights = spec.backbones[name].weights.get(init)
+    if weights is None or weights.tag is None or not isinstance(spec.first_weights(track, init), Hub):
+        return
+    architecture = spec.backbones[name].architecture
+    where = spec.where("backbones", name, "weights", init, "tag")
+    known = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]
+    if weights.tag not in known:
+        hint = did_you_mean(weights.tag, known) if known else "it publishes none"
+        raise SpecError(f"{where}: timm has no weights {weights.tag!r} of {architecture}; {hint}")
+    if spec.tracks[track].training is not None:
+        return  # they are tuned to what they are shown
+    config = timm.models.get_pretrained_cfg(f"{architecture}.{weights.tag}")
+    assert config is not None
+    look = spec.tracks[track].look(spec.backbones[name])
+    made_for = config.input_size[-1], config.crop_pct, config.interpolation
+    if (spec.backbones[name].enlarged or look.image_size, *look[1:]) != made_for:
+        raise SpecError(
+            f"{where}: these weights are taken as they are, and are made for images of {made_for[0]} pixels, "
+            f"crop {made_for[1]}, {made_for[2]}; backbone {name!r} is shown {look.image_size} pixels, crop "
+            f"{look.crop}, {look.interpolation}: set image_size, crop and interpolation of the backbone"
+        )
+
+
 def _check_dataset(spec: Spec, source: ImageSource, loc: tuple[str, ...]) -> None:
     try:
-        known = dataset(source.dataset)
+        known = datasets_of(spec)[source.dataset]
     except UnknownDatasetError as error:
         raise SpecError(f"{spec.where(*loc, 'dataset')}: {error}") from error
     card = known.card
@@ -165,18 +194,19 @@ def _check_dataset(spec: Spec, source: ImageSource, loc: tuple[str, ...]) -> Non
         raise SpecError(
             f"{spec.where(*loc, 'split')}: {source.dataset} has no split {source.split!r}; {hint}"
         )
-    rows = _rows(source)
+    rows = _rows(source, known)
     if source.n is not None and rows is not None and source.n > rows:
         raise SpecError(
             f"{spec.where(*loc, 'n')}: {source.n:,} images are asked for, and {source.dataset} has {rows:,}; "
             "lower n, or leave it out for all"
         )
-    for label in source.classes or []:
-        if label >= len(card.class_names):
-            raise SpecError(
-                f"{spec.where(*loc, 'classes')}: {source.dataset} has no class {label}; "
-                + (f"expected 0 to {len(card.class_names) - 1}" if card.labelled else "it has no labels")
-            )
+    try:
+        chosen = chosen_classes(source, card.class_names)
+    except LookupError as error:
+        key = "classes" if source.without is None else "without"
+        raise SpecError(f"{spec.where(*loc, key)}: {source.dataset} has {error.args[0]}") from error
+    if chosen == []:
+        raise SpecError(f"{spec.where(*loc, 'without')}: leaves no class of {source.dataset}")
     if loc[-1] in LABELLED and not card.labelled:
         what = "pre-training needs" if loc[-1] == "images" else "the ID set needs"
         raise SpecError(f"{spec.where(*loc, 'dataset')}: {source.dataset} has no labels; {what} them")

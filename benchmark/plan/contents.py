@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from benchmark.datasets import DataMissing, HubDataset, dataset
-from benchmark.datasets.sets import build_set
+from benchmark.datasets import DataMissing, StoredDataset
+from benchmark.datasets.declared import datasets_of
 from benchmark.plan.sources import image_config
-from benchmark.spec.leaderboard import ImageSource, Track
+from benchmark.spec.leaderboard import ImageSource, Look, Spec
 
 
-def content_of(track: Track, name: str, item: str, source: ImageSource) -> tuple[int, str | None]:
+def content_of(spec: Spec, name: str, item: str, source: ImageSource) -> tuple[int | None, str | None]:
     """Count the images of a set of the track called `name`, building it where it is an embedded one.
+
+    They are as the track itself shows them, whatever a backbone asks for.
 
     Returns
     -------
-    Their number and a fingerprint: of the pixels, or of the mirror's file of a dataset of the Hub; None where
-    the mirror does not hold it.
+    Their number, None where it is not known before they are here, and a fingerprint: of the pixels, or of the
+    files that they are read from; None where these are not here.
     """
-    known = dataset(source.dataset)
-    if isinstance(known, HubDataset):
+    track = spec.tracks[name]
+    look = Look(track.image_size, track.crop, track.interpolation)
+    try:
+        known = datasets_of(spec)[source.dataset]
+    except DataMissing:
+        return source.n, None
+    if isinstance(known, StoredDataset):
         count = source.n or known.splits[source.split or next(iter(known.splits))]
         try:
-            return count, image_config(track, name, item, source).sha256
+            return count, image_config(spec, name, item, source, look).sha256
         except DataMissing:
             return count, None
-    images, _ = build_set(image_config(track, name, item, source))
+    images, _ = image_config(spec, name, item, source, look).build(known)
     return len(images), images.fingerprint()

@@ -50,9 +50,9 @@ def make_plan(spec: Spec, selection: Selection) -> Plan:
         if selection.tracks and name not in selection.tracks:
             continue
         _check_size(census, name, selection)
-        if name in spec.tracks:
-            check_datasets(spec, name)
         try:
+            if name in spec.tracks:
+                check_datasets(spec, name)
             planner = TrackPlanner(census, name, selection, jobs)
             of_track = [*planner.measured()]
             measured += of_track
@@ -99,7 +99,7 @@ def _check_selection(spec: Spec, selection: Selection) -> None:
         "tracks": ("track", spec.tracks),
         "entries": ("entry", [entry for t in tracks for entry in t.all_entries]),
         "backbones": ("backbone", [backbone for t in tracks for backbone in t.backbones]),
-        "inits": ("init", [init for t in tracks for init in t.inits] + of_studies),
+        "inits": ("init", [init for t in tracks for init in t.entry_inits] + of_studies),
         "seeds": ("seed", [seed for t in tracks for seed in t.seeds]),
         "studies": ("study", [name for name, _ in studies]),
     }

@@ -8,17 +8,18 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from benchmark.census import PLAIN, Census, Given
-from benchmark.datasets import Dataset, dataset
+from benchmark.datasets import Dataset
+from benchmark.datasets.declared import datasets_of
 from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.jobs import classify, data, extract, gather, shift, train, training_set
 from benchmark.jobs.config import NetworkConfig, SplitConfig, Transformation
 from benchmark.jobs.job import Job, Kind, Nothing
 from benchmark.jobs.shards import Bins, shards_of, told
 from benchmark.plan.objectives import TrainingPlan, pretraining_objective, resolve_objective
-from benchmark.plan.sources import image_config, pretraining_job
+from benchmark.plan.sources import chosen_classes, image_config, network_config, pretraining_job
 from benchmark.records.record import TrainedWith
 from benchmark.seeds import derive_seed
-from benchmark.spec.leaderboard import Hub, ImageSource, Scratch, supervised_source
+from benchmark.spec.leaderboard import Hub, ImageSource, Look, Scratch, TrackNetworks, supervised_source
 from benchmark.store.fingerprints import definition_of
 from methods.registry import method_class
 
@@ -43,10 +44,13 @@ class PlannedNetwork:
 
 
 class NetworkPlanner:
-    """Plans the networks of one track; adds their jobs to `jobs`."""
+    """Plans the networks of one track that are shown its images alike; adds their jobs to `jobs`."""
 
-    def __init__(self, census: Census, name: str, jobs: dict[str, Job], left_out: dict[str, str]) -> None:
+    def __init__(
+        self, census: Census, name: str, look: Look, jobs: dict[str, Job], left_out: dict[str, str]
+    ) -> None:
         self.census = census
+        self.look = look
         self.spec = spec = census.spec
         self.name = name
         self.track = spec.tracks[name]
@@ -77,7 +81,7 @@ class NetworkPlanner:
         """Those of `selected` but for inits whose objective is broken: left out, unless they are `named`."""
         found = []
         for init in selected:
-            source = self.spec.inits[init]
+            source = self.spec.first_weights(self.name, init)
             try:
                 if not isinstance(source, Scratch):
                     pretraining_objective(self.spec, init, source)
@@ -131,9 +135,7 @@ class NetworkPlanner:
         key = json.dumps([backbone, init, seed, plan.name, asdict(given)])
         if key not in self._networks:
             seeds = self.seeds(backbone, seed)
-            of = self.spec.backbones[backbone]
-            name, size = of.architecture + self._tag(init), self.track.image_size
-            config = NetworkConfig(name, of.stem, size, precision=self.spec.precision)
+            config = network_config(self.spec, self.name, (backbone, init, seed))
             split = replace(self.split, seed=seeds["split"])
             place = f"{self.name} {backbone} {init} seed {seed}"
             if plan.name != "cross_entropy":
@@ -173,11 +175,11 @@ class NetworkPlanner:
             inputs = extract.Inputs(network.chain[Kind.TRAIN], images)
             label = f"{network.place}: {'features' if what == BASE else what} of {item}"
             count = self.extracted(images) if item == "id" else self.sizes[images]
-            shards = shards_of(count, self.track.image_size)
+            shards = shards_of(count, self.look.image_size)
             keys = []
             for shard in shards:
                 place = f"{images} {shard}"
-                together = network.bins.of(place, count * self.track.image_size**2 // len(shards))
+                together = network.bins.of(place, count * self.look.image_size**2 // len(shards))
                 job = Job(
                     Kind.EXTRACT,
                     replace(config, shard=shard),
@@ -198,8 +200,8 @@ class NetworkPlanner:
     @property
     def classes(self) -> int:
         """How many classes the track tells apart."""
-        of_id = self.track.id
-        return len(of_id.classes or dataset(of_id.dataset).card.class_names)
+        names = datasets_of(self.spec)[self.track.id.dataset].card.class_names
+        return len(chosen_classes(self.track.id, names) or names)
 
     def tested(self) -> int:
         """How many images are tested, at most."""
@@ -227,8 +229,8 @@ class NetworkPlanner:
         return job.key
 
     def _images(self, item: str, source: ImageSource) -> str:
-        config = image_config(self.track, self.name, item, source)
-        known = dataset(source.dataset)
+        config = image_config(self.spec, self.name, item, source, self.look)
+        known = datasets_of(self.spec)[source.dataset]
         label = f"{self.name}: images of {item}"
         key = self.add(Job(Kind.DATA, config, Nothing(), known.definitions, label))
         self.sizes[key] = _most(known, config)
@@ -246,7 +248,7 @@ class NetworkPlanner:
         """The network of a backbone, an init and a seed, with the jobs that end in its training."""
         backbone, init, seed = cell
         seeds = self.seeds(backbone, seed)
-        source = self.spec.inits[init]
+        source = self.spec.first_weights(self.name, init)
         inputs = train.Inputs(self.data["id"], outliers=self.outliers(plan))
         chain: dict[Kind, str] = {}
         asked = self.census.trained(self.name, init, plan.name, given)
@@ -261,10 +263,11 @@ class NetworkPlanner:
                 of, images = supervised_source(source), None
                 if of is not None:
                     images = self._images(f"pre-training on {of.images.dataset}", of.images)
-                job = pretraining_job(self.spec, self.track, backbone, init, images)
+                job = pretraining_job(self.spec, self.name, cell, images)
                 chain[Kind.PRETRAIN] = self.add(job)
                 inputs = replace(inputs, pretrained=chain[Kind.PRETRAIN])
-        if recipe is None and not (isinstance(source, Hub) and plan.objective == "cross_entropy"):
+        as_published = isinstance(source, Hub | TrackNetworks) and plan.objective == "cross_entropy"
+        if recipe is None and not as_published:
             raise SpecError(
                 f"{self.spec.where('tracks', self.name, 'training')}: got null, which takes published "
                 f"weights as they are, but the init {init!r} has none for this task or the objective "
@@ -304,11 +307,6 @@ class NetworkPlanner:
             key for one in (before, first) if one is not None for key in (one.chain[Kind.TRAIN], *one.starts)
         )
         return PlannedNetwork(config, split, chain, asked, starts, {}, place, plan.name, cell, given)
-
-    def _tag(self, init: str) -> str:
-        """A tag of published weights names the input normalisation too."""
-        weights = self.spec.inits[init]
-        return f".{weights.tag}" if isinstance(weights, Hub) and weights.tag else ""
 
 
 def _most(known: Dataset, config: data.Config) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from benchmark.errors import SpecError
 from benchmark.plan.methods import method_errors
-from benchmark.spec.leaderboard import AdversarialSource, ObjectiveUse, Pretrained, Spec
+from benchmark.spec.leaderboard import AdversarialSource, FirstWeights, ObjectiveUse, Spec
 from benchmark.store.fingerprints import definition_of
 from methods.base import Objective
 from methods.names import did_you_mean
@@ -87,7 +87,7 @@ def definitions_of(objective: Objective) -> tuple[str, ...]:
     return definition_of(type(objective)), *below
 
 
-def pretraining_objective(spec: Spec, init: str, source: Pretrained) -> Objective:
+def pretraining_objective(spec: Spec, init: str, source: FirstWeights) -> Objective:
     """What is learnt in pre-training: cross-entropy, unless it is adversarial; errors as above."""
     if not isinstance(source, AdversarialSource):
         with method_errors(spec.where("inits", init)):

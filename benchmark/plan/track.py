@@ -14,6 +14,7 @@ from benchmark.jobs.job import Job
 from benchmark.plan.networks import NetworkPlanner, PlannedNetwork
 from benchmark.plan.plan import Planned
 from benchmark.plan.trainings import plan_trainings
+from benchmark.spec.leaderboard import Look
 from benchmark.studies.settings import AnyStudy
 from benchmark.studies.study import Planning, Study, study_of
 
@@ -30,16 +31,23 @@ class TrackPlanner:
     def __init__(self, census: Census, name: str, selection: Selection, jobs: dict[str, Job]) -> None:
         self.census, self.name, self.selection, self._jobs = census, name, selection, jobs
         self.left_out: dict[str, str] = {}  # what uses a method whose file is broken → why
-        self._networks = None
-        if name in census.spec.tracks:
-            self._networks = NetworkPlanner(census, name, jobs, self.left_out)
-            self._networks.plan_images()
+        # By look: backbones may be shown images in their own way. None where no network is trained.
+        self._networks: dict[Look | None, NetworkPlanner | None] = {}
+        backbones = census.networks(name).backbones
+        for backbone in selection.of("backbones", backbones) or backbones:
+            look = self._look(backbone)
+            if look not in self._networks:
+                self._networks[look] = None if look is None else self._planner(look)
 
     def measured(self) -> Iterator[Planned]:
         """Every selected place, study by study; errors as for `benchmark.plan.make.make_plan`."""
         for name, settings in self.census.studies(self.name, self.selection).items():
             study, at = study_of(name), settings.at(self.name, name)
-            planning = Planning(self.census, self.name, at, self._networks, self._jobs)
+            plannings = {
+                look: Planning(self.census, self.name, at, networks, self._jobs)
+                for look, networks in self._networks.items()
+            }
+            planning = next(iter(plannings.values()))
             asked = name in self.selection.studies
             try:
                 study.check(settings, planning)
@@ -49,14 +57,26 @@ class TrackPlanner:
             places = self._places(name, settings, study, planning)
             try:
                 for place in places:
-                    yield self._planned(place, settings, study, planning)
+                    yield self._planned(place, settings, study, plannings[self._look(place.backbone)])
             except MethodLeftOut as error:
                 self._leave_out(f"study {name}", error, asked=asked)
 
     def trainings(self, measured: list[Planned]) -> Iterator[Planned]:
         """The trainings of the networks of what is measured."""
-        if self._networks is not None:
-            yield from plan_trainings(self._networks, measured)
+        for networks in self._networks.values():
+            if networks is not None:
+                yield from plan_trainings(networks, measured)
+
+    def _look(self, backbone: str) -> Look | None:
+        """How the track shows a backbone its images; None if it has none to show."""
+        spec = self.census.spec
+        track = spec.tracks.get(self.name)
+        return None if track is None else track.look(spec.backbones[backbone])
+
+    def _planner(self, look: Look) -> NetworkPlanner:
+        networks = NetworkPlanner(self.census, self.name, look, self._jobs, self.left_out)
+        networks.plan_images()
+        return networks
 
     def _leave_out(self, what: str, error: MethodLeftOut, *, asked: bool) -> None:
         """Go on without what uses a method whose file is broken, unless it is asked for by name."""

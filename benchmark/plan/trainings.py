@@ -53,6 +53,6 @@ def _condition(census: Census, planned: Planned) -> str:
 
 def _overlap(networks: NetworkPlanner, init: str) -> tuple[str, ...]:
     """The test sets of the dataset that first weights were trained on."""
-    source, track = supervised_source(networks.spec.inits[init]), networks.track
+    source, track = supervised_source(networks.spec.first_weights(networks.name, init)), networks.track
     tested = {"test": track.id, **track.near, **track.far} if source is not None else {}
     return tuple(n for n, images in tested.items() if source and images.dataset == source.images.dataset)

@@ -5,7 +5,7 @@ This module must not import torch.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -20,7 +20,8 @@ RESERVED = frozenset({"id", "train", "val", "test", "shift", "shifts", "head"})
 T = TypeVar("T")
 
 
-def _no_twins(items: list[T]) -> list[T]:
+def no_twins(items: list[T]) -> list[T]:
+    """Refuse a list that names something twice."""
     seen: set[T] = set()
     for item in items:
         if item in seen:
@@ -41,11 +42,12 @@ SetName = Annotated[
     StringConstraints(pattern=r"^[a-z0-9][a-z0-9_+-]*$", max_length=LONGEST_NAME),
     AfterValidator(_not_reserved),
 ]
-Distinct = Annotated[list[T], Field(min_length=1), AfterValidator(_no_twins)]
+Distinct = Annotated[list[T], Field(min_length=1), AfterValidator(no_twins)]
 Rate = Annotated[float, Field(gt=0, le=HIGHEST_LR, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=MOST)]
 Index = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Interpolation = Literal["bilinear", "bicubic"]  # with which images are scaled
 
 
 class SpecModel(BaseModel):

@@ -6,28 +6,72 @@ This module must not import torch: `oodbench --help`, `schema` and completion st
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from benchmark.spec.base import Count, Distinct, Index, Name, Rate, Seed, SetName, SpecModel
-from benchmark.spec.limits import MOST, MOST_POINTS
+from benchmark.spec.base import (
+    Count,
+    Distinct,
+    Index,
+    Interpolation,
+    Name,
+    Rate,
+    Seed,
+    SetName,
+    SpecModel,
+    no_twins,
+)
+from benchmark.spec.datasets import Declared
+from benchmark.spec.limits import LONGEST_NAME, MOST, MOST_POINTS
 from benchmark.spec.studies import Studies, StudyName
 from benchmark.spec.yaml_file import holds, place
 from benchmark.spec.yaml_tree import LinedDict
 from benchmark.studies.plane.settings import Plane
 from methods.names import did_you_mean
 
+ImageSize = Annotated[int, Field(ge=8, le=1024)]
+Crop = Annotated[float, Field(gt=0, le=1)]
+Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
+Class = Index | Annotated[str, Field(min_length=1)]
+DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=LONGEST_NAME)]
+
+
+class Look(NamedTuple):
+    """How images in files become those that networks are shown."""
+
+    image_size: int  # pixels, of a side
+    crop: float
+    interpolation: Interpolation
+
 
 class ImageSource(SpecModel):
     """Which images a set is made of."""
 
-    dataset: Name = Field(description="a dataset of the catalog: `oodbench list datasets`")
-    classes: Distinct[Index] | None = Field(None, description="only these classes")
+    dataset: Name = Field(description="one of `datasets`, or of the catalog: `oodbench list datasets`")
+    classes: Distinct[Class] | None = Field(None, description="only these classes, by number or name")
+    without: Distinct[Class] | None = Field(
+        None, description="all classes but these, by number or name, such as those that the ID set has too"
+    )
     n: Count | None = Field(None, description="how many images, drawn at random; all if absent")
-    split: Name | None = Field(None, description="of a dataset of the Hub: `train`, `test`, …")
+    split: Name | None = Field(None, description="of a dataset that has several: `train`, `test`, …")
+
+    @field_validator("without")
+    @classmethod
+    def _not_both(cls, value: list[int | str] | None, info: ValidationInfo) -> list[int | str] | None:
+        if value is not None and info.data.get("classes") is not None:
+            raise ValueError("got some beside `classes`; expected one of both")
+        return value
 
 
 class OutlierSource(ImageSource):
@@ -101,10 +145,11 @@ class Track(SpecModel):
     """One ID dataset with its fixed OOD datasets, and what is run on it."""
 
     title: str
-    image_size: Annotated[int, Field(ge=8, le=1024)]
-    crop: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0, description="of Hub images: the share of the shorter side that is kept (timm's `crop_pct`)"
+    image_size: ImageSize
+    crop: Crop = Field(
+        1.0, description="of images in files: the share of the shorter side that is kept (timm's `crop_pct`)"
     )
+    interpolation: Interpolation = Field("bilinear", description="with which these are scaled")
     id: ImageSource
     id_test: ImageSource | None = Field(None, description="test images; what the split leaves if absent")
     split: SplitSizes
@@ -125,7 +170,12 @@ class Track(SpecModel):
         None, description="recipe of objectives that start from another's network; `training` if absent"
     )
     backbones: Distinct[Name]
-    inits: Distinct[Name]
+    inits: Annotated[list[Name], AfterValidator(no_twins)] = Field(
+        [], description="none where `networks` has all that is measured"
+    )
+    networks: dict[Name, TrackNetworks] = Field(
+        {}, description="published classifiers of the track's own; an init by that name"
+    )
     seeds: Distinct[Seed]
     entries: Distinct[Name]
     full: Full | None = None
@@ -138,10 +188,24 @@ class Track(SpecModel):
         return [*self.entries, *(self.full.entries if self.full else [])]
 
     @property
+    def entry_inits(self) -> list[str]:
+        """Those of the entries, the published classifiers last."""
+        return [*self.inits, *self.networks]
+
+    @property
     def all_inits(self) -> list[str]:
         """Those of the entries, and those of the studies."""
         studies = self.studies.chosen(full=True).values()
-        return list(dict.fromkeys([*self.inits, *(init for study in studies for init in study.all_inits)]))
+        of_studies = (init for study in studies for init in study.all_inits)
+        return list(dict.fromkeys([*self.entry_inits, *of_studies]))
+
+    def look(self, backbone: Backbone) -> Look:
+        """How a backbone is shown the track's images."""
+        return Look(
+            backbone.image_size or self.image_size,
+            self.crop if backbone.crop is None else backbone.crop,
+            backbone.interpolation or self.interpolation,
+        )
 
     def ood_sets(self, groups: Iterable[str]) -> dict[str, list[str]]:
         """The names of the OOD sets of some groups, ``near`` and ``far``."""
@@ -154,13 +218,61 @@ class Track(SpecModel):
         return [backbone for backbone in self.backbones if backbone in self.full.backbones]
 
 
+class Weights(SpecModel):
+    """Published weights of one backbone, and how their inputs look."""
+
+    tag: str | None = Field(
+        None, description="timm's weight tag; its default if neither this nor a repository"
+    )
+    repository: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="another repository of the Hub, with a model.safetensors of timm's parameter names",
+    )
+    file: str | None = Field(None, description="a safetensors file, relative to the leaderboard file")
+    revision: str | None = Field(None, description="commit of the repository")
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="of the file; another one is refused"
+    )
+    mean: Channels | None = Field(None, description="that inputs are normalised with; timm's if absent")
+    std: Channels | None = None
+    trained_on: list[str] = Field([], description="datasets, by name; the site shows them beside results")
+    licence: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        named = [key for key in ("tag", "repository", "file") if getattr(self, key) is not None]
+        if len(named) > 1:
+            raise ValueError(f"got {' and '.join(named)}; expected one of them")
+        if "tag" not in named and named and not (self.trained_on and self.licence):
+            raise ValueError(f"{named[0]}: expected `trained_on` and `licence` beside it")
+        if self.revision is not None and self.file is not None:
+            raise ValueError("revision: got one of a file; expected it of a repository or tag")
+        return self
+
+
+TIMMS_OWN = Weights.model_validate({})  # of a backbone that names none: timm's default tag
+
+
 class Backbone(SpecModel):
-    """A timm architecture."""
+    """A timm architecture, how it is shown images, and its published weights."""
 
     architecture: str = Field(description="a timm model name without its weight tag")
     stem: Literal["timm", "cifar"] = Field(
         "timm", description="`cifar`: a ResNet whose first layer is a 3×3 convolution of stride 1, unpooled"
     )
+    options: dict[str, bool | int | float | str] = Field(
+        {}, description="of timm.create_model, such as {pad_type: same}"
+    )
+    image_size: ImageSize | None = Field(None, description="side of the images; the track's if absent")
+    crop: Crop | None = Field(None, description="the share of their shorter side that is kept; likewise")
+    interpolation: Interpolation | None = Field(None, description="with which they are scaled; likewise")
+    enlarged: ImageSize | None = Field(
+        None,
+        description="side to which the network itself scales the images: what is done to images, such as "
+        "corruptions and attacks, is done before",
+    )
+    weights: dict[Name, Weights] = Field({}, description="by init whose source is `hub`")
 
 
 class Scratch(SpecModel):
@@ -184,11 +296,18 @@ class FractalDB(_Pretrained):
 
 
 class Hub(_Pretrained):
-    """timm's published weights from the Hugging Face Hub."""
+    """Published weights, from the mirror or the Hugging Face Hub: which, `weights` of each backbone says."""
 
     source: Literal["hub"]
-    tag: str | None = Field(None, description="timm's weight tag; its default if absent")
-    revision: str | None = Field(None, description="commit of the weights' repository")
+
+
+class TrackNetworks(SpecModel):
+    """Published classifiers of a track, one for each backbone and seed, taken as they are, head and all."""
+
+    weights: dict[Name, dict[Seed, Weights]] = Field(min_length=1, description="by backbone, then by seed")
+
+    source: ClassVar = "networks"
+    tune: ClassVar = "all"
 
 
 class SupervisedSource(_Pretrained):
@@ -230,6 +349,7 @@ def supervised_source(init: Any) -> SupervisedSource | None:
 
 Pretrained = FractalDB | Hub | SupervisedSource | CheckpointFile | AdversarialSource
 Init = Annotated[Scratch | Pretrained, Field(discriminator="source")]
+FirstWeights = Scratch | Pretrained | TrackNetworks  # what a network of a track goes on from
 
 
 class ObjectiveUse(SpecModel):
@@ -310,6 +430,7 @@ class Spec(SpecModel):
     precision: Literal["bf16"] | None = Field(
         None, description="that networks are trained and measured in; float32 if absent"
     )
+    datasets: dict[DatasetName, Declared] = Field({}, description="image sets of your own")
     tracks: dict[Name, Track] = Field(min_length=1)
     backbones: dict[Name, Backbone]
     inits: dict[Name, Init]
@@ -318,6 +439,18 @@ class Spec(SpecModel):
     boards: dict[Name, Board] = Field({})
     boundary: Plane | None = None
     _origin: tuple[Path, LinedDict] | None = PrivateAttr(default=None)
+    _kept: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    def first_weights(self, track: str, init: str) -> FirstWeights:
+        """What an init of a track is: one of `inits`, or of the track's own `networks`."""
+        own = self.tracks[track].networks
+        return own[init] if init in own else self.inits[init]
+
+    def kept(self, name: str, work: Callable[[], Any]) -> Any:
+        """What is worked out once for a leaderboard, such as what lies in files that it names."""
+        if name not in self._kept:
+            self._kept[name] = work()
+        return self._kept[name]
 
     @property
     def studies(self) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from benchmark.records.record import BOUNDARY
-from benchmark.spec.leaderboard import ImageSource, Spec, Track, supervised_source
+from benchmark.spec.leaderboard import Hub, ImageSource, Spec, Track, supervised_source
 from methods.names import did_you_mean
 
 
@@ -17,6 +17,11 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
         "inits": spec.inits,
         "entries": spec.entries,
     }
+    for name, declared in spec.datasets.items():
+        for i, item in enumerate(declared.part_of):
+            if item == name:
+                yield ("datasets", name, "part_of", i), "a dataset is no part of itself; expected another"
+    yield from _dangling_weights(spec)
     if BOUNDARY in spec.tracks:
         yield ("tracks", BOUNDARY), f"the name {BOUNDARY!r} is that of an experiment; expected another"
     for name, track in spec.tracks.items():
@@ -49,9 +54,26 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
                     problem = f"the name {item!r} is used in {groups[item]!r} already; expected another"
                     yield ("tracks", name, group, item), problem
                 groups[item] = group
+        if not track.entry_inits:
+            yield ("tracks", name, "inits"), "got none, and no `networks`; expected some of either"
+        for init, networks in track.networks.items():
+            at = ("tracks", name, "networks", init)
+            if init in spec.inits:
+                yield at, f"the name {init!r} is that of one of `inits`; expected another"
+            for backbone in track.backbones:
+                given = networks.weights.get(backbone, {})
+                if missing := [seed for seed in track.seeds if seed not in given]:
+                    yield (
+                        (*at, "weights"),
+                        f"has none for backbone {backbone!r} and seed {missing[0]}; expected some for every "
+                        "backbone and seed of the track",
+                    )
+            for backbone in networks.weights.keys() - dict.fromkeys(track.backbones):
+                hint = did_you_mean(backbone, track.backbones)
+                yield (*at, "weights", backbone), f"{backbone!r} is no backbone of the track; {hint}"
         for group in ("near", "far"):
             for item, source in getattr(track, group).items():
-                if source.dataset == track.id.dataset and _overlap(source.classes, track.id.classes):
+                if source.dataset == track.id.dataset and _overlap(source, track.id):
                     problem = "an OOD set must have no class of the ID set; expected other classes"
                     yield ("tracks", name, group, item), problem
         tested = {source.dataset for sets in (track.near, track.far) for source in sets.values()}
@@ -112,11 +134,35 @@ def _dangling_studies(spec: Spec, name: str, track: Track) -> Iterator[tuple[tup
 def _tested_by(track: Track, images: ImageSource) -> bool:
     """Whether a set of images holds ID test images of a track."""
     test = track.id_test or track.id
-    return (images.dataset, images.split) == (test.dataset, test.split) and _overlap(
-        images.classes, test.classes
-    )
+    return (images.dataset, images.split) == (test.dataset, test.split) and _overlap(images, test)
 
 
-def _overlap(some: list[int] | None, others: list[int] | None) -> bool:
-    """Whether two choices of classes share one; None chooses all."""
-    return some is None or others is None or not set(some).isdisjoint(others)
+def _overlap(one: ImageSource, other: ImageSource) -> bool:
+    """Whether two choices of a dataset's classes share one, as far as that is known without their names."""
+    for some, others in ((one, other), (other, one)):
+        if some.classes is not None and others.without is not None:
+            return not set(some.classes) <= set(others.without)
+    if one.classes is None or other.classes is None:
+        return True
+    return not set(one.classes).isdisjoint(other.classes)
+
+
+def _dangling_weights(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Published weights that no init asks for, or that an init has for some backbones alone."""
+    for name, backbone in spec.backbones.items():
+        for init in backbone.weights:
+            if not isinstance(spec.inits.get(init), Hub):
+                hubs = [known for known, source in spec.inits.items() if isinstance(source, Hub)]
+                hint = did_you_mean(init, hubs) if hubs else "there is none"
+                yield ("backbones", name, "weights", init), f"{init!r} is no init whose source is hub; {hint}"
+    named = {init: b for b, backbone in spec.backbones.items() for init in backbone.weights}
+    for name, track in spec.tracks.items():
+        for init in track.all_inits:
+            for i, item in enumerate(track.backbones):
+                known = spec.backbones.get(item)
+                if init in named and known is not None and init not in known.weights:
+                    yield (
+                        ("tracks", name, "backbones", i),
+                        f"the init {init!r} has weights for {named[init]!r} and none for {item!r}; "
+                        f"expected `backbones.{item}.weights.{init}`",
+                    )

@@ -71,12 +71,12 @@ def _measure(name: str, metric: str, title: str, better: str, study: str | None,
 def inits_of_track(spec: Spec, name: str) -> list[str]:
     """Every init of a track and of its studies, in the order of leaderboard.yaml."""
     used = set(spec.tracks[name].all_inits)
-    return [init for init in spec.inits if init in used]
+    return [init for init in (*spec.inits, *spec.tracks[name].networks) if init in used]
 
 
 def scratch_of(spec: Spec, name: str) -> str | None:
     """The init without pre-training of a track."""
-    return next((i for i in inits_of_track(spec, name) if isinstance(spec.inits[i], Scratch)), None)
+    return next((i for i in inits_of_track(spec, name) if isinstance(spec.inits.get(i), Scratch)), None)
 
 
 def relative_gains(

@@ -131,9 +131,11 @@ def compare_inits(spec: Spec, counted: Counted) -> list[Comparison]:
             place: {seed: _of_most(entries) for seed, entries in by_seed.items()}
             for place, by_seed in by_network.items()
         }
-        scratch = next((i for i in track.inits if isinstance(spec.inits[i], Scratch)), None)
-        for init in track.inits:
-            if scratch is None or isinstance(spec.inits[init], Scratch):
+        scratch = next(
+            (i for i in track.entry_inits if isinstance(spec.first_weights(name, i), Scratch)), None
+        )
+        for init in track.entry_inits:
+            if scratch is None or isinstance(spec.first_weights(name, init), Scratch):
                 continue
             detection = contrasts(by_entry, init, scratch, DETECTION)
             network_contrasts = contrasts(networks, init, scratch, NETWORK)

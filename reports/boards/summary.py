@@ -53,7 +53,7 @@ def gains(spec: Spec, counted: Counted) -> list[Gains]:
         if name not in studied or scratch is None:
             continue
         for init in inits_of_track(spec, name):
-            if not isinstance(spec.inits[init], Scratch):
+            if not isinstance(spec.inits.get(init), Scratch):
                 rows = tuple(
                     row
                     for measure in measures(spec, name)

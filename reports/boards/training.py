@@ -102,7 +102,7 @@ def _spoken(number: float) -> str:
 def _networks(name: str, backbone: str, track: Track, files: Sequence[RecordFile]) -> Networks:
     found: dict[str, dict[str, list[Record]]] = {}
     for file in files:
-        for init in track.inits:
+        for init in track.entry_inits:
             place = backbone, init, ""  # as the track trains them, not as a study does
             seeds = [r for r in file.records if (r.backbone, r.init, r.condition) == place and r.series]
             if file.track == name and seeds:
@@ -119,7 +119,7 @@ def _curves(name: str, backbone: str, track: Track, networks: Networks, what: st
             ends = []
             for init, seeds in inits.items():
                 curves = _by_epoch(seeds, what)
-                _draw(axis, curves, init, line_style(track.inits.index(init)))
+                _draw(axis, curves, init, line_style(track.entry_inits.index(init)))
                 ends.append(f"{init} {_spoken(fmean(curves[:, -1]))}")
             axis.set_title(objective.replace("_", " "), fontsize=8)
             if what == ACCURACY:
@@ -128,7 +128,7 @@ def _curves(name: str, backbone: str, track: Track, networks: Networks, what: st
         for axis in axes[:: min(COLUMNS, len(axes))]:
             axis.set_ylabel(label)
         axes[-1].set_xlabel("epoch")
-        legend_above(figure, max(axes, key=lambda axis: len(axis.lines)), len(track.inits))
+        legend_above(figure, max(axes, key=lambda axis: len(axis.lines)), len(track.entry_inits))
         alt = (
             f"{label.capitalize()} by epoch on {backbone}, one panel for each objective: mean over seeds, "
             f"and the range of the seeds. After the last epoch: {'; '.join(spoken)}."
@@ -160,7 +160,7 @@ def _samples(name: str, track: Track, files: Sequence[RecordFile]) -> list[Plot]
                 (r for r in file.records if (r.init, r.condition) == (init, "") and SAMPLES in r.pictures),
                 None,
             )
-            for init in track.inits
+            for init in track.entry_inits
         ]
         records = [record for record in shown if record is not None]
         if file.track != name or not records:

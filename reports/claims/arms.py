@@ -223,7 +223,7 @@ class Records:
             run = "oodbench run --full"
         if backbone not in known.backbones_of(entry):
             return f"backbone {backbone} is not on track {track} in leaderboard.yaml for {entry}", run
-        if init not in known.inits:
+        if init not in known.entry_inits:
             return f"init {init} is not on track {track} in leaderboard.yaml", f"{run} --init {init}"
         for seed in known.seeds:
             record = self.counted.unmeasured.get(Cell(track, backbone, init, seed, entry))

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from benchmark.datasets import dataset, dataset_names
+from benchmark.datasets import DataMissing, DatasetCard
+from benchmark.datasets.declared import datasets_of
 from benchmark.datasets.fetch import sources_of
 from benchmark.errors import UsageError
 from benchmark.plan.checks import check_datasets
 from benchmark.plan.contents import content_of
+from benchmark.spec.datasets import Declared
 from benchmark.spec.leaderboard import Spec
 from benchmark.studies.settings import StudySettings
 from methods.base import Detector, EnsembleDetector, Method, Objective
@@ -34,7 +36,7 @@ def listings(what: str | None, spec: Spec) -> list[Listing]:
         **{family: partial(_methods, family) for family in FAMILIES},
         "entries": lambda: _entries(spec),
         "tracks": lambda: _tracks(spec),
-        "datasets": _datasets,
+        "datasets": lambda: _datasets(spec),
         "backbones": lambda: _backbones(spec),
         "inits": lambda: _inits(spec),
     }
@@ -58,7 +60,7 @@ def cards(name: str, spec: Spec) -> list[Card]:
     families: list[tuple[str, Any, Callable[[str], Card]]] = [
         *((_singular(kind), found, partial(_method_card, kind, found, spec)) for kind, found in methods),
         ("Track", spec.tracks, lambda _: _track_card(name, spec)),
-        ("Dataset", dataset_names(), _dataset_card),
+        ("Dataset", datasets_of(spec).names, partial(_dataset_card, spec)),
         ("Entry", spec.entries, partial(_settings, "Entry", spec.entries)),
         ("Backbone", spec.backbones, partial(_settings, "Backbone", spec.backbones)),
         ("Init", spec.inits, partial(_settings, "Init", spec.inits)),
@@ -109,19 +111,19 @@ def _tracks(spec: Spec) -> Listing:
     rows = [
         (
             name, track.title, track.id.dataset, list(track.near), list(track.far),
-            len(track.backbones) * len(track.inits) * len(track.seeds),
+            len(track.backbones) * len(track.entry_inits) * len(track.seeds),
         )
         for name, track in spec.tracks.items()
     ]  # fmt: skip
     return Listing("tracks", ("Name", "Title", "ID", "Near OOD", "Far OOD", "Networks"), rows, "Tracks")
 
 
-def _datasets() -> Listing:
+def _datasets(spec: Spec) -> Listing:
     rows = []
-    for name in dataset_names():
-        card = dataset(name).card
+    for name in datasets_of(spec).names:
+        card = _card(spec, name)
         use = "training outliers" if card.outlier_source else "ID or OOD"
-        rows.append((name, card.title, card.size, card.licence, use))
+        rows.append((name, card.title, getattr(card, "size", None), card.licence, use))
     return Listing("datasets", ("Name", "Title", "Images", "Licence", "Use"), rows, "Datasets")
 
 
@@ -210,14 +212,16 @@ def _track_card(name: str, spec: Spec) -> Card:
     rows = []
     for role, item, source in sources_of(track):
         classes = "" if source.classes is None else f", classes {', '.join(map(str, source.classes))}"
+        if source.without is not None:
+            classes = f", without {', '.join(map(str, source.without))}"
         split = "" if source.split is None else f", {source.split}"
-        count, fingerprint = content_of(track, name, item, source)
+        count, fingerprint = content_of(spec, name, item, source)
         held = "not here" if fingerprint is None else fingerprint[:16]
         rows.append((item, role.removesuffix(" test"), source.dataset + split + classes, count, held))
     columns = ("Set", "Role", "Dataset", "Images", Column("Fingerprint", whole=True))
     sizes, shifts = track.split, track.shifts
     rest = "the test images are a set of their own" if track.id_test else "the rest tests"
-    crop = "" if track.crop == 1 else f", the central {track.crop:.3g} of Hub images"
+    crop = "" if track.crop == 1 else f", the central {track.crop:.3g} of images in files"
     facts = {
         "Images": f"{track.image_size}×{track.image_size} pixels, 3 channels{crop}",
         "ID split": f"{sizes.train_per_class} a class train, {sizes.val_per_class} validate, {rest}. "
@@ -230,7 +234,7 @@ def _track_card(name: str, spec: Spec) -> Card:
         if track.training
         else "none, published weights as they are",
         "Backbones": track.backbones,
-        "Inits": track.inits,
+        "Inits": track.entry_inits,
         "Seeds": track.seeds,
         "Entries": track.entries,
         "Only with --full": track.full.entries if track.full else None,
@@ -239,14 +243,23 @@ def _track_card(name: str, spec: Spec) -> Card:
     return Card("Track", name, [Block(track.title)], facts, [Listing("sets", columns, rows)])
 
 
-def _dataset_card(name: str) -> Card:
-    card = dataset(name).card
+def _card(spec: Spec, name: str) -> DatasetCard | Declared:
+    """What is said of a dataset: its card, or what the leaderboard declares where its files are not."""
+    try:
+        return datasets_of(spec)[name].card
+    except DataMissing:
+        return spec.datasets[name]
+
+
+def _dataset_card(spec: Spec, name: str) -> Card:
+    card = _card(spec, name)
     text = [card.title, card.description, card.notes]
     if card.outlier_source:
         text.append("For training outliers only, never a test set.")
     facts = {
-        "Images": card.size,
-        "Classes": list(card.class_names) if card.labelled else None,
+        "Images": getattr(card, "size", "not here"),
+        "Classes": list(card.class_names or ()) or None,
+        "Part of": list(card.part_of) or None,
         "Source": card.source,
         "Licence": card.licence,
         "Cite": card.citation,

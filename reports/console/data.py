@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmark.datasets import Dataset, HubDataset, dataset, dataset_names
+from benchmark.datasets import DataMissing, Dataset, HubDataset, StoredDataset, UnknownDatasetError
+from benchmark.datasets.declared import datasets_of
 from benchmark.datasets.fetch import Part, sources_of, splits_of
 from benchmark.datasets.fetch import check as checked
 from benchmark.datasets.fetch import fetch as fetched
+from benchmark.errors import UsageError
 from benchmark.spec.leaderboard import Spec
 from reports.console.listings import Cell, Column, Listing
 from reports.console.terminal import say
@@ -31,17 +33,29 @@ def listings(spec: Spec) -> list[Listing]:
     UsageError
         If a track uses no known dataset.
     """
+    datasets = datasets_of(spec)
     used = []
     for name, track in spec.tracks.items():
         for role, _, source in sources_of(track):
-            for split in splits_of(source):
-                used.append((name, *_row(dataset(source.dataset), split, role, source.n)))
+            try:
+                entry = datasets[source.dataset]
+            except UnknownDatasetError as error:
+                raise UsageError(f"{spec.where('tracks', name)}: {error}") from error
+            except DataMissing:
+                used.append((name, *_not_here(source.dataset, spec, source.split, role)))
+                continue
+            used += [(name, *_row(entry, split, role, source.n)) for split in splits_of(entry, source)]
     everything, terms = [], []
-    for name in dataset_names():
-        entry = dataset(name)
-        for split in tuple(entry.splits) or (None,):
-            role = "outliers" if entry.card.outlier_source else "ID, OOD"
-            everything.append(_row(entry, split, role, None))
+    for name in datasets.names:
+        try:
+            entry = datasets[name]
+        except DataMissing:
+            role = "outliers" if spec.datasets[name].outlier_source else "ID, OOD"
+            everything.append(_not_here(name, spec, None, role))
+            terms.append((name, spec.datasets[name].licence, spec.datasets[name].citation))
+            continue
+        role = "outliers" if entry.card.outlier_source else "ID, OOD"
+        everything += [_row(entry, split, role, None) for split in tuple(entry.splits) or (None,)]
         terms.append((name, entry.card.licence, entry.card.citation))
     columns = (
         Column("Dataset", whole=True), "Split", Column("Role", whole=True), "Images",
@@ -73,8 +87,8 @@ def get(names: Iterable[str], spec: Spec, console: Console) -> int:
         elif outcome.was_here:
             say(console, f"{part} is here already: {entry.path(split)}")
         else:
-            size = entry.path(split).stat().st_size
-            say(console, f"{part}: {entry.splits[split]:,} images, {_megabytes(size)}: {entry.path(split)}")
+            size = _megabytes(entry.size_of(split))
+            say(console, f"{part}: {entry.splits[split]:,} images, {size}: {entry.path(split)}")
     return failed
 
 
@@ -103,23 +117,30 @@ def check(names: Iterable[str], spec: Spec, console: Console) -> int:
 def _row(entry: Dataset, split: str | None, role: str, n: int | None) -> tuple[object, ...]:
     """What is said of a split, or of an embedded dataset."""
     size: Cell | None = None
-    if isinstance(entry, HubDataset) and split is not None:
+    if isinstance(entry, StoredDataset) and split is not None:
         images = n or entry.splits[split]
         here = entry.here(split)
         if here:
-            there = entry.path(split).stat().st_size
+            there = entry.size_of(split)
             size = Cell(there, _megabytes(there))
-        state = "yes" if here else "no" if entry.on_hub(split) else "by hand"
+        on_hub = isinstance(entry, HubDataset) and entry.on_hub(split)
+        state = "yes" if here else "no" if on_hub else "by hand"
     else:
         images, state = n or entry.card.size, "built in"
     return entry.card.name, split, role, images, size, state, entry.card.licence
+
+
+def _not_here(name: str, spec: Spec, split: str | None, role: str) -> tuple[object, ...]:
+    """What is said of a dataset that the leaderboard declares, where its files are not."""
+    return name, split, role, None, None, "no", spec.datasets[name].licence
 
 
 @contextmanager
 def _progress(console: Console, part: Part) -> Iterator[Callable[[int], None]]:
     """A bar of the rows that are there, in a terminal; else a line that says what is fetched."""
     if not console.is_terminal:
-        say(console, f"getting {part} from {part.dataset.repository} …")
+        repository = getattr(part.dataset, "repository", part.dataset.card.source)
+        say(console, f"getting {part} from {repository} …")
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(str(part), total=part.dataset.splits[part.split])
         yield lambda rows: progress.update(task, completed=rows)

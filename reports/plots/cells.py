@@ -47,8 +47,8 @@ def reliability(name: str, track: Track, counted: Counted) -> list[Plot]:
             figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
             axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3.2, 1))
             spoken = []
-            for i, (init, seeds) in enumerate((i, inits[i]) for i in track.inits if i in inits):
-                style = line_style(track.inits.index(init))
+            for i, (init, seeds) in enumerate((i, inits[i]) for i in track.entry_inits if i in inits):
+                style = line_style(track.entry_inits.index(init))
                 for column, scaled in enumerate((False, True)):
                     pooled = pool_bins([_reliability(found, scaled) for found in seeds.values()])
                     _draw_reliability(axes[0, column], axes[1, column], pooled, init, style, i)
@@ -154,7 +154,7 @@ def robustness(name: str, track: Track, counted: Counted) -> list[Plot]:
         networks: list[Panels] = [("accuracy", "accuracy (%)", inits), ("ece", "ECE (%)", inits)]
         what = f"Accuracy and ECE of {_network(backbone, objective)}"
         file = file_name("robustness", name, backbone, objective)
-        plots.append(_severity_plot(file, what, track, networks, track.inits, bands=True))
+        plots.append(_severity_plot(file, what, track, networks, track.entry_inits, bands=True))
     by_backbone: dict[str, list[Panels]] = {}
     for (backbone, init), entries in _by_network_and_entry(name, counted).items():
         by_backbone.setdefault(backbone, []).append(("auroc_near", init, entries))

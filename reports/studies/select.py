@@ -192,7 +192,7 @@ def _scratch(
     return [
         records
         for cell, records in there.items()
-        if (cell.backbone, cell.entry) == (backbone, plain) and isinstance(spec.inits[cell.init], Scratch)
+        if (cell.backbone, cell.entry) == (backbone, plain) and isinstance(spec.inits.get(cell.init), Scratch)
     ]
 
 

@@ -50,7 +50,14 @@ def leaderboard(tmp_path):
             tree["tracks"][track]["id"]["n"] = 2000
         for source in tree["tracks"][track].get("validation", {}).values():
             source["n"] = min(source["n"], 40)
-        tree["inits"]["hub_small"] = {"source": "hub", "tag": "r160_in1k"}
+        tree["inits"]["hub_small"] = {"source": "hub"}
+        tree["backbones"]["test_resnet"] = {
+            "architecture": "test_resnet",
+            "weights": {"hub_small": {"tag": "r160_in1k"}},
+            "enlarged": 160,  # what these weights were made for
+            "crop": 0.95,
+            "interpolation": "bicubic",
+        }
         tree["boards"] = {}
         path = tmp_path / "leaderboard.yaml"
         with path.open("w") as file:

@@ -21,6 +21,7 @@ SHIPPED = ROOT / "leaderboard.yaml"
 RECIPE = "training: {epochs: 1, batch_size: 6, lr: 0.003, weight_decay: 0.01}"
 FRACTALS = f"  fractals: {{source: fractaldb, preset: fractaldb_tiny, {RECIPE}}}"
 HUB = "  hub: {source: hub}"
+EFFICIENTNET = "{architecture: test_efficientnet}"
 
 
 @pytest.fixture
@@ -235,15 +236,16 @@ def test_another_seed_changes_all_of_its_network(small, edited):
     [
         ("preset: fractaldb_tiny", "preset: fractaldb_digits"),
         ("preset: fractaldb_tiny, training: {epochs: 1", "preset: fractaldb_tiny, training: {epochs: 2"),
-        ("{source: hub}", "{source: hub, tag: a}"),
-        ("{source: hub}", "{source: hub, revision: a}"),
+        (EFFICIENTNET, EFFICIENTNET[:-1] + ", weights: {hub: {tag: r160_in1k}}}"),
+        (EFFICIENTNET, EFFICIENTNET[:-1] + ", weights: {hub: {revision: a}}}"),
+        (EFFICIENTNET, EFFICIENTNET[:-1] + ", weights: {hub: {mean: [0.5, 0.5, 0.5]}}}"),
     ],
 )
 def test_another_pre_training_recipe_changes_its_arm_alone(pretrained, edited, old, new):
     before = plan_of(pretrained)
     after = plan_of(edited((old, new)))
     touched = {planned.cell.init for planned in after.cells if planned.key not in before.jobs}
-    assert touched == {"hub" if "hub" in old else "fractals"}
+    assert touched == {"hub" if "hub" in new else "fractals"}
     fresh = {after.jobs[key].kind for key in after.jobs.keys() - before.jobs.keys()}
     assert fresh == NETWORK | {Kind.PRETRAIN}
 

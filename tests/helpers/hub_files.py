@@ -67,4 +67,4 @@ def hub_dataset(name="insects", rows=6, labelled=True, repository="us/insects", 
         class_names=CLASSES if labelled else (),
     )
     label = "label" if labelled else None
-    return HubDataset(card, repository=repository, splits=splits, label_column=label, **about)
+    return HubDataset(card, splits, repository=repository, label_column=label, **about)

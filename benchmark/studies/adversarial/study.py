@@ -72,7 +72,7 @@ def _check(study: Adversarial, planning: Planning) -> None:
         raise planning.wrong(
             f"got {max(study.steps)}; expected at most {found['steps']}, the steps of {curves!r}", "steps"
         )
-    classes, size = planning.classes, planning.track.image_size
+    classes, size = planning.classes, planning.networks.look.image_size
     image = torch.full((1, 3, size, size), 0.5)
     try:
         path = made.path(lambda x: x.flatten(1)[:, :classes], image, torch.zeros(1, dtype=torch.int64))

@@ -69,7 +69,7 @@ class DetectionSettings(AnyStudy):
 
     def inits_of(self, row: str) -> list[str]:
         """Those of the track."""
-        return self.track.inits
+        return self.track.entry_inits
 
     def backbones_on(self, row: str, listed: list[str]) -> list[str]:
         """All, or fewer of an entry that only a full run measures."""

@@ -138,7 +138,7 @@ def _score(
     config = replace(config, network=first.config, split=first.split)
     images = {item: planner.data[item] for item in sets}
     inputs = replace(inputs, network=first.chain[Kind.TRAIN], images=images)
-    shards = shards_of(planner.tested(), settings.track.image_size)
+    shards = shards_of(planner.tested(), planner.look.image_size)
     fitted = "" if config.fit_limit is None else f" fitted on {config.fit_limit}"  # those share passes
     if len(shards) > 1 and (scoring.tuned or scoring.chosen):
         choice = Job(Kind.CHOOSE, config, inputs, (scorer.definition,), f"{label}: choice")

@@ -1,5 +1,6 @@
 """Pre-training: fractals made here, and timm's weights from a Hub cache, laid out as the Hub lays it out."""
 
+import hashlib
 import json
 import math
 import pickle
@@ -16,12 +17,20 @@ from safetensors.torch import save_file
 import oodbench
 from benchmark.backbones import pretrain
 from benchmark.backbones.network import create_network, load_weights
-from benchmark.backbones.pretrain import fetch_from_hub, fractals, labelled, pretrain_on
+from benchmark.backbones.looks import Looks
+from benchmark.backbones.pretrain import (
+    fetch_from_hub,
+    fractals,
+    labelled,
+    pretrain_on,
+    published_weights,
+)
 from benchmark.datasets.fractals import FractalConfig, fractal_images
 from benchmark.engines.worker import single_threaded
 from benchmark.errors import DataError
 from benchmark.records.results import read_all
 from benchmark.store.artifacts import Artifact
+from methods.objectives.cross_entropy import CrossEntropy
 
 SIZE = 32
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -42,9 +51,8 @@ def pretrained(**seeds):
     with single_threaded():
         seeds = SEEDS | seeds
         images, source = fractals(SIZE, "few", seeds["images"])
-        learnt = {"objective": "cross_entropy", "hyperparameters": {}, "seeds": seeds}
-        looks = {"architecture": "test_resnet", "stem": "timm", "image_size": SIZE, "precision": None}
-        network, history = pretrain_on(images, looks | learnt, RECIPE)
+        looks = Looks("test_resnet", "timm", SIZE)
+        network, history = pretrain_on(images, looks, CrossEntropy(), RECIPE, seeds)
         return network, history, source
 
 
@@ -92,7 +100,8 @@ def test_a_network_starts_from_what_the_fractals_taught():
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """An empty Hub cache, and no network."""
+    """An empty Hub cache, an empty mirror, and no network."""
+    monkeypatch.setenv("OODBENCH_MIRROR", str(tmp_path / "mirror"))
     cache = tmp_path / "hub"
     cache.mkdir()
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
@@ -128,13 +137,18 @@ def source(tag=None, revision=None):
 
 
 def weights_from_hub(architecture, size, init):
-    return pretrain.weights_from_hub({"architecture": architecture, "image_size": size, "init": init})
+    tag = f".{init['tag']}" if init["tag"] else ""
+    return published_weights(Looks(architecture + tag, "timm", size), init, None)
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_weights_from_the_cache_are_exactly_those_published(hub):
     weights = timm_weights("test_resnet")
     path = publish(hub, "test_resnet.r160_in1k", "model.safetensors", weights)
-    assert fetch_from_hub("test_resnet", None, None)[:2] == (path, 1000)
+    assert fetch_from_hub("test_resnet", None)[:2] == (path, 1000)
     loaded, about = weights_from_hub("test_resnet", SIZE, source())
     assert same(loaded, weights)
     assert about == {
@@ -142,6 +156,7 @@ def test_weights_from_the_cache_are_exactly_those_published(hub):
         "repository": "timm/test_resnet.r160_in1k",
         "revision": SHA,
         "licence": "apache-2.0",
+        "sha256": sha256(path),
     }
 
 
@@ -252,6 +267,45 @@ def test_a_truncated_file_is_refused(hub):
         weights_from_hub("test_resnet", SIZE, source())
 
 
+def test_the_mirror_comes_before_the_hubs_cache(hub, tmp_path):
+    publish(hub, "test_resnet.r160_in1k", "model.safetensors", timm_weights("test_resnet"))
+    mirrored = tmp_path / "mirror" / "timm" / "test_resnet.r160_in1k" / "model.safetensors"
+    mirrored.parent.mkdir(parents=True)
+    weights = timm_weights("test_resnet", seed=1)
+    save_file(weights, mirrored)
+    loaded, about = weights_from_hub("test_resnet", SIZE, source())
+    assert same(loaded, weights)
+    assert (about["revision"], about["sha256"]) == (None, sha256(mirrored))
+
+
+def test_weights_of_another_repository_are_read_as_they_are(hub, tmp_path):
+    """Without a head, as many are published; the prefix of a wrapper is taken off."""
+    weights = timm_weights("test_resnet", classes=0)
+    path = tmp_path / "mirror" / "lab" / "small" / "model.safetensors"
+    path.parent.mkdir(parents=True)
+    save_file({f"module.{name}": tensor for name, tensor in weights.items()}, path)
+    init = {"source": "hub", "repository": "lab/small", "trained_on": ["imagenet1k"], "licence": "MIT"}
+    loaded, about = published_weights(Looks("test_resnet", "timm", SIZE), init, None)
+    assert same(loaded, weights)
+    assert about == {
+        "repository": "lab/small",
+        "revision": None,
+        "sha256": sha256(path),
+        "trained_on": ["imagenet1k"],
+        "licence": "MIT",
+    }
+
+
+@pytest.mark.parametrize("where", ["a repository", "timm's", "a file"])
+def test_weights_that_are_not_those_planned_with_are_refused(hub, tmp_path, where):
+    path = publish(hub, "test_resnet.r160_in1k", "model.safetensors", timm_weights("test_resnet"))
+    looks, init = Looks("test_resnet", "timm", SIZE), {"source": "hub", "sha256": "0" * 64}
+    if where == "a repository":
+        init["repository"] = "timm/test_resnet.r160_in1k"
+    with pytest.raises(DataError, match=f"has SHA-256 {sha256(path)}, expected 0000"):
+        published_weights(looks, init, str(path) if where == "a file" else None)
+
+
 def test_an_unknown_tag_is_answered_with_those_that_there_are(hub):
     with pytest.raises(DataError) as caught:
         weights_from_hub("test_resnet", SIZE, source("in21k"))
@@ -280,7 +334,11 @@ def leaderboard(small):
         ("entries: [msp, knn]", "entries: [msp]"),
         (
             "  scratch: {source: scratch}",
-            "  scratch: {source: scratch}\n  hub: {source: hub, tag: r160_in1k}",
+            "  scratch: {source: scratch}\n  hub: {source: hub}",
+        ),
+        (
+            "{architecture: test_resnet}",
+            "{architecture: test_resnet, weights: {hub: {tag: r160_in1k}}}",
         ),
     ]:
         assert old in text

@@ -65,9 +65,9 @@ def test_classes_of_the_catalog():
 def test_a_size_or_a_label_column_that_does_not_fit_the_card_is_refused():
     card = dataset("cifar10").card
     with pytest.raises(ValueError, match="size must be that of the first split"):
-        HubDataset(card, "a/b", {"test": 1}, label_column="label")
+        HubDataset(card, {"test": 1}, repository="a/b", label_column="label")
     with pytest.raises(ValueError, match="label_column must be given exactly if labelled"):
-        HubDataset(card, "a/b", {"test": 10_000})
+        HubDataset(card, {"test": 10_000}, repository="a/b")
 
 
 def test_all_images_in_the_order_of_the_file():
