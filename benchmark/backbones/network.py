@@ -349,7 +349,7 @@ def check_images(looks: Looks) -> None:
         with torch.device("meta"):
             network_of(looks, 2)
     except DataError as error:
-        if isinstance(error.__cause__, ValueError):  # any other may be of the tensors, not of the shapes
+        if isinstance(error.__cause__, ValueError | TypeError):  # any other may be of tensors without numbers
             raise
 
 

@@ -10,18 +10,28 @@ from benchmark.datasets.files import ONLY, LocalDataset
 from benchmark.datasets.folder import ImageFolder
 from benchmark.datasets.hub import DataMissing, HubDataset
 from benchmark.datasets.mirror import Columns, MirrorFile
-from benchmark.errors import DataError
+from benchmark.errors import DataError, SpecError
 from benchmark.spec.datasets import Declared, Folder, HubRepository
 from benchmark.spec.leaderboard import Spec
 from methods.names import did_you_mean
 
 
 class Datasets:
-    """The datasets that a leaderboard file can name, by name."""
+    """The datasets that a leaderboard file can name, by name.
+
+    Raises
+    ------
+    SpecError
+        If the file declares one under a name of the catalog.
+    """
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
         self._known: dict[str, Dataset] = {}
+        for name in spec.datasets:
+            if name in dataset_names():
+                where = spec.where("datasets", name)
+                raise SpecError(f"{where}: the name {name!r} is in the catalog already; expected another")
 
     @property
     def names(self) -> list[str]:

@@ -274,6 +274,14 @@ class Backbone(SpecModel):
     )
     weights: dict[Name, Weights] = Field({}, description="by init whose source is `hub`")
 
+    @field_validator("options")
+    @classmethod
+    def _ours_stay(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in ("num_classes", "in_chans", "pretrained", "img_size"):
+            if name in value:
+                raise ValueError(f"{name} is set by the benchmark; expected other options")
+        return value
+
 
 class Scratch(SpecModel):
     """timm's default initialisation."""
