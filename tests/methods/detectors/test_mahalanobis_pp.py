@@ -110,7 +110,7 @@ def test_mahalanobis_pp_names_the_class_without_images():
 
 
 def test_mahalanobis_pp_finds_short_outliers_that_mahalanobis_takes_for_inliers():
-    """Features of one to a hundred long; the outlier is shorter than all of them, and points away from both."""
+    """Features are one to a hundred long; the outlier is shorter than all, and points away from both."""
     labels = torch.arange(200) % 2
     long = torch.tensor([[1.0, 0.0, 0.3], [0.0, 1.0, 0.3]]).double()[labels]
     rows = (long + 0.02 * normal(200, 3)) * torch.logspace(0, 2, 200).double()[:, None]
