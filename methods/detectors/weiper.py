@@ -89,7 +89,7 @@ class WeiPer(Detector):
             = \sum_t (q_t - \bar q_t) \, (\log q_t - \log \bar q_t) \\
         s &= -J_{w_1, 0.01}(p(h)) - \lambda_1 \, J_{w_2, 0.025}(p(\tilde z)) + \lambda_2 \, m
 
-    (eqs. 5 to 15). Each bin at an end stands for those that the mean would need beyond it; of an even w one
+    (eqs. 4 to 14). Each bin at an end stands for those that the mean would need beyond it; of an even w one
     more bin counts above than below. `fit` draws the perturbations from its generator.
 
     Products are computed in float64, because rounding may move a value from bin to bin. Shapes: features
@@ -122,8 +122,8 @@ class WeiPer(Detector):
     upper one. Its other scores, the mean probability m alone and that of features clipped as in `react`, are
     not made.
 
-    Where references disagree: the paper has no bias; in eq. 5 one perturbation for all classes of a repeat,
-    but not in eq. 7; and no floor under the training mean, where an empty bin would make the divergence
+    Where references disagree: the paper has no bias; in eq. 4 one perturbation for all classes of a repeat,
+    but not in eq. 6; and no floor under the training mean, where an empty bin would make the divergence
     infinite. All three are here as in the release. There the training mean is that of batches, the last of
     which may be smaller. Signed features need nothing special.
 
