@@ -43,8 +43,8 @@ class KPCA(Detector):
     :math:`\exp(-\gamma \lVert \hat a - \hat b \rVert^2)`. A factor above zero on an image's features changes
     nothing.
 
-    Shapes: features (N, D) → scores (N,); q axes. Cost: CoP, fit O(ND² + D³), score O(NDq); CoRP, fit O(NDM +
-    NM² + M³), score O(NDM + NMq).
+    Shapes: features (N, D) → scores (N,); q axes. Cost: CoP, fit O(ND² + D³), score O(ND min(q, D - q));
+    CoRP, fit O(NDM + NM² + M³), score O(NDM + NM min(q, M - q)).
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ class KPCA(Detector):
     frequencies: Tensor = fitted()  # (M, D): Ω; none, (0, D), for CoP
     phases: Tensor = fitted()  # (M,): u
     mean: Tensor = fitted()  # (M,) or (D,): μ
-    axes: Tensor = fitted()  # (M, q) or (D, q): U
+    axes: Tensor = fitted()  # (M, M) or (D, D): all of them, as columns, U first
+    kept: int = fitted()  # q
 
     paper = Paper(
         title="Kernel PCA for Out-of-Distribution Detection",
@@ -126,7 +127,7 @@ class KPCA(Detector):
         share = VARIANCE[self.kernel] if self.variance is None else self.variance
         needed = int((eigenvalues.cumsum(0) < share * total).sum()) + 1
         kept = min(needed, len(mean) - 1)  # or else nothing would be left of any image
-        return mapped.with_state(mean=mean, axes=vectors[:, :kept].contiguous())
+        return mapped.with_state(mean=mean, axes=vectors, kept=kept)
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
@@ -134,7 +135,10 @@ class KPCA(Detector):
 
     def _score(self, h: Tensor) -> Tensor:
         f = self._map(h.double()) - self.mean
-        error: Tensor = torch.linalg.vector_norm(f - f @ self.axes @ self.axes.T, dim=1)
+        inside, outside = self.axes[:, : self.kept], self.axes[:, self.kept :]
+        # To take off what lies along q axes is two products, to measure what lies along the others one.
+        left = f @ outside if outside.shape[1] <= 2 * self.kept else f - f @ inside @ inside.T
+        error: Tensor = torch.linalg.vector_norm(left, dim=1)
         return -error
 
     def _drawn(self, rows: Rows, rng: torch.Generator | None) -> dict[str, Tensor]:
