@@ -73,8 +73,8 @@ class ActSub(Detector):
     which has both signs, may both be negative. Where references disagree: p and λ were chosen with variations
     of ImageNet and outliers: 95 and 2 for ResNet-50 and CIFAR-10, 90 and 2 for CIFAR-100, 97.5 and 1/2 for
     MobileNet-v2, 97.5 and 1 for ViT-B/16; a comment in the release has 1.5 for ResNet-50 and calls the 2 an
-    error of its search. A negative energy turns the sign of the product, as in the release. The variants with ASH-S or
-    GEN for the decisive component, and with means of clusters for a bank, are left out.
+    error of its search. A negative energy turns the sign of the product, as in the release. The variants with
+    ASH-S or GEN for the decisive component, and with means of clusters for a bank, are left out.
 
     Signed features need nothing special.
 
