@@ -100,7 +100,6 @@ class ActSub(Detector):
         year=2025,
         arxiv="2508.21695",
     )
-    aliases = ("activation_subspaces",)
     needs = frozenset({Signal.PENULTIMATE, Signal.HEAD})
     searches = True
 

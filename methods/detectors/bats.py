@@ -67,7 +67,6 @@ class BATS(Detector):
         year=2022,
         arxiv="2210.04200",
     )
-    aliases = ("typical_features",)
     needs = frozenset({Signal.PENULTIMATE, Signal.HEAD})
 
     def __post_init__(self) -> None:

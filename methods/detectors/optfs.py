@@ -76,7 +76,6 @@ class OptFS(Detector):
         year=2024,
         arxiv="2402.00865",
     )
-    aliases = ("optimal_feature_shaping",)
     needs = frozenset({Signal.LOGITS, Signal.PENULTIMATE, Signal.HEAD})
 
     def __post_init__(self) -> None:
