@@ -59,9 +59,10 @@ class GAIA(Detector):
     of the last two stages (A, ResNets) or of the last one (ImageNet). Here, where `score` sees maps and no
     graph, it is the last normalisation of each stage for Z, and of the last stage for A, where alone the
     derivatives have a closed form. That derivatives before an open rectifier are not zero fails for units
-    with nothing but closed ones or zero weights behind them, and for sums that cancel exactly. The formulas are those of the code;
-    the paper's norm of all abnormalities is a root of Z's mean (same ranking), and its own equation for the
-    fusion was not established. A mean of :math:`|W^\top (\mathbf 1 - K p)|` below 1e-12 counts as 1e-12.
+    with nothing but closed ones or zero weights behind them, and for sums that cancel exactly. The formulas
+    are those of the code; the paper's norm of all abnormalities is a root of Z's mean (same ranking), and its
+    own equation for the fusion was not established. A mean of :math:`|W^\top (\mathbf 1 - K p)|` below 1e-12
+    counts as 1e-12.
 
     Networks whose maps are not rectified have no zeros (transformers, ConvNeXt) and are not applicable, nor
     are, to either variant, those whose features are not pooled from the last stage's map.
