@@ -284,6 +284,7 @@ class GradientDetector(Detector):
     """
 
     step_name: ClassVar[str]  # the hyper-parameter that is ε
+    calibrates: ClassVar[bool] = False  # whether `calibrated` must follow `fit`
     step_grid: ClassVar[tuple[float, ...]] = ()  # for an ε of None: the harness takes the one of these that
     # gives ID validation images the largest mean score; no OOD image has a say
 
@@ -325,6 +326,14 @@ class GradientDetector(Detector):
             # Summed, not averaged: row i of the gradient is image i's own, whatever the batch.
             (gradient,) = torch.autograd.grad(self.loss(network(x)).sum(), x)
         return gradient
+
+    def calibration(self, network: FeatureNetwork, images: Tensor) -> Tensor:
+        """What `calibrated` learns from: (N,) of in-distribution images (N, 3, H, W), each from its own."""
+        return images.new_zeros(len(images))
+
+    def calibrated(self, values: Tensor) -> Self:
+        """Return a fitted copy that has learnt from the `calibration` (M,) of validation images too."""
+        return self
 
     def score_images(
         self, network: FeatureNetwork, images: Tensor, direction: Tensor | None = None

@@ -65,6 +65,8 @@ class ImageScore:
     def __post_init__(self) -> None:
         if isinstance(self.detector, EnsembleDetector):
             raise NotApplicable(f"{self.detector.name} scores by several networks; the attack is on one")
+        if isinstance(self.detector, GradientDetector) and self.detector.calibrates:
+            raise NotApplicable(f"{self.detector.name} compares an image with a copy that it moves itself")
 
     def __call__(self, images: Tensor) -> Tensor:
         """Scores (N,), higher = more in-distribution."""

@@ -179,10 +179,24 @@ class Scoring:
         of, limit = self.members[0], self.config.fit_limit or scorer.fit_limit
         if Signal.MAPS not in scorer.needs:
             train, val, head = (part.on(self.place) for part in of.to_fit())
-            return scorer.fit(train, val, head, rng, fit_limit=limit)
+            return self._calibrated(scorer.fit(train, val, head, rng, fit_limit=limit))
         train = self._with_maps(of.features("train"), "train", limit, rng)
         val = self._with_maps(of.features("val"), "val", None, rng)
         return scorer.fit(*of.to_fit(train, val), rng, fit_limit=limit)
+
+    def _calibrated(self, scorer: AnyDetector) -> AnyDetector:
+        """Shown ID validation images, if it learns from what the network makes of them when they are moved."""
+        if not isinstance(scorer, GradientDetector) or not scorer.calibrates or scorer.step == 0:
+            return scorer
+        tap, images = self.tap, self.images["val"]
+
+        def measured(batch: range) -> Tensor:
+            pixels = to_pixels(images[batch.start : batch.stop])
+            with self._untouched.by(scorer.name, pixels):
+                return on_cpu(scorer.calibration(tap, pixels))
+
+        rows = batches(range(self.members[0].length("val")), at_once(images))
+        return scorer.calibrated(torch.cat(list(in_batches(measured, rows))))
 
     def _with_step(self, scorer: AnyDetector) -> AnyDetector:
         """Where the step is None, take that of the grid which lifts the scores of ID validation most."""

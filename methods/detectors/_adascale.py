@@ -1,8 +1,6 @@
 """What AdaSCALE-A and -L share: how an image's percentile follows from a shift of its activations.
 
-Not a detector yet: files that begin with an underscore are not registered. The percentile is found by the
-empirical distribution of shifts of in-distribution images, which takes the network itself, and `fit` sees
-features alone. `AdaScale.calibration` and `AdaScale.calibrated` do that part, given images.
+Not a detector: files that begin with an underscore are not registered.
 """
 
 from __future__ import annotations
@@ -85,6 +83,7 @@ class AdaScale(GradientDetector):
     )
     needs = frozenset({Signal.LOGITS, Signal.PENULTIMATE, Signal.HEAD})
     step_name = "epsilon"
+    calibrates = True
 
     def __post_init__(self) -> None:
         check_percent("low", self.low)

@@ -220,7 +220,15 @@ def test_l18_features_cannot_be_stepped(name, step):
 
 def test_l18_every_detector_that_steps_is_held_to_it():
     stepping = {name for name, cls in DETECTORS.items() if issubclass(cls, GradientDetector)}
-    assert stepping == {"odin", "iodin", "mahalanobis", "mahalanobis_ensemble", "godin"}
+    assert stepping == {
+        "odin",
+        "iodin",
+        "mahalanobis",
+        "mahalanobis_ensemble",
+        "godin",
+        "adascale_a",
+        "adascale_l",
+    }
     with pytest.raises(ValueError, match="use score_images"):
         DETECTORS["godin"](epsilon=0.01).score(features(20, 5, False, "godin"))
 

@@ -60,6 +60,7 @@ def check_that_the_network_is_left_alone(cls: type[GradientDetector], tap: Tap) 
         scorer = scorer.with_step(0.01)  # as the harness does where it is to be chosen
     scorer = scorer.fit(features, features, tap.head, rng)
     with untouched.by(cls.name, images):
+        scorer = scorer.calibrated(scorer.calibration(tap, images))
         scorer.score_images(tap, images)
 
 
@@ -74,8 +75,9 @@ def scores_through(tap: Tap, cls: type[Detector], images: torch.Tensor) -> torch
         features = tap(images, maps=True).including(labels=torch.arange(len(images)) % CLASSES)
     scorer = cls()
     if not isinstance(scorer, GradientDetector):
-        return scorer.fit(features).score(features)
+        return scorer.fit(features, head=tap.head).score(features)
     scorer = scorer.with_step(0.01).fit(features, features, tap.head, torch.Generator())
+    scorer = scorer.calibrated(scorer.calibration(tap, images))
     return scorer.score_images(tap, images)
 
 

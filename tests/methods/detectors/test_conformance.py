@@ -147,7 +147,10 @@ class World:
 
     def fit(self, detector):
         rng = torch.Generator().manual_seed(1)
-        return detector.fit(self.train.features, self.val.features, self.head, rng)
+        learnt = detector.fit(self.train.features, self.val.features, self.head, rng)
+        if not isinstance(learnt, GradientDetector):
+            return learnt
+        return learnt.calibrated(learnt.calibration(self.network.features, self.val.images))
 
     def own(self):
         """A world of one's own; images and features, which no test may change, are shared."""
@@ -404,8 +407,16 @@ def test_a_head_that_is_not_linear_is_not_applicable(cls, world):
     ],
 )
 def test_a_signal_that_was_not_collected_is_not_applicable(cls, signal, world, fitted):
+    def collected(images):
+        return world.network.features(images).without(str(signal))
+
+    def score():
+        if isinstance(fitted, GradientDetector):
+            return fitted.score_images(collected, world.inliers.images)
+        return fitted.score(world.inliers.features.without(str(signal)))
+
     with pytest.raises(NotApplicable, match="not collected"):
-        fitted.score(world.inliers.features.without(str(signal)))
+        score()
 
 
 @every_detector
