@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmark.census import Census, refusal
+from benchmark.datasets.seen import seen_by_any
 from benchmark.errors import DataError
 from benchmark.records.network_places import NetworkPlace, Stands, stands_of
 from benchmark.records.place import Place
 from benchmark.records.record import DETECTION, TRAININGS, Cell, Record, RecordFile, TrainedWith
 from benchmark.spec.leaderboard import Spec
 from benchmark.studies.detection.measurement import Measurement
-from benchmark.studies.detection.records import measurement_of, numbers_of
+from benchmark.studies.detection.records import measurement_of, numbers_of, unseen_means
 from methods.names import did_you_mean
 from reports.boards.gains import relative_gains
 from reports.claims.register import SUMMARY
@@ -52,6 +53,7 @@ class Measured:
     record: Record  # without numbers and series
     measurement: Measurement | None  # where a plot may show it: of the entries that are drawn
     numbers: Mapping[str, float]  # by metric path
+    seen: tuple[str, ...] = ()  # OOD sets that weights of its track were trained on
 
     @property
     def drawn(self) -> Measurement:
@@ -68,10 +70,11 @@ class Measured:
 
     @property
     def ood_sets(self) -> list[str]:
-        """The OOD sets that it was measured on."""
-        return [
+        """The OOD sets that it was measured on, and that no weights of its track were trained on."""
+        sets = (
             path.split(".")[1] for path in self.numbers if path.startswith("detection.") and "auroc" in path
-        ]
+        )
+        return [name for name in sets if name not in self.seen]
 
     def number(self, metric: str, where: str) -> float:
         """One number of the measurement.
@@ -206,6 +209,7 @@ class _Cells:
         self._spec, self._census = spec, census
         self._chosen: dict[Cell, Measured | Record] = {}
         self._places: dict[tuple[str, ...], dict[str, int]] = {}
+        self._seen = {name: seen_by_any(spec, name) for name in spec.tracks}
         self._by_key: dict[str, tuple[Cell, int]] = {}
 
     def add(self, file: RecordFile) -> None:
@@ -223,11 +227,12 @@ class _Cells:
             elif record.status == "measured":
                 found = numbers_of(record)
                 _one_measurement_a_key(self._by_key, cell, record, found)
+                found |= unseen_means(record, self._seen[file.track])
                 place = self._places.setdefault(tuple(found), {path: i for i, path in enumerate(found)})
                 numbers = Numbers(place, array("d", found.values()))
                 slim = record.model_copy(update={"numbers": {}, "series": {}})
                 shown = measurement_of(record) if drawn else None
-                self._chosen[cell] = Measured(about, slim, shown, numbers)
+                self._chosen[cell] = Measured(about, slim, shown, numbers, self._seen[file.track])
             else:
                 self._chosen[cell] = record
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import benchmark.backbones.models  # noqa: F401 - registers them
 from benchmark.backbones.device import autocast, batches, device_of, in_batches, moved, on_cpu
 from benchmark.backbones.images import Images
 from benchmark.backbones.looks import Looks

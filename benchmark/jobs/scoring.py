@@ -185,7 +185,7 @@ class Scoring:
         return scorer.fit(*of.to_fit(train, val), rng, fit_limit=limit)
 
     def _calibrated(self, scorer: AnyDetector) -> AnyDetector:
-        """Shown ID validation images, if it learns from what the network makes of them when they are moved."""
+        """Shown ID validation images, if it learns from what the network makes of them."""
         if not isinstance(scorer, GradientDetector) or not scorer.calibrates or scorer.step == 0:
             return scorer
         tap, images = self.tap, self.images["val"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from benchmark.census import PLAIN, Census
+from benchmark.datasets.seen import seen_by
 from benchmark.jobs.job import Kind
 from benchmark.plan.networks import NetworkPlanner
 from benchmark.plan.plan import Planned
 from benchmark.records.place import Place
 from benchmark.records.record import TRAININGS
-from benchmark.spec.leaderboard import supervised_source
 
 
 def plan_trainings(networks: NetworkPlanner, measured: Iterable[Planned]) -> Iterator[Planned]:
@@ -38,7 +38,7 @@ def plan_trainings(networks: NetworkPlanner, measured: Iterable[Planned]) -> Ite
             seeds=networks.seeds(backbone, seed),
             objective=network.objective,
             training=network.training,
-            overlap=_overlap(networks, init),
+            overlap=seen_by(networks.spec, networks.name, backbone, init).sets,
         )
 
 
@@ -49,10 +49,3 @@ def _condition(census: Census, planned: Planned) -> str:
     conditions = census.axes(place.track, place.study)[place.row].conditions
     same = (c for c in conditions if census.given(place._replace(condition=c)) == given)  # as of strength 0
     return f"{place.study} {place.row} {next(same, place.condition)}".rstrip()
-
-
-def _overlap(networks: NetworkPlanner, init: str) -> tuple[str, ...]:
-    """The test sets of the dataset that first weights were trained on."""
-    source, track = supervised_source(networks.spec.first_weights(networks.name, init)), networks.track
-    tested = {"test": track.id, **track.near, **track.far} if source is not None else {}
-    return tuple(n for n, images in tested.items() if source and images.dataset == source.images.dataset)

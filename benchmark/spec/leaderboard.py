@@ -162,6 +162,11 @@ class Track(SpecModel):
         {}, description="OOD sets on which hyper-parameters are tuned; from sources that no test set uses"
     )
     shifts: Shifts | None = None
+    overlaps: dict[Name, str] = Field(
+        {},
+        description="datasets that have classes of the ID set, and which: said beside every number of weights "
+        "that were trained on them",
+    )
     training: Training | None = Field(description="null: pre-trained weights as published, head and all")
     pretraining: Training | None = Field(
         None, description="recipe of pre-training on fractals for this track; the init's own if absent"

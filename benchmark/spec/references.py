@@ -19,7 +19,7 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
     }
     for name, declared in spec.datasets.items():
         for i, item in enumerate(declared.part_of):
-            if item == name:
+            if item in spec.datasets and name in _parts_of(spec, item):
                 yield ("datasets", name, "part_of", i), "a dataset is no part of itself; expected another"
     yield from _dangling_weights(spec)
     if BOUNDARY in spec.tracks:
@@ -145,6 +145,16 @@ def _overlap(one: ImageSource, other: ImageSource) -> bool:
     if one.classes is None or other.classes is None:
         return True
     return not set(one.classes).isdisjoint(other.classes)
+
+
+def _parts_of(spec: Spec, name: str) -> set[str]:
+    """A declared dataset, and those that it was taken from, as far as the file declares these."""
+    found, waiting = set[str](), [name]
+    while waiting:
+        if (one := waiting.pop()) not in found:
+            found.add(one)
+            waiting += spec.datasets[one].part_of if one in spec.datasets else []
+    return found
 
 
 def _dangling_weights(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:

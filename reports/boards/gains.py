@@ -58,8 +58,8 @@ def measures(spec: Spec, name: str) -> Iterator[Measure]:
         for one in numbers_of(study).against_scratch(settings, plain_row(spec, settings)):
             yield _measure(one.name, one.metric, one.title, one.better, study, one.row)
     if softmax is not None:
-        yield _measure("near", "near.auroc", "Near AUROC", "higher", None, softmax)
-        yield _measure("far", "far.auroc", "Far AUROC", "higher", None, softmax)
+        yield _measure("near", "unseen.near.auroc", "Near AUROC", "higher", None, softmax)
+        yield _measure("far", "unseen.far.auroc", "Far AUROC", "higher", None, softmax)
         yield _measure("calibration", RMS, "RMS calibration error", "lower", None, softmax)
 
 

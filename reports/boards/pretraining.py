@@ -44,9 +44,9 @@ CONFIRMATORY = 6  # seeds below which nothing more than an exploratory statement
 Verdict = Literal["better", "worse", "no clear difference", "not tested"]
 
 _T1, _SCALED = "classification.calibration", "classification.calibration_scaled"
-DETECTION = (
-    Column(metric="near.auroc", title="Near AUROC", better="higher"),
-    Column(metric="far.auroc", title="Far AUROC", better="higher"),
+DETECTION = (  # over sets that no weights were trained on
+    Column(metric="unseen.near.auroc", title="Near AUROC", better="higher"),
+    Column(metric="unseen.far.auroc", title="Far AUROC", better="higher"),
 )
 NETWORK = (
     Column(metric="classification.accuracy", title="Accuracy", better="higher"),

@@ -6,7 +6,7 @@ and ranks are over seeds. This module must not know how a table is printed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from statistics import fmean
@@ -14,6 +14,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.datasets.seen import seen_by
 from benchmark.metrics.statistics import Interval, mean_interval, significance_ranks
 from benchmark.metrics.unpaired import ranks_with_apart
 from benchmark.records.network_places import NetworkPlace, stand_apart
@@ -139,6 +140,8 @@ def board_table(name: str, spec: Spec, counted: Counted, *, tuned: bool = False)
                     rows[comparable[i]] = _noted(rows[comparable[i]], "on other networks, not paired")
     elif rows:
         notes.append("Not ranked: that needs two or more seeds which the rows share.")
+    seen = _seen(spec, board, cells)
+    rows = [_noted(row, seen[row.labels]) if row.labels in seen else row for row in rows]
     position = board.columns.index(ranked_by)
     sign = -1 if ranked_by.better == "higher" else 1
     rows.sort(key=lambda row: (row.rank is None, row.rank or 0, sign * row.values[position].interval.mean))
@@ -181,6 +184,33 @@ def _on_networks_of_their_own(apart: NDArray[np.bool_]) -> list[list[int]]:
             group.append(i)
     most = max(groups, key=len)
     return [group for group in groups if group is not most]
+
+
+def _seen(spec: Spec, board: Board, cells: Iterable[Cell]) -> dict[tuple[str, ...], str]:
+    """By row, what its networks' first weights had seen of the track; rows without such weights are absent."""
+    found: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
+    for cell in cells:
+        seen = seen_by(spec, board.track, cell.backbone, cell.init)
+        sets, classes = found.setdefault(tuple(str(getattr(cell, level)) for level in board.rows), ([], []))
+        sets += [
+            name for name in seen.sets if any(_shows(column, name, spec, board) for column in board.columns)
+        ]
+        classes += seen.classes
+    told = {
+        labels: [
+            *([f"pre-trained on images of {', '.join(dict.fromkeys(sets))}"] if sets else []),
+            *([f"pre-training had {', '.join(dict.fromkeys(classes))}"] if classes else []),
+        ]
+        for labels, (sets, classes) in found.items()
+    }
+    return {labels: "; ".join(parts) for labels, parts in told.items() if parts}
+
+
+def _shows(column: Column, name: str, spec: Spec, board: Board) -> bool:
+    """Whether a number of a board is of an OOD set, alone or with others."""
+    track, path = spec.tracks[board.track], column.metric.split(".")
+    group = next((group for group in ("near", "far") if name in getattr(track, group)), "test")
+    return name in path or (group in path and "unseen" not in path)
 
 
 def _noted(row: Row, note: str) -> Row:

@@ -286,7 +286,9 @@ def _value(found: Found, metric: Metric, where: str) -> float:
     """One number of a measurement, of an arm's own metric or an aggregate over OOD sets."""
     scope, _, name = metric.metric.partition(".")
     if scope == "both":
-        return fmean(found.number(f"{group}.{name}", where) for group in GROUPS)
+        return fmean(found.number(f"unseen.{group}.{name}", where) for group in GROUPS)
+    if scope in GROUPS and isinstance(found, Measured):  # conclusions leave out what weights were trained on
+        return found.number(f"unseen.{metric.metric}", where)
     if scope == "worst" and isinstance(found, Measured):
         numbers = [found.number(f"detection.{ood}.{name}", where) for ood in found.ood_sets]
         if not numbers:

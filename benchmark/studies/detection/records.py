@@ -7,7 +7,7 @@ sets of a group follow from these and are not kept, but for AUROC.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from statistics import fmean
 from typing import Any, Literal
 
@@ -140,6 +140,21 @@ def means_of(record: Record) -> dict[str, dict[str, float]]:
             for what in DETECTED
             if what != "auroc"
         }
+    return found
+
+
+def unseen_means(record: Record, seen: Collection[str]) -> dict[str, float]:
+    """``unseen.near.auroc`` and the like: means without the OOD sets that weights were trained on.
+
+    Inits of a track are compared by them: `seen` is of all of its inits together, so that all their means are
+    over the same sets. A group of which nothing is left has none.
+    """
+    found = {}
+    for group, names in record.settings["groups"].items():
+        rest = [name for name in names if name not in seen]
+        for what in DETECTED if rest else ():
+            values = [record.numbers[f"detection.{name}.{what}"] for name in rest]
+            found[f"unseen.{group}.{what}"] = _rounded(sum(values) / len(values))
     return found
 
 
