@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmark.datasets import DataMissing, StoredDataset
 from benchmark.datasets.declared import datasets_of
-from benchmark.plan.sources import image_config
+from benchmark.plan.sources import image_config, most_images
 from benchmark.spec.leaderboard import ImageSource, Look, Spec
 
 
@@ -25,10 +25,10 @@ def content_of(spec: Spec, name: str, item: str, source: ImageSource) -> tuple[i
     except DataMissing:
         return source.n, None
     if isinstance(known, StoredDataset):
-        count = source.n or known.splits[source.split or next(iter(known.splits))]
         try:
-            return count, image_config(spec, name, item, source, look).sha256
+            config = image_config(spec, name, item, source, look)
         except DataMissing:
-            return count, None
+            return source.n or known.splits[source.split or next(iter(known.splits))], None
+        return most_images(known, config), config.sha256
     images, _ = image_config(spec, name, item, source, look).build(known)
     return len(images), images.fingerprint()

@@ -8,15 +8,20 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from benchmark.census import PLAIN, Census, Given
-from benchmark.datasets import Dataset
 from benchmark.datasets.declared import datasets_of
 from benchmark.errors import MethodLeftOut, SpecError
-from benchmark.jobs import classify, data, extract, gather, shift, train, training_set
+from benchmark.jobs import classify, extract, gather, shift, train, training_set
 from benchmark.jobs.config import NetworkConfig, SplitConfig, Transformation
 from benchmark.jobs.job import Job, Kind, Nothing
 from benchmark.jobs.shards import Bins, shards_of, told
 from benchmark.plan.objectives import TrainingPlan, pretraining_objective, resolve_objective
-from benchmark.plan.sources import chosen_classes, image_config, network_config, pretraining_job
+from benchmark.plan.sources import (
+    chosen_classes,
+    image_config,
+    most_images,
+    network_config,
+    pretraining_job,
+)
 from benchmark.records.record import TrainedWith
 from benchmark.seeds import derive_seed
 from benchmark.spec.leaderboard import Hub, ImageSource, Look, Scratch, TrackNetworks, supervised_source
@@ -233,7 +238,7 @@ class NetworkPlanner:
         known = datasets_of(self.spec)[source.dataset]
         label = f"{self.name}: images of {item}"
         key = self.add(Job(Kind.DATA, config, Nothing(), known.definitions, label))
-        self.sizes[key] = _most(known, config)
+        self.sizes[key] = most_images(known, config)
         return key
 
     def _train(
@@ -307,11 +312,3 @@ class NetworkPlanner:
             key for one in (before, first) if one is not None for key in (one.chain[Kind.TRAIN], *one.starts)
         )
         return PlannedNetwork(config, split, chain, asked, starts, {}, place, plan.name, cell, given)
-
-
-def _most(known: Dataset, config: data.Config) -> int:
-    """How many images a set has at most, as far as the catalog knows."""
-    if sizes := known.class_sizes(config.split):
-        of_classes = sum(sizes[label] for label in config.classes or range(len(sizes)))
-        return min(config.n or of_classes, of_classes) if known.splits else of_classes
-    return config.n or known.splits.get(config.split or "", known.card.size)

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.datasets import FRACTAL_PRESETS, StoredDataset
+from benchmark.datasets import FRACTAL_PRESETS, Dataset, StoredDataset
 from benchmark.datasets.declared import datasets_of
 from benchmark.errors import DataError, SpecError
 from benchmark.jobs import data, pretrain
@@ -63,6 +63,14 @@ def image_config(spec: Spec, name: str, item: str, source: ImageSource, look: Lo
         sha256=known.digest(split),
         **known.declares(split),
     )
+
+
+def most_images(known: Dataset, config: data.Config) -> int:
+    """How many images a set has at most, as far as is known before they are read."""
+    if sizes := known.class_sizes(config.split):
+        of_classes = sum(sizes[label] for label in config.classes or range(len(sizes)))
+        return min(config.n or of_classes, of_classes) if known.splits else of_classes
+    return config.n or known.splits.get(config.split or "", known.card.size)
 
 
 def chosen_classes(source: ImageSource, names: Sequence[str]) -> list[int] | None:

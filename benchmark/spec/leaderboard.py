@@ -164,7 +164,7 @@ class Track(SpecModel):
     shifts: Shifts | None = None
     overlaps: dict[Name, str] = Field(
         {},
-        description="datasets that have classes of the ID set, and which: said beside every number of weights "
+        description="datasets that have classes of the ID set, and which: said beside numbers of weights "
         "that were trained on them",
     )
     training: Training | None = Field(description="null: pre-trained weights as published, head and all")

@@ -187,7 +187,7 @@ def _on_networks_of_their_own(apart: NDArray[np.bool_]) -> list[list[int]]:
 
 
 def _seen(spec: Spec, board: Board, cells: Iterable[Cell]) -> dict[tuple[str, ...], str]:
-    """By row, what its networks' first weights had seen of the track; rows without such weights are absent."""
+    """By row, what its networks' first weights had seen of the track; rows where they had not are absent."""
     found: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
     for cell in cells:
         seen = seen_by(spec, board.track, cell.backbone, cell.init)

@@ -49,7 +49,7 @@ def test_a_quarter_of_a_mobilenet():
     ids=["lite0", "mobilenetv1_025"],
 )
 def test_imagenet_weights_are_what_they_say(mirror, looks, init, published, expected, record_property):
-    """One image of each of the first classes, of 64 pixels, enlarged: less than published, far above chance."""
+    """One image of each of some classes, enlarged from 64 pixels: less than published, far above chance."""
     weights, about = published_weights(looks, init, None)
     network = create_network(
         looks.architecture, 1000, 224, options=looks.options, mean=looks.mean, std=looks.std

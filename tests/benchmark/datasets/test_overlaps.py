@@ -1,4 +1,4 @@
-"""Which classes of an OOD set are classes of the ID set: the shipped lists, worked out again from the names."""
+"""Which classes of an OOD set are classes of the ID set: the shipped lists, worked out again from names."""
 
 import pytest
 from places import ROOT
