@@ -17,7 +17,7 @@ from benchmark.records.place import Place
 from benchmark.records.record import DETECTION, TRAININGS, Cell, Record, RecordFile, TrainedWith
 from benchmark.spec.leaderboard import Spec
 from benchmark.studies.detection.measurement import Measurement
-from benchmark.studies.detection.records import measurement_of, numbers_of
+from benchmark.studies.detection.records import absent_of, measurement_of, numbers_of
 from methods.names import did_you_mean
 from reports.boards.gains import relative_gains
 from reports.claims.register import SUMMARY
@@ -73,6 +73,11 @@ class Measured:
             path.split(".")[1] for path in self.numbers if path.startswith("detection.") and "auroc" in path
         ]
 
+    @property
+    def absent(self) -> Mapping[str, str]:
+        """Numbers that it lacks and records of today have, and why."""
+        return absent_of(self.numbers)
+
     def number(self, metric: str, where: str) -> float:
         """One number of the measurement.
 
@@ -83,9 +88,8 @@ class Measured:
         """
         if metric not in self.numbers:
             cell = f"{self.file.track} {self.file.row} {self.record.cell}"
-            raise DataError(
-                f"{where}: {metric!r} was not measured (record {cell}); {did_you_mean(metric, self.numbers)}"
-            )
+            reason = self.absent.get(metric) or did_you_mean(metric, self.numbers)
+            raise DataError(f"{where}: {metric!r} was not measured (record {cell}); {reason}")
         return self.numbers[metric]
 
     @property
