@@ -18,7 +18,7 @@ from benchmark.records.place import Place
 from benchmark.records.record import DETECTION, TRAININGS, Cell, Record, RecordFile, TrainedWith
 from benchmark.spec.leaderboard import Spec
 from benchmark.studies.detection.measurement import Measurement
-from benchmark.studies.detection.records import measurement_of, numbers_of, unseen_means
+from benchmark.studies.detection.records import absent_of, measurement_of, numbers_of, unseen_means
 from methods.names import did_you_mean
 from reports.boards.gains import relative_gains
 from reports.claims.register import SUMMARY
@@ -76,6 +76,11 @@ class Measured:
         )
         return [name for name in sets if name not in self.seen]
 
+    @property
+    def absent(self) -> Mapping[str, str]:
+        """Numbers that it lacks and records of today have, and why."""
+        return absent_of(self.numbers)
+
     def number(self, metric: str, where: str) -> float:
         """One number of the measurement.
 
@@ -86,9 +91,8 @@ class Measured:
         """
         if metric not in self.numbers:
             cell = f"{self.file.track} {self.file.row} {self.record.cell}"
-            raise DataError(
-                f"{where}: {metric!r} was not measured (record {cell}); {did_you_mean(metric, self.numbers)}"
-            )
+            reason = self.absent.get(metric) or did_you_mean(metric, self.numbers)
+            raise DataError(f"{where}: {metric!r} was not measured (record {cell}); {reason}")
         return self.numbers[metric]
 
     @property

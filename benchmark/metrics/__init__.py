@@ -1,7 +1,7 @@
 """Numbers from scores: is ID told from OOD, is confidence calibrated, what do the seeds allow to say.
 
-`detection` takes two sets of scores, `calibration` logits or confidences with labels, `statistics` one number
-a seed.
+`detection` takes two sets of scores, `spectrum` those of shifted ID images besides, `calibration` logits or
+confidences with labels, `statistics` one number a seed.
 Pure functions of arrays: this room must not know datasets, networks, methods or files.
 """
 
@@ -30,6 +30,7 @@ from benchmark.metrics.detection import (
     roc_at,
     selective_risk,
 )
+from benchmark.metrics.spectrum import FullSpectrum, SpectrumMetrics, full_spectrum
 from benchmark.metrics.statistics import (
     Interval,
     PairedDifference,
@@ -43,10 +44,12 @@ __all__ = [
     "CalibrationMetrics",
     "DetectionMetrics",
     "FprConvention",
+    "FullSpectrum",
     "Interval",
     "PairedDifference",
     "ReliabilityBins",
     "SelectiveRisk",
+    "SpectrumMetrics",
     "Temperature",
     "aupr_out_at_base_rate",
     "brier",
@@ -55,6 +58,7 @@ __all__ = [
     "ece",
     "fit_temperature",
     "fpr95",
+    "full_spectrum",
     "holm",
     "mad_calibration",
     "mean_interval",

@@ -18,6 +18,7 @@ from benchmark.metrics.calibration import (
     softmax,
 )
 from benchmark.metrics.detection import aupr_out_at_base_rate, detection_metrics, roc_at, selective_risk
+from benchmark.metrics.spectrum import full_spectrum
 from benchmark.seeds import derive_seed
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -90,6 +91,8 @@ def detection(scores: Arrays, network: Mapping[str, Any], groups: Mapping[str, l
     at = {("", 0): test[scores["shift.rows"]]} if "shift.rows" in scores else {}
     for name, kind, severity in _shifts(scores, suffix=""):
         at[kind, severity] = scores[name]
+    shifted = [scores[name] for name, _, _ in _shifts(scores, suffix="")]
+    spectrum = _full_spectrum(test, shifted, scores, groups) if shifted else {}
     robustness = {}
     for kind, severities in network["shifts"].items():
         robustness[kind] = [
@@ -109,6 +112,7 @@ def detection(scores: Arrays, network: Mapping[str, Any], groups: Mapping[str, l
         **means,
         "selective": asdict(selective_risk(test, ~scores["test.correct"])),
         "robustness": robustness,
+        **spectrum,
         "curves": _curves(scores, groups),
     }
 
@@ -142,6 +146,14 @@ def _shifts(arrays: Arrays, suffix: str) -> list[tuple[str, str, int]]:
         _SHIFT.fullmatch(name.removesuffix(suffix)) for name in sorted(arrays) if name.endswith(suffix)
     ]
     return [(m[0], m["kind"], int(m["severity"])) for m in matches if m]
+
+
+def _full_spectrum(
+    test: NDArray[Any], shifted: list[NDArray[Any]], scores: Arrays, groups: Mapping[str, list[str]]
+) -> dict[str, Any]:
+    """All ID test images and, of the shifted ones, all kinds and severities from 1, each image once."""
+    found = full_spectrum(test, shifted, {g: [scores[name] for name in names] for g, names in groups.items()})
+    return {"full_spectrum": {"n_in": found.n_in, **{g: asdict(one) for g, one in found.groups.items()}}}
 
 
 def _mean_auroc(id_scores: NDArray[Any], scores: Arrays, names: list[str]) -> float:

@@ -52,8 +52,10 @@ def column_of(column: Measured) -> Column:
     return Column(column.title, better=column.better)
 
 
-def number_of(value: tables.Value, column: Measured) -> Number:
-    """A mean over seeds with half its interval."""
+def number_of(value: tables.Value, column: Measured) -> Number | None:
+    """A mean over seeds with half its interval; None where there is none."""
+    if value.interval is None:
+        return None
     half = (value.interval.high - value.interval.low) / 2
     return Number(value.interval.mean, column.percent, half, best=value.best)
 

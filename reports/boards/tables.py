@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from math import isnan, nan
 from statistics import fmean
 
 import numpy as np
@@ -34,7 +35,7 @@ LEVELS: tuple[Level, ...] = ("entry", "backbone", "init")
 class Value:
     """One cell of a table, in the metric's own unit."""
 
-    interval: Interval  # over seeds; NaN bounds with a single seed
+    interval: Interval | None  # over seeds, with NaN bounds for a single one; None where a record lacks it
     best: bool = False  # not significantly worse than the best of its column, where the column separates rows
 
 
@@ -71,7 +72,7 @@ class _Samples:
     """What a row's numbers come from."""
 
     labels: tuple[str, ...]
-    by_seed: dict[int, list[float]]  # one number a column
+    by_seed: dict[int, list[float]]  # one number a column; NaN where a record lacks it
     note: str
     networks: int  # of which each number comes: more than one for ensembles
     complete: bool  # averaged over all that the board averages over
@@ -81,6 +82,10 @@ class _Samples:
     def comparable(self) -> bool:
         """Whether the row can be ranked: complete, of single networks, and over several seeds."""
         return self.complete and self.networks == 1 and len(self.by_seed) > 1
+
+    def has(self, column: int) -> bool:
+        """Whether all its records have the number of a column."""
+        return not any(isnan(numbers[column]) for numbers in self.by_seed.values())
 
 
 def board_tables(name: str, spec: Spec, counted: Counted) -> list[Table]:
@@ -99,7 +104,8 @@ def board_table(name: str, spec: Spec, counted: Counted, *, tuned: bool = False)
     Rows are ranked by two-sided paired tests over the seeds that all ranked rows share: the rank is one more
     than the number of rows that are significantly better. Rows that stand on different networks of one place
     are tested against each other unpaired. A row that lacks part of what the others average
-    over, has a single seed, or is of ensembles (one of which takes several seeds), is shown without a rank.
+    over, has a single seed, or is of ensembles (one of which takes several seeds), is shown without a rank,
+    and one of records that lack the number which ranks; it has no value in the columns that they lack.
 
     Raises
     ------
@@ -112,21 +118,25 @@ def board_table(name: str, spec: Spec, counted: Counted, *, tuned: bool = False)
     samples, notes = _samples(name, board, cells)
     notes += lacking
     rows = [_row(sample, len(board.columns), seeds) for sample in samples]
-    comparable = [i for i, sample in enumerate(samples) if sample.comparable]
-    common = sorted(set.intersection(*(set(samples[i].by_seed) for i in comparable))) if comparable else []
     ranked_by = next(column for column in board.columns if column.metric == board.rank_by)
+    position = board.columns.index(ranked_by)
+    comparable = [i for i, sample in enumerate(samples) if sample.comparable and sample.has(position)]
+    common = sorted(set.intersection(*(set(samples[i].by_seed) for i in comparable))) if comparable else []
     if len(common) > 1:
         shared = [_within(samples[i].stands, common) for i in comparable]
         apart = _apart(shared)
         for c, column in enumerate(board.columns):
-            table = [[samples[i].by_seed[seed][c] for seed in common] for i in comparable]
+            having = [at for at, i in enumerate(comparable) if samples[i].has(c)]
+            if not having:
+                continue
+            table = [[samples[comparable[at]].by_seed[seed][c] for seed in common] for at in having]
             higher = column.better == "higher"
             ranks = (
                 significance_ranks(table, higher_is_better=higher)
                 if apart is None
-                else ranks_with_apart(table, apart, higher_is_better=higher)
+                else ranks_with_apart(table, apart[np.ix_(having, having)], higher_is_better=higher)
             )
-            for i, rank in zip(comparable, ranks, strict=True):
+            for i, rank in zip((comparable[at] for at in having), ranks, strict=True):
                 rows[i] = _ranked(rows[i], c, rank, max(ranks) > 1, column is ranked_by)
         if any(set(samples[i].by_seed) != set(common) for i in comparable):
             notes.append(f"Ranks use the seeds that all ranked rows share: {', '.join(map(str, common))}.")
@@ -138,13 +148,20 @@ def board_table(name: str, spec: Spec, counted: Counted, *, tuned: bool = False)
                 )
                 for i in others:
                     rows[comparable[i]] = _noted(rows[comparable[i]], "on other networks, not paired")
-    elif rows:
+    elif any(sample.has(position) for sample in samples):
         notes.append("Not ranked: that needs two or more seeds which the rows share.")
+<<<<<<< HEAD
     seen = _seen(spec, board, cells)
     rows = [_noted(row, seen[row.labels]) if row.labels in seen else row for row in rows]
     position = board.columns.index(ranked_by)
     sign = -1 if ranked_by.better == "higher" else 1
     rows.sort(key=lambda row: (row.rank is None, row.rank or 0, sign * row.values[position].interval.mean))
+=======
+    elif rows:
+        notes.append(f"Not ranked: no row has {ranked_by.title}.")
+    notes += _lacking(samples, cells, board)
+    rows.sort(key=lambda row: (row.rank is None, row.rank or 0, *_order(row.values[position], ranked_by)))
+>>>>>>> helper-g
     return Table(
         name=name,
         title=f"{board.title}: tuned" if tuned else board.title,
@@ -158,6 +175,28 @@ def board_table(name: str, spec: Spec, counted: Counted, *, tuned: bool = False)
         seeds=seeds,
         notes=tuple(notes),
     )
+
+
+def _order(value: Value, column: Column) -> tuple[bool, float]:
+    """Where a row stands by what it has in a column: the best first, those without last."""
+    if value.interval is None:
+        return True, 0.0
+    return False, -value.interval.mean if column.better == "higher" else value.interval.mean
+
+
+def _lacking(samples: Sequence[_Samples], cells: Mapping[Cell, Found], board: Board) -> list[str]:
+    """A note on rows that show nothing in a column, and why."""
+    rows = [sample for sample in samples if not all(sample.has(c) for c in range(len(board.columns)))]
+    if not rows:
+        return []
+    reasons = {_absent(found, column.metric): None for found in cells.values() for column in board.columns}
+    told = "; ".join(reason for reason in reasons if reason is not None)
+    return [f"– in {len(rows)} of {len(samples)} rows: {told}."]
+
+
+def _absent(found: Found, metric: str) -> str | None:
+    """Why a record lacks a number that others may have; None if it has it, or none ever could."""
+    return None if metric in found.numbers else found.absent.get(metric)
 
 
 def _within(stands: Mapping[NetworkPlace, set[str]], seeds: Sequence[int]) -> Mapping[NetworkPlace, set[str]]:
@@ -220,7 +259,7 @@ def _noted(row: Row, note: str) -> Row:
 def ranking_numbers(
     name: str, spec: Spec, counted: Counted, *, tuned: bool = False
 ) -> dict[tuple[str, ...], dict[int, float]]:
-    """What a table ranks by: by row and seed, averaged over what is not a row.
+    """What a table ranks by: by row and seed, averaged over what is not a row; only seeds that have it.
 
     Raises
     ------
@@ -232,7 +271,11 @@ def ranking_numbers(
     samples, _ = _samples(name, board, cells)
     position = [column.metric for column in board.columns].index(board.rank_by)
     return {
-        sample.labels: {seed: numbers[position] for seed, numbers in sorted(sample.by_seed.items())}
+        sample.labels: {
+            seed: numbers[position]
+            for seed, numbers in sorted(sample.by_seed.items())
+            if not isnan(numbers[position])
+        }
         for sample in samples
     }
 
@@ -292,7 +335,9 @@ def _samples(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[list
         labels = tuple(str(getattr(cell, level)) for level in board.rows)
         rest = tuple(str(getattr(cell, level)) for level in averaged)
         numbers = [
-            found.number(column.metric, f"board {name!r}, column {column.title!r}")
+            nan
+            if _absent(found, column.metric)
+            else found.number(column.metric, f"board {name!r}, column {column.title!r}")
             for column in board.columns
         ]
         networks[labels] = max(found.networks, networks.get(labels, 1))
@@ -324,11 +369,14 @@ def _samples(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[list
 def _row(sample: _Samples, columns: int, seeds: Sequence[int]) -> Row:
     missing = [str(seed) for seed in seeds if seed not in sample.by_seed and sample.networks == 1]
     without = f"without seed{'s' if len(missing) > 1 else ''} {', '.join(missing)}" if missing else ""
-    series = [[numbers[c] for _, numbers in sorted(sample.by_seed.items())] for c in range(columns)]
+    series = [
+        [numbers[c] for _, numbers in sorted(sample.by_seed.items())] if sample.has(c) else None
+        for c in range(columns)
+    ]
     return Row(
         labels=sample.labels,
         seeds=tuple(sorted(sample.by_seed)),
-        values=tuple(Value(mean_interval(values)) for values in series),
+        values=tuple(Value(mean_interval(values) if values else None) for values in series),
         rank=None,
         note="; ".join(part for part in (sample.note, without) if part),
     )

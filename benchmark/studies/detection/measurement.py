@@ -107,9 +107,31 @@ class Detection(StrictModel):
     n_out: Count
 
 
+class SpectrumMeans(StrictModel):
+    """Means over the OOD sets of a group where shifted ID test images count as ID."""
+
+    auroc: Share
+    aupr_in: Share
+    aupr_out: Share
+    fpr95: Share
+
+
+class FullSpectrum(StrictModel):
+    """OOD detection where ID is all clean test images and all shifted ones, each image once.
+
+    Shifted are of every kind and severity from 1 on; OOD sets are not (`benchmark.metrics.spectrum`).
+    """
+
+    n_in: Count
+    near: SpectrumMeans
+    far: SpectrumMeans
+
+
 DETECTED: tuple[str, ...] = tuple(Means.model_fields)  # what is measured of each OOD set
 SEVERITIES = range(6)  # of a shift; 0 is unshifted
 SHIFTED = ("accuracy", "ece", "auroc_near")  # and of ID test images under a shift
+
+SPECTRUM = tuple(f"full_spectrum.{group}.{name}" for group in GROUPS for name in SpectrumMeans.model_fields)
 
 _detected = operator.attrgetter(*DETECTED)
 
@@ -199,6 +221,8 @@ class Measurement(StrictModel):
     far: Means
     selective: Selective
     robustness: dict[str, list[Shifted]]  # by shift, severities ascending from 0
+    # None: nothing is shifted, or the record is from before it was measured
+    full_spectrum: FullSpectrum | None = None
     curves: Curves
 
     @model_validator(mode="after")
@@ -226,4 +250,34 @@ class Measurement(StrictModel):
             severities = [level.severity for level in levels]
             if severities != list(range(len(levels))) or not levels:
                 raise ValueError(f"robustness.{shift}: expected severities from 0 on, got {severities}")
+        return self
+
+    @model_validator(mode="after")
+    def _full_spectrum_agrees(self) -> Self:
+        """AUROC is linear in the ID side: that of all images follows from those of its parts."""
+        found, clean = self.full_spectrum, self.classification.n
+        if found is None:
+            return self
+        shifted = [level.auroc_near for levels in self.robustness.values() for level in levels[1:]]
+        if not shifted:
+            raise ValueError("full_spectrum: expected none, as no ID test image is shifted")
+        each, rest = divmod(found.n_in - clean, len(shifted))
+        if rest or not 1 <= each <= clean:
+            raise ValueError(
+                f"full_spectrum.n_in: expected {clean} ID test images and as many of each of {len(shifted)} "
+                f"shifted sets, at most {clean}, got {found.n_in}"
+            )
+        near = (clean * self.near.auroc + each * sum(shifted)) / found.n_in
+        if abs(found.near.auroc - near) > ROUNDING:
+            raise ValueError(
+                f"full_spectrum.near.auroc: expected {near:.10g}, the mean of clean and shifted images, "
+                f"got {found.near.auroc}"
+            )
+        low = clean * self.far.auroc / found.n_in
+        high = low + 1 - clean / found.n_in
+        if not low - ROUNDING <= found.far.auroc <= high + ROUNDING:
+            raise ValueError(
+                f"full_spectrum.far.auroc: expected {low:.4f} to {high:.4f} with the clean images' share of "
+                f"all, got {found.far.auroc}"
+            )
         return self

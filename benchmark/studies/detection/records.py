@@ -1,7 +1,7 @@
 """What a record of OOD detection has, and a typed reading of it.
 
-It has its numbers by path (``near.auroc``, ``detection.glyphs.fpr95``, ``robustness.contrast.3.ece``)
-and its curves as series. `measurement_of` reads them as models; means over the
+It has its numbers by path (``near.auroc``, ``detection.glyphs.fpr95``, ``robustness.contrast.3.ece``,
+``full_spectrum.far.fpr95``) and its curves as series. `measurement_of` reads them as models; means over the
 sets of a group follow from these and are not kept, but for AUROC.
 """
 
@@ -19,6 +19,7 @@ from benchmark.studies.detection.measurement import (
     DETECTED,
     GROUPS,
     SHIFTED,
+    SPECTRUM,
     Classification,
     Group,
     Measurement,
@@ -174,6 +175,16 @@ def numbers_of(record: Record) -> dict[str, float]:
             if severity != "0":
                 shifted.setdefault(metric, []).append(value)
     return found | {f"robustness.{metric}": fmean(values) for metric, values in shifted.items()}
+
+
+def absent_of(numbers: Mapping[str, float]) -> dict[str, str]:
+    """Numbers that a cell of today has and this one lacks, by path, and why.
+
+    Those of the full spectrum, where ID test images are shifted: it was not measured from the beginning.
+    """
+    shifted = any(path.startswith("robustness.") for path in numbers)
+    missing = [path for path in SPECTRUM if shifted and path not in numbers]
+    return dict.fromkeys(missing, "the record is from before this was measured")
 
 
 def images_of(settings: Mapping[str, Any], numbers: Mapping[str, float]) -> dict[str, tuple[int, bool]]:

@@ -211,6 +211,7 @@ def _alt(arms: Arms) -> str:
         numbers = (
             f"{column.title} {value.interval.mean:.1%}"
             for column, value in zip(table.columns, row.values, strict=True)
+            if value.interval is not None
         )
         spoken.append(f"{row.labels[0]}: {', '.join(numbers)}")
     return (
