@@ -258,7 +258,7 @@ class Census:
         if not study.shifts:
             images.pop("shifts", None)
         groups = study.sets_of(place.row)
-        sets = {name: source for group in groups for name, source in getattr(track, group).items()}
+        sets = {name: source for group in groups for name, source in track.sets[group].items()}
         if use is not None:
             sets |= {name: track.outliers[name] for name in use.outliers or () if name in track.outliers}
         return {

@@ -85,12 +85,8 @@ def sources_of(track: Track) -> Iterator[tuple[str, str, ImageSource]]:
     yield "ID", "id", track.id
     if track.id_test is not None:
         yield "ID test", "id_test", track.id_test
-    for role, sets in (
-        ("near OOD", track.near),
-        ("far OOD", track.far),
-        ("validation OOD", track.validation),
-        ("outliers", track.outliers),
-    ):
+    for group, sets in track.sets.items():
+        role = {"validation": "validation OOD", "outliers": "outliers"}.get(group, f"{group} OOD")
         for name, source in sets.items():
             yield role, name, source
 

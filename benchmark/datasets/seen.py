@@ -27,7 +27,7 @@ class Seen(NamedTuple):
 def seen_by(spec: Spec, track: str, backbone: str, init: str) -> Seen:
     """What the weights that an init has for a backbone have seen, as far as the leaderboard says."""
     asked, known = spec.tracks[track], _trained_on(spec, track, backbone, init)
-    tested = {"test": asked.id_test or asked.id, **asked.near, **asked.far}
+    tested = {"test": asked.id_test or asked.id, **asked.ood}
     sets = (
         name for name, source in tested.items() if known & {source.dataset, *_origins(spec, source.dataset)}
     )
@@ -43,7 +43,7 @@ def seen_by_any(spec: Spec, track: str) -> tuple[str, ...]:
         for init in asked.all_inits
         for name in seen_by(spec, track, backbone, init).sets
     }
-    return tuple(name for name in (*asked.near, *asked.far) if name in found)
+    return tuple(name for name in asked.ood if name in found)
 
 
 def _trained_on(spec: Spec, track: str, backbone: str, init: str) -> set[str]:

@@ -74,7 +74,7 @@ def detection(scores: Arrays, network: Mapping[str, Any], groups: Mapping[str, l
     network
         What `classification` returned.
     groups
-        The OOD sets that are near and far.
+        The OOD sets that are near, those that are far, and those of other groups.
     seed
         For the draws of `aupr_out_b`.
     """
@@ -92,7 +92,8 @@ def detection(scores: Arrays, network: Mapping[str, Any], groups: Mapping[str, l
     for name, kind, severity in _shifts(scores, suffix=""):
         at[kind, severity] = scores[name]
     shifted = [scores[name] for name, _, _ in _shifts(scores, suffix="")]
-    spectrum = _full_spectrum(test, shifted, scores, groups) if shifted else {}
+    told = {group: names for group, names in groups.items() if group in ("near", "far")}
+    spectrum = _full_spectrum(test, shifted, scores, told) if shifted else {}
     robustness = {}
     for kind, severities in network["shifts"].items():
         robustness[kind] = [
@@ -109,11 +110,13 @@ def detection(scores: Arrays, network: Mapping[str, Any], groups: Mapping[str, l
     return {
         "classification": network["network"],
         "detection": sets,
-        **means,
+        "near": means.pop("near"),
+        "far": means.pop("far"),
+        "apart": means,
         "selective": asdict(selective_risk(test, ~scores["test.correct"])),
         "robustness": robustness,
         **spectrum,
-        "curves": _curves(scores, groups),
+        "curves": _curves(scores, told),
     }
 
 

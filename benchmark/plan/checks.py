@@ -39,9 +39,9 @@ def check_datasets(spec: Spec, name: str) -> None:
     if track.id_test is not None:
         _check_dataset(spec, track.id_test, ("tracks", name, "id_test"))
     _check_split(spec, name)
-    for group in ("near", "far", *OUTLIER_GROUPS):
-        for item, source in getattr(track, group).items():
-            _check_dataset(spec, source, ("tracks", name, group, item))
+    for group, sets in track.sets.items():
+        for item, source in sets.items():
+            _check_dataset(spec, source, ("tracks", name, *track.where(group), item))
     for init in track.all_inits:
         first = spec.first_weights(name, init)
         source = supervised_source(first)

@@ -77,7 +77,7 @@ class NetworkPlanner:
         """Plan the image sets that networks are trained, validated and tested on; raises `DataMissing`."""
         track = self.track
         id_sets = {"id": track.id, **({"id_test": track.id_test} if track.id_test else {})}
-        for item, source in {**id_sets, **track.near, **track.far, **track.validation}.items():
+        for item, source in {**id_sets, **track.ood, **track.validation}.items():
             self.data[item] = self._images(item, source)
         if track.shifts is not None:
             self.data["shifts"] = self.shifted(track.shifts.model_dump())

@@ -6,7 +6,7 @@ This module must not import torch: `oodbench --help`, `schema` and completion st
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
@@ -40,10 +40,19 @@ from benchmark.spec.yaml_tree import LinedDict
 from benchmark.studies.plane.settings import Plane
 from methods.names import did_you_mean
 
+
+def _of_its_own(name: str) -> str:
+    if name in OTHERS:
+        raise ValueError(f"{name!r} is another group of image sets; expected another name")
+    return name
+
+
+OTHERS = ("near", "far", "outliers", "validation", "unseen", "full_spectrum")
 ImageSize = Annotated[int, Field(ge=8, le=1024)]
 Crop = Annotated[float, Field(gt=0, le=1)]
 Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
 Class = Index | Annotated[str, Field(min_length=1)]
+GroupName = Annotated[SetName, AfterValidator(_of_its_own)]
 DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=LONGEST_NAME)]
 
 
@@ -155,6 +164,9 @@ class Track(SpecModel):
     split: SplitSizes
     near: dict[SetName, ImageSource] = Field(min_length=1)
     far: dict[SetName, ImageSource] = Field(min_length=1)
+    apart: dict[GroupName, dict[SetName, ImageSource]] = Field(
+        {}, description="OOD sets that are neither near nor far, in groups with means of their own"
+    )
     outliers: dict[SetName, OutlierSource] = Field(
         {}, description="for training objectives; never a test set"
     )
@@ -212,9 +224,28 @@ class Track(SpecModel):
             backbone.interpolation or self.interpolation,
         )
 
+    @property
+    def groups(self) -> dict[str, dict[str, ImageSource]]:
+        """The OOD sets of each group: ``near``, ``far``, and those apart."""
+        return {"near": self.near, "far": self.far, **self.apart}
+
+    @property
+    def sets(self) -> dict[str, Mapping[str, ImageSource]]:
+        """The image sets of each group besides the ID set's."""
+        return {**self.groups, "validation": self.validation, "outliers": self.outliers}
+
+    def where(self, group: str) -> tuple[str, ...]:
+        """The key of a group."""
+        return ("apart", group) if group in self.apart else (group,)
+
+    @property
+    def ood(self) -> dict[str, ImageSource]:
+        """All OOD sets."""
+        return {name: source for sets in self.groups.values() for name, source in sets.items()}
+
     def ood_sets(self, groups: Iterable[str]) -> dict[str, list[str]]:
-        """The names of the OOD sets of some groups, ``near`` and ``far``."""
-        return {group: [*getattr(self, group)] for group in groups}
+        """The names of the OOD sets of some groups."""
+        return {group: [*self.groups[group]] for group in groups}
 
     def backbones_of(self, entry: str) -> list[str]:
         """The backbones on which an entry is measured."""

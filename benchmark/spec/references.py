@@ -48,11 +48,13 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
                 yield ("tracks", name, "drawn", i), f"{item!r} is none of the track's entries; {hint}"
         yield from _dangling_studies(spec, name, track)
         groups: dict[str, str] = {}
-        for group in ("near", "far", "outliers", "validation"):
-            for item in getattr(track, group):
+        for group, sets in track.sets.items():
+            if not sets and group in track.apart:
+                yield ("tracks", name, *track.where(group)), "expected some image sets, got none"
+            for item in sets:
                 if item in groups:
                     problem = f"the name {item!r} is used in {groups[item]!r} already; expected another"
-                    yield ("tracks", name, group, item), problem
+                    yield ("tracks", name, *track.where(group), item), problem
                 groups[item] = group
         if not track.entry_inits:
             yield ("tracks", name, "inits"), "got none, and no `networks`; expected some of either"
@@ -71,17 +73,17 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
             for backbone in networks.weights.keys() - dict.fromkeys(track.backbones):
                 hint = did_you_mean(backbone, track.backbones)
                 yield (*at, "weights", backbone), f"{backbone!r} is no backbone of the track; {hint}"
-        for group in ("near", "far"):
-            for item, source in getattr(track, group).items():
+        for group, sets in track.groups.items():
+            for item, source in sets.items():
                 if source.dataset == track.id.dataset and _overlap(source, track.id):
                     problem = "an OOD set must have no class of the ID set; expected other classes"
-                    yield ("tracks", name, group, item), problem
-        tested = {source.dataset for sets in (track.near, track.far) for source in sets.values()}
+                    yield ("tracks", name, *track.where(group), item), problem
+        tested = {source.dataset for source in track.ood.values()}
         if track.id_test is not None:
             tested.add(track.id_test.dataset)
         for init in track.all_inits:
-            source = supervised_source(spec.inits.get(init))
-            if source is not None and _tested_by(track, source.images):
+            supervised = supervised_source(spec.inits.get(init))
+            if supervised is not None and _tested_by(track, supervised.images):
                 problem = f"these are ID test images of track {name!r}; expected others"
                 yield ("inits", init, "images"), problem
         for group in ("outliers", "validation"):

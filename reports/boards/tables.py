@@ -150,18 +150,12 @@ def board_table(name: str, spec: Spec, counted: Counted, *, tuned: bool = False)
                     rows[comparable[i]] = _noted(rows[comparable[i]], "on other networks, not paired")
     elif any(sample.has(position) for sample in samples):
         notes.append("Not ranked: that needs two or more seeds which the rows share.")
-<<<<<<< HEAD
-    seen = _seen(spec, board, cells)
-    rows = [_noted(row, seen[row.labels]) if row.labels in seen else row for row in rows]
-    position = board.columns.index(ranked_by)
-    sign = -1 if ranked_by.better == "higher" else 1
-    rows.sort(key=lambda row: (row.rank is None, row.rank or 0, sign * row.values[position].interval.mean))
-=======
     elif rows:
         notes.append(f"Not ranked: no row has {ranked_by.title}.")
     notes += _lacking(samples, cells, board)
+    seen = _seen(spec, board, cells)
+    rows = [_noted(row, seen[row.labels]) if row.labels in seen else row for row in rows]
     rows.sort(key=lambda row: (row.rank is None, row.rank or 0, *_order(row.values[position], ranked_by)))
->>>>>>> helper-g
     return Table(
         name=name,
         title=f"{board.title}: tuned" if tuned else board.title,
@@ -248,7 +242,7 @@ def _seen(spec: Spec, board: Board, cells: Iterable[Cell]) -> dict[tuple[str, ..
 def _shows(column: Column, name: str, spec: Spec, board: Board) -> bool:
     """Whether a number of a board is of an OOD set, alone or with others."""
     track, path = spec.tracks[board.track], column.metric.split(".")
-    group = next((group for group in ("near", "far") if name in getattr(track, group)), "test")
+    group = next((group for group, sets in track.groups.items() if name in sets), "test")
     return name in path or (group in path and "unseen" not in path)
 
 

@@ -95,7 +95,7 @@ class Means(StrictModel):
 class Detection(StrictModel):
     """One OOD set against the ID test images; shares as in `Means`."""
 
-    group: Group
+    group: str  # near, far, or one apart
     auroc: Share
     aupr_in: Share
     aupr_out: Share
@@ -136,7 +136,7 @@ SPECTRUM = tuple(f"full_spectrum.{group}.{name}" for group in GROUPS for name in
 _detected = operator.attrgetter(*DETECTED)
 
 
-def group_means(sets: Iterable[Detection], group: Group) -> dict[str, float]:
+def group_means(sets: Iterable[Detection], group: str) -> dict[str, float]:
     """Mean of each number over the sets of a group.
 
     Raises
@@ -219,6 +219,7 @@ class Measurement(StrictModel):
     detection: dict[str, Detection]  # by OOD set
     near: Means
     far: Means
+    apart: dict[str, Means] = Field(default_factory=dict)  # by group of sets that are neither
     selective: Selective
     robustness: dict[str, list[Shifted]]  # by shift, severities ascending from 0
     # None: nothing is shifted, or the record is from before it was measured
@@ -233,18 +234,19 @@ class Measurement(StrictModel):
                     f"detection.{name}.n_in: expected {self.classification.n}, the ID test images of "
                     f"classification, got {found.n_in}"
                 )
-        for group in GROUPS:
-            means: Means = getattr(self, group)
+        for group, means in {"near": self.near, "far": self.far, **self.apart}.items():
             for name, mean in group_means(self.detection.values(), group).items():
                 if abs(getattr(means, name) - mean) > ROUNDING:
                     raise ValueError(
                         f"{group}.{name}: expected {mean:.10g}, the mean of its OOD sets, "
                         f"got {getattr(means, name)}"
                     )
-            low, high = self.curves.auroc_bounds(group)
-            if not low <= means.auroc <= high:
+        for drawn_group in GROUPS:
+            auroc = getattr(self, drawn_group).auroc
+            low, high = self.curves.auroc_bounds(drawn_group)
+            if not low <= auroc <= high:
                 raise ValueError(
-                    f"{group}.auroc: expected {low:.4f} to {high:.4f} from the ROC curve, got {means.auroc}"
+                    f"{drawn_group}.auroc: expected {low:.4f} to {high:.4f} from the ROC curve, got {auroc}"
                 )
         for shift, levels in self.robustness.items():
             severities = [level.severity for level in levels]

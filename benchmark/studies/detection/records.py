@@ -21,7 +21,6 @@ from benchmark.studies.detection.measurement import (
     SHIFTED,
     SPECTRUM,
     Classification,
-    Group,
     Measurement,
 )
 from methods.neutral import neutral
@@ -54,7 +53,7 @@ class Scored(StrictModel):
     # Spec §0.5, and "declared" for values that leaderboard.yaml sets by hand.
     hp_mode: HpMode
     networks: Count  # of how many, trained with consecutive seeds of the track, the scores come
-    groups: dict[Group, list[str]]  # the OOD sets
+    groups: dict[str, list[str]]  # the OOD sets: near, far, and those apart
     fit_limit: Count | None = None  # most training images it was fitted on; None: what the detector declares
     tuning: list[Candidate] | None = None  # of which the hyper-parameters were chosen
 
@@ -68,11 +67,13 @@ def refuse_odd(kind: Literal["classification", "measurement"], found: Mapping[st
 
 def of_measurement(measurement: Measurement) -> dict[str, Any]:
     """Numbers and series of a measurement, as a record has them."""
-    tree = measurement.model_dump(exclude={"near", "far", "robustness", "curves"}, exclude_none=True)
+    left = {"near", "far", "apart", "robustness", "curves"}
+    tree = measurement.model_dump(exclude=left, exclude_none=True)
     leaves = dict(_leaves("", tree))
     curves = measurement.curves
     numbers = {path: value for path, value in leaves.items() if isinstance(value, int | float)}
     numbers |= {f"{group}.auroc": getattr(measurement, group).auroc for group in GROUPS}
+    numbers |= {f"{group}.auroc": means.auroc for group, means in measurement.apart.items()}
     for shift, levels in measurement.robustness.items():
         for level in levels:
             numbers |= {f"robustness.{shift}.{level.severity}.{n}": getattr(level, n) for n in SHIFTED}
@@ -120,8 +121,11 @@ def measurement_of(record: Record) -> Measurement | None:
     found = tree.setdefault("detection", {})
     if found.keys() != sets.keys():
         raise ValueError(f"detection: expected {', '.join(sets)}, got {', '.join(found)}")
+    apart: dict[str, Any] = {}
     for group, mean in means_of(record).items():
-        tree[group] = {**mean, **tree.get(group, {})}
+        whole = {**mean, **tree.pop(group, {})}
+        (tree if group in GROUPS else apart)[group] = whole
+    tree["apart"] = apart
     tree["detection"] = {name: {**one, "group": sets[name]} for name, one in found.items()}
     tree["robustness"] = {
         shift: [{**level, "severity": severity} for severity, level in levels.items()]
@@ -195,7 +199,8 @@ def images_of(settings: Mapping[str, Any], numbers: Mapping[str, float]) -> dict
     sizes = {path.split(".")[1]: int(n) for path, n in numbers.items() if path.endswith(".n_out")}
     n_in = int(numbers.get("classification.n", 1))
     found = {"histogram_id": (n_in, False)}
-    for group, names in settings.get("groups", {}).items():
+    for group in GROUPS:
+        names = settings.get("groups", {}).get(group, [])
         found[f"tpr_{group}_by_fpr"] = n_in * len(names), True
         found[f"histogram_{group}"] = sum(sizes.get(name, 0) for name in names), False
     return found

@@ -63,6 +63,11 @@ class DetectionSettings(AnyStudy):
     scoring: Callable[[str], Scoring]  # of an entry
 
     @property
+    def groups(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Near, far, and those apart."""
+        return tuple(self.track.groups)
+
+    @property
     def rows(self) -> list[str]:
         """The entries."""
         return list(self.entries)
@@ -120,11 +125,11 @@ class DetectionSettings(AnyStudy):
             yield "number of images to fit on"
         if _sorted(said["groups"]) != _sorted(expected["groups"]):
             yield "OOD sets"
-        sources = {n: source for group in self.groups for n, source in getattr(self.track, group).items()}
-        for name, source in sources.items():
+        for name, source in self.track.ood.items():
             n_out = record.numbers.get(f"detection.{name}.n_out")
             # of chosen classes there are as many as the draw of n has
-            if n_out is not None and source.n is not None and source.classes is None and source.n != n_out:
+            whole = source.classes is None and source.without is None
+            if n_out is not None and source.n is not None and whole and source.n != n_out:
                 yield f"images of {name}"
         shifts: dict[str, set[int]] = {}
         for path in record.numbers:
