@@ -123,6 +123,33 @@ def test_a_name_in_braces_is_a_name(tokenizer):
 
 @with_open_clip
 @torch.inference_mode()
+def test_a_bias_of_the_logits_is_left_out(tokenizer, images):
+    """As SigLIP has it: a tower of text apart, and a scale with a dimension."""
+    options = {"init_logit_scale": 2.3, "nonscalar_logit_scale": True, "init_logit_bias": -10.0}
+    torch.manual_seed(0)
+    model = open_clip.CustomTextCLIP(**config_of("transformer"), **options).eval()
+    network = Network(ZeroShot(model, tokenizer, CLASSES))
+    texts = tokenizer([TEMPLATES[0].replace("{}", name) for name in CLASSES])
+    expected, _ = model.get_logits(network.normalised(images), texts)
+    assert_close(network(images), expected + 10.0, rtol=1e-4, atol=1e-5)
+
+
+@with_open_clip
+@torch.inference_mode()
+def test_a_tower_that_gives_tokens_too_is_taken_without_them(images):
+    text = TEXT | {"width": WIDTH, "output_tokens": True}
+    pooling = {"attentional_pool": True, "attn_pooler_queries": 8, "attn_pooler_heads": 2}
+    tower = TOWERS["transformer"] | pooling | {"output_tokens": True}
+    torch.manual_seed(0)
+    model = open_clip.CoCa(WIDTH, text, text | {"embed_cls": True}, tower).eval()
+    shorter = open_clip.SimpleTokenizer(context_length=CONTEXT - 1)
+    found = Tap(Network(ZeroShot(model, shorter, CLASSES)), images)
+    expected = model.encode_image(found.network.normalised(images), normalize=True)
+    assert_close(found(images).penultimate, expected, rtol=1e-4, atol=1e-5)
+
+
+@with_open_clip
+@torch.inference_mode()
 def test_the_head_is_linear_in_embeddings_of_length_one(model, network, images):
     head = network.read_head(images)
     assert head.is_linear
@@ -162,6 +189,15 @@ def test_the_text_tower_is_not_kept(model, network):
     own = {f"visual.{name}" for name in model.visual.state_dict()}
     assert network.weights().keys() == own | {"head.weight"}
     assert not any(module.training for module in network.model.modules())
+
+
+@with_open_clip
+def test_a_model_in_training_mode_is_read_in_eval_mode(tokenizer):
+    model = model_of()
+    model.ln_final = nn.Sequential(model.ln_final, nn.Dropout(0.5))
+    expected = model.logit_scale.exp() * text_matrix(model, tokenizer, CLASSES)
+    model.train()
+    assert_close(ZeroShot(model, tokenizer, CLASSES).head.weight, expected)
 
 
 @with_open_clip
