@@ -41,6 +41,9 @@ class ImageTextModel(Protocol):
     def encode_text(self, text: Tensor) -> Tensor:
         """Embeddings (N, D) of tokens (N, L)."""
 
+    def eval(self) -> Any:
+        """Put it into eval mode."""
+
 
 class ZeroShot(nn.Module):
     r"""Classifies images by the named classes whose texts are nearest (Radford et al. 2021, section 3.1).
@@ -58,8 +61,8 @@ class ZeroShot(nn.Module):
 
     Takes images (N, 3, S, S) as the model was trained on them; `Network(model)` puts their normalisation in
     front, and scales images of another size where it is given a `scaling`. The interface is that of a timm
-    model. The image tower is the model's own, not a copy, and is put into eval mode; the text tower is not
-    kept.
+    model. The image tower is the model's own, not a copy; the model is put into eval mode, and its text tower
+    not kept.
 
     Parameters
     ----------
@@ -90,17 +93,15 @@ class ZeroShot(nn.Module):
     ) -> None:
         super().__init__()
         _check_model(model)
-        model.eval()  # type: ignore[attr-defined]
+        texts = text_matrix(model, tokenizer, classes, templates)
+        weight = model.logit_scale.detach().exp().reshape(()) * texts
         self.visual = model.visual
-        with torch.no_grad():
-            texts = text_matrix(model, tokenizer, classes, templates)
-            weight = model.logit_scale.detach().float().exp().reshape(()) * texts
         self.num_features = self.head_hidden_size = weight.shape[1]
         self.head = nn.Linear(weight.shape[1], len(weight), bias=False, device="meta")
         self.head.weight = nn.Parameter(weight)
         self.pretrained_cfg = _looks(self.visual)
-        self.feature_info = self._stages()
         self.eval()
+        self.feature_info = self._stages()
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K)."""
@@ -153,6 +154,7 @@ class ZeroShot(nn.Module):
         ]
 
 
+@torch.no_grad()
 def text_matrix(
     model: ImageTextModel,
     tokenizer: Tokenizer,
@@ -160,6 +162,8 @@ def text_matrix(
     templates: Sequence[str] = TEMPLATES,
 ) -> Tensor:
     """(K, D) float32 embeddings of the classes, each of length 1, on the model's device: see `ZeroShot`.
+
+    The model is put into eval mode.
 
     Raises
     ------
@@ -169,6 +173,7 @@ def text_matrix(
     names, forms = _texts("classes", classes), _texts("templates", templates)
     if placeless := [form for form in forms if PLACE not in form]:
         raise UsageError(f"templates: {placeless[0]!r} has no {PLACE} for the name of a class")
+    model.eval()
     device = device_of(model)  # type: ignore[arg-type]
     at_once = max(1, BATCH // len(forms))  # classes
     seen: dict[bytes, int] = {}
