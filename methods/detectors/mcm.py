@@ -47,8 +47,8 @@ class MCM(Detector):
     classifier that was trained on labels is no text: the score exists there, as a softmax of cosines, but
     what the paper says of it does not hold, and its largest cosine need not be the predicted class. Where
     references disagree: the release takes the texts ``a photo of a {class}``, without a full stop, and
-    normalised embeddings without the learnt scale; τ is 1 in the scripts that go with it, while an earlier
-    state of it had 0.1. How the paper words its prompts was not established.
+    normalised embeddings without the learnt scale. Its script was read in copies of others only, where τ is
+    1; an early state of its own had 0.1. How the paper words its prompts was not established.
 
     Differs from: OpenOOD divides the network's logits by τ = 1, which its CLIP network gives as cosines:
     another network would need its scale as τ. pytorch-ood 0.4.0 has this score, in float32.
