@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.backbones.batches import LabelledImages
+from benchmark.backbones.create import network_of
 from benchmark.backbones.looks import Looks
-from benchmark.backbones.network import Network, network_of
+from benchmark.backbones.network import Network
 from benchmark.backbones.train import train
 from benchmark.datasets.fractals import FRACTAL_PRESETS, fractal_images
 from benchmark.datasets.mirror import mirror_folder

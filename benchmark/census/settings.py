@@ -9,18 +9,17 @@ from typing import Any, TypeVar
 from benchmark.census.places import EVERYTHING, Axes, Listed, Selection, axes_of, places_of
 from benchmark.records.place import Place
 from benchmark.records.record import BOUNDARY, DETECTION, PLANE, TrainedWith
-from benchmark.spec.leaderboard import (
+from benchmark.spec.images import Training
+from benchmark.spec.leaderboard import ObjectiveUse, Spec
+from benchmark.spec.networks import (
     TIMMS_OWN,
     AdversarialSource,
     Backbone,
     FirstWeights,
     FractalDB,
     Hub,
-    ObjectiveUse,
     Scratch,
-    Spec,
     TrackNetworks,
-    Training,
 )
 from benchmark.studies.detection.settings import DetectionSettings, Scoring, scoring_of
 from benchmark.studies.settings import PLAIN, AnyStudy, Declares, Given, MethodUse

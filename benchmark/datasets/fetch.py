@@ -16,7 +16,8 @@ from benchmark.datasets.declared import datasets_of
 from benchmark.datasets.files import DataMissing, StoredDataset
 from benchmark.datasets.hub import HubDataset
 from benchmark.errors import DataError, UsageError
-from benchmark.spec.leaderboard import ImageSource, Spec, Track
+from benchmark.spec.images import ImageSource
+from benchmark.spec.leaderboard import Spec, Track
 from methods.names import did_you_mean
 
 

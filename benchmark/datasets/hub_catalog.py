@@ -159,9 +159,9 @@ register(
             labelled=True,
             class_names=tuple(_TINY_IMAGENET.split()),
             part_of=("imagenet1k",),
-            notes="The complete validation set. Classes have the names that they have in WordNet. OpenOOD v1.5 "
-            "leaves out images that show classes of the ID set: of 10,000 it keeps 7,793 for CIFAR-10, 6,526 for "
-            "CIFAR-100.",
+            notes="The complete validation set. Classes have the names that they have in WordNet. OpenOOD "
+            "v1.5 leaves out images that show classes of the ID set: of 10,000 it keeps 7,793 for CIFAR-10 "
+            "and 6,526 for CIFAR-100.",
         ),
         repository="zh-plus/tiny-imagenet",
         revision="5a77092c28e51558c5586e9c5eb71a7e17a5e43f",

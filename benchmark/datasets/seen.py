@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from benchmark.datasets.catalog import dataset, dataset_names
-from benchmark.spec.leaderboard import (
+from benchmark.spec.leaderboard import Spec
+from benchmark.spec.networks import (
     TIMMS_OWN,
     CheckpointFile,
     FirstWeights,
     Hub,
-    Spec,
     TrackNetworks,
     supervised_source,
 )

@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
+from benchmark.backbones.create import network_of
 from benchmark.backbones.device import here, move
 from benchmark.backbones.images import Images
-from benchmark.backbones.network import Network, logits_of, network_of
+from benchmark.backbones.network import Network, logits_of
 from benchmark.jobs.config import NetworkConfig, SplitConfig
 from benchmark.jobs.id_data import id_rows
 from benchmark.store.artifacts import Artifact

@@ -48,7 +48,8 @@ def run(task: Task[Config, Inputs[Artifact]]) -> None:
 
     from benchmark.backbones.batches import LabelledImages
     from benchmark.backbones.checkpoint import Checkpoint
-    from benchmark.backbones.network import load_weights, network_of
+    from benchmark.backbones.create import network_of
+    from benchmark.backbones.network import load_weights
     from benchmark.backbones.train import Trained, train
     from benchmark.jobs.id_data import id_images, outlier_images
     from benchmark.jobs.inputs import predictions, trained_network

@@ -10,15 +10,9 @@ from benchmark.datasets.declared import datasets_of
 from benchmark.errors import DataError, SpecError, UsageError
 from benchmark.plan.plan import Plan
 from benchmark.plan.sources import chosen_classes, network_config
-from benchmark.spec.leaderboard import (
-    AdversarialSource,
-    FractalDB,
-    Hub,
-    ImageSource,
-    Spec,
-    SupervisedSource,
-    supervised_source,
-)
+from benchmark.spec.images import ImageSource
+from benchmark.spec.leaderboard import Spec
+from benchmark.spec.networks import AdversarialSource, FractalDB, Hub, SupervisedSource, supervised_source
 from methods.names import did_you_mean
 
 LABELLED = ("id", "id_test", "images")  # keys of sets that must have labels
@@ -44,15 +38,15 @@ def check_datasets(spec: Spec, name: str) -> None:
             _check_dataset(spec, source, ("tracks", name, *track.where(group), item))
     for init in track.all_inits:
         first = spec.first_weights(name, init)
-        source = supervised_source(first)
-        if source is not None:
-            where = ("inits", init, *(() if source is first else ("of",)))
-            _check_dataset(spec, source.images, (*where, "images"))
-            known = len(datasets_of(spec)[source.images.dataset].card.class_names)
-            for label in source.exclude_classes or []:
+        of = supervised_source(first)
+        if of is not None:
+            where = ("inits", init, *(() if of is first else ("of",)))
+            _check_dataset(spec, of.images, (*where, "images"))
+            known = len(datasets_of(spec)[of.images.dataset].card.class_names)
+            for label in of.exclude_classes or []:
                 if label >= known:
                     place = spec.where(*where, "exclude_classes")
-                    raise SpecError(f"{place}: {source.images.dataset} has no class {label}; it has {known}")
+                    raise SpecError(f"{place}: {of.images.dataset} has no class {label}; it has {known}")
 
 
 def _check_split(spec: Spec, name: str) -> None:
@@ -120,7 +114,7 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
     """
     from timm.optim._optim_factory import list_optimizers
 
-    from benchmark.backbones.network import check_architecture, check_images
+    from benchmark.backbones.create import check_architecture, check_images
 
     measured = [planned.place for planned in plan.measured if planned.place.track in spec.tracks]
     for name in {item.backbone for item in measured}:

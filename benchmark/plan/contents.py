@@ -5,7 +5,8 @@ from __future__ import annotations
 from benchmark.datasets import DataMissing, StoredDataset
 from benchmark.datasets.declared import datasets_of
 from benchmark.plan.sources import image_config, most_images
-from benchmark.spec.leaderboard import ImageSource, Look, Spec
+from benchmark.spec.images import ImageSource, Look
+from benchmark.spec.leaderboard import Spec
 
 
 def content_of(spec: Spec, name: str, item: str, source: ImageSource) -> tuple[int | None, str | None]:

@@ -24,7 +24,8 @@ from benchmark.plan.sources import (
 )
 from benchmark.records.record import TrainedWith
 from benchmark.seeds import derive_seed
-from benchmark.spec.leaderboard import Hub, ImageSource, Look, Scratch, TrackNetworks, supervised_source
+from benchmark.spec.images import ImageSource, Look
+from benchmark.spec.networks import Hub, Scratch, TrackNetworks, supervised_source
 from benchmark.store.fingerprints import definition_of
 from methods.registry import method_class
 

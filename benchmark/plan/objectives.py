@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from benchmark.errors import SpecError
 from benchmark.plan.methods import method_errors
-from benchmark.spec.leaderboard import AdversarialSource, FirstWeights, ObjectiveUse, Spec
+from benchmark.spec.leaderboard import ObjectiveUse, Spec
+from benchmark.spec.networks import AdversarialSource, FirstWeights
 from benchmark.store.fingerprints import definition_of
 from methods.base import Objective
 from methods.names import did_you_mean

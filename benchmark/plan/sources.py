@@ -16,17 +16,16 @@ from benchmark.jobs.config import NetworkConfig
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.objectives import definitions_of, pretraining_objective
 from benchmark.seeds import derive_seed
-from benchmark.spec.leaderboard import (
+from benchmark.spec.images import ImageSource, Look
+from benchmark.spec.leaderboard import Spec
+from benchmark.spec.networks import (
     TIMMS_OWN,
     AdversarialSource,
     CheckpointFile,
     FirstWeights,
     FractalDB,
     Hub,
-    ImageSource,
-    Look,
     Scratch,
-    Spec,
     TrackNetworks,
     Weights,
 )

@@ -14,7 +14,7 @@ from benchmark.jobs.job import Job
 from benchmark.plan.networks import NetworkPlanner, PlannedNetwork
 from benchmark.plan.plan import Planned
 from benchmark.plan.trainings import plan_trainings
-from benchmark.spec.leaderboard import Look
+from benchmark.spec.images import Look
 from benchmark.studies.settings import AnyStudy
 from benchmark.studies.study import Planning, Study, study_of
 

@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from benchmark.records.record import BOUNDARY
-from benchmark.spec.leaderboard import Hub, ImageSource, Spec, Track, supervised_source
+from benchmark.spec.images import ImageSource
+from benchmark.spec.leaderboard import Spec, Track
+from benchmark.spec.networks import Hub, supervised_source
 from methods.names import did_you_mean
 
 

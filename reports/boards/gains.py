@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmark.records.record import Cell, Record
-from benchmark.spec.leaderboard import Column, Scratch, Spec
+from benchmark.spec.leaderboard import Column, Spec
+from benchmark.spec.networks import Scratch
 from reports.claims.register import PRETRAINING, SUMMARY
 from reports.studies.numbers import numbers_of
 from reports.studies.select import PLAIN, Studied, plain_row

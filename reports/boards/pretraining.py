@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 
 from benchmark.metrics.statistics import PairedDifference, paired_difference
-from benchmark.spec.leaderboard import Column, Scratch, Spec
+from benchmark.spec.leaderboard import Column, Spec
+from benchmark.spec.networks import Scratch
 from reports.select import Counted, Found, Measured
 from reports.site.numbers import p_value
 from reports.site.sections import (

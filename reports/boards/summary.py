@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from benchmark.spec.leaderboard import Scratch, Spec
+from benchmark.spec.leaderboard import Spec
+from benchmark.spec.networks import Scratch
 from reports.boards.gains import Measure, inits_of_track, measures, scratch_of
 from reports.boards.pretraining import (
     CONDITIONAL,

@@ -9,14 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from benchmark.records.record import BOUNDARY, Cell, TrainedWith
-from benchmark.spec.leaderboard import (
-    AdversarialSource,
-    CheckpointFile,
-    FractalDB,
-    Scratch,
-    Spec,
-    SupervisedSource,
-)
+from benchmark.spec.leaderboard import Spec
+from benchmark.spec.networks import AdversarialSource, CheckpointFile, FractalDB, Scratch, SupervisedSource
 from reports.claims.decide import Finding
 from reports.claims.register import TRAINED, Setting, Trial
 from reports.select import Counted, Found

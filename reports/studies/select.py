@@ -16,7 +16,8 @@ from benchmark.errors import DataError
 from benchmark.records.network_places import NetworkPlace, Stands, stands_of
 from benchmark.records.place import Place
 from benchmark.records.record import DETECTION, PLANE, Cell, Record, RecordFile, TrainedWith
-from benchmark.spec.leaderboard import Scratch, Spec
+from benchmark.spec.leaderboard import Spec
+from benchmark.spec.networks import Scratch
 from benchmark.studies.settings import AnyStudy
 from methods.names import did_you_mean
 from reports.studies.numbers import Row, numbers_of

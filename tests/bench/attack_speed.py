@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmark.attacks import attack_accuracy
-from benchmark.backbones.network import Network, create_network
+from benchmark.backbones.create import create_network
+from benchmark.backbones.network import Network
 from methods.registry import attack
 
 SIDE, CLASSES, STEPS, BATCH, GOAL = 32, 10, 20, 256, 1.2

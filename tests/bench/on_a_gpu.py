@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from benchmark.attacks import attack_accuracy
+from benchmark.backbones.create import create_network
 from benchmark.backbones.extract import Tap
-from benchmark.backbones.network import create_network
 from methods.base import AnyDetector, EnsembleDetector, Features, GradientDetector, Head
 from methods.registry import attack, detectors
 

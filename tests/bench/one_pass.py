@@ -30,8 +30,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmark.backbones.create import create_network
 from benchmark.backbones.extract import Tap, extract
-from benchmark.backbones.network import Network, create_network, to_pixels
+from benchmark.backbones.network import Network, to_pixels
 from benchmark.datasets import DataMissing, dataset
 from benchmark.jobs.inputs import read_features
 from benchmark.jobs.scoring import ROWS

@@ -22,7 +22,8 @@ from torch.nn import functional
 
 from benchmark.backbones.batches import LabelledImages, augmented
 from benchmark.backbones.checkpoint import Checkpoint
-from benchmark.backbones.network import Network, create_network
+from benchmark.backbones.create import create_network
+from benchmark.backbones.network import Network
 from benchmark.backbones.train import train
 from methods.registry import objective
 

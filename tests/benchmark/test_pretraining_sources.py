@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmark.backbones.network import create_network
+from benchmark.backbones.create import create_network
 from benchmark.errors import DataError, SpecError
 from benchmark.jobs.job import Kind
 from benchmark.plan.make import Selection, make_plan

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from benchmark.backbones.network import create_network, scaling_matrix
+from benchmark.backbones.create import create_network, scaling_matrix
 from benchmark.errors import DataError, SpecError
 from benchmark.jobs.job import Kind
 from benchmark.plan.checks import check_timm_names

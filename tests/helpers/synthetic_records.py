@@ -10,7 +10,8 @@ import numpy as np
 from scipy.stats import norm
 
 from benchmark.records.record import DETECTION, Record, RecordFile
-from benchmark.spec.leaderboard import Spec, Training
+from benchmark.spec.images import Training
+from benchmark.spec.leaderboard import Spec
 from benchmark.studies.detection.measurement import GROUPS as BOTH
 from benchmark.studies.detection.measurement import Measurement, group_means
 from benchmark.studies.detection.records import Scored, of_measurement

@@ -14,8 +14,8 @@ import torch
 from pretended_device import pretended
 from torch.testing import assert_close
 
+from benchmark.backbones.create import create_network
 from benchmark.backbones.extract import Tap
-from benchmark.backbones.network import create_network
 from benchmark.jobs.untouched import Untouched
 from methods.base import Detector, GradientDetector, Paper, Signal
 from methods.errors import ChangedInputs

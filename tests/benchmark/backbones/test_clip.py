@@ -15,9 +15,10 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from benchmark.backbones.clip import TEMPLATES, ZeroShot, load_clip, text_matrix
+from benchmark.backbones.create import scaling_matrix
 from benchmark.backbones.device import move
 from benchmark.backbones.extract import Tap
-from benchmark.backbones.network import Network, scaling_matrix
+from benchmark.backbones.network import Network
 from benchmark.errors import DataError, UsageError
 from methods.base import Features
 from methods.errors import NotApplicable

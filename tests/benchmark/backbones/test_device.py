@@ -7,6 +7,7 @@ from torch import nn
 from benchmark.backbones import device, extract, network, train
 from benchmark.backbones.batches import LabelledImages
 from benchmark.backbones.checkpoint import Checkpoint
+from benchmark.backbones.create import create_network
 from benchmark.backbones.device import (
     CPU,
     accelerator,
@@ -24,7 +25,7 @@ from benchmark.backbones.device import (
     restore_random_states,
 )
 from benchmark.backbones.extract import Tap
-from benchmark.backbones.network import create_network, logits_of, to_pixels
+from benchmark.backbones.network import logits_of, to_pixels
 from benchmark.engines.worker import single_threaded
 from benchmark.errors import UsageError
 from benchmark.jobs.config import NetworkConfig

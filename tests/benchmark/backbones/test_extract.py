@@ -7,9 +7,10 @@ from pretended_device import pretended
 from safetensors.torch import load_file
 from torch import nn
 
+from benchmark.backbones.create import create_network
 from benchmark.backbones.device import move
 from benchmark.backbones.extract import Tap, extract
-from benchmark.backbones.network import create_network, to_pixels
+from benchmark.backbones.network import to_pixels
 from benchmark.store.artifacts import Draft
 from methods.errors import NotApplicable
 from methods.statistics import gram, pooled, rank_one

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from benchmark.backbones.create import create_network
 from benchmark.backbones.extract import Tap
-from benchmark.backbones.network import create_network
 from benchmark.errors import DataError
 from methods.features import Features
 from methods.registry import detector

@@ -8,9 +8,10 @@ import torch
 from benchmark.attacks import attack_accuracy, attack_detector
 from benchmark.backbones import device
 from benchmark.backbones.batches import LabelledImages
+from benchmark.backbones.create import create_network
 from benchmark.backbones.device import accounted, ahead, batches, in_batches, in_pieces, ran_out
 from benchmark.backbones.extract import Tap
-from benchmark.backbones.network import create_network, logits_of, to_pixels
+from benchmark.backbones.network import logits_of, to_pixels
 from benchmark.backbones.train import train
 from benchmark.errors import OutOfMemory
 from methods.attack import gradient

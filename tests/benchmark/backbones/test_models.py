@@ -9,8 +9,9 @@ from places import SHARED
 from safetensors.torch import load_file
 from timm.data import ImageNetInfo
 
+from benchmark.backbones.create import create_network
 from benchmark.backbones.looks import Looks
-from benchmark.backbones.network import create_network, load_weights
+from benchmark.backbones.network import load_weights
 from benchmark.backbones.pretrain import published_weights
 from benchmark.datasets.mirror import Columns, MirrorFile
 from benchmark.datasets.pixels import decode_images

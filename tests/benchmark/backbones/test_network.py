@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmark.backbones.create import create_network
 from benchmark.backbones.extract import Tap
-from benchmark.backbones.network import create_network, load_weights, to_pixels
+from benchmark.backbones.network import load_weights, to_pixels
 from benchmark.errors import DataError, UsageError
 
 ARCHITECTURES = ("test_resnet", "test_efficientnet", "test_vit")  # a plain head, pooled and a class token

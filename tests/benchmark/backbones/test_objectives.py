@@ -13,8 +13,9 @@ import benchmark.backbones.train as training
 from benchmark.backbones import device as module
 from benchmark.backbones.batches import LabelledImages
 from benchmark.backbones.checkpoint import Checkpoint
+from benchmark.backbones.create import create_network
 from benchmark.backbones.device import move
-from benchmark.backbones.network import create_network, to_pixels
+from benchmark.backbones.network import to_pixels
 from benchmark.backbones.train import train
 from benchmark.engines.worker import single_threaded
 from methods.objective import NETWORK, Data, Objective

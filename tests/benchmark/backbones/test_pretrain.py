@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 
 import oodbench
 from benchmark.backbones import pretrain
+from benchmark.backbones.create import create_network
 from benchmark.backbones.looks import Looks
-from benchmark.backbones.network import create_network, load_weights
+from benchmark.backbones.network import load_weights
 from benchmark.backbones.pretrain import (
     fetch_from_hub,
     fractals,

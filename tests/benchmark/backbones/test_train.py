@@ -8,7 +8,8 @@ from torch import nn
 
 import benchmark.backbones.train as training
 from benchmark.backbones.batches import LabelledImages, augmented
-from benchmark.backbones.network import Network, create_network
+from benchmark.backbones.create import create_network
+from benchmark.backbones.network import Network
 from benchmark.backbones.train import TrainingDiverged, train, validate
 from benchmark.engines.worker import single_threaded
 from methods.objectives.cross_entropy import CrossEntropy

@@ -13,7 +13,7 @@ from benchmark.plan.make import Selection, make_plan
 from benchmark.plan.sources import chosen_classes
 from benchmark.records.results import read_all
 from benchmark.run import run_plan
-from benchmark.spec.leaderboard import ImageSource
+from benchmark.spec.images import ImageSource
 from benchmark.spec.load import load_spec
 
 ABOUT = "title: Pets, source: my camera, licence: CC0, citation: me"

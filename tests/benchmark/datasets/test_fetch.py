@@ -9,7 +9,7 @@ from hub_files import encode, hub_dataset, noise, write_split
 from benchmark.datasets import HubDataset, catalog, dataset
 from benchmark.datasets.fetch import check, fetch, sources_of, splits_of
 from benchmark.errors import DataError, UsageError
-from benchmark.spec.leaderboard import ImageSource
+from benchmark.spec.images import ImageSource
 
 SPEC = SimpleNamespace(tracks={}, datasets={}, kept=lambda name, work: work())  # no name is a track's
 
