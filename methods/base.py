@@ -45,23 +45,8 @@ from typing import Any, ClassVar, Concatenate, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
-from methods.contract import (
-    NotGiven,
-    Widths,
-    check_features,
-    check_head,
-    check_scores,
-    detached,
-    limited,
-)
-from methods.errors import (
-    HyperparameterError,
-    InputError,
-    MethodError,
-    NotApplicable,
-    NotFitted,
-    ScoreError,
-)
+from methods.contract import NotGiven, Widths, check_features, check_head, check_scores, detached, limited
+from methods.errors import HyperparameterError, InputError, MethodError, NotApplicable, NotFitted, ScoreError
 from methods.features import Features, Signal
 from methods.head import Head
 from methods.method import Method, Paper
@@ -328,7 +313,7 @@ class GradientDetector(Detector):
         return gradient
 
     def calibration(self, network: FeatureNetwork, images: Tensor) -> Tensor:
-        """What `calibrated` learns from: (N,) of in-distribution images (N, 3, H, W), each from its own."""
+        """What `calibrated` learns from: (N,) of ID images (N, 3, H, W), each from its own."""
         return images.new_zeros(len(images))
 
     def calibrated(self, values: Tensor) -> Self:

@@ -45,15 +45,19 @@ def test_sources_of_every_role_are_seen():
     track = SimpleNamespace(
         id=source("insects", "train"),
         id_test=source("insects", "test"),
-        near={},
-        far={"a": source("beetles")},
-        validation={"b": source("digits")},
-        outliers={"c": source("strokes")},
+        sets={
+            "near": {},
+            "far": {"a": source("beetles")},
+            "drawn": {"d": source("glyphs")},
+            "validation": {"b": source("digits")},
+            "outliers": {"c": source("strokes")},
+        },
     )
     assert [(role, name, source.dataset) for role, name, source in sources_of(track)] == [
         ("ID", "id", "insects"),
         ("ID test", "id_test", "insects"),
         ("far OOD", "a", "beetles"),
+        ("drawn OOD", "d", "glyphs"),
         ("validation OOD", "b", "digits"),
         ("outliers", "c", "strokes"),
     ]
