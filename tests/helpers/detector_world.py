@@ -6,13 +6,19 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from methods.base import Features, GradientDetector, Head
+from methods.base import EnsembleDetector, Features, GradientDetector, Head
 from methods.statistics import gram, pooled, rank_one
 
 CLASSES, OF_A_CLASS, OF_NO_CLASS = 10, 8, 8
 PATTERNS = CLASSES * OF_A_CLASS + OF_NO_CLASS
 SIDE = 8
 EDGES = 12  # channels of the first stage
+
+
+def tensors(*all_features):
+    for features in all_features:
+        for parts in features._found.values():
+            yield from parts
 
 
 class Network(nn.Module):

@@ -112,12 +112,6 @@ def fitted_fields(cls):
     return [f.name for f in fields(cls) if not f.init]
 
 
-def tensors(*all_features):
-    for features in all_features:
-        for parts in features._found.values():
-            yield from parts
-
-
 def test_every_file_loads():
     assert broken() == {}
     assert DETECTORS
