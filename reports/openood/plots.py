@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from reports.openood.compare import Comparison, Move
+from reports.openood.compare import Agreement, Comparison, Move
 from reports.openood.published import GROUPS, Group
 from reports.plots.figures import COLOURS, file_name, finish, house_style
 from reports.site.sections import Plot
@@ -29,40 +29,45 @@ def plot(comparison: Comparison, group: Group) -> Plot:
     """The best methods are at the top right; on the line both ranks are equal."""
     agreement = comparison.agreement[group]
     number = len(agreement.moves)
-    moved = {move.name for move in agreement.movers[:NAMED]}
     title = f"{group.capitalize()} OOD: ranks of {number} methods"
+    moved = ", ".join(f"{move.name} {move.there} to {move.here}" for move in agreement.movers[:NAMED])
+    alt = (
+        f"Ranks of {number} methods in OpenOOD v1.5 (across) and here (upwards), the best at the top "
+        f"right; on the line both are equal. Spearman's ρ is {agreement.rho:.2f}. "
+        + (f"Those that move most, rank there to rank here: {moved}." if moved else "None moves.")
+    )
     with house_style():
-        figure = Figure(figsize=(WIDTH, 0.7 + LINE * (number + 1)), layout="constrained")
-        axis = figure.subplots()
-        axis.plot((1, number), (1, number), color="#999999", linewidth=0.9, zorder=1)
-        for (x, y), moves in _places(agreement.moves).items():
-            far = any(move.name in moved for move in moves)
-            colour = MOVED if far else OTHER
-            axis.plot([x], [y], color=colour, marker="D" if far else "o", markersize=4.5, linestyle="none")
-            right = x > (number + 1) / 2  # where there is more room for the label, on the other side
-            axis.annotate(
-                ", ".join(move.name for move in moves),
-                (x, y),
-                xytext=(6 if right else -6, 0),
-                textcoords="offset points",
-                ha="left" if right else "right",
-                va="center_baseline",
-                fontsize=8,
-                color=colour,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3},  # the line passes behind
-            )
-        axis.set(xlim=(number + 0.8, 0.2), ylim=(number + 0.8, 0.2))
-        ticks = [1, *range(5, number + 1, 5)]
-        axis.set_xticks(ticks)
-        axis.set_yticks(ticks)
-        axis.set(xlabel="rank in OpenOOD v1.5", ylabel=f"rank here, {comparison.init}")
-        named = ", ".join(f"{move.name} {move.there} to {move.here}" for move in agreement.movers[:NAMED])
-        alt = (
-            f"Ranks of {number} methods in OpenOOD v1.5 (across) and here (upwards), the best at the top "
-            f"right; on the line both are equal. Spearman's ρ is {agreement.rho:.2f}. "
-            + (f"Those that move most, rank there to rank here: {named}." if named else "None moves.")
-        )
+        figure = drawn(agreement, f"rank here, {comparison.init}")
         return finish(figure, file_name("openood", comparison.track, comparison.init, group), title, alt)
+
+
+def drawn(agreement: Agreement, label: str) -> Figure:
+    """The ranks as marks with names, those that move most in another colour and shape."""
+    number = len(agreement.moves)
+    moved = {move.name for move in agreement.movers[:NAMED]}
+    figure = Figure(figsize=(WIDTH, 0.7 + LINE * (number + 1)), layout="constrained")
+    axis = figure.subplots()
+    axis.plot((1, number), (1, number), color="#999999", linewidth=0.9, zorder=1)
+    for (x, y), moves in _places(agreement.moves).items():
+        far = any(move.name in moved for move in moves)
+        colour = MOVED if far else OTHER
+        axis.plot([x], [y], color=colour, marker="D" if far else "o", markersize=4.5, linestyle="none")
+        left_half = x > (number + 1) / 2  # names point to where there is room
+        axis.annotate(
+            ", ".join(move.name for move in moves),
+            (x, y),
+            xytext=(6 if left_half else -6, 0),
+            textcoords="offset points",
+            ha="left" if left_half else "right",
+            va="center_baseline",
+            fontsize=8,
+            color=colour,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3},  # the line passes behind
+        )
+    ticks = [1, *range(5, number + 1, 5)]
+    axis.set(xticks=ticks, yticks=ticks, xlim=(number + 0.8, 0.2), ylim=(number + 0.8, 0.2))
+    axis.set(xlabel="rank in OpenOOD v1.5", ylabel=label)
+    return figure
 
 
 def _places(moves: tuple[Move, ...]) -> dict[tuple[int, int], list[Move]]:

@@ -98,7 +98,7 @@ def _networks(found: Sequence[Comparison], spec: Spec) -> str:
     trained = (
         "published weights"
         if recipe is None
-        else f"{recipe.epochs} epochs of {recipe.optimizer} with learning rate {recipe.lr:g} "
+        else f"{_counted(recipe.epochs, 'epoch')} of {recipe.optimizer} with learning rate {recipe.lr:g} "
         f"and weight decay {recipe.weight_decay:g}"
     )
     names = [f"{name} ({spec.backbones[name].architecture})" for name in track.backbones]
