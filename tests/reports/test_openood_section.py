@@ -188,7 +188,7 @@ def test_a_track_of_one_of_their_sets_has_their_figures(counted, dataset):
 
 
 def test_the_page_has_the_section_and_leads_to_it():
-    spec = spec_of("cifar10", shifts=None, drawn=["msp"], backbones=["tiny_cnn"])
+    spec = spec_of("cifar10", drawn=["msp"])
     counted = select(spec, synthetic.make_results(spec, seeds=(0,)))
     page = leaderboard_page(spec, counted, None, source="results", generated="today")
     [section] = [one for one in page.sections if one.id == "openood"]
