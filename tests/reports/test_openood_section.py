@@ -20,6 +20,7 @@ from reports.openood.published import load_published
 from reports.openood.section import openood_section
 from reports.plots.figures import house_style
 from reports.select import select
+from reports.site import publish as publishing
 from reports.site.html import html_of
 from reports.site.leaderboard import leaderboard_page
 from reports.site.markdown import markdown_of
@@ -193,6 +194,14 @@ def test_the_page_has_the_section_and_leads_to_it():
     page = leaderboard_page(spec, counted, None, source="results", generated="today")
     [section] = [one for one in page.sections if one.id == "openood"]
     assert section.link in page.nav
+
+
+def test_other_published_figures_make_other_pages(tmp_path, monkeypatch):
+    (tmp_path / "results").mkdir()
+    publishing.publish(SPEC, tmp_path / "results", tmp_path / "site")
+    assert publishing.publish(SPEC, tmp_path / "results", tmp_path / "site") == []
+    monkeypatch.setattr(publishing, "load_published", make_published)
+    assert publishing.publish(SPEC, tmp_path / "results", tmp_path / "site")
 
 
 def test_the_figures_of_a_track(section):
