@@ -33,25 +33,31 @@ class Wanted:
     crop: float = 1.0  # of images that are read from files
     interpolation: Interpolation | None = None  # with which these are scaled; None: bilinear
 
-    def build(self, source: Dataset) -> tuple[ImageSet, tuple[str, ...]]:
-        """Build the dataset and keep its chosen classes, counted anew from 0; returns it with their names."""
-        images = source.build(self.image_size, self.n, self.seed, **self._how)
-        names = source.card.class_names
-        if self.classes is None:
-            return images, names
-        chosen = sorted(self.classes)
-        kept = images.subset(np.flatnonzero(np.isin(images.labels, chosen)))
-        renumbered = ImageSet(kept.images, np.searchsorted(chosen, kept.labels).astype(np.int64))
-        return renumbered, tuple(names[label] for label in chosen)
 
-    def stream(self, source: Dataset) -> tuple[int, Iterator[ImageSet], tuple[str, ...]]:
-        """Count the images of `build`, and give them in batches, so that they need not fit in memory."""
-        if self.classes is None:
-            count, batches = source.stream(self.image_size, self.n, self.seed, **self._how)
-            return count, batches, source.card.class_names
-        images, names = self.build(source)
-        return len(images), iter([images]), names
+def build_set(wanted: Wanted, source: Dataset) -> tuple[ImageSet, tuple[str, ...]]:
+    """Build a dataset and keep its chosen classes, counted anew from 0; returns it with their names."""
+    images = source.build(wanted.image_size, wanted.n, wanted.seed, **_how(wanted))
+    names = source.card.class_names
+    if wanted.classes is None:
+        return images, names
+    chosen = sorted(wanted.classes)
+    kept = images.subset(np.flatnonzero(np.isin(images.labels, chosen)))
+    renumbered = ImageSet(kept.images, np.searchsorted(chosen, kept.labels).astype(np.int64))
+    return renumbered, tuple(names[label] for label in chosen)
 
-    @property
-    def _how(self) -> How:
-        return {"split": self.split, "crop": self.crop, "interpolation": self.interpolation or "bilinear"}
+
+def open_set(wanted: Wanted, source: Dataset) -> tuple[int, Iterator[ImageSet], tuple[str, ...]]:
+    """Count the images of `build_set`, and give them in batches, so that they need not fit in memory."""
+    if wanted.classes is None:
+        count, batches = source.stream(wanted.image_size, wanted.n, wanted.seed, **_how(wanted))
+        return count, batches, source.card.class_names
+    images, names = build_set(wanted, source)
+    return len(images), iter([images]), names
+
+
+def _how(wanted: Wanted) -> How:
+    return {
+        "split": wanted.split,
+        "crop": wanted.crop,
+        "interpolation": wanted.interpolation or "bilinear",
+    }

@@ -32,6 +32,7 @@ def run(task: Task[Config, Inputs]) -> None:
     from benchmark.datasets import dataset
     from benchmark.datasets.catalog import ImageSet
     from benchmark.datasets.files import reopened
+    from benchmark.datasets.sets import open_set
 
     draft, config, size = task.draft, task.config, task.config.image_size
     if config.place is None:
@@ -40,7 +41,7 @@ def run(task: Task[Config, Inputs]) -> None:
         source = reopened(
             config.dataset, config.split or "", config.place, config.class_names or (), config.columns or ()
         )
-    count, batches, names = config.stream(source)
+    count, batches, names = open_set(config, source)
     layout = {"images": (torch.uint8, (count, 3, size, size)), "labels": (torch.int64, (count,))}
     with draft.rows("images", layout) as file:
         for batch in batches:

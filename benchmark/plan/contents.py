@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmark.datasets import DataMissing, StoredDataset
 from benchmark.datasets.declared import datasets_of
+from benchmark.datasets.sets import build_set
 from benchmark.plan.sources import image_config, most_images
 from benchmark.spec.images import ImageSource, Look
 from benchmark.spec.leaderboard import Spec
@@ -31,5 +32,5 @@ def content_of(spec: Spec, name: str, item: str, source: ImageSource) -> tuple[i
         except DataMissing:
             return source.n or known.splits[source.split or next(iter(known.splits))], None
         return most_images(known, config), config.sha256
-    images, _ = image_config(spec, name, item, source, look).build(known)
+    images, _ = build_set(image_config(spec, name, item, source, look), known)
     return len(images), images.fingerprint()

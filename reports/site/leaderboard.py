@@ -12,6 +12,7 @@ from reports.boards.sections import board_section
 from reports.boards.summary import gains, gains_section
 from reports.boards.tables import board_tables
 from reports.boards.training import training_section
+from reports.openood.section import openood_section
 from reports.plots.cells import SECTIONS
 from reports.select import Counted
 from reports.site.compared import reproduction_section
@@ -81,6 +82,7 @@ def _measured(spec: Spec, counted: Counted) -> tuple[Section, ...]:
         gains_section(gains(spec, counted), spec),
         *(kind.section(spec, counted) for kind in (*SECTIONS, *study_sections(spec))),
         training_section(spec, counted.trainings),
+        openood_section(spec, counted),
     )
 
 

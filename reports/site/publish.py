@@ -14,6 +14,7 @@ from benchmark.store.files import read_model, read_regular
 from benchmark.store.fingerprints import code_fingerprint, library_versions
 from benchmark.studies.registry import study_folders
 from reports.claims.register import Register, load_register
+from reports.openood.published import load_published
 from reports.site.manifest import REPORT, checksum, read_manifest, up_to_date
 from reports.site.reproduction import Reproduction, reproduction
 
@@ -90,6 +91,7 @@ def _fingerprint(spec: Spec, claims: Register, *content: Mapping[str, str]) -> s
         [path.read_text(encoding="utf-8") for path in shared],
         spec.model_dump_json(),
         claims.model_dump_json(),
+        load_published().model_dump_json(),
         content,
     ]
     return checksum(json.dumps(parts).encode())

@@ -51,13 +51,13 @@ def test_a_place_is_named_by_key_where_no_file_was_read(small):
                 "unknown key", "image_size: 16", "image_size: 16\n    imagesize: 3", 6,
                 "tracks.small.imagesize",
                 "unknown key 'imagesize'; did you mean 'image_size'? there are: title, image_size, "
-                "crop, id, id_test, split, near, far, outliers, validation, shifts, training, pretraining, "
-                "finetuning, backbones, inits, seeds, entries, full, studies, … (21 in all)",
+                "crop, interpolation, id, id_test, split, near, far, apart, outliers, validation, shifts, "
+                "overlaps, training, pretraining, finetuning, backbones, inits, networks, … (25 in all)",
             ),
             (
                 "unknown top key", "boards:", "bords:", 25, "bords",
-                "unknown key 'bords'; did you mean 'boards'? there are: version, precision, tracks, "
-                "backbones, inits, objectives, entries, boards, boundary",
+                "unknown key 'bords'; did you mean 'boards'? there are: version, precision, datasets, "
+                "tracks, backbones, inits, objectives, entries, boards, boundary",
             ),
             (
                 "unknown key of a variant", SCRATCH, "  scratch: {source: scratch, tag: x}", 21,
