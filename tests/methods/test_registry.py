@@ -67,7 +67,7 @@ def test_a_mistyped_name_is_answered_with_the_nearest():
     ):
         detector("enrgy")
     with pytest.raises(
-        UnknownMethod, match=r"no objective 'energy'; did you mean 'energy_finetune'.*list objectives"
+        UnknownMethod, match=r"no objective 'energy'; did you mean 'energy_finetune'"
     ):
         objective("energy")
 
