@@ -21,6 +21,8 @@ class EnergyHead(ObjectiveHead):
         self.classifier = nn.Linear(dimension, classes)
         self.weights = nn.Parameter(torch.rand(classes))
         self.told = nn.Linear(1, 2)  # of an energy: two logits, the second for in-distribution
+        with torch.no_grad():  # the steeper: a few steps would not turn what starts the wrong way round
+            self.told.weight.copy_(self.told.weight.sort(dim=0).values)
 
     @property
     def linear(self) -> nn.Linear:

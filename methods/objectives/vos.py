@@ -58,10 +58,12 @@ class VOS(Objective):
 
     Deviations from the paper: a class with fewer than Q training images keeps as many as it has, without
     which small sets would never begin. The t least likely of S samples are drawn as such, from the
-    distribution that they have, instead of all S. A weight of 0 or less counts as 1e-30. Where references
-    disagree: the classification code of the release throws w and φ away and scores with `energy` or `msp`;
-    there φ is one linear layer, as here, and whether the paper's is another was not established. OpenOOD's
-    weights w are drawn anew in each step and not learnt.
+    distribution that they have, instead of all S. φ starts rising, with the steeper of two random slopes for
+    in-distribution; in the release either may be, and a short training does not turn it, so that scores would
+    have the wrong sign. A weight of 0 or less counts as 1e-30. Where references disagree: the classification
+    code of the release throws w and φ away and scores with `energy` or `msp`; there φ is one linear layer, as
+    here, and whether the paper's is another was not established. OpenOOD's weights w are drawn anew in each
+    step and not learnt.
     """
 
     weight: float = 0.1

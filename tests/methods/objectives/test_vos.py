@@ -172,6 +172,17 @@ def test_the_head_gives_linear_logits():
     assert head.outputs(h).shape == (7, 1)
 
 
+def test_the_output_of_a_new_head_rises_with_the_logits():
+    """Whatever the seed: a low energy is in-distribution from the first step on."""
+    low, high = tensor([[0.0, 0.0]]), tensor([[4.0, 4.0]])
+    for seed in range(20):
+        torch.manual_seed(seed)
+        head = EnergyHead(2, 2).double()
+        with torch.no_grad():
+            head.classifier.weight.copy_(torch.eye(2))
+            assert head.outputs(high) > head.outputs(low)
+
+
 def test_weights_that_have_all_died_leave_the_loss_finite():
     head = EnergyHead(D, K)
     with torch.no_grad():
