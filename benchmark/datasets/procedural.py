@@ -1,7 +1,7 @@
 """Datasets drawn from formulas: noise for test sets, and outliers for training objectives and validation.
 
 `gaussian_noise` follows Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", ICLR 2019,
-arXiv 1812.04606. `dead_leaves` and `strokes` are outlier sources: no track tests on them.
+arXiv 1812.04606. `dead_leaves`, `strokes` and `fractals` are outlier sources: no track tests on them.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.datasets.catalog import DatasetCard, ImageSet, embedded, to_uint8
+from benchmark.datasets.fractals import GREY, FractalConfig, fractal_images
 
 _SOURCE = "computed"
 _LICENCE = "none needed: no file is used"
 _SIZE = 500
+_INSTANCES = 4  # images of one fractal
+_FRACTAL_SIDE = 32  # pixels; of smaller images this is cut
 
 
 @embedded(
@@ -137,3 +140,37 @@ def leaf_radii(u: NDArray[np.float64], smallest: float, largest: float) -> NDArr
     """
     a, b = smallest**-2.0, largest**-2.0
     return np.asarray((a - u * (a - b)) ** -0.5)
+
+
+@embedded(
+    DatasetCard(
+        name="fractals",
+        title="Coloured fractals",
+        description="Iterated function systems as for pre-training on fractals, four images of each, in one "
+        "random colour on another.",
+        citation="H. Kataoka et al., Pre-training without Natural Images, IJCV 130, 2022",
+        outlier_source=True,
+        source=_SOURCE,
+        licence=_LICENCE,
+        size=_SIZE,
+        notes="Pictures for pixmix to mix with.",
+    )
+)
+def fractals(image_size: int, n: int, rng: np.random.Generator) -> ImageSet:
+    """Draw `n` images; see its card in the catalog."""
+    side = max(image_size, _FRACTAL_SIDE)
+    config = FractalConfig(
+        -(-n // _INSTANCES),
+        _INSTANCES,
+        side,
+        5_000,
+        0.2,
+        96,
+        5_000,
+        supersample=3 if side < 96 else 1,
+        padding=4,
+    )
+    drawn = fractal_images(config, int(rng.integers(2**31))).images[:, 0, :image_size, :image_size]
+    shares = drawn[rng.permutation(len(drawn))[:n], None] / GREY
+    light, dark = rng.random((2, n, 3, 1, 1))
+    return ImageSet.unlabelled(to_uint8(dark + (light - dark) * shares))

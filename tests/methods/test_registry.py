@@ -66,9 +66,7 @@ def test_a_mistyped_name_is_answered_with_the_nearest():
         UnknownMethod, match=r"no detector 'enrgy'; did you mean 'energy'\?.* list detectors`"
     ):
         detector("enrgy")
-    with pytest.raises(
-        UnknownMethod, match=r"no objective 'energy'; did you mean 'energy_finetune'"
-    ):
+    with pytest.raises(UnknownMethod, match=r"no objective 'energy'; did you mean 'energy_finetune'"):
         objective("energy")
 
 
