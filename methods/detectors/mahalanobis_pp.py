@@ -51,6 +51,7 @@ class MahalanobisPP(Detector):
         year=2025,
         arxiv="2505.18032",
     )
+    aliases = ("mds_pp", "maha_pp", "mahalanobis_plus_plus")
     needs = frozenset({Signal.PENULTIMATE})
 
     def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:

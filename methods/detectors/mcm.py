@@ -65,6 +65,7 @@ class MCM(Detector):
         year=2022,
         arxiv="2211.13445",
     )
+    aliases = ("maximum_concept_matching",)
     needs = frozenset({Signal.PENULTIMATE, Signal.HEAD})
 
     def __post_init__(self) -> None:

@@ -48,6 +48,7 @@ class RelativeMahalanobisPP(Detector):
     background: Gaussian = fitted()  # its distance is d_0², but for what cancels
 
     paper = MahalanobisPP.paper
+    aliases = ("rmds_pp",)
     needs = frozenset({Signal.PENULTIMATE})
 
     def fit(self, train: Features, val: Features, head: Head, rng: torch.Generator | None = None) -> Self:

@@ -152,6 +152,7 @@ class WeiPer(Detector):
         year=2024,
         arxiv="2405.17164",
     )
+    aliases = ("weiper_kldiv",)
     needs = frozenset({Signal.PENULTIMATE, Signal.HEAD})
 
     def __post_init__(self) -> None:
