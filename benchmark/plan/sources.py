@@ -152,7 +152,7 @@ def pretraining_job(spec: Spec, track: str, cell: tuple[str, str, int], images: 
         file, where = source.file, ("inits", init, "file")
     elif isinstance(source, TrackNetworks):
         where = "tracks", track, "networks", init, "weights", backbone, seed, "file"
-    path = None if file is None else spec.beside(file).resolve()
+    path = None if file is None else spec.beside(file)
     recipe = _recipe(spec, track, init, source)
     if weights is not None:
         recipe |= weights.model_dump(exclude={"file", "mean", "std"}, exclude_none=True)
@@ -165,7 +165,7 @@ def pretraining_job(spec: Spec, track: str, cell: tuple[str, str, int], images: 
         hyperparameters=objective.hyperparameters(),
         # Of the source, not of the init's name: inits that differ in what is tuned share the weights.
         seeds={p: derive_seed(backbone, of.source, p) for p in ("images", "weights", "order")},
-        file=None if path is None else str(path),
+        file=None if path is None else str(path.resolve()),
     )
     inputs, label = pretrain.Inputs(images), f"pre-train {backbone} on {init}"
     if isinstance(source, TrackNetworks):

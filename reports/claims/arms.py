@@ -286,15 +286,20 @@ def _value(found: Found, metric: Metric, where: str) -> float:
     """One number of a measurement, of an arm's own metric or an aggregate over OOD sets."""
     scope, _, name = metric.metric.partition(".")
     if scope == "both":
-        return fmean(found.number(f"unseen.{group}.{name}", where) for group in GROUPS)
-    if scope in GROUPS and isinstance(found, Measured):  # conclusions leave out what weights were trained on
-        return found.number(f"unseen.{metric.metric}", where)
+        return fmean(found.number(f"{_unseen(found)}{group}.{name}", where) for group in GROUPS)
+    if scope in GROUPS:
+        return found.number(f"{_unseen(found)}{metric.number}", where)
     if scope == "worst" and isinstance(found, Measured):
         numbers = [found.number(f"detection.{ood}.{name}", where) for ood in found.ood_sets]
         if not numbers:
             raise DataError(f"{where}: {metric.metric!r} needs an OOD set, and the record has none")
         return min(numbers) if metric.better == "higher" else max(numbers)
     return found.number(metric.number, where)
+
+
+def _unseen(found: Found) -> str:
+    """Before the path of a group's mean: conclusions leave out OOD sets that weights were trained on."""
+    return "unseen." if isinstance(found, Measured) and found.seen else ""
 
 
 def _reached(curve: Sequence[float], goal: float) -> float:

@@ -129,7 +129,9 @@ def made_up(rows: int, seed: int) -> tuple[Features, Head]:
     h = (5 * weight[labels] + torch.randn(rows, WIDTHS[-1], generator=own)).relu()
     logits = h @ weight.T
     stages = [h[:, :width] + torch.rand(rows, width, generator=own) for width in WIDTHS[:-1]]
-    maps = [h[:, :8, None, None] * torch.rand(rows, 8, 4, 4, generator=own) for _ in range(2)]
+    shares = torch.rand(rows, WIDTHS[-1], 2, 2, generator=own)
+    last = h[:, :, None, None] * shares / shares.mean(dim=(2, 3), keepdim=True)  # h is its average
+    maps = [h[:, :8, None, None] * torch.rand(rows, 8, 4, 4, generator=own), last]
     made = Features(
         logits,
         h,

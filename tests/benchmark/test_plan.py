@@ -58,13 +58,13 @@ def by_kind(plan):
 
 @pytest.mark.skipif(not SHIPPED.is_file(), reason=f"no checkout: {SHIPPED} is not there")
 def test_the_jobs_of_the_shipped_leaderboard():
-    """2 backbones × 2 inits × 8 seeds are 32 networks; 50 detectors on each, and 2 × 2 × 2 ensembles of 3.
+    """2 backbones × 2 inits × 8 seeds are 32 networks; 71 detectors on each, and 2 × 2 × 2 ensembles of 3.
 
     The studies take one backbone and four seeds, so 8 networks, and train further ones: on 5 strengths of
     noise above 0, and on a long tail.
     """
     plan = plan_of(SHIPPED, tracks=("digits",))
-    assert len(plan.cells) == 32 * 50 + 8
+    assert len(plan.cells) == 32 * 71 + 8
     assert len(plan.studies) == 8 * (1 + 1 + 6 + 1)
     assert by_kind(plan) == {
         Kind.DATA: 8,  # ID, one near, four far and two validation sets
@@ -77,9 +77,9 @@ def test_the_jobs_of_the_shipped_leaderboard():
             + 8 * (1 + 5 + 6)  # corrupted images; ID of each noise; ID, near and far of the long tail
         ),
         Kind.CLASSIFY: 32,
-        Kind.SCORE: 32 * 44 + 8,
-        Kind.TUNE: 32 * 6,
-        Kind.MEASURE: 32 * 50 + 8,
+        Kind.SCORE: 32 * 60 + 8,
+        Kind.TUNE: 32 * 11,
+        Kind.MEASURE: 32 * 71 + 8,
         Kind.ATTACK: 8,
         Kind.CORRUPT: 8,
         Kind.ASSESS: 8 * (6 + 1),

@@ -180,7 +180,8 @@ def test_how_many_images_a_set_has_at_most(spec, tmp_path, monkeypatch, source, 
     path = tmp_path / "leaderboard.yaml"
     path.write_text(LEADERBOARD.replace("{dataset: uniform_noise, n: 12}", source))
     monkeypatch.setattr(HubDataset, "digest", lambda self, split: "0" * 64)
-    planner = NetworkPlanner(Census(load_spec(path)), "small", {}, {})
+    spec = load_spec(path)
+    planner = NetworkPlanner(Census(spec), "small", spec.tracks["small"].look(spec.backbones["tiny"]), {}, {})
     planner.plan_images()
     assert planner.sizes[planner.data["noise"]] == most
 

@@ -36,6 +36,7 @@ def test_catalog_lists_the_sets_in_order():
     assert tuple(name for name in dataset_names() if isinstance(dataset(name), EmbeddedDataset)) == (
         "dead_leaves",
         "digits",
+        "fractals",
         "gaussian_noise",
         "glyphs",
         "photo_patches",

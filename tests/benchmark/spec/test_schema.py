@@ -98,7 +98,7 @@ def fit(value, schema, root):
                 assert value in rule
             case "minItems" | "minLength" | "minProperties":
                 assert len(value) >= rule
-            case "maxLength":
+            case "maxLength" | "maxItems":
                 assert len(value) <= rule
             case "minimum":
                 assert value >= rule

@@ -53,6 +53,7 @@ def test_classes_of_the_catalog():
         "mnist": 10,
         "svhn": 10,
         "textures": 47,
+        "tiny_imagenet": 200,
     }
     names = dataset("imagenet1k").card.class_names
     assert (names[0], names[207], names[999]) == (
