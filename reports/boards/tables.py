@@ -153,7 +153,8 @@ def board_table(name: str, spec: Spec, counted: Counted, *, tuned: bool = False)
     elif rows:
         notes.append(f"Not ranked: no row has {ranked_by.title}.")
     notes += _lacking(samples, cells, board)
-    seen = _seen(spec, board, cells)
+    seen, told = _seen(spec, board, cells)
+    notes += told
     rows = [_noted(row, seen[row.labels]) if row.labels in seen else row for row in rows]
     rows.sort(key=lambda row: (row.rank is None, row.rank or 0, *_order(row.values[position], ranked_by)))
     return Table(
@@ -219,24 +220,24 @@ def _on_networks_of_their_own(apart: NDArray[np.bool_]) -> list[list[int]]:
     return [group for group in groups if group is not most]
 
 
-def _seen(spec: Spec, board: Board, cells: Iterable[Cell]) -> dict[tuple[str, ...], str]:
-    """By row, what its networks' first weights had seen of the track; rows where they had not are absent."""
-    found: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
+def _seen(spec: Spec, board: Board, cells: Iterable[Cell]) -> tuple[dict[tuple[str, ...], str], list[str]]:
+    """By row, what its networks' first weights had seen of the track, and a note that says what that means.
+
+    Rows whose weights had seen nothing are absent.
+    """
+    found: dict[tuple[str, ...], dict[str, None]] = {}
+    texts: dict[str, None] = {}
     for cell in cells:
         seen = seen_by(spec, board.track, cell.backbone, cell.init)
-        sets, classes = found.setdefault(tuple(str(getattr(cell, level)) for level in board.rows), ([], []))
-        sets += [
-            name for name in seen.sets if any(_shows(column, name, spec, board) for column in board.columns)
-        ]
-        classes += seen.classes
-    told = {
-        labels: [
-            *([f"pre-trained on images of {', '.join(dict.fromkeys(sets))}"] if sets else []),
-            *([f"pre-training had {', '.join(dict.fromkeys(classes))}"] if classes else []),
-        ]
-        for labels, (sets, classes) in found.items()
-    }
-    return {labels: "; ".join(parts) for labels, parts in told.items() if parts}
+        sets = [n for n in seen.sets if any(_shows(column, n, spec, board) for column in board.columns)]
+        labels = tuple(str(getattr(cell, level)) for level in board.rows)
+        of_id = ["ID classes"] if seen.classes else []
+        found.setdefault(labels, {}).update(dict.fromkeys([*sets, *of_id]))
+        texts.update(dict.fromkeys(seen.classes))
+    told = {labels: f"saw {', '.join(what)}" for labels, what in found.items() if what}
+    classes = f"; ID classes: {', '.join(texts)}" if texts else ""
+    note = "Saw: the first weights were trained on images of that OOD set, or of classes of the ID set"
+    return told, [f"{note}{classes}."] if told else []
 
 
 def _shows(column: Column, name: str, spec: Spec, board: Board) -> bool:
