@@ -10,7 +10,14 @@ from statistics import fmean
 
 from benchmark.records.record import BOUNDARY, Cell, TrainedWith
 from benchmark.spec.leaderboard import Spec
-from benchmark.spec.networks import AdversarialSource, CheckpointFile, FractalDB, Scratch, SupervisedSource
+from benchmark.spec.networks import (
+    AdversarialSource,
+    CheckpointFile,
+    FractalDB,
+    Hub,
+    Scratch,
+    SupervisedSource,
+)
 from reports.claims.decide import Finding
 from reports.claims.register import TRAINED, Setting, Trial
 from reports.select import Counted, Found
@@ -202,9 +209,17 @@ def _source(init: str, spec: Spec) -> str:
         FractalDB: "images drawn by formula, no overlap with any test set",
         SupervisedSource: f"dataset {source.images.dataset}" if isinstance(source, SupervisedSource) else "",
         CheckpointFile: source.trained_on if isinstance(source, CheckpointFile) else "",
-    }.get(type(source), "published weights, overlap with the test sets not known")
+        Hub: _published(init, spec),
+    }.get(type(source), "published weights, trained on what is not said")
     images = f"{how}{images}; only the last layer is tuned" if known.tune == "head" else f"{how}{images}"
     return f"Init {init}: {images}; conditional on one checkpoint that all seeds start from"
+
+
+def _published(init: str, spec: Spec) -> str:
+    """What the published weights that backbones have for an init were trained on."""
+    named = (weights[init].trained_on for b in spec.backbones.values() if init in (weights := b.weights))
+    known = ", ".join(dict.fromkeys(name for names in named for name in names))
+    return f"published weights, trained on {known or 'what is not said'}"
 
 
 def _networks(found: Sequence[Found]) -> tuple[str, ...]:

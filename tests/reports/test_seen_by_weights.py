@@ -7,6 +7,7 @@ import synthetic_records as synthetic
 from benchmark.spec.leaderboard import Spec
 from reports.boards.pretraining import DETECTION, compare_inits
 from reports.boards.tables import board_table
+from reports.claims.factors import _source
 from reports.select import select
 
 GLYPHS, NOISE = {"scratch": 0.9, "letters": 0.9}, {"scratch": 0.6, "letters": 0.8}  # AUROC by init
@@ -51,3 +52,13 @@ def test_inits_are_compared_over_the_sets_that_no_weights_had_seen():
     gains = {contrast.metric.title: contrast.gain.mean for contrast in comparison.detection}
     assert [column.title for column in DETECTION] == ["Near AUROC", "Far AUROC"]
     assert gains["Far AUROC"] == pytest.approx(NOISE["letters"] - NOISE["scratch"])
+
+
+def test_claims_say_what_published_weights_were_trained_on():
+    made = synthetic.make_spec(["msp"], ["scratch", "imagenet"], ["cnn"]).model_dump()
+    made["inits"]["imagenet"] = {"source": "hub"}
+    assert _source("imagenet", Spec.model_validate(made)).startswith(
+        "Init imagenet: published weights, trained on what is not said; conditional"
+    )
+    made["backbones"]["cnn"]["weights"] = {"imagenet": {"tag": "in1k", "trained_on": ["imagenet1k"]}}
+    assert "published weights, trained on imagenet1k;" in _source("imagenet", Spec.model_validate(made))
