@@ -21,7 +21,8 @@ from benchmark.engines.worker import single_threaded
 from methods.objective import NETWORK, Data, Objective
 from methods.registry import broken, detectors, family, objectives
 
-SIZE, CLASSES, EPOCHS = 32, 2, 4
+SIZE, CLASSES, EPOCHS = 32, 2, 2
+LONG = 4  # epochs in which something is learnt
 RECIPE = {
     "epochs": EPOCHS, "batch_size": 12, "optimizer": "adamw", "lr": 0.003, "weight_decay": 0.01,
     "scheduler": "cosine", "warmup_epochs": 0, "augment": "none", "tune": "all",
@@ -119,9 +120,9 @@ def test_it_says_what_it_is(name):
 @every_objective
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_loss_falls(name, family):
-    _, found = whole(name) if family == FAMILIES[0] else trained(name, family)
+    _, found = trained(name, family, recipe={"epochs": LONG})
     losses = [epoch["loss"] for epoch in found.history]
-    assert len(losses) == EPOCHS
+    assert len(losses) == LONG
     assert all(map(math.isfinite, losses))
     assert losses[-1] < max(losses[:-1])  # not the first: a curriculum adds terms on its way
 
