@@ -22,43 +22,9 @@ from methods.tensors import check_image_batch
 
 @dataclass(frozen=True)
 class AdaScale(GradientDetector):
-    r"""Scaled activations with a percentile of each image's own (Regmi 2025).
+    """Scaled activations with a percentile of each image's own: all of it stands in `adascale_a`.
 
-    An image is moved, where its predicted logit depends on it least, so as to raise that logit; activations
-    of outliers shift more by that, at their largest. With g the gradient of the predicted logit in the image,
-    O the share o of all numbers of the image for which :math:`|g|` is smallest, and h' the activations of the
-    moved image,
-
-    .. math::
-        x'_j &= x_j + \epsilon \, \mathrm{sgn}(g_j) \text{ for } j \in O, \qquad \mathrm{sgn}(0) = 0 \\
-        Q &= \sum_{d \in \text{top } k_Q \text{ of } h} |h_d - h'_d|, \qquad
-            C = \sum_{d \in \text{top } k_C \text{ of } h} \max(h'_d, 0) \\
-        p &= p_{\min} + \big(1 - F(\lambda Q + C)\big) (p_{\max} - p_{\min}) \\
-        k &= D - \mathrm{round}(D p / 100), \qquad
-            r = \frac{\sum_d \max(h_d, 0)}{\sum_{d \in \text{top } k} \max(h_d, 0)}
-
-    F is the share of in-distribution images where :math:`\lambda Q + C` is at most as large. An image that
-    shifts much gets a low percentile, a small r and so little scaling. What is made of r differs: `_energy`.
-
-    Of equal activations the first is the larger. Shapes: images (N, 3, H, W) → scores (N,). Cost: two forward
-    passes and one backward pass through the network, and O(ND log D + NKD).
-
-    Parameters
-    ----------
-    low
-        p_min, in percent, at least 0.
-    high
-        p_max, in percent, at least `low` and below 100.
-    shifted
-        k_Q, in percent of the activations, rounded down, at least one of them: above 0, at most 100.
-    corrected
-        k_C, likewise.
-    emphasis
-        λ ≥ 0.
-    share
-        o, from 0 to 1.
-    epsilon
-        ε ≥ 0, the step in pixel units, of images in [0, 1].
+    What is made of the ratio r differs: `_energy`.
     """
 
     low: float = 75.0
