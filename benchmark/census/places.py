@@ -107,7 +107,7 @@ def axes_of(study: AnyStudy, row: str, networks: Listed, selection: Selection) -
         backbones=selection.of("backbones", study.backbones_on(row, networks.backbones)),
         inits=selection.of("inits", study.inits_of(row)),
         seeds=selection.of("seeds", seeds, None if selection.full else study.usual_seeds),
-        conditions=study.conditions,
+        conditions=study.conditions_of(row),
     )
 
 

@@ -143,12 +143,13 @@ class Census:
         """How the network of a place is trained, of an ensemble each; None if it is none of the track's."""
         if not self.study(place).trains:
             return None
-        return self.trained(place.track, place.init, self.objective(place), self.given(place))
+        network = place.track, place.backbone, place.init
+        return self.trained(network, self.objective(place), self.given(place))
 
-    def trained(self, name: str, init: str, objective: str, given: Given = PLAIN) -> TrainedWith:
-        """How the networks of an objective of the leaderboard are trained from an init."""
-        key = "trained", name, init, objective, repr(given)
-        return self._once(key, lambda: self._trained(name, init, objective, given))
+    def trained(self, network: tuple[str, str, str], objective: str, given: Given = PLAIN) -> TrainedWith:
+        """How the networks of a track, a backbone and an init are trained with an objective."""
+        key = "trained", network, objective, repr(given)
+        return self._once(key, lambda: self._trained(network, objective, given))
 
     def ways(self, name: str, objective: str, backbone: str, init: str, seed: int) -> list[TrainedWith]:
         """How the networks of an objective are trained that places stand on, themselves or by another."""
@@ -178,14 +179,15 @@ class Census:
         """What an objective of the registry declares."""
         return self.declared("objectives", name) or self.declared("corrections", name)
 
-    def _trained(self, name: str, init: str, objective: str, given: Given) -> TrainedWith:
+    def _trained(self, network: tuple[str, str, str], objective: str, given: Given) -> TrainedWith:
+        name, backbone, init = network
         track, source = self.spec.tracks[name], self.spec.first_weights(name, init)
         use = self.spec.objectives.get(objective) or _as_it_is(objective)
         declared = self.declared_objective(use.objective) or Declared()
         start, first = declared.starts_from, declared.first_phase
-        recipe = track.training if start is None else track.finetuning or track.training
-        if isinstance(source, TrackNetworks):
-            recipe = None
+        recipe = track.recipe(backbone, init)
+        if recipe is not None and start is not None and track.finetuning is not None:
+            recipe = track.finetuning
         if recipe is not None and use.epochs is not None:
             recipe = recipe.model_copy(update={"epochs": use.epochs})
         tune = "all" if isinstance(source, Scratch) else source.tune
@@ -197,8 +199,8 @@ class Census:
             hyperparameters={**declared.hyperparameters, **use.hyperparameters},
             outliers=blends,
             recipe=None if recipe is None else {**recipe.model_dump(), "tune": tune},
-            starts_from=None if start is None else self.trained(name, init, start, given),
-            first_phase=None if first is None else self.trained(name, init, first, asked),
+            starts_from=None if start is None else self.trained(network, start, given),
+            first_phase=None if first is None else self.trained(network, first, asked),
             training_set=given.training_set,
             sampler=None if given.sampler is None else dict(given.sampler),
         )

@@ -129,7 +129,7 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
             raise SpecError(f"{spec.where('tracks', track, 'image_size')}: {error}") from error
     for track, name, init in {(item.track, item.backbone, item.init) for item in measured}:
         _check_tag(spec, track, name, init)
-    places: dict[tuple[str, ...], str] = {}
+    places: dict[tuple[str | int, ...], str] = {}
     for track, init in {(item.track, item.init) for item in measured}:
         first = spec.first_weights(track, init)
         source = first.of if isinstance(first, AdversarialSource) else first
@@ -137,6 +137,8 @@ def check_timm_names(spec: Spec, plan: Plan) -> None:
             found = getattr(spec.tracks[track], recipe)
             if found is not None:
                 places["tracks", track, recipe, "optimizer"] = found.optimizer
+        for i, special in enumerate(spec.tracks[track].recipes):
+            places["tracks", track, "recipes", i, "training", "optimizer"] = special.training.optimizer
         if isinstance(source, FractalDB | SupervisedSource):
             of = ("of",) if source is not first else ()
             places["inits", init, *of, "training", "optimizer"] = source.training.optimizer
@@ -160,7 +162,7 @@ def _check_tag(spec: Spec, track: str, name: str, init: str) -> None:
     if weights.tag not in known:
         hint = did_you_mean(weights.tag, known) if known else "it publishes none"
         raise SpecError(f"{where}: timm has no weights {weights.tag!r} of {architecture}; {hint}")
-    if spec.tracks[track].training is not None:
+    if spec.tracks[track].recipe(name, init) is not None:
         return  # they are tuned to what they are shown
     config = timm.models.get_pretrained_cfg(f"{architecture}.{weights.tag}")
     assert config is not None

@@ -257,7 +257,7 @@ class NetworkPlanner:
         source = self.spec.first_weights(self.name, init)
         inputs = train.Inputs(self.data["id"], outliers=self.outliers(plan))
         chain: dict[Kind, str] = {}
-        asked = self.census.trained(self.name, init, plan.name, given)
+        asked = self.census.trained((self.name, backbone, init), plan.name, given)
         recipe = asked.recipe
         before = None
         if plan.start is not None:

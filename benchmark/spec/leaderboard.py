@@ -57,6 +57,18 @@ class Full(SpecModel):
     backbones: Distinct[Name] | None = Field(None, description="only on these; all of the track's if absent")
 
 
+class Recipe(SpecModel):
+    """How the networks of some backbones and inits are trained."""
+
+    backbones: Distinct[Name] | None = Field(None, description="all if absent")
+    inits: Distinct[Name] | None = Field(None, description="all if absent")
+    training: Training
+
+    def suits(self, backbone: str, init: str) -> bool:
+        """Whether it is for networks of this backbone and init."""
+        return backbone in (self.backbones or [backbone]) and init in (self.inits or [init])
+
+
 class Track(SpecModel):
     """One ID dataset with its fixed OOD datasets, and what is run on it."""
 
@@ -87,6 +99,9 @@ class Track(SpecModel):
         "that were trained on them",
     )
     training: Training | None = Field(description="null: pre-trained weights as published, head and all")
+    recipes: list[Recipe] = Field(
+        [], description="of some backbones and inits, in place of `training`: the first that suits a network"
+    )
     pretraining: Training | None = Field(
         None, description="recipe of pre-training on fractals for this track; the init's own if absent"
     )
@@ -130,6 +145,13 @@ class Track(SpecModel):
             self.crop if backbone.crop is None else backbone.crop,
             backbone.interpolation or self.interpolation,
         )
+
+    def recipe(self, backbone: str, init: str) -> Training | None:
+        """How networks of a backbone and an init are trained; None if they are published classifiers."""
+        if init in self.networks:
+            return None
+        suiting = (recipe.training for recipe in self.recipes if recipe.suits(backbone, init))
+        return next(suiting, self.training)
 
     @property
     def groups(self) -> dict[str, dict[str, ImageSource]]:

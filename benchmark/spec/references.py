@@ -31,6 +31,12 @@ def dangling(spec: Spec) -> Iterator[tuple[tuple[Any, ...], str]]:
             for i, item in enumerate(getattr(track, kind)):
                 if item not in known:
                     yield ("tracks", name, kind, i), f"unknown name {item!r}; {did_you_mean(item, known)}"
+        for i, recipe in enumerate(track.recipes):
+            for kind, listed_there in {"backbones": track.backbones, "inits": track.all_inits}.items():
+                for j, item in enumerate(getattr(recipe, kind) or []):
+                    if item not in listed_there:
+                        problem = f"{item!r} is not on track {name!r}; {did_you_mean(item, listed_there)}"
+                        yield ("tracks", name, "recipes", i, kind, j), problem
         if track.full is not None:
             listed = set(track.entries)
             for kind, names, of_full in (

@@ -114,6 +114,10 @@ class AnyStudy(ABC):
         """Under which a network of each row is measured; a single one has no name."""
         return ("",)
 
+    def conditions_of(self, row: str) -> tuple[str, ...]:
+        """Those of a row that is not measured under all of them."""
+        return self.conditions
+
     # How its networks are trained
 
     def objective_of(self, row: str) -> str:

@@ -46,12 +46,11 @@ class Gains:
 
 
 def gains(spec: Spec, counted: Counted) -> list[Gains]:
-    """Every pre-trained init of every track that has a record of a study."""
-    studied = {cell.track for cells in counted.studies.measured.values() for cell in cells}
+    """Every pre-trained init of every track."""
     found = []
     for name in spec.tracks:
         scratch = scratch_of(spec, name)
-        if name not in studied or scratch is None:
+        if scratch is None:
             continue
         for init in inits_of_track(spec, name):
             if not isinstance(spec.inits.get(init), Scratch):

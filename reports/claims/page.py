@@ -11,6 +11,7 @@ from dataclasses import replace
 from benchmark.metrics.verdicts import CONFIRMATORY_SEEDS
 from benchmark.spec.leaderboard import Spec
 from reports.boards.provenance import ranges
+from reports.claims.central import central_section
 from reports.claims.decide import Finding, Missing, Outcome, Verdict, decide_claims
 from reports.claims.register import EVIDENCE, Claim, Register
 from reports.claims.shown import GAINS, Shown, dots_of, gaps, scale_of, shown_tests
@@ -37,6 +38,7 @@ from reports.site.sections import (
     Text,
     code,
     italic,
+    present,
     soft,
     strong,
 )
@@ -78,7 +80,8 @@ def claims_page(
     if is_empty(counted):
         return page
     verdicts = decide_claims(register, spec, counted)
-    sections = (
+    sections = present(
+        central_section(register, verdicts),
         _reading(spec, counted),
         _summary(verdicts, spec, counted),
         _untested(register),

@@ -195,6 +195,14 @@ class Claim(_Model):
         return self.id[2]
 
 
+class Central(_Model):
+    """A measure of what pre-training gives, shown at the start of the page: a test of `claims`."""
+
+    title: Text
+    claim: ClaimId
+    trial: Name
+
+
 class Untested(_Model):
     """Claims of the spec that no record can decide yet."""
 
@@ -208,6 +216,7 @@ class Register(_Model):
     version: Literal[1]
     metrics: dict[Name, Metric]
     settings: dict[Name, Place]
+    central: list[Central] = []
     claims: list[Claim] = Field(min_length=1)
     untested: list[Untested] = []
 
@@ -283,4 +292,7 @@ def _dangling(register: Register) -> list[tuple[tuple[str | int, ...], str]]:
             if repeat.trial not in known.get(repeat.claim, ()):
                 problem = f"unknown test {repeat.claim} {repeat.trial!r}"
                 found.append((("claims", c, "repeats", r), problem))
+    for i, one in enumerate(register.central):
+        if one.trial not in known.get(one.claim, ()):
+            found.append((("central", i), f"unknown test {one.claim} {one.trial!r}"))
     return found

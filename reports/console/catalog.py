@@ -233,6 +233,7 @@ def _track_card(name: str, spec: Spec) -> Card:
         "Training": track.training.model_dump(mode="json")
         if track.training
         else "none, published weights as they are",
+        "Other recipes": [recipe.model_dump(mode="json", exclude_none=True) for recipe in track.recipes],
         "Backbones": track.backbones,
         "Inits": track.entry_inits,
         "Seeds": track.seeds,

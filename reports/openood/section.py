@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from benchmark.metrics.statistics import Vector, mean_interval
-from benchmark.spec.leaderboard import Spec
+from benchmark.spec.leaderboard import Spec, Track
 from benchmark.spec.networks import Scratch
 from reports.openood.compare import DRAWS, Agreement, Comparison, Pair, comparisons
 from reports.openood.plots import NAMED, plots
@@ -95,29 +95,36 @@ def _networks(found: Sequence[Comparison], spec: Spec) -> str:
     ]
     low, high = min(there), max(there)
     accuracy = f"{low:.2f} %" if low == high else f"{low:.2f} to {high:.2f} %"
-    recipe = track.training
-    trained = (
-        "published weights"
-        if recipe is None
-        else f"{_counted(recipe.epochs, 'epoch')} of {recipe.optimizer} with learning rate {recipe.lr:g} "
-        f"and weight decay {recipe.weight_decay:g}"
-    )
     names = [f"{name} ({spec.backbones[name].architecture})" for name in track.backbones]
     plain = [
         name if name == spec.backbones[name].architecture else said
         for name, said in zip(track.backbones, names, strict=True)
     ]
     inits = "; ".join(
-        f"{one.init}, {_counted(len(one.seeds), 'seed')}"
+        f"{one.init}, {_trained(track, one.init)}, {_counted(len(one.seeds), 'seed')}"
         + ("" if one.accuracy is None else f", ID accuracy {fixed(one.accuracy)} %")
         for one in found
     )
     return (
         f"The networks differ. There: {table.network}, {_counted(table.runs, 'run')}, ID accuracy "
-        f"{accuracy}. Here: {', '.join(plain)}, {trained} ({inits}). The images of OOD sets are there, near: "
+        f"{accuracy}. Here: {', '.join(plain)} ({inits}). The images of OOD sets are there, near: "
         f"{_and(table.near)}, far: {_and(table.far)}; here, near: {_and([*track.near])}, far: "
         f"{_and([*track.far])}."
     )
+
+
+def _trained(track: Track, init: str) -> str:
+    """By which recipes the networks of an init were made."""
+    said = []
+    for name in track.backbones:
+        recipe = track.recipe(name, init)
+        said.append(
+            "published weights"
+            if recipe is None
+            else f"{_counted(recipe.epochs, 'epoch')} of {recipe.optimizer} with learning rate "
+            f"{recipe.lr:g} and weight decay {recipe.weight_decay:g}"
+        )
+    return " or ".join(dict.fromkeys(said))
 
 
 def _correlations(id: str, found: Sequence[Comparison]) -> Table:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from benchmark.spec.leaderboard import Spec
 from reports.boards.coverage import unmeasured_section
+from reports.boards.growth import growth_section, growths
 from reports.boards.pretraining import compare_inits, pretraining_section
 from reports.boards.provenance import provenance_section
 from reports.boards.sections import board_section
@@ -77,9 +78,11 @@ def _boards(spec: Spec, counted: Counted) -> tuple[Section, ...]:
 
 def _measured(spec: Spec, counted: Counted) -> tuple[Section, ...]:
     """What was measured besides the boards."""
+    given = gains(spec, counted)
     return present(
         pretraining_section(compare_inits(spec, counted), spec),
-        gains_section(gains(spec, counted), spec),
+        gains_section(given, spec),
+        growth_section(growths(spec, given), spec),
         *(kind.section(spec, counted) for kind in (*SECTIONS, *study_sections(spec))),
         training_section(spec, counted.trainings),
         openood_section(spec, counted),

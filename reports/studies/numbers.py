@@ -26,6 +26,7 @@ Numbers = tuple[dict[str, float], dict[str, str]]
 class Row(Generic[S]):
     """What was measured of a row's networks of one seed, and what that is seen against."""
 
+    name: str
     records: Mapping[str, Record]  # by condition
     study: S  # of a full run
     over: S  # whose conditions means are over, the same for all: of a full run, or of every run

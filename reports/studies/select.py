@@ -180,7 +180,7 @@ def _numbers_of(
     found = {}
     for cell in sorted(there, key=place):
         plain = _scratch(census.spec, known, there, cell.backbone) if known.trains else []
-        numbers, absent = derived(Row(there[cell], known, over, plain))
+        numbers, absent = derived(Row(cell.entry, there[cell], known, over, plain))
         found[cell] = Studied(study, cell, there[cell], numbers, absent)
     return found
 

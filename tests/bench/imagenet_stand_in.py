@@ -4,7 +4,7 @@ A ResNet-50 of random weights, trained for an epoch on a few images, is run as `
 of 224 × 224 pixels, features of all sets in one pass, detectors on features, and ODIN, which needs gradients.
 What the images show makes no difference to time and memory. Seconds of each stage and its largest resident
 memory are those of the manifests; they are scaled to the 187,600 images of `imagenet_openood`, one worker's
-hours.
+hours. Shards are of 256 images here, so that several workers have some of so few images; there of 4,096.
 
 Run: python tests/bench/imagenet_stand_in.py               with one worker and with two; half an hour
      python tests/bench/imagenet_stand_in.py --small   five minutes each
@@ -23,6 +23,11 @@ from pathlib import Path
 
 FULL = 187_600  # images of imagenet_openood: 55,000 of training and validation, 50,000 to test, the OOD sets
 TESTED = FULL - 55_000
+SHORTER = """\
+import benchmark.jobs.shards, oodbench
+benchmark.jobs.shards.PIXELS //= 16
+oodbench.main()
+"""
 LEADERBOARD = """\
 version: 1
 tracks:
@@ -76,7 +81,7 @@ def _measure(folder: Path, workers: int, *, small: bool) -> None:
     leaderboard.write_text(LEADERBOARD.format(**chosen))
     places = ("cache", "results", "site")
     where = [part for name in places for part in (f"--{name}", str(folder / name))]
-    command = [sys.executable, "-m", "oodbench", "run", "--all", "--leaderboard", str(leaderboard), *where]
+    command = [sys.executable, "-c", SHORTER, "run", "--all", "--leaderboard", str(leaderboard), *where]
     start = time.perf_counter()
     done = subprocess.run([*command, "--jobs", str(workers)], capture_output=True, text=True, check=False)
     wall = time.perf_counter() - start
@@ -86,7 +91,7 @@ def _measure(folder: Path, workers: int, *, small: bool) -> None:
     images = 0
     for path in folder.glob("cache/objects/*/*/manifest.json"):
         made = json.loads(path.read_text())["made"]
-        stage = "odin" if made["label"].endswith("scores of odin") else made["kind"]
+        stage = "odin" if "scores of odin" in made["label"] else made["kind"]
         stages[stage][0] += made["seconds"]
         stages[stage][1] = max(stages[stage][1], made["peak_memory_mb"])
         if stage == "data":

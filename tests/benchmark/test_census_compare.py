@@ -172,7 +172,7 @@ def test_transfer_from_another_source_is_refused():
 
 def test_trainings_count_as_records_do():
     census = Census(STUDIES)
-    way = census.trained("toy", "scratch", "cross_entropy")
+    way = census.trained(("toy", "test_resnet", "scratch"), "cross_entropy")
 
     def counts(seed=0, track="toy", way=way):
         place = {"backbone": made.BACKBONE, "init": "scratch", "seed": seed, "key": "k"}

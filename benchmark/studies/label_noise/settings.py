@@ -33,6 +33,9 @@ class NoiseMethod(Way):
     trusted: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the training images of each class whose labels are known to be right"
     )
+    conditions: Distinct[str] | None = Field(
+        None, description="under which alone it is measured, such as uniform@0.4; all if absent"
+    )
 
 
 class _MoreNoise(SpecModel):
@@ -59,6 +62,11 @@ class LabelNoise(OfWays):
         """Every noise at every strength."""
         return tuple(noise_condition(noise, p) for noise in self.noises for p in self.strengths)
 
+    def conditions_of(self, row: str) -> tuple[str, ...]:
+        """Those of a method, in the order of all."""
+        own = self.methods[row].conditions
+        return tuple(name for name in self.conditions if own is None or name in own)
+
     def is_plain(self, row: str) -> bool:
         """Whether no label is known to be right."""
         return not self.methods[row].trusted
@@ -81,7 +89,12 @@ class LabelNoise(OfWays):
         return {use.method for use in self.noises.values()} if family == "noise_models" else ()
 
     def dangling(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Methods and strengths that are watched and that there are not."""
+        """Conditions of methods, methods that are watched and strengths that there are not."""
+        for row, way in self.methods.items():
+            for name in way.conditions or ():
+                if name not in self.conditions:
+                    hint = did_you_mean(name, self.conditions)
+                    yield ("methods", row, "conditions"), f"{name!r} is no condition; {hint}"
         for row, strengths in self.watched.items():
             if row not in self.methods:
                 yield ("watched", row), f"{row!r} is no method; {did_you_mean(row, list(self.methods))}"

@@ -25,7 +25,9 @@ def parse_noise(condition: str) -> tuple[str, float] | None:
 
 
 def _derived(row: Row[LabelNoise]) -> Numbers:
-    return noise_numbers(row.records, [*row.over.noises], row.over.strengths, row.study.conditions)
+    listed = row.study.conditions_of(row.name)
+    noises = [*row.over.noises] if row.study.methods[row.name].conditions is None else []
+    return noise_numbers(row.records, noises, row.over.strengths, listed)
 
 
 def noise_numbers(
@@ -38,13 +40,14 @@ def noise_numbers(
 
     ``uniform@0.4.overtraining`` is the error after the last epoch less the least one on the way,
     ``uniform@0.4.late`` less the one after a third of the epochs. ``mean.area`` is over the noises. `listed`
-    are all conditions that there may be.
+    are all conditions that there may be. Without `noises` there are no areas and means.
     """
     numbers: dict[str, float] = {}
     absent: dict[str, str] = {}
     for condition in listed:
         noise, label = condition.partition("@")[0], condition
-        absent |= {f"{noise}.{name}": f"without {noise}" for name in ("area", "mean")}
+        if noises:
+            absent |= {f"{noise}.{name}": f"without {noise}" for name in ("area", "mean")}
         absent |= {f"{label}.{name}": f"without {label}" for name in OF_NOISE + OF_CURVE}
     errors: dict[str, dict[float, float]] = {}
     for condition, record in records.items():
@@ -69,7 +72,7 @@ def noise_numbers(
                 absent[f"{noise}.{name}"] = f"without {', '.join(lacking)}"
             else:
                 numbers[f"{noise}.{name}"] = of(strengths, [there[p] for p in strengths])
-    means = {f"mean.{name}": [f"{n}.{name}" for n in noises] for name in ways}
+    means = {f"mean.{name}": [f"{n}.{name}" for n in noises] for name in ways if noises}
     numbers, absent = with_means(numbers, absent, means)
     return numbers, {name: lack for name, lack in absent.items() if name not in numbers}
 

@@ -17,6 +17,14 @@ def test_full_adds_what_it_names(tmp_path):
     assert ("label_noise", "forward", "scratch", "flip@0.75") in rows
 
 
+def test_a_way_of_training_may_have_fewer_conditions(tmp_path):
+    text = LEADERBOARD.replace("trusted: 0.1}", "trusted: 0.1, conditions: [uniform@1, uniform@0.5]}")
+    plan = planned(tmp_path, text, studies=("label_noise",))
+    found = [(s.place.row, s.place.condition) for s in plan.studies if s.place.seed == 0]
+    assert [condition for row, condition in found if row == "glc"] == ["uniform@0.5", "uniform@1"]
+    assert len([row for row, _ in found if row == "none"]) == 3
+
+
 def test_an_ordinary_run_may_have_fewer_seeds(tmp_path):
     text = LEADERBOARD.replace("      imbalance:\n", "      imbalance:\n        seeds: [1]\n")
 
@@ -85,6 +93,8 @@ def test_adversarial_pretraining_is_shared_by_both_ways_of_tuning(tmp_path):
         ("inits: [scratch]\n        prof", "inits: [nowhere]\n        prof", "unknown init 'nowhere'"),
         ("watched: {none: [0.5]}", "watched: {none: [0.3]}", "0.3 is none of the strengths"),
         ("watched: {none: [0.5]}", "watched: {nome: [0.5]}", "'nome' is no method"),
+        ("none: {objective: cross_entropy}\n          g", "none: {conditions: [uniform@0.4]}\n          g",
+         "label_noise.methods.none.conditions: 'uniform@0.4' is no condition; did you mean 'uniform@0"),
         ("networks: {cross_entropy: [scratch], robust", "networks: {crossentropy: [scratch], robust",
          "no objective 'crossentropy'"),
     ],
