@@ -26,6 +26,8 @@ from reports.studies.select import CountedStudies, Studied, select_studies
 
 NO_STUDIES = CountedStudies({}, {}, {}, {}, ())
 
+COST = "cost.ms"  # milliseconds of scoring for each test image
+
 
 class Numbers(Mapping[str, float]):
     """Numbers by metric path. Cells that measured the same paths share these."""
@@ -79,7 +81,8 @@ class Measured:
     @property
     def absent(self) -> Mapping[str, str]:
         """Numbers that it lacks and records of today have, and why."""
-        return absent_of(self.numbers)
+        lacking = {} if COST in self.numbers else {COST: "what it took is not recorded"}
+        return absent_of(self.numbers) | lacking
 
     def number(self, metric: str, where: str) -> float:
         """One number of the measurement.
@@ -231,7 +234,7 @@ class _Cells:
             elif record.status == "measured":
                 found = numbers_of(record)
                 _one_measurement_a_key(self._by_key, cell, record, found)
-                found |= unseen_means(record, self._seen[file.track])
+                found |= unseen_means(record, self._seen[file.track]) | _cost(record, found)
                 place = self._places.setdefault(tuple(found), {path: i for i, path in enumerate(found)})
                 numbers = Numbers(place, array("d", found.values()))
                 slim = record.model_copy(update={"numbers": {}, "series": {}})
@@ -345,3 +348,12 @@ def _places(names: Sequence[str]) -> dict[str, int]:
 
 def _records(n: int) -> str:
     return "1 record" if n == 1 else f"{n} records"
+
+
+def _cost(record: Record, numbers: Mapping[str, float]) -> dict[str, float]:
+    """What scoring took, the fit included, by test images: clean, shifted and OOD."""
+    if record.cost is None or record.cost.score_seconds is None:
+        return {}
+    own = numbers.get("full_spectrum.n_in", numbers["classification.n"])
+    images = own + sum(n for path, n in numbers.items() if path.endswith(".n_out"))
+    return {COST: 1000 * record.cost.score_seconds / images}

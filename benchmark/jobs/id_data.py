@@ -16,7 +16,7 @@ from benchmark.store.artifacts import Artifact
 
 
 def id_images(split: SplitConfig, stored: Artifact) -> dict[str, LabelledImages]:
-    """Divide the ID set of a track: ``train``, ``val``, and ``test`` unless the split takes the whole set."""
+    """Divide the ID set of a track: ``train``, ``val``, and ``test`` unless others are tested."""
     tensors = stored.tensors("images")
     images, labels = tensors["images"], tensors["labels"]
     parts = id_rows(split, labels).items()
@@ -26,7 +26,9 @@ def id_images(split: SplitConfig, stored: Artifact) -> dict[str, LabelledImages]
 def id_rows(split: SplitConfig, labels: Tensor) -> dict[str, Tensor]:
     """The rows (N,) of each of these parts, by the labels of the set."""
     parts = balanced_split(labels.numpy(), **asdict(split))
-    rows = {"train": parts.train, "val": parts.val, "test": parts.test}
+    rows = {"train": parts.train, "val": parts.val}
+    if not split.whole:  # else the test images are a set of their own, and nobody needs the rest
+        rows["test"] = parts.test
     return {name: torch.from_numpy(index) for name, index in rows.items() if len(index)}
 
 

@@ -165,6 +165,22 @@ def test_robust_accuracy_is_the_mean_over_shifts_and_severities_from_1():
     assert found.numbers["robustness.accuracy"] == pytest.approx(np.mean(levels))
 
 
+def test_what_scoring_took_is_told_by_test_image_where_it_is_recorded():
+    spec = synthetic.make_spec(["msp"], inits=["scratch"], backbones=["cnn"])
+    plain = measurement(0.9)
+    records = [
+        synthetic.make_record(
+            "cnn", "scratch", seed, plain, **({"cost": {"score_seconds": 3.0}} if seed else {})
+        )
+        for seed in (0, 1)
+    ]
+    without, told = select(spec, [synthetic.make_file("msp", records)]).measured.values()
+    images = plain.classification.n + sum(found.n_out for found in plain.detection.values())
+    assert told.number("cost.ms", "here") == pytest.approx(3000 / images)
+    with pytest.raises(DataError, match="what it took is not recorded"):
+        without.number("cost.ms", "here")
+
+
 @pytest.mark.parametrize(
     "metric", ["near.aurok", "near", "curves.fpr", "score_low", "classification.temperature_at_bound"]
 )
