@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from hub_files import write_split
 
 from benchmark.datasets import balanced_split, dataset
 from benchmark.errors import SpecError
+from benchmark.jobs.config import SplitConfig
+from benchmark.jobs.id_data import id_rows
 from benchmark.plan.checks import check_datasets
 from benchmark.plan.make import Selection, make_plan
 from benchmark.spec.load import load_spec
@@ -166,3 +169,11 @@ def test_s5_all_that_do_not_validate_train():
         balanced_split(labels, None, 4, track_seed=0, seed=1, whole=True)
     with pytest.raises(ValueError, match="leaves no test samples"):
         balanced_split(labels, None, 2, track_seed=0, seed=1)
+
+
+@pytest.mark.parametrize(("whole", "parts"), [(True, {"train", "val"}), (False, {"train", "val", "test"})])
+def test_what_a_split_leaves_is_a_part_only_where_it_is_tested_on(whole, parts):
+    labels = torch.arange(3).repeat(8)
+    rows = id_rows(SplitConfig(4, 2, 0, whole, 0), labels)
+    assert rows.keys() == parts
+    assert [len(rows[part]) for part in ("train", "val")] == [12, 6]

@@ -226,11 +226,12 @@ def test_an_arm_may_have_another_name_in_a_setting():
     own = load_register()
     (trial,) = (t for c in own.claims for t in c.trials if (c.id, t.id) == ("C-E1", "pgd"))
     rows = {s.track: [row for _, row, _ in trial.series(s)] for s in own.places(trial)}
-    assert rows == {"digits": ["pgd_at_fsr", "pgd_at"], "cifar10": ["pgd_at_fsr_short", "pgd_at_short"]}
+    assert rows == {"digits": ["pgd_at_fsr", "pgd_at"], "cifar10_robust": ["pgd_at_fsr_5", "pgd_at_5"]}
     assert {str(s) for s in own.places(trial)} == {
         "digits · test_resnet · scratch",
         "digits · test_resnet · fractaldb",
-        "cifar10 · test_resnet · scratch",
+        "cifar10_robust · mobilenetv1_025_os16 · scratch",
+        "cifar10_robust · mobilenetv1_025_os16 · imagenet",
     }
 
 
@@ -252,10 +253,6 @@ def test_the_register_names_what_the_studies_have():
                     if attack in ("pgd", "apgd_ce", "apgd_t", "square") and attack not in study.attacks:
                         absent.add((setting.track, attack))
                 if isinstance(study, LabelNoise):
-                    assert set(study.all_inits) >= {"scratch", "fractaldb"}
-    assert {item for item in absent if item[0] == "digits"} == set()
-    # On CIFAR-10 there is neither TRADES nor MART, nor the ablation, nor a tuned head.
-    assert {row for track, _, row, *_ in absent if track == "cifar10"} == {
-        *("trades", "trades_fsr", "mart", "mart_fsr", "pgd_at_fsr_suppress", "pgd_at_short")
-    }
+                    assert set(study.all_inits) >= {"scratch", setting.init}
+    assert absent == set()
     assert seen > 0 or not any(track.studies.chosen(full=True) for track in board.tracks.values())

@@ -77,14 +77,16 @@ def overlapping(track, kinds):
     return found
 
 
-@pytest.mark.parametrize(("track", "kinds"), [("cifar10_few", OF_CIFAR10), ("cifar100", OF_CIFAR100)])
+@pytest.mark.parametrize(
+    ("track", "kinds"), [("cifar10", OF_CIFAR10), ("cifar10_robust", OF_CIFAR10), ("cifar100", OF_CIFAR100)]
+)
 def test_tiny_imagenet_is_tested_without_the_classes_of_cifar(track, kinds):
     asked = load_spec(SHIPPED).tracks[track]
     assert kinds.keys() <= set(dataset(asked.id.dataset).card.class_names)
     assert asked.near["tiny_imagenet"].without == overlapping(asked.id.dataset, kinds)
 
 
-@pytest.mark.parametrize("track", ["cifar10_few", "cifar100"])
+@pytest.mark.parametrize("track", ["cifar10", "cifar10_robust", "cifar100"])
 def test_no_other_class_has_a_name_of_the_id_set(track):
     """Names alone, singular or plural: what is left of every labelled OOD set but those of CIFAR itself."""
     spec = load_spec(SHIPPED)
