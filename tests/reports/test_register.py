@@ -147,6 +147,7 @@ def test_a_bad_register_names_file_line_and_key(tmp_path, old, new, line, expect
         ("untested:\n  - {ids: [C-A1], reason: none}\n", "C-A1 is listed 2 times"),
         ("      - {id: t, metric: auroc, a: x, b: msp, settings: [toy]}\n", "has two trials 't'"),
         ("    repeats: [{claim: C-F1, trial: t, init: scratch}]\n", "unknown test C-F1 't'"),
+        ("central: [{title: x, claim: C-A1, trial: u}]\n", "unknown test C-A1 'u'"),
     ],
 )
 def test_names_are_taken_once_and_defined(tmp_path, extra, expected):
