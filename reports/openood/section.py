@@ -101,13 +101,13 @@ def _networks(found: Sequence[Comparison], spec: Spec) -> str:
         for name, said in zip(track.backbones, names, strict=True)
     ]
     inits = "; ".join(
-        f"{one.init}, {_trained(track, one.init)}, {_counted(len(one.seeds), 'seed')}"
+        f"{one.init}, {_counted(len(one.seeds), 'seed')}, {_trained(track, one.init)}"
         + ("" if one.accuracy is None else f", ID accuracy {fixed(one.accuracy)} %")
         for one in found
     )
     return (
         f"The networks differ. There: {table.network}, {_counted(table.runs, 'run')}, ID accuracy "
-        f"{accuracy}. Here: {', '.join(plain)} ({inits}). The images of OOD sets are there, near: "
+        f"{accuracy}. Here: {', '.join(plain)}; {inits}. The images of OOD sets are there, near: "
         f"{_and(table.near)}, far: {_and(table.far)}; here, near: {_and([*track.near])}, far: "
         f"{_and([*track.far])}."
     )
