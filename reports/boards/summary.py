@@ -46,6 +46,12 @@ class Gains:
 
 
 def gains(spec: Spec, counted: Counted) -> list[Gains]:
+    """Every pre-trained init of every track that has a record of a study."""
+    studied = {cell.track for cells in counted.studies.measured.values() for cell in cells}
+    return [one for one in all_gains(spec, counted) if one.track in studied]
+
+
+def all_gains(spec: Spec, counted: Counted) -> list[Gains]:
     """Every pre-trained init of every track."""
     found = []
     for name in spec.tracks:

@@ -10,7 +10,7 @@ from reports.boards.growth import growth_section, growths
 from reports.boards.pretraining import compare_inits, pretraining_section
 from reports.boards.provenance import provenance_section
 from reports.boards.sections import board_section
-from reports.boards.summary import gains, gains_section
+from reports.boards.summary import all_gains, gains, gains_section
 from reports.boards.tables import board_tables
 from reports.boards.training import training_section
 from reports.openood.section import openood_section
@@ -78,11 +78,10 @@ def _boards(spec: Spec, counted: Counted) -> tuple[Section, ...]:
 
 def _measured(spec: Spec, counted: Counted) -> tuple[Section, ...]:
     """What was measured besides the boards."""
-    given = gains(spec, counted)
     return present(
         pretraining_section(compare_inits(spec, counted), spec),
-        gains_section(given, spec),
-        growth_section(growths(spec, given), spec),
+        gains_section(gains(spec, counted), spec),
+        growth_section(growths(spec, all_gains(spec, counted)), spec),
         *(kind.section(spec, counted) for kind in (*SECTIONS, *study_sections(spec))),
         training_section(spec, counted.trainings),
         openood_section(spec, counted),

@@ -47,7 +47,7 @@ def in_two_dimensions(*ids: str) -> Register:
         for claim in own.claims
         if claim.id in ids
     ]
-    return own.model_copy(update={"claims": claims, "untested": []})
+    return own.model_copy(update={"claims": claims, "central": [], "untested": []})
 
 
 def test_two_dimensions_decide_the_claims_that_are_about_them():

@@ -262,11 +262,9 @@ def test_areas_means_and_longer_training_by_hand():
 
 
 def test_a_way_at_some_strengths_alone_has_no_area_and_lacks_nothing():
-    records = {"uniform@0.5": noisy(0.4, [0.6, 0.3, 0.4])}
-    numbers, absent = noise_numbers(records, [], [0.0, 0.5, 1.0], ["uniform@0.5"])
-    assert numbers["uniform@0.5.overtraining"] == pytest.approx(0.1)
-    assert not [name for name in numbers | absent if name.endswith(("area", "mean"))]
-    assert not [name for name in absent if name.startswith("uniform@1")]
+    numbers, absent = noise_numbers({"u@0.5": noisy(0.4, [0.6, 0.3, 0.4])}, [], [0.0, 0.5, 1.0], ["u@0.5"])
+    assert numbers["u@0.5.overtraining"] == pytest.approx(0.1)
+    assert not [name for name in numbers | absent if name.endswith(("area", "mean")) or "@1" in name]
 
 
 def test_a_curve_that_nobody_watched_is_no_gap_and_a_condition_without_record_is():
