@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 from reports.claims.decide import Outcome, Verdict
 from reports.claims.register import Register
@@ -25,7 +26,9 @@ from reports.site.sections import (
     soft,
 )
 
-_WORDS = {"supported": "better", "contradicted": "worse", "negligible": "no different"}
+Word = Literal["better", "worse", "no different", "undecided"]
+
+_WORDS: dict[str, Word] = {"supported": "better", "contradicted": "worse", "negligible": "no different"}
 
 
 def central_section(register: Register, verdicts: Sequence[Verdict]) -> Section | None:
@@ -63,7 +66,7 @@ def central_section(register: Register, verdicts: Sequence[Verdict]) -> Section 
     return Section("central", "Does pre-training help?", (Paragraph(about), Bullets(tuple(sentences)), table))
 
 
-def _word(outcome: Outcome) -> str:
+def _word(outcome: Outcome) -> Word:
     answer, gain = outcome.answer, outcome.answer.gain
     if answer.p_holm is not None:
         return _WORDS.get(answer.effect, "undecided")
@@ -76,14 +79,6 @@ def _cell(outcome: Outcome | None, percent: bool) -> Content:
     if outcome is None:
         return None
     gain, word = outcome.answer.gain, _word(outcome)
-    said = _told(word)
+    said = Span(word, word) if word in ("better", "worse") else soft(word)
     mean, low, high = (signed(value, percent=percent) for value in (gain.mean, gain.low, gain.high))
     return Noted((said, f" {mean}"), f"{low} to {high}" if gain.n > 1 else "a single seed")
-
-
-def _told(word: str) -> Span:
-    match word:
-        case "better" | "worse":
-            return Span(word, word)
-        case _:
-            return soft(word)
