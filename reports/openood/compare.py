@@ -74,6 +74,7 @@ class Comparison:
     table: PublishedTable
     pairs: tuple[Pair, ...]  # best near OOD there first
     seeds: tuple[int, ...]
+    backbones: tuple[str, ...]
     accuracy: float | None  # mean over the seeds, where it is recorded
     agreement: Mapping[Group, Agreement]
     unknown: tuple[str, ...]  # methods of theirs that are not here
@@ -129,6 +130,7 @@ def compare(
     if len(complete) < LEAST:
         return None
     seeds = tuple(sorted({seed for seed, _ in places}))
+    backbones = tuple(sorted({backbone for _, backbone in places}))
     pairs = [
         Pair(
             asked[name],
@@ -151,6 +153,7 @@ def compare(
         table=table,
         pairs=tuple(pairs),
         seeds=seeds,
+        backbones=backbones,
         accuracy=fmean(accuracies) if accuracies else None,
         agreement={group: agreement(pairs, group) for group in GROUPS},
         unknown=tuple(name for name, method in asked.items() if method.detector is None),

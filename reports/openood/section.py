@@ -95,13 +95,14 @@ def _networks(found: Sequence[Comparison], spec: Spec) -> str:
     ]
     low, high = min(there), max(there)
     accuracy = f"{low:.2f} %" if low == high else f"{low:.2f} to {high:.2f} %"
-    names = [f"{name} ({spec.backbones[name].architecture})" for name in track.backbones]
+    ours = [name for name in track.backbones if any(name in one.backbones for one in found)]
+    names = [f"{name} ({spec.backbones[name].architecture})" for name in ours]
     plain = [
         name if name == spec.backbones[name].architecture else said
-        for name, said in zip(track.backbones, names, strict=True)
+        for name, said in zip(ours, names, strict=True)
     ]
     inits = "; ".join(
-        f"{one.init}, {_counted(len(one.seeds), 'seed')}, {_trained(track, one.init)}"
+        f"{one.init}, {_counted(len(one.seeds), 'seed')}, {_trained(track, one)}"
         + ("" if one.accuracy is None else f", ID accuracy {fixed(one.accuracy)} %")
         for one in found
     )
@@ -113,11 +114,11 @@ def _networks(found: Sequence[Comparison], spec: Spec) -> str:
     )
 
 
-def _trained(track: Track, init: str) -> str:
+def _trained(track: Track, one: Comparison) -> str:
     """By which recipes the networks of an init were made."""
     said = []
-    for name in track.backbones:
-        recipe = track.recipe(name, init)
+    for name in one.backbones:
+        recipe = track.recipe(name, one.init)
         said.append(
             "published weights"
             if recipe is None
