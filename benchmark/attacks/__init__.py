@@ -7,7 +7,7 @@ artifacts or files. The attacks themselves are in `methods.attacks`.
 
 from benchmark.attacks.checks import BrokenAttack
 from benchmark.attacks.detector import AttackedScores, ImageScore, attack_detector
-from benchmark.attacks.evaluate import Robustness, Steps, accuracy_by_epsilon, attack_accuracy
+from benchmark.attacks.evaluate import Robustness, Steps, attack_accuracy
 
 __all__ = [
     "AttackedScores",
@@ -15,7 +15,6 @@ __all__ = [
     "ImageScore",
     "Robustness",
     "Steps",
-    "accuracy_by_epsilon",
     "attack_accuracy",
     "attack_detector",
 ]

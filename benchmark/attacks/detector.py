@@ -11,19 +11,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from benchmark.attacks.batches import Rows, generator
 from benchmark.attacks.checks import check_finite, check_points, no_gradient
 from benchmark.backbones.device import in_pieces, on_cpu
-from benchmark.seeds import derive_seed
 from methods.attack import NoGradient, ascend, gradient, uniform_start
 from methods.base import AnyDetector, EnsembleDetector, FeatureNetwork, GradientDetector, NotApplicable
 from methods.tensors import at_once, check_images
 
 NAME = "detector_pgd"
 
+Part = Literal["id", "ood"]
 Score = Callable[[Tensor], Tensor]  # (N,) of images (N, 3, H, W) in [0, 1]: higher = more in-distribution
 
 
@@ -36,6 +38,22 @@ class AttackedScores:
     ood_clean: Tensor
     ood_attacked: Tensor
     without_gradient: float  # share of the clean images without one: a weak attack is no strong detector
+
+    @staticmethod
+    def of(inside: Rows, outside: Rows) -> AttackedScores:
+        """Those of all ID and OOD images, by `attack_scores`.
+
+        Raises
+        ------
+        NotApplicable
+            If the score has no gradient for any image.
+        """
+        without = torch.cat([inside["without_gradient"], outside["without_gradient"]]).double().mean().item()
+        if without == 1:
+            raise NotApplicable("the gradient of the score is zero or not finite for every image")
+        return AttackedScores(
+            inside["clean"], inside["attacked"], outside["clean"], outside["attacked"], without
+        )
 
 
 @dataclass(frozen=True)
@@ -78,22 +96,9 @@ class ImageScore:
 
 
 def attack_detector(
-    score: Score,
-    id_images: Tensor,
-    ood_images: Tensor,
-    seed: int,
-    *,
-    epsilon: float = 8 / 255,
-    step_size: float = 2 / 255,
-    steps: int = 10,
-    random_start: bool = True,
+    score: Score, id_images: Tensor, ood_images: Tensor, seed: int, **hyperparameters: Any
 ) -> AttackedScores:
-    r"""Score ID and OOD images before and after a PGD on the score itself.
-
-    .. math:: x^{t+1} = \Pi\big(x^t \pm \eta \, \mathrm{sign} \nabla_x s(x^t)\big)
-
-    with + for OOD images and - for ID images, both with the same ε, η and steps, and a random start each.
-    Cost: for each image `steps` + 1 forward and backward passes and one forward pass.
+    """Score ID and OOD images before and after a PGD on the score itself.
 
     Parameters
     ----------
@@ -103,16 +108,60 @@ def attack_detector(
         Floats (N, 3, H, W) and (M, 3, H, W) in [0, 1].
     seed
         Of the random starts; ID and OOD images have generators of their own.
+    hyperparameters
+        As for `attack_scores`, which raises what this does.
+
+    Raises
+    ------
+    NotApplicable
+        If the score cannot be differentiated in the image, or its gradient is zero or not finite
+        for all images.
+    """
+    inside = attack_scores(score, id_images, seed, "id", **hyperparameters)
+    return AttackedScores.of(inside, attack_scores(score, ood_images, seed, "ood", **hyperparameters))
+
+
+def attack_scores(
+    score: Score,
+    images: Tensor,
+    seed: int,
+    part: Part,
+    *,
+    first: int = 0,
+    epsilon: float = 8 / 255,
+    step_size: float = 2 / 255,
+    steps: int = 10,
+    random_start: bool = True,
+) -> dict[str, Tensor]:
+    r"""Score ID images, or OOD images, before and after a PGD on the score itself.
+
+    .. math:: x^{t+1} = \Pi\big(x^t \pm \eta \, \mathrm{sign} \nabla_x s(x^t)\big)
+
+    with + for OOD images and - for ID images, both with the same ε, η and steps, and a random start each.
+    Cost: for each image `steps` + 1 forward and backward passes and one forward pass.
+
+    Parameters
+    ----------
+    score, images, seed
+        As for `attack_detector`.
+    part
+        Which of both they are.
+    first
+        The place of the first image among all of its part: a multiple of what `at_once` says.
     epsilon, step_size, steps, random_start
         ε in [0, 1], η in (0, 1], steps at least 1.
+
+    Returns
+    -------
+    Of each image, on the CPU: ``clean`` and ``attacked``, float64 scores (N,), and ``without_gradient``, (N,)
+    bool.
 
     Raises
     ------
     ValueError
         If a number is out of its range, or there are no images.
     NotApplicable
-        If the score cannot be differentiated in the image, or its gradient is zero or not finite
-        for all images.
+        If the score cannot be differentiated in the image.
     BrokenAttack
         If a score is not finite.
     """
@@ -122,40 +171,28 @@ def attack_detector(
         raise ValueError(f"step_size: expected a number above 0, at most 1, got {step_size}")
     if steps < 1:
         raise ValueError(f"steps: expected at least 1, got {steps}")
-    for what, images in (("id_images", id_images), ("ood_images", ood_images)):
-        if not len(images):
-            raise ValueError(f"{what}: expected at least one")
-        check_images(images, what)
-
-    def moved(images: Tensor, sign: int, part: str) -> tuple[Tensor, Tensor, int]:
-        """Scores before and after, and how many images have no gradient."""
-        rng = torch.Generator().manual_seed(derive_seed(seed, NAME, part))
-        clean, attacked, without = [], [], 0
-        for batch in torch.split(images.detach(), at_once(images)):
-            start = uniform_start(batch, epsilon, rng) if random_start else batch
-            climb = partial(_climbed, batch=batch, start=start, sign=sign)
-            climb = partial(climb, epsilon=epsilon, step_size=step_size, steps=steps)
-            before, after, flat = in_pieces(climb, score, len(batch))
-            without += flat
-            clean.append(on_cpu(before).double())
-            attacked.append(on_cpu(after).double())
-        found = torch.cat(clean), torch.cat(attacked)
-        for scores in found:
-            check_finite(f"attack {NAME}", scores, f"scores of {part} images")
-        return *found, without
-
-    id_clean, id_attacked, of_id = moved(id_images, -1, "id")
-    ood_clean, ood_attacked, of_ood = moved(ood_images, 1, "ood")
-    without = (of_id + of_ood) / (len(id_images) + len(ood_images))
-    if without == 1:
-        raise NotApplicable("the gradient of the score is zero or not finite for every image")
-    return AttackedScores(id_clean, id_attacked, ood_clean, ood_attacked, without)
+    if not len(images):
+        raise ValueError(f"{part}_images: expected at least one")
+    check_images(images, f"{part}_images")
+    found: list[list[Tensor]] = []
+    for batch in torch.split(images.detach(), at_once(images)):
+        rng = generator(first, seed, NAME, part)
+        start = uniform_start(batch, epsilon, rng) if random_start else batch
+        sign = -1 if part == "id" else 1
+        climb = partial(_climbed, batch=batch, start=start, sign=sign)
+        climb = partial(climb, epsilon=epsilon, step_size=step_size, steps=steps)
+        found.append([on_cpu(rows) for rows in in_pieces(climb, score, len(batch))])
+        first += len(batch)
+    before, after, without = (torch.cat(rows) for rows in zip(*found, strict=True))
+    for scores in (before, after):
+        check_finite(f"attack {NAME}", scores, f"scores of {part} images")
+    return {"clean": before.double(), "attacked": after.double(), "without_gradient": without}
 
 
 def _climbed(
     score: Score, batch: Tensor, start: Tensor, sign: int, epsilon: float, step_size: float, steps: int
-) -> tuple[Tensor, Tensor, int]:
-    """Scores of one batch before and after, and how many of its images have no gradient."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores of one batch before and after, and which of its images have no gradient."""
     slope, before = _slope(score, batch)
     point = start
     for point in ascend(lambda x: sign * score(x), start, batch, epsilon, step_size, steps):  # noqa: B007
@@ -163,7 +200,7 @@ def _climbed(
     check_points(NAME, point, batch, epsilon)
     with torch.no_grad():
         after = score(point)
-    return before, after, int(no_gradient(slope).sum())
+    return before, after, no_gradient(slope)
 
 
 def _slope(score: Score, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,19 +1,22 @@
 """Accuracy of a network under attack.
 
 An image counts as right under an attack if the network is right on the clean image and on the attacked one
-(spec §3). Attacks run on batches of images, one after the other, each attack with a generator of
-its own; what an attack does to an image depends on the seed, the attack's name and the image's place.
+(spec §3). Attacks run on batches of images, one after the other, each with a generator of its own; what an
+attack does to an image depends on the seed, the attack's name and the image's place. So images may be
+attacked in several goes (`attempt`), of which whole batches are one, and judged together (`judged`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from benchmark.attacks.batches import Rows, generator, join
 from benchmark.attacks.checks import (
     check_finite,
     check_points,
@@ -24,7 +27,6 @@ from benchmark.attacks.checks import (
 )
 from benchmark.backbones.checkpoint import Pieces
 from benchmark.backbones.device import in_pieces, moved, on_cpu
-from benchmark.seeds import derive_seed
 from methods.attack import Attack, Classifier, check_labels, cross_entropy, gradient
 from methods.errors import NotApplicable, said
 from methods.tensors import at_once, check_images
@@ -52,6 +54,19 @@ class Robustness:
 
 
 @dataclass(frozen=True)
+class Attempts:
+    """What attacks made of some images, image by image.
+
+    Clean, an image is ``right`` and has ``losses`` (N,); of the first that are right, M, something is known
+    that is no row: which are ``without_gradient`` (M,).
+    """
+
+    clean: Rows
+    attacked: Mapping[str, Rows]  # by attack: as `_attacked` says
+    left_out: Mapping[str, str]  # attacks that do not apply, and why
+
+
+@dataclass(frozen=True)
 class _Clean:
     """The clean images of one batch, and what the network makes of them, on the CPU."""
 
@@ -67,6 +82,13 @@ class _Clean:
             moved(one, place) for one in (self.images, self.labels, self.right, self.losses)
         )
         return _Clean(images, labels, right, losses, self.no_gradient)
+
+    def rows(self) -> dict[str, Tensor]:
+        """What `Attempts.clean` has of them."""
+        found = {"right": self.right, "losses": self.losses}
+        if self.no_gradient is not None:
+            found["without_gradient"] = self.no_gradient[self.right]
+        return found
 
 
 class _Recorder:
@@ -128,88 +150,107 @@ def attack_accuracy(
         If every attack needs what is not there, such as a package; of several, such ones are left out, with a
         warning.
     """
+    return judged(attacks, attempt(network, images, labels, attacks, seed, every=every, pieces=pieces))
+
+
+def attempt(
+    network: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    attacks: Mapping[str, Attack],
+    seed: int,
+    *,
+    every: Collection[str] = (),
+    pieces: Pieces | None = None,
+    first: int = 0,
+) -> Attempts:
+    """Attack images; arguments and errors as for `attack_accuracy`.
+
+    Parameters
+    ----------
+    first
+        The place of the first image among all that are attacked: a multiple of what `at_once` says.
+    """
     _check_arguments(network, images, labels)
     if not attacks:
         raise ValueError("attacks: expected at least one")
-    ask = any(attack.needs_gradient for attack in attacks.values())
+    ask = not first and any(attack.needs_gradient for attack in attacks.values())
     clean = _clean(network, images, labels, ask_gradient=ask)
-    right_clean = torch.cat([batch.right for batch in clean])
-    without = [b.no_gradient[b.right] for b in clean if b.no_gradient is not None and b.right.any()]
-    right: dict[str, Tensor] = {}
-    losses: dict[str, tuple[float, ...]] = {}
-    steps: dict[str, Steps] = {}
-    left_out: list[str] = []
+    found: dict[str, Rows] = {}
+    left_out: dict[str, str] = {}
     pieces = pieces or Pieces()
     for name, attack in attacks.items():
-        asked = partial(_attacked, network, name, attack, clean, seed, every=name in every)
+        asked = partial(_attacked, network, name, attack, clean, seed, first, every=name in every)
         try:
-            found = pieces.of(f"attack {name} {attack.hyperparameters()} {name in every}", asked)
+            found[name] = pieces.of(f"attack {name} {attack.hyperparameters()} {name in every}", asked)
         except NotApplicable as error:
             if len(left_out) + 1 == len(attacks):
                 raise
-            left_out.append(f"{name}: left out: {said(error)}")
-            continue
-        right[name], losses[name] = found["right"], tuple(found["losses"].tolist())
-        if name in every:
-            steps[name] = Steps((_share(right_clean), *found["accuracy"].tolist()), losses[name])
+            left_out[name] = said(error)
+    return Attempts(join([batch.rows() for batch in clean]), found, left_out)
+
+
+def judged(attacks: Mapping[str, Attack], attempts: Attempts) -> Robustness:
+    """What the attempts on all images come to."""
+    clean, made = attempts.clean, {name: attacks[name] for name in attempts.attacked}
+    right = {name: rows["right"] for name, rows in attempts.attacked.items()}
+    losses = {
+        name: (_mean(clean["losses"]), *_means(rows["losses"])) for name, rows in attempts.attacked.items()
+    }
+    steps = {
+        name: Steps((_mean(clean["right"]), *_means(rows["rights"])), losses[name])
+        for name, rows in attempts.attacked.items()
+        if "rights" in rows
+    }
     worst = torch.stack(list(right.values())).all(dim=0)
-    robust = {name: _share(flags) for name, flags in right.items()}
-    made = {name: attacks[name] for name in right}
+    robust = {name: _mean(flags) for name, flags in right.items()}
     signs = [sign for name in made if made[name].epsilon > 0 for sign in loss_warnings(name, losses[name])]
+    without = clean.get("without_gradient", torch.zeros(0))
     return Robustness(
-        clean=_share(right_clean),
+        clean=_mean(clean["right"]),
         robust=robust,
-        worst=_share(worst),
+        worst=_mean(worst),
         right=right,
         losses=losses,
         steps=steps,
         warnings=(
-            *left_out,
+            *(f"{name}: left out: {why}" for name, why in attempts.left_out.items()),
             *signs,
-            *masking_warnings(made, robust, _share(torch.cat(without)) if without else 0.0),
+            *masking_warnings(made, robust, _mean(without) if len(without) else 0.0),
         ),
     )
 
 
 def _attacked(
-    network: Classifier, name: str, attack: Attack, clean: list[_Clean], seed: int, *, every: bool
-) -> dict[str, Tensor]:
-    """Which images (N,) are right in the end; mean losses and, of all steps, accuracies, as float64."""
-    with unchanged(name, network):
-        walks = [
-            _walked(network, name, attack, batch, rng, every=every)
-            for batch, rng in _with_rng(clean, seed, name)
-        ]
-    columns = zip(*walks, strict=True) if every else ()
-    accuracy = [_share(torch.cat([seen.right for seen in column])) for column in columns]
-    return {
-        "right": torch.cat([walk[-1].right for walk in walks]),
-        "losses": torch.tensor(_mean_losses(clean, walks), dtype=torch.float64),
-        "accuracy": torch.tensor(accuracy, dtype=torch.float64),
-    }
-
-
-def accuracy_by_epsilon(
     network: Classifier,
-    images: Tensor,
-    labels: Tensor,
+    name: str,
     attack: Attack,
-    epsilons: Sequence[float],
+    clean: list[_Clean],
     seed: int,
-    name: str | None = None,
-    pieces: Pieces | None = None,
-) -> dict[float, float]:
-    """Measure accuracy under the same attack, with the same seed, for each ε; arguments and errors as above.
+    first: int,
+    *,
+    every: bool,
+) -> dict[str, Tensor]:
+    """Of each image, on the CPU: what it is in the end, and at the P points of the search.
 
-    Other hyper-parameters stay as they are: a step size that is given in pixels does not grow with ε.
+    ``right`` (N,) bool; ``losses`` (N, P), NaN where not seen; with `every`, ``rights`` (N, P) bool.
     """
-    name = name or attack.name
-    found = {}
-    for epsilon in epsilons:
-        moved = attack.configure({**attack.hyperparameters(), "epsilon": epsilon})
-        one = attack_accuracy(network, images, labels, {name: moved}, seed, pieces=pieces)
-        found[epsilon] = one.robust[name]
-    return found
+    found = []
+    with unchanged(name, network):
+        for batch in clean:
+            walk = _walked(network, name, attack, batch, generator(first, seed, name), every=every)
+            found.append(_rows(walk, every=every))
+            first += len(batch.labels)
+    return join(found)
+
+
+def _rows(walk: list[_Seen], *, every: bool) -> dict[str, Tensor]:
+    last = walk[-1]
+    losses = torch.full((len(last.losses), last.step + 1), torch.nan, dtype=last.losses.dtype)
+    for at in walk:
+        losses[:, at.step] = at.losses
+    found = {"right": last.right, "losses": losses}
+    return {**found, "rights": torch.stack([at.right for at in walk], dim=1)} if every else found
 
 
 @dataclass(frozen=True)
@@ -320,24 +361,15 @@ def _loss(network: Classifier, labels: Tensor) -> Callable[[Tensor], Tensor]:
     return loss
 
 
-def _with_rng(clean: list[_Clean], seed: int, name: str) -> Iterator[tuple[_Clean, torch.Generator]]:
-    rng = torch.Generator().manual_seed(derive_seed(seed, name))
-    for batch in clean:
-        yield batch, rng
+def _means(columns: Tensor) -> tuple[float, ...]:
+    """Means over the images of columns (N, P), of those that are known of every image."""
+    # A column of its own in memory is summed in the order in which it always was.
+    means = [_mean(columns[:, point].contiguous()) for point in range(columns.shape[1])]
+    return tuple(mean for mean in means if not math.isnan(mean))
 
 
-def _mean_losses(clean: list[_Clean], walks: list[list[_Seen]]) -> tuple[float, ...]:
-    """Mean loss of the clean images, then after each step that was seen in every batch."""
-    columns = [torch.cat([batch.losses for batch in clean])]
-    seen = [{at.step: at.losses for at in walk} for walk in walks]
-    columns += [
-        torch.cat([losses[step] for losses in seen]) for step in sorted(set(seen[0]).intersection(*seen))
-    ]
-    return tuple(float(column.double().mean()) for column in columns)
-
-
-def _share(flags: Tensor) -> float:
-    return float(flags.double().mean())
+def _mean(column: Tensor) -> float:
+    return float(column.double().mean())
 
 
 def _check_arguments(network: Classifier, images: Tensor, labels: Tensor) -> None:

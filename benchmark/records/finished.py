@@ -70,7 +70,7 @@ class Finished:
     def parts(self, key: str) -> list[Made]:
         """How all was made that an artifact comes of: its shards, where it was cut, and itself."""
         own = self.made(key)
-        if own.kind != Kind.GATHER:
+        if "parts.json" not in self._manifest(key)["files"]:
             return [own]
         return [*map(Made.model_validate, self.open(key).json("parts")), own]
 

@@ -33,6 +33,7 @@ class SubjectInputs(Generic[T]):
     training_set: T | None = None  # where the network was trained on something else than the track's split
     shift_images: T | None = None  # which of the test images were corrupted
     transfer: T | None = None  # another network, whose adversarial examples are tried as well
+    shards: Sequence[T] | None = None  # of the same study: what was computed of the images part by part
 
 
 @dataclass(frozen=True)

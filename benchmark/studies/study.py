@@ -22,12 +22,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from benchmark.census import Census, Place
 from benchmark.errors import SpecError
 from benchmark.jobs.job import Job, Kind
+from benchmark.jobs.shards import Shard, told
 from benchmark.plan.methods import method_errors
 from benchmark.plan.networks import BASE, NetworkPlanner, PlannedNetwork
 from benchmark.seeds import derive_seed
@@ -66,6 +67,7 @@ class Asked:
     features: Sequence[str] = ()  # OOD sets whose features are measured
     images: Sequence[str] = ()  # OOD sets whose images are: another pass over them
     definitions: tuple[str, ...] = ()  # code that counts besides the job's own, such as of detectors
+    shards: Sequence[Shard | None] = (None,)  # jobs that come first, of which the job's `Config` knows one
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ class NetworkStudy(Generic[N]):
         (network,), planner = networks, planning.networks
         asked = self.ask(settings, place, planning)
         data = planner.data
-        config = self.job.Config(
+        config: Any = self.job.Config(
             **asked.config,
             network=network.config,
             split=network.split,
@@ -248,14 +250,15 @@ class NetworkStudy(Generic[N]):
             id_test=data.get("id_test"),
             outside={item: data[item] for item in asked.images},
         )
-        job = Job(
-            self.kind,
-            config,
-            inputs,
-            asked.definitions,
-            label=f"{network.place}: {place.study} {place.condition}".rstrip(),
-            module=self.job.__name__,
-        )
+        label = f"{network.place}: {place.study} {place.condition}".rstrip()
+        whole = Job(self.kind, config, inputs, asked.definitions, label, module=self.job.__name__)
+        parts = [
+            replace(whole, config=replace(config, shard=shard), label=f"{label}{told(shard)}")
+            for shard in asked.shards
+            if shard is not None
+        ]
+        shards = [planning.add(part) for part in parts]
+        job = replace(whole, inputs=replace(inputs, shards=shards)) if shards else whole
         return PlannedMeasurement(
             planning.add(job),
             {kind: key for kind, key in network.chain.items() if kind in (Kind.PRETRAIN, Kind.TRAIN)},

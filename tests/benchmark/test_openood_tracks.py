@@ -54,7 +54,7 @@ def leaderboard(tmp_path):
         tree["backbones"]["test_resnet"] = {
             "architecture": "test_resnet",
             "weights": {"hub_small": {"tag": "r160_in1k"}},
-            "enlarged": 160,  # what these weights were made for
+            "enlarged": 64,
             "crop": 0.95,
             "interpolation": "bicubic",
         }

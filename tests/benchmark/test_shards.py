@@ -1,6 +1,8 @@
 """Large image sets are cut into jobs of bounded work, which are committed one by one and come to the same."""
 
+import re
 import shutil
+import sys
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from benchmark.records.results import read_all
 from benchmark.run import run_plan
 from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import Store
+from benchmark.studies.adversarial.study import PASSES
 from methods import tensors
 from reports.console.progress import _TYPICAL
 
@@ -52,6 +55,23 @@ entries:
   godin: {detector: godin, objective: generalized_odin}
   nac: {detector: nac}
   gram: {detector: gram}
+"""
+ATTACKED = """\
+    entries: [energy]
+    studies:
+      adversarial:
+        networks: {cross_entropy: [scratch]}
+        images_per_class: 15
+        attacks:
+          pgd: {method: pgd, hyperparameters: {steps: 3}}
+          square: {method: square, hyperparameters: {queries: 8}}
+          autoattack: {method: autoattack}
+        curves: pgd
+        epsilons: [0.01]
+        steps: [1, 2, 3]
+        transfer: {source: cross_entropy, to: [cross_entropy]}
+        detectors: [msp, openmax]
+        ood_images: 20
 """
 EVERY = Selection()
 CUT = 100 * 32 * 32  # pixels
@@ -92,10 +112,10 @@ def run(spec, folder, selection=EVERY, groups=None):
     return plan, done
 
 
-def records(folder):
+def records(folder, *studies):
     return {
-        (f.row, r.cell): (r.numbers, r.series, r.settings)
-        for f in read_all(folder / "results")
+        (f.row, r.cell): (r.numbers, r.series, r.settings, getattr(r, "warnings", ()))
+        for f in read_all(folder / "results", *studies)
         for r in f.records
     }
 
@@ -143,6 +163,32 @@ def test_a_kill_loses_one_shard(spec, tmp_path, monkeypatch):
     _, rest = run(spec, tmp_path / "killed", entries)
     assert len(rest) == len(everything) - groups
     assert records(tmp_path / "killed") == records(tmp_path / "undisturbed")
+
+
+@pytest.mark.long
+def test_attacks_come_in_shards_of_which_a_kill_loses_one(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)  # and what does not apply is left out as ever
+    path = tmp_path / "leaderboard.yaml"
+    text = LEADERBOARD.replace("seeds: [0]", "seeds: [0, 1]")
+    path.write_text(re.sub(r"    entries: \[.*\]\n", ATTACKED, text))
+    spec, attacks = load_spec(path), Selection(studies=("adversarial",), seeds=(0,))
+    run(spec, tmp_path / "whole", attacks)
+    expected = records(tmp_path / "whole", "adversarial")
+    assert any(sign.startswith("autoattack: left out") for *_, signs in expected.values() for sign in signs)
+    monkeypatch.setattr(shards, "PIXELS", 30 * PASSES * 32 * 32)  # 85 images are attacked
+    plan, everything = run(spec, tmp_path / "cut", attacks)
+    assert [labels for labels in everything if labels[0].endswith("adversarial 2/3")]
+    assert records(tmp_path / "cut", "adversarial") == expected
+    with pytest.raises(Killed):
+        run(spec, tmp_path / "killed", attacks, len(everything) - 2)
+    _, rest = run(spec, tmp_path / "killed", attacks)
+    assert [label.rpartition(" ")[2] for (label,) in rest] == ["3/3", "adversarial"]
+    assert records(tmp_path / "killed", "adversarial") == expected
+    ((record,),) = [f.records for f in read_all(tmp_path / "cut" / "results", "adversarial")]
+    parts = [Store(tmp_path / "cut" / "cache").manifest(key)["made"] for key in plan.studies[0].inputs]
+    assert record.cost.measure_seconds >= sum(
+        made["seconds"] for made in parts if made["kind"] == Kind.ATTACK
+    )
 
 
 def test_every_kind_of_job_has_a_typical_time():

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmark.jobs.shards import Shard
 from benchmark.studies.config import SubjectConfig
 
 
@@ -22,3 +23,4 @@ class AdversarialConfig(SubjectConfig):
     detector_attack: Mapping[str, Any]
     ood_images: int  # of each OOD set
     packages: Mapping[str, str] = field(default_factory=dict)  # that attacks run in, with versions
+    shard: Shard | None = None  # which of the images are attacked, and nothing is measured; None: all

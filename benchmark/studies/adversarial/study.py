@@ -9,6 +9,7 @@ import torch
 
 from benchmark.census import Place
 from benchmark.jobs.job import Kind
+from benchmark.jobs.shards import shards_of
 from benchmark.spec.limits import MOST_STEPS
 from benchmark.store.fingerprints import definition_of, installed_version
 from benchmark.studies.adversarial import job
@@ -17,6 +18,8 @@ from benchmark.studies.study import Asked, NetworkStudy, Planning
 from methods.attack import Attack
 from methods.errors import MethodError
 from methods.registry import attack_class
+
+PASSES = 16  # as many images are extracted in the time in which one is attacked, at the least
 
 
 def _ask(study: Adversarial, place: Place, planning: Planning) -> Asked:
@@ -48,7 +51,9 @@ def _ask(study: Adversarial, place: Place, planning: Planning) -> Asked:
         another = seeds[(seeds.index(place.seed) + 1) % len(seeds)]
         inputs["transfer"] = planning.network(place, source, another, "transfer", "source")
     definitions += tuple(definition_of(cls) for cls in used)
-    return Asked(config, inputs, images=planning.ood_sets, definitions=definitions)
+    images = study.images_per_class * planning.classes + study.ood_images * len(planning.ood_sets)
+    shards = shards_of(images * PASSES, planning.networks.look.image_size)
+    return Asked(config, inputs, images=planning.ood_sets, definitions=definitions, shards=shards)
 
 
 def _check(study: Adversarial, planning: Planning) -> None:

@@ -11,6 +11,9 @@ from pretended_device import pretended
 from torch.testing import assert_close
 
 from benchmark.attacks import BrokenAttack, ImageScore, attack_detector
+from benchmark.attacks import detector as module
+from benchmark.attacks.batches import join
+from benchmark.attacks.detector import attack_scores
 from methods.base import Features, Head, NotApplicable
 from methods.registry import detector
 
@@ -135,6 +138,18 @@ def test_the_seed_decides():
     assert torch.equal(alone.id_attacked, first.id_attacked)
     still = run(0, random_start=False), run(1, random_start=False)
     assert torch.equal(still[0].id_attacked, still[1].id_attacked)
+
+
+def test_images_may_be_attacked_in_several_goes(monkeypatch):
+    monkeypatch.setattr(module, "at_once", lambda images: 4)
+    score = ImageScore(fitted("energy"), network)
+    whole = attack_scores(score, ID, 0, "id", steps=2)
+    parts = [
+        attack_scores(score, ID[r], 0, "id", steps=2, first=r.start) for r in (slice(0, 8), slice(8, 30))
+    ]
+    found = join(parts)
+    assert all(torch.equal(found[name], whole[name]) for name in whole)
+    assert not torch.equal(attack_scores(score, ID[8:], 0, "id", steps=2)["attacked"], whole["attacked"][8:])
 
 
 def test_the_step_of_a_gradient_detector_is_a_constant():

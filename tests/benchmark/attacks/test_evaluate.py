@@ -10,9 +10,11 @@ from pretended_device import pretended
 from torch import nn
 from torch.testing import assert_close
 
-from benchmark.attacks import BrokenAttack, accuracy_by_epsilon, attack_accuracy
+from benchmark.attacks import BrokenAttack, attack_accuracy
 from benchmark.attacks import evaluate as module
+from benchmark.attacks.batches import join
 from benchmark.attacks.checks import loss_warnings, masking_warnings, unchanged
+from benchmark.attacks.evaluate import Attempts, attempt, judged
 from benchmark.backbones.checkpoint import Checkpoint, Pieces
 from benchmark.seeds import derive_seed
 from methods.attack import Attack, cross_entropy
@@ -40,6 +42,7 @@ class Grey(nn.Module):
 GREYS = [0.2, 0.3, 0.42, 0.45, 0.47, 0.52, 0.56, 0.7, 0.8, 0.48]
 IMAGES = torch.tensor(GREYS, dtype=torch.float64)[:, None, None, None].repeat(1, 3, 2, 2)
 LABELS = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])  # the last is wrong from the start
+GOES = (slice(0, 8), slice(8, 10))
 
 
 @pytest.fixture
@@ -107,15 +110,49 @@ def test_the_worst_case_is_by_image(network):
     assert found.worst == 0.4
 
 
-def test_batches_change_nothing(network, monkeypatch):
-    attacks = {"pgd": pgd(), "cw": attack("cw_pgd", epsilon=EPSILON, steps=5)}
+def test_batches_change_nothing_but_random_numbers(network, monkeypatch):
+    attacks = {"pgd": pgd(), "fgsm": attack("fgsm", epsilon=EPSILON)}
     whole = attack_accuracy(network, IMAGES, LABELS, attacks, seed=3)
     monkeypatch.setattr(module, "at_once", lambda images: 4)
     parts = attack_accuracy(network, IMAGES, LABELS, attacks, seed=3)
     assert parts.robust == whole.robust
     for name in attacks:
         assert torch.equal(parts.right[name], whole.right[name])
-        assert_close(parts.losses[name], whole.losses[name])
+        assert_close(parts.losses[name][-1], whole.losses[name][-1])
+    assert_close(parts.losses["fgsm"], whole.losses["fgsm"])
+    assert parts.losses["pgd"][1] != whole.losses["pgd"][1]  # a start is drawn by the place of a batch
+
+
+def test_images_may_be_attacked_in_several_goes(network, monkeypatch):
+    monkeypatch.setattr(module, "at_once", lambda images: 4)
+    attacks = {"pgd": pgd(steps=3), "square": attack("square", epsilon=EPSILON, queries=6)}
+    of = {"seed": 3, "every": ("pgd",)}
+    parts = [attempt(network, IMAGES[r], LABELS[r], attacks, first=r.start, **of) for r in GOES]
+    clean = join([part.clean for part in parts])
+    attacked = {name: join([part.attacked[name] for part in parts]) for name in attacks}
+    whole, found = attack_accuracy(network, IMAGES, LABELS, attacks, **of), Attempts(clean, attacked, {})
+    assert {n: r.tolist() for n, r in whole.right.items()} == {
+        n: r["right"].tolist() for n, r in attacked.items()
+    }
+    assert dataclasses.replace(judged(attacks, found), right={}) == dataclasses.replace(whole, right={})
+    assert judged(attacks, found).steps["pgd"].accuracy[-1] == whole.robust["pgd"]
+
+
+def test_searches_of_fewer_points_stay_where_they_ended():
+    short = {
+        "right": torch.tensor([True]),
+        "losses": torch.tensor([[1.0, 2.0]]),
+        "rights": torch.tensor([[True, False]]),
+    }
+    long = {
+        "right": torch.tensor([True]),
+        "losses": torch.ones(1, 3),
+        "rights": torch.ones(1, 3, dtype=torch.bool),
+    }
+    found = join([short, long])
+    assert found["rights"].tolist() == [[True, False, False], [True, True, True]]
+    assert found["losses"].isnan().tolist() == [[False, False, True], [False] * 3]
+    assert found["right"].tolist() == [True, True]
 
 
 def test_each_attack_has_a_generator_of_its_name(network):
@@ -174,12 +211,10 @@ def test_the_last_step_is_what_the_accuracy_is(network):
 
 
 def test_accuracy_by_epsilon(network):
-    found = accuracy_by_epsilon(
-        network, IMAGES, LABELS, pgd(steps=40), [0.0, 0.025, 0.055, 0.1, 0.25, 0.35], seed=0
-    )
-    assert found == {0.0: 0.9, 0.025: 0.8, 0.055: 0.6, 0.1: 0.4, 0.25: 0.2, 0.35: 0.0}
-    with pytest.raises(ValueError, match="epsilon: expected"):
-        accuracy_by_epsilon(network, IMAGES, LABELS, pgd(), [1.5], seed=0)
+    expected = {0.0: 0.9, 0.025: 0.8, 0.055: 0.6, 0.1: 0.4, 0.25: 0.2, 0.35: 0.0}
+    attacks = {epsilon: {"pgd": pgd(steps=40, epsilon=epsilon)} for epsilon in expected}
+    found = {e: attack_accuracy(network, IMAGES, LABELS, attacks[e], 0).robust["pgd"] for e in expected}
+    assert found == expected
 
 
 @pytest.mark.parametrize("name", ["pgd", "square"])
