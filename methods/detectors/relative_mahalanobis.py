@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from methods.base import Detector, Features, Head, Paper, Signal, fitted
-from methods.detectors._gaussian import RCOND, Gaussian, class_means, covariance
+from methods.detectors._gaussian import Gaussian
+from methods.detectors._relative import relative
 from methods.detectors._rows import Rows
 from methods.registry import register
 
@@ -66,34 +67,11 @@ class RelativeMahalanobis(Detector):
         ValueError
             If a class has no training image, or no feature varies within any class.
         """
-        rows, labels, classes = Rows(train.penultimate), train.labels.long(), train.logits.shape[1]
-        means = class_means(rows, labels, classes)
-        within = covariance(rows, labels, means)
-        share = torch.bincount(labels, minlength=classes).double() / len(labels)  # (K,)
-        origin = share @ means
-        spread = share.sqrt()[:, None] * (means - origin)  # (K, D)
-        classwise = Gaussian.of(means, within, "penultimate")
-        background = Gaussian.of(origin[None], within + spread.T @ spread, "penultimate")
-        if _same_support(classwise, background, spread):
-            _, roots, axes = torch.linalg.svd(spread @ classwise.whitener, full_matrices=False)
-            projection = classwise.whitener @ axes.T  # (D, at most K): the whitened directions that remain
-            classwise = Gaussian(origin, projection, (means - origin) @ projection)
-            shrunk = projection / (1 + roots.square()).sqrt()
-            background = Gaussian(origin, shrunk, torch.zeros_like(shrunk[:1]))
+        rows, classes = Rows(train.penultimate), train.logits.shape[1]
+        classwise, background = relative(rows, train.labels.long(), classes, "penultimate")
         return self.with_state(classwise=classwise, background=background)
 
     def score(self, features: Features) -> Tensor:
         """Score penultimate features (N, D): (N,) float64."""
         h = features.penultimate
         return self.background.nearest(h) - self.classwise.nearest(h)
-
-
-def _same_support(classwise: Gaussian, background: Gaussian, spread: Tensor) -> bool:
-    """Whether both have one rank, and no class mean (K, D), from the overall one, leaves their directions."""
-    root = classwise.whitener
-    if root.shape != background.whitener.shape:
-        return False
-    lengths = torch.linalg.vector_norm(root, dim=0)  # (R,): 1 over the deviation in each direction
-    basis = root / lengths  # orthonormal: eigenvectors
-    outside = torch.linalg.vector_norm(spread - spread @ basis @ basis.T)
-    return bool((outside * lengths.max()).square() <= RCOND)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from methods.base import Detector, Features, Head, Signal, fitted
 from methods.detectors._blocks import by_blocks
-from methods.detectors._gaussian import Gaussian, class_means, covariance
+from methods.detectors._gaussian import Gaussian
+from methods.detectors._relative import relative
 from methods.detectors._rows import Rows, normalised
 from methods.detectors.mahalanobis_pp import MahalanobisPP
-from methods.detectors.relative_mahalanobis import _same_support
 from methods.registry import register
 
 
@@ -59,26 +59,8 @@ class RelativeMahalanobisPP(Detector):
         ValueError
             If a class has no training image, or no divided feature varies within any class.
         """
-        rows, labels, classes = (
-            Rows(train.penultimate, normalised),
-            train.labels.long(),
-            train.logits.shape[1],
-        )
-        means = class_means(rows, labels, classes)
-        within = covariance(rows, labels, means)
-        share = torch.bincount(labels, minlength=classes).double() / len(labels)  # (K,)
-        origin = share @ means
-        spread = share.sqrt()[:, None] * (means - origin)  # (K, D)
-        classwise = Gaussian.of(means, within, "penultimate, of length one")
-        background = Gaussian.of(origin[None], within + spread.T @ spread, "penultimate, of length one")
-        if _same_support(classwise, background, spread):
-            # Where Σ is the identity, Σ₀ is 1 + β along the K or fewer axes that the class means span, and 1
-            # along all others, which cancel.
-            _, roots, axes = torch.linalg.svd(spread @ classwise.whitener, full_matrices=False)
-            projection = classwise.whitener @ axes.T  # (D, at most K)
-            classwise = Gaussian(origin, projection, (means - origin) @ projection)
-            shrunk = projection / (1 + roots.square()).sqrt()
-            background = Gaussian(origin, shrunk, torch.zeros_like(shrunk[:1]))
+        rows, classes = Rows(train.penultimate, normalised), train.logits.shape[1]
+        classwise, background = relative(rows, train.labels.long(), classes, "penultimate, of length one")
         return self.with_state(classwise=classwise, background=background)
 
     def score(self, features: Features) -> Tensor:
