@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -50,6 +50,7 @@ class Attacked:
         }
         self.seed = derive_seed(config.seed, "attacks")
 
+    @cached_property
     def outside(self) -> dict[tuple[str, str], Tensor]:
         """The OOD images that are attacked, uint8, by group and set."""
         found = {}
@@ -68,7 +69,7 @@ class Attacked:
         NotApplicable
             If none of the attacks on the network applies.
         """
-        images = {"id": self.images, "ood": torch.cat(list(self.outside().values()))}
+        images = {"id": self.images, "ood": torch.cat(list(self.outside.values()))}
         own = share(images, at_once(self.images), self.config.shard)
         found = Tried()
         if "id" in own:

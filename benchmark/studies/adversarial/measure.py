@@ -37,10 +37,7 @@ def measure(attacked: Attacked, tried: Tried) -> Measured:
         raise MethodError(f"curves: {curves!r} does not apply: {'; '.join(found.warnings)}")
     numbers = {f"{name}.accuracy": value for name, value in found.robust.items()}
     numbers |= {"clean.accuracy": found.clean, "worst.accuracy": found.worst}
-    by_epsilon = {
-        epsilon: tried.rows[f"epsilon {epsilon}"]["right"].double().mean().item()
-        for epsilon in attacked.strengths
-    }
+    by_epsilon = {epsilon: tried.accuracy(f"epsilon {epsilon}") for epsilon in attacked.strengths}
     by_epsilon |= {0.0: found.clean, attacked.curve.epsilon: found.robust[curves]}
     by_steps = found.steps[curves]
     shown = [0, *sorted(config.steps)]
@@ -61,7 +58,7 @@ def measure(attacked: Attacked, tried: Tried) -> Measured:
     applied = {name: attacks[name] for name in found.robust}
     white, black = (list(accuracies.values()) for accuracies in boxes(applied, found.robust))
     if "transfer" in tried.rows:
-        black.append(tried.rows["transfer"]["right"].double().mean().item())
+        black.append(tried.accuracy("transfer"))
         numbers["transfer.accuracy"] = black[-1]
         if white and min(white) - black[-1] > A_POINT:
             warnings.append(
@@ -108,7 +105,7 @@ def _detected(attacked: Attacked, name: str, tried: Tried) -> tuple[dict[str, fl
     if f"detector {name}" in tried.left_out:
         raise NotApplicable(tried.left_out[f"detector {name}"])
     found = AttackedScores.of(*(tried.rows[f"detector {name} {part}"] for part in ("id", "ood")))
-    sets = attacked.outside()
+    sets = attacked.outside
     sizes = [len(images) for images in sets.values()]
     aurocs: dict[str, list[float]] = {}
     parts = zip(torch.split(found.ood_clean, sizes), torch.split(found.ood_attacked, sizes), strict=True)

@@ -30,10 +30,11 @@ class Tried:
 
     @staticmethod
     def joined(shards: Sequence[Tried]) -> Tried:
-        """All images, in order."""
-        names = dict.fromkeys(name for shard in shards for name in shard.rows)
+        """All images, in order; what does not apply to some of them is left out of all."""
+        left_out = {name: why for shard in shards for name, why in shard.left_out.items()}
+        names = dict.fromkeys(name for shard in shards for name in shard.rows if name not in left_out)
         rows = {name: join([shard.rows[name] for shard in shards if name in shard.rows]) for name in names}
-        return Tried(dict(rows), {name: why for shard in shards for name, why in shard.left_out.items()})
+        return Tried(dict(rows), left_out)
 
     @staticmethod
     def read(shard: Artifact) -> Tried:
@@ -49,6 +50,10 @@ class Tried:
         columns = {f"{name}/{of}": column for name, rows in self.rows.items() for of, column in rows.items()}
         draft.tensors(ROWS, columns)
         draft.json(LEFT_OUT, self.left_out)
+
+    def accuracy(self, name: str) -> float:
+        """The share of the images that are right."""
+        return self.rows[name]["right"].double().mean().item()
 
     @property
     def on_network(self) -> Attempts:

@@ -12,6 +12,7 @@ from benchmark.attacks.detector import AttackedScores
 from benchmark.errors import SpecError
 from benchmark.store.artifacts import Store
 from benchmark.studies.adversarial.measure import _weak
+from benchmark.studies.adversarial.tried import Tried
 from methods.attacks.pgd import PGD
 from methods.errors import NotApplicable
 
@@ -59,6 +60,17 @@ def test_an_attack_that_does_not_apply_is_left_out(copy, monkeypatch):
     assert again.jobs[again.studies[0].key].config.packages == {"pyautoattack": "pyautoattack 9.9"}
     assert {"pgd.accuracy", "square.accuracy", "worst.accuracy"} <= record.numbers.keys()
     assert any(w.startswith("autoattack: left out: ") and "not installed" in w for w in record.warnings)
+
+
+def test_what_does_not_apply_to_a_shard_is_left_out_of_all():
+    right = {"right": torch.tensor([True, False])}
+    both = {"clean": right | {"losses": torch.zeros(2)}, "attack pgd": right | {"losses": torch.ones(2, 1)}}
+    shards = [Tried(both | {"attack odd": right}), Tried(both, {"attack odd": "not today"})]
+    found = Tried.joined(shards)
+    assert found.rows.keys() == both.keys()
+    assert found.accuracy("attack pgd") == 0.5
+    assert found.on_network.attacked.keys() == {"pgd"}
+    assert found.on_network.left_out == {"odd": "not today"}
 
 
 def test_curves_need_an_attack_that_shows_its_steps(copy, monkeypatch):
