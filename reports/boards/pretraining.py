@@ -234,6 +234,7 @@ def _section(id: str, comparison: Comparison, spec: Spec) -> Section:
                 small=True,
             ),
         ),
+        track=comparison.track,
     )
 
 

@@ -152,5 +152,5 @@ def gains_section(found: list[Gains], spec: Spec) -> Section | None:
         "summary",
         "What pre-training gives",
         (Paragraph(about), Paragraph(CONDITIONAL, small=True)),
-        tuple(Section("", spec.tracks[track].title, tuple(body)) for track, body in bodies.items()),
+        tuple(Section("", spec.tracks[t].title, tuple(body), track=t) for t, body in bodies.items()),
     )

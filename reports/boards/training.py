@@ -45,7 +45,7 @@ def training_section(spec: Spec, files: Sequence[RecordFile]) -> Section | None:
     galleries = [
         section
         for name, track in spec.tracks.items()
-        for section in gallery_of(track, training_plots(name, track, files))
+        for section in gallery_of(name, track, training_plots(name, track, files))
     ]
     sources = first_weights(files)
     if not galleries and not sources:

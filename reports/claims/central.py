@@ -38,6 +38,7 @@ def central_section(register: Register, verdicts: Sequence[Verdict]) -> Section 
     settings = list(dict.fromkeys(str(o.setting) for _, found in columns for o in found.outcomes))
     if not settings:
         return None
+    pages = {verdict.claim.id: verdict.claim.page for verdict in verdicts}
     sentences, cells = [], []
     for one, found in columns:
         by_setting = {str(outcome.setting): outcome for outcome in found.outcomes}
@@ -46,12 +47,12 @@ def central_section(register: Register, verdicts: Sequence[Verdict]) -> Section 
             f"{word} in {counts[word]}" for word in (*_WORDS.values(), "undecided") if counts[word]
         )
         said = f"{told} of {counts.total()} settings." if counts else "not run."
-        sentences.append((f"{one.title} (", Link(one.claim, anchor=one.claim), f"): {said}"))
+        sentences.append((f"{one.title} (", Link(one.claim, pages[one.claim], one.claim), f"): {said}"))
         cells.append([_cell(by_setting.get(setting), found.metric.percent) for setting in settings])
     about = (
         "Networks that go on from pre-trained weights against the same networks from scratch, paired by "
         "seed. Above 0, pre-training is better, also where lower is better; intervals are of 95 %. “Better” "
-        "and “worse” are verdicts of the claims below, adjusted for all tests of the family; where a test is "
+        "and “worse” are verdicts of claims, adjusted for all tests of the family; where a test is "
         "secondary there, they say that the interval excludes 0. Everything is conditional on the one "
         "checkpoint that an init has."
     )

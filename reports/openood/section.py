@@ -78,7 +78,7 @@ def _track(id: str, found: Sequence[Comparison], spec: Spec, published: Publishe
         _methods(f"{id}-methods", shown, len(found) > 1),
         Bullets(tuple(_remarks(shown, published)), small=True),
     ]
-    return Section("", spec.tracks[shown.track].title, tuple(body))
+    return Section("", spec.tracks[shown.track].title, tuple(body), track=shown.track)
 
 
 def _from_scratch(one: Comparison, spec: Spec) -> bool:

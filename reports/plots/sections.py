@@ -32,7 +32,7 @@ class PlotSection:
         """The section; None where there is nothing to show."""
         galleries, said = [], []
         for name, track in spec.tracks.items():
-            galleries += gallery_of(track, self.plots(name, *_drawn(name, track, counted)))
+            galleries += gallery_of(name, track, self.plots(name, *_drawn(name, track, counted)))
             said += self.remarks(name, track, counted)
         if not galleries and not said:
             return None
@@ -42,9 +42,9 @@ class PlotSection:
         )
 
 
-def gallery_of(track: Track, plots: list[Plot]) -> list[Section]:
+def gallery_of(name: str, track: Track, plots: list[Plot]) -> list[Section]:
     """The plots of a track below its title; none without plots."""
-    return [Section("", track.title, (Gallery(tuple(plots)),))] if plots else []
+    return [Section("", track.title, (Gallery(tuple(plots)),), track=name)] if plots else []
 
 
 def _drawn(name: str, track: Track, counted: Counted) -> tuple[Track, Counted]:

@@ -12,10 +12,12 @@ from pathlib import Path
 from benchmark.records.record import RecordFile
 from benchmark.spec.leaderboard import Spec
 from benchmark.store.files import write_atomically
-from reports.claims.page import claims_page
 from reports.claims.register import Register, load_register
+from reports.pages.parts import parts_of
+from reports.pages.site import Made, pages_of
 from reports.select import select
-from reports.site.html import FILES, html_of
+from reports.site.frame import is_empty
+from reports.site.html import html_of
 from reports.site.leaderboard import leaderboard_page
 from reports.site.manifest import REPORT, write_manifest
 from reports.site.markdown import markdown_of
@@ -59,16 +61,17 @@ def build_site(
         If `out` cannot be written.
     """
     counted = select(spec, results)
-    foot = {"source": source, "generated": generated.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")}
     claims = load_register() if register is None else register
-    pages = (
-        leaderboard_page(spec, counted, report, **foot),
-        claims_page(claims, spec, counted, **foot),
-    )
-    texts = {}
+    made_at = generated.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    parts = None if is_empty(counted) else parts_of(spec, counted, claims, report, source)
+    pages, menu = pages_of(spec, counted, claims, parts, Made(source, made_at))
+    everything = leaderboard_page(spec, counted, parts, source=source, generated=made_at)
+    texts = {out / f"{everything.name}.md": markdown_of(everything)}
     for page in pages:
-        texts[out / FILES[page.name]] = html_of(page)
+        texts[out / f"{page.name}.html"] = html_of(page, menu)
         texts[out / f"{page.name}.md"] = markdown_of(page)
+        texts |= {out / file: text for file, text in page.files.items()}
+    for page in (everything, *pages):
         texts |= {out / "plots" / plot.file: plot.svg for plot in plots_of(page.sections)}
     if report is not None:
         texts[out / REPORT] = report.model_dump_json(indent=1) + "\n"

@@ -7,14 +7,16 @@ part of a page is one function that returns a `Section`. This module must not kn
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
+from benchmark.records.record import NAME
+from reports.console.formulas import formula_text
 from reports.site.numbers import fixed, signed
 
 Look = Literal["strong", "italic", "code", "soft", "better", "worse", "supported", "refuted"]
-PageName = Literal["leaderboard", "claims"]
 Better = Literal["higher", "lower"]
 
 
@@ -28,14 +30,54 @@ class Span:
 
 @dataclass(frozen=True)
 class Link:
-    """A link to another page of the site, or within the page."""
+    """A link to another page of the site or a file of it, within the page, or to the outside.
+
+    Raises
+    ------
+    ValueError
+        If a page or a file is not named by plain names with ``/`` between them, or an address is not https.
+    """
 
     text: str
-    page: PageName | None = None  # None: this one
+    page: str | None = None  # such as ``boards/digits``; None: this one
     anchor: str = ""  # id of a section
+    file: str = ""  # of the site, such as ``data/digits.csv``
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        for path in (self.page, self.file or None):
+            if path is not None:
+                checked_path(path)
+        if self.url and not _URL.fullmatch(self.url):
+            raise ValueError(f"expected an address that starts with https://, got {self.url!r}")
 
 
-Text = str | tuple[str | Span | Link, ...]
+_URL = re.compile(r"https://[^\s\"'<>`]+")
+
+
+def checked_path(path: str) -> str:
+    """A path below the folder of the site, made of plain names with ``/`` or ``~`` between them.
+
+    Raises
+    ------
+    ValueError
+        If a part of it is anything else.
+    """
+    for part in re.split("[/~]", path):  # no name has these
+        if not NAME.fullmatch(part):
+            raise ValueError(f"{path!r} cannot be a path of the site: {part!r} is not a plain name")
+    return path
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula within a sentence, in LaTeX."""
+
+    latex: str
+
+
+Piece = str | Span | Link | Formula
+Text = str | tuple[Piece, ...]
 
 
 def strong(text: str) -> Span:
@@ -58,14 +100,24 @@ def soft(text: str) -> Span:
     return Span(text, "soft")
 
 
-def pieces(text: Text) -> tuple[str | Span | Link, ...]:
+def pieces(text: Text) -> tuple[Piece, ...]:
     """The pieces of a text."""
     return (text,) if isinstance(text, str) else text
 
 
 def plain(text: Text) -> str:
     """A text without its looks."""
-    return "".join(piece if isinstance(piece, str) else piece.text for piece in pieces(text))
+    return "".join(map(_plain, pieces(text)))
+
+
+def _plain(piece: Piece) -> str:
+    match piece:
+        case str():
+            return piece
+        case Formula(latex=latex):
+            return formula_text(latex)
+        case _:
+            return piece.text
 
 
 # What stands in a table
@@ -117,6 +169,21 @@ class Count:
     def text(self) -> str:
         """The second number only where it is another."""
         return str(self.n) if self.n >= self.of else f"{self.n} of {self.of}"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a row stands, with the interval of its position."""
+
+    n: int
+    low: int
+    high: int
+    leads: bool  # not significantly worse than the first
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The position, and its interval."""
+        return str(self.n), f"[{self.low}–{self.high}]"
 
 
 @dataclass(frozen=True)
@@ -174,7 +241,9 @@ class Noted:
     note: str
 
 
-Content = Text | int | None | Number | Range | Count | Labels | Metric | Dots | Noted  # None: a dash
+Content = (
+    Text | int | None | Number | Range | Count | Position | Labels | Metric | Dots | Noted
+)  # None: a dash
 
 
 @dataclass(frozen=True)
@@ -275,7 +344,34 @@ class Gallery:
     plots: tuple[Plot, ...]
 
 
-Block = Paragraph | Bullets | Facts | Command | Table | Gallery
+@dataclass(frozen=True)
+class Maths:
+    """A formula that stands by itself, in LaTeX."""
+
+    latex: str
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What is shown when the reader asks for it."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a script of ours makes of data; without it, other blocks stand in its place.
+
+    The data is written into the page: numbers, texts, lists and mappings.
+    """
+
+    script: Literal["board", "compare"]
+    data: Mapping[str, Any]
+    otherwise: tuple[Block, ...]
+
+
+Block = Paragraph | Bullets | Facts | Command | Table | Gallery | Maths | Fold | Live
 
 
 @dataclass(frozen=True)
@@ -288,6 +384,7 @@ class Section:
     sections: tuple[Section, ...] = ()
     subtitle: str = ""
     short: str = ""  # of the title, in lists of sections
+    track: str = ""  # that it is about, where it is about one
 
     @property
     def link(self) -> Link:
@@ -299,7 +396,7 @@ class Section:
 class Page:
     """A page of the site."""
 
-    name: PageName
+    name: str  # path without the suffix, such as ``boards/digits``
     title: str  # of the window
     heading: str
     intro: Text
@@ -307,6 +404,13 @@ class Page:
     body: tuple[Block, ...]
     sections: tuple[Section, ...]
     footer: Text
+    files: Mapping[str, str] = field(default_factory=dict)  # to download, by path below the site
+
+
+def of_track(section: Section | None, name: str) -> Section | None:
+    """A section with those parts alone that are about a track; None where there are none."""
+    parts = () if section is None else tuple(part for part in section.sections if part.track == name)
+    return replace(section, sections=parts) if section is not None and parts else None
 
 
 def present(*sections: Section | None) -> tuple[Section, ...]:
@@ -314,13 +418,28 @@ def present(*sections: Section | None) -> tuple[Section, ...]:
     return tuple(section for section in sections if section is not None)
 
 
+def blocks_of(sections: Sequence[Section]) -> Iterator[Block]:
+    """All blocks of some sections, those within others too."""
+    for section in sections:
+        yield from within(section.body)
+        yield from blocks_of(section.sections)
+
+
+def within(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Blocks, each followed by those that stand within it."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Fold):
+            yield from within(block.blocks)
+        if isinstance(block, Live):
+            yield from within(block.otherwise)
+
+
 def plots_of(sections: Sequence[Section]) -> Iterator[Plot]:
     """All plots of some sections."""
-    for section in sections:
-        for block in section.body:
-            if isinstance(block, Gallery):
-                yield from block.plots
-        yield from plots_of(section.sections)
+    for block in blocks_of(sections):
+        if isinstance(block, Gallery):
+            yield from block.plots
 
 
 def notes(texts: Sequence[str]) -> tuple[Paragraph, ...]:

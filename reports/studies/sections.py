@@ -22,7 +22,7 @@ class StudySection(Protocol):
         """Its section of the page; None where there is nothing to show."""
 
 
-def study_sections(spec: Spec) -> list[StudySection]:
-    """The section of every study that a track has, and of the one that stands alone."""
+def study_sections(spec: Spec) -> dict[str, StudySection]:
+    """By study, the section of every one that a track has, and of the one that stands alone."""
     studies = [*spec.studies, *([] if spec.boundary is None else [PLANE])]
-    return [importlib.import_module(f"{__package__}.{study}.plots").SECTION for study in studies]
+    return {study: importlib.import_module(f"{__package__}.{study}.plots").SECTION for study in studies}

@@ -86,7 +86,7 @@ def boundary_table(arms: Arms) -> BoundaryTable:
             numbers = [[record.numbers[column.metric] for column in _COLUMNS] for record in found]
             values = [Value(mean_interval(column)) for column in zip(*numbers, strict=True)]
             seeds = tuple(record.seed for record in found)
-            rows.append(Row((TITLES[arm],), seeds, tuple(values), rank=None, note=""))
+            rows.append(Row((TITLES[arm],), seeds, tuple(values), place=None, note=""))
     return BoundaryTable(
         title="Two dimensions: near against far outliers",
         about=(
