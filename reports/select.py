@@ -9,6 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import nan
 
 from benchmark.census import Census, refusal
 from benchmark.datasets.seen import seen_by_any
@@ -22,11 +23,10 @@ from benchmark.studies.detection.records import absent_of, measurement_of, numbe
 from methods.names import did_you_mean
 from reports.boards.gains import relative_gains
 from reports.claims.register import SUMMARY
+from reports.costs import COSTS, FORWARDS, MS, cost_of, in_forwards, passed_ms
 from reports.studies.select import CountedStudies, Studied, select_studies
 
 NO_STUDIES = CountedStudies({}, {}, {}, {}, ())
-
-COST = "cost.ms"  # milliseconds of scoring for each test image
 
 
 class Numbers(Mapping[str, float]):
@@ -40,11 +40,18 @@ class Numbers(Mapping[str, float]):
     def __getitem__(self, path: str) -> float:
         return self._values[self._place[path]]
 
+    def __contains__(self, path: object) -> bool:
+        return path in self._place
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._place)
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def put(self, path: str, value: float) -> None:
+        """Set a number that was not known before."""
+        self._values[self._place[path]] = value
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class Measured:
     file: RecordFile  # without records
     record: Record  # without numbers and series
     measurement: Measurement | None  # where a plot may show it: of the entries that are drawn
-    numbers: Mapping[str, float]  # by metric path
+    numbers: Numbers  # by metric path
     seen: tuple[str, ...] = ()  # OOD sets that weights of its track were trained on
 
     @property
@@ -81,7 +88,7 @@ class Measured:
     @property
     def absent(self) -> Mapping[str, str]:
         """Numbers that it lacks and records of today have, and why."""
-        lacking = {} if COST in self.numbers else {COST: "what it took is not recorded"}
+        lacking = {path: "what it took is not recorded" for path in COSTS if path not in self.numbers}
         return absent_of(self.numbers) | lacking
 
     def number(self, metric: str, where: str) -> float:
@@ -218,6 +225,7 @@ class _Cells:
         self._places: dict[tuple[str, ...], dict[str, int]] = {}
         self._seen = {name: seen_by_any(spec, name) for name in spec.tracks}
         self._by_key: dict[str, tuple[Cell, int]] = {}
+        self._bare: dict[tuple[str, str, str, int], float] = {}  # ms of a forward pass, by network
 
     def add(self, file: RecordFile) -> None:
         """Take those of a file."""
@@ -234,7 +242,14 @@ class _Cells:
             elif record.status == "measured":
                 found = numbers_of(record)
                 _one_measurement_a_key(self._by_key, cell, record, found)
-                found |= unseen_means(record, self._seen[file.track]) | _cost(record, found)
+                cost = cost_of(record, found)
+                passed = passed_ms(record, found)
+                if cost and passed is not None:
+                    network = cell.track, cell.backbone, cell.init, cell.seed
+                    self._bare[network] = min(passed, self._bare.get(network, passed))
+                if cost:
+                    cost[FORWARDS] = nan  # known when all cells of the network are
+                found |= unseen_means(record, self._seen[file.track]) | cost
                 place = self._places.setdefault(tuple(found), {path: i for i, path in enumerate(found)})
                 numbers = Numbers(place, array("d", found.values()))
                 slim = record.model_copy(update={"numbers": {}, "series": {}})
@@ -250,10 +265,16 @@ class _Cells:
         for cell in sorted(self._chosen, key=_Order(self._spec).of):
             one = self._chosen[cell]
             if isinstance(one, Measured):
+                self._put_forwards(cell, one)
                 measured[cell] = one
             else:
                 unmeasured[cell] = one
         return measured, unmeasured
+
+    def _put_forwards(self, cell: Cell, found: Measured) -> None:
+        bare = self._bare.get((cell.track, cell.backbone, cell.init, cell.seed))
+        if FORWARDS in found.numbers and bare is not None:
+            found.numbers.put(FORWARDS, in_forwards(found.numbers[MS], found.networks, bare))
 
 
 def _asked(census: Census, files: Iterable[RecordFile]) -> tuple[tuple[RecordFile, ...], Counter[str]]:
@@ -348,12 +369,3 @@ def _places(names: Sequence[str]) -> dict[str, int]:
 
 def _records(n: int) -> str:
     return "1 record" if n == 1 else f"{n} records"
-
-
-def _cost(record: Record, numbers: Mapping[str, float]) -> dict[str, float]:
-    """What scoring took, the fit included, by test images: clean, shifted and OOD."""
-    if record.cost is None or record.cost.score_seconds is None:
-        return {}
-    own = numbers.get("full_spectrum.n_in", numbers["classification.n"])
-    images = own + sum(n for path, n in numbers.items() if path.endswith(".n_out"))
-    return {COST: 1000 * record.cost.score_seconds / images}

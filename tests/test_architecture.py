@@ -18,7 +18,7 @@ FILES = {
 OURS = {"oodbench", *ROOMS}
 # Besides `did_you_mean`: the classes that `oodbench show` describes.
 CATALOG_MAY_SEE = {"methods", "methods.base", "methods.registry"}
-FOR_PEOPLE = {"methods.names", "methods.errors"}  # what is said, without torch
+FOR_PEOPLE = {"methods.names", "methods.errors", "methods.cards"}  # what is said, without torch
 FORBIDDEN_MODULES = {
     "pickle",
     "cPickle",

@@ -66,6 +66,9 @@ class Census:
 
     def networks(self, name: str) -> Listed:
         """What the networks of a track are told apart by."""
+        return self._once(("networks", name), lambda: self._networks(name))
+
+    def _networks(self, name: str) -> Listed:
         track = self.spec.tracks.get(name)
         if track is not None:
             return Listed(track.backbones, track.all_inits, track.seeds)

@@ -48,11 +48,12 @@ def seen_by_any(spec: Spec, track: str) -> tuple[str, ...]:
 
 def _trained_on(spec: Spec, track: str, backbone: str, init: str) -> set[str]:
     source = spec.first_weights(track, init)
-    named = set(_named(spec, source, backbone, init))
+    named = set(trained_on_sets(spec, source, backbone, init))
     return named | {origin for name in named for origin in _origins(spec, name)}
 
 
-def _named(spec: Spec, source: FirstWeights, backbone: str, init: str) -> Iterator[str]:
+def trained_on_sets(spec: Spec, source: FirstWeights, backbone: str, init: str) -> Iterator[str]:
+    """The datasets that first weights were trained on, as leaderboard.yaml or their card names them."""
     if isinstance(source, TrackNetworks):
         for weights in source.weights.get(backbone, {}).values():
             yield from weights.trained_on

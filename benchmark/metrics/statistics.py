@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -108,10 +109,33 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     """
     vector = finite_vector("values", values)
     _check_level(level)
-    n = vector.size
-    mean, sd = (float(moment[0]) for moment in _moments(vector[None]))
-    half = float(scipy.stats.t.ppf((1 + level) / 2, n - 1)) * sd / math.sqrt(n) if n > 1 else math.nan
-    return Interval(mean=mean, low=mean - half, high=mean + half, sd=sd, n=n)
+    return _intervals(vector[None], level)[0]
+
+
+def mean_intervals(values: ArrayLike, level: float = 0.95) -> list[Interval]:
+    """Return `mean_interval` of each row of a table.
+
+    Parameters
+    ----------
+    values : (R, S) one value a seed; R = 0 is allowed and gives an empty list.
+    level : confidence level, strictly between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If `values` is not a finite 2-D array with at least one column, or `level` is outside (0, 1).
+
+    Examples
+    --------
+    >>> [interval.mean for interval in mean_intervals([[1.0, 2.0, 3.0], [4.0, 4.0, 4.0]])]
+    [2.0, 4.0]
+    """
+    table = np.ascontiguousarray(values, dtype=np.float64)
+    _check_level(level)
+    if table.ndim != 2 or table.shape[1] == 0:
+        raise ValueError(f"values: expected a (rows, seeds) array with seeds, got shape {table.shape}")
+    _check_finite(table)
+    return _intervals(table, level)
 
 
 def paired_difference(
@@ -221,9 +245,7 @@ def significance_ranks(values: ArrayLike, level: float = 0.05, higher_is_better:
     _check_level(level)
     if table.ndim != 2 or table.size == 0:
         raise ValueError(f"values: expected a non-empty (rows, seeds) array, got shape {table.shape}")
-    broken = np.flatnonzero(~np.isfinite(table).all(axis=1))
-    if broken.size:
-        raise ValueError(f"values: expected finite numbers, got NaN or inf in rows {broken.tolist()}")
+    _check_finite(table)
     rows, seeds = table.shape
     if seeds == 1:
         return [1] * rows
@@ -238,6 +260,29 @@ def significance_ranks(values: ArrayLike, level: float = 0.05, higher_is_better:
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"level: expected a number strictly between 0 and 1, got {level}")
+
+
+def _check_finite(table: Vector) -> None:
+    broken = np.flatnonzero(~np.isfinite(table).all(axis=1))
+    if broken.size:
+        raise ValueError(f"values: expected finite numbers, got NaN or inf in rows {broken.tolist()}")
+
+
+def _intervals(table: Vector, level: float) -> list[Interval]:
+    """The t interval of each row of (R, S)."""
+    n = table.shape[1]
+    scale = _quantile((1 + level) / 2, n - 1) if n > 1 else math.nan
+    found = []
+    for mean, sd in zip(*(moment.tolist() for moment in _moments(table)), strict=True):
+        half = scale * sd / math.sqrt(n)
+        found.append(Interval(mean=mean, low=mean - half, high=mean + half, sd=sd, n=n))
+    return found
+
+
+@cache
+def _quantile(share: float, freedom: int) -> float:
+    """Of Student's t; computed anew for each interval it would take most of the time."""
+    return float(scipy.stats.t.ppf(share, freedom))
 
 
 def _differences(a: Vector, b: Vector) -> Vector:

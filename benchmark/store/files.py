@@ -127,8 +127,8 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: {error.strerror or error}; {advice}") from error
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file through a temporary one beside it, flushed to disk before it takes the name.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file through a temporary one beside it, flushed to disk before it is renamed; text as UTF-8.
 
     The temporary file is locked meanwhile; those that killed runs left in the folder are deleted.
 
@@ -144,8 +144,8 @@ def write_atomically(path: Path, text: str) -> None:
             _cleared.add(path.parent)
         handle, temporary = _locked_temporary(path)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
                 temporary.chmod(0o644)

@@ -9,7 +9,8 @@ from benchmark.records.record import Cell, Record
 from benchmark.spec.leaderboard import Spec
 from reports.boards.provenance import ranges
 from reports.select import Counted
-from reports.site.sections import Block, Column, Labels, Row, Section, Table, notes
+from reports.site.cells import Labels
+from reports.site.sections import Block, Column, Row, Section, Table, notes
 
 
 @dataclass(frozen=True)

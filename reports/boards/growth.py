@@ -13,20 +13,9 @@ from benchmark.spec.leaderboard import Spec, Track
 from reports.boards.pretraining import CONDITIONAL, CONFIRMATORY, Contrast, exploratory
 from reports.boards.summary import Gains
 from reports.plots.figures import file_name, finish, house_style, legend_above, line_style, panel_grid
-from reports.site.sections import (
-    Block,
-    Column,
-    Gallery,
-    Labels,
-    Number,
-    Paragraph,
-    Plot,
-    Range,
-    Row,
-    Section,
-    Table,
-)
-from reports.site.sections import Metric as Measure
+from reports.site.cells import Labels, Number, Range
+from reports.site.cells import Metric as Measure
+from reports.site.sections import Block, Column, Gallery, Paragraph, Plot, Row, Section, Table
 
 PERCENT = 100
 Line = tuple[str, str]  # backbone and init

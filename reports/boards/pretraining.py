@@ -18,23 +18,13 @@ from benchmark.metrics.statistics import PairedDifference, paired_difference
 from benchmark.spec.leaderboard import Column, Spec
 from benchmark.spec.networks import Scratch
 from reports.select import Counted, Found, Measured
+from reports.site.cells import Labels, Number, Range
+from reports.site.cells import Metric as Measure
 from reports.site.numbers import p_value
-from reports.site.sections import (
-    Bullets,
-    Labels,
-    Number,
-    Paragraph,
-    Range,
-    Section,
-    Span,
-    Table,
-    italic,
-    soft,
-    strong,
-)
+from reports.site.sections import Bullets, Paragraph, Section, Table
 from reports.site.sections import Column as Head
-from reports.site.sections import Metric as Measure
 from reports.site.sections import Row as Line
+from reports.site.text import Span, italic, soft, strong
 
 CONDITIONAL = (
     "One pre-trained checkpoint is common to all seeds: the seeds vary only the fine-tuning, and every "
@@ -234,6 +224,7 @@ def _section(id: str, comparison: Comparison, spec: Spec) -> Section:
                 small=True,
             ),
         ),
+        track=comparison.track,
     )
 
 

@@ -5,21 +5,10 @@ from __future__ import annotations
 from benchmark.spec.leaderboard import Column as Measured
 from benchmark.spec.leaderboard import Spec
 from reports.boards import tables
-from reports.site.sections import (
-    Column,
-    Content,
-    Count,
-    Labels,
-    Noted,
-    Number,
-    Paragraph,
-    Row,
-    Section,
-    Table,
-    Text,
-    italic,
-    notes,
-)
+from reports.boards.places import Place
+from reports.site.cells import Content, Count, Labels, Noted, Number, Position
+from reports.site.sections import Column, Paragraph, Row, Section, Table, notes
+from reports.site.text import Text, italic
 
 TUNED = (
     " Hyper-parameters were chosen from a declared grid by AUROC on validation OOD sets that no test set "
@@ -30,13 +19,13 @@ TUNED = (
 def board_section(id: str, board: tables.Table, spec: Spec) -> Section:
     """A board with its ranking, what it is about, and notes on what it lacks."""
     about = f"{spec.tracks[board.track].title}. {board.about}{TUNED if board.tuned else ''}"
-    ranked = f"Ranked by {board.ranked_by.title}"
+    ranked = f"Positions are by {board.ranked_by.title}, with 95 % intervals"
     if not board.rows:
         nothing = Paragraph("Nothing of this board has been measured yet.")
         return Section(id, board.title, (Paragraph(f"{about} {ranked}."), nothing, *notes(board.notes)))
     levels = " · ".join(board.levels).capitalize()
     aside: Text = (f"{ranked}; mean ± 95 % ", italic("t"), " interval over seeds.")
-    columns = (Column(levels, "text"), Column("Rank"), *map(column_of, board.columns))
+    columns = (Column(levels, "text"), Column("Position"), *map(column_of, board.columns))
     table = Table(
         columns=(*columns, Column("Seeds", largest_first=True)),
         rows=tuple(_row(row, board) for row in board.rows),
@@ -63,4 +52,9 @@ def number_of(value: tables.Value, column: Measured) -> Number | None:
 def _row(row: tables.Row, board: tables.Table) -> Row:
     label: Content = Noted(Labels(row.labels), row.note) if row.note else Labels(row.labels)
     numbers = (number_of(value, column) for value, column in zip(row.values, board.columns, strict=True))
-    return Row((label, row.rank, *numbers, Count(len(row.seeds), len(board.seeds))))
+    return Row((label, position_of(row.place), *numbers, Count(len(row.seeds), len(board.seeds))))
+
+
+def position_of(place: Place | None) -> Position | None:
+    """Where a row stands; None where it has no place."""
+    return None if place is None else Position(place.position, place.low, place.high, place.leads)

@@ -23,6 +23,8 @@ from reports.boards.pretraining import (
     exploratory,
 )
 from reports.plots.figures import COLOURS, WIDTH, file_name, finish, house_style, legend_above
+from reports.plots.memo import Memo
+from reports.plots.sections import ANEW
 from reports.select import Counted, Found
 from reports.site.sections import Block, Gallery, Paragraph, Plot, Section
 from reports.studies.plots import MARKERS
@@ -129,7 +131,7 @@ def _plot(name: str, backbone: str, ours: list[Gains]) -> Plot:
         return finish(figure, file_name("summary", name, backbone), title, alt)
 
 
-def gains_section(found: list[Gains], spec: Spec) -> Section | None:
+def gains_section(found: list[Gains], spec: Spec, memo: Memo = ANEW) -> Section | None:
     """The figures and the table of each track; None where nothing was compared."""
     if not found:
         return None
@@ -139,9 +141,10 @@ def gains_section(found: list[Gains], spec: Spec) -> Section | None:
         "pre-training is better, also where lower is better. The figures have no common scale: a point of "
         "error is not a point of AUROC."
     )
-    bodies: dict[str, list[Block]] = {
-        one.track: [Gallery(tuple(gain_plots(one.track, found)))] for one in found
-    }
+    bodies: dict[str, list[Block]] = {}
+    for track in dict.fromkeys(one.track for one in found):
+        given = track, [one for one in found if one.track == track]
+        bodies[track] = [Gallery(tuple(memo.plots(gain_plots, *given, of=given)))]
     for i, one in enumerate(found, start=1):
         title = spec.tracks[one.track].title
         bodies[one.track] += [
@@ -152,5 +155,5 @@ def gains_section(found: list[Gains], spec: Spec) -> Section | None:
         "summary",
         "What pre-training gives",
         (Paragraph(about), Paragraph(CONDITIONAL, small=True)),
-        tuple(Section("", spec.tracks[track].title, tuple(body)) for track, body in bodies.items()),
+        tuple(Section("", spec.tracks[t].title, tuple(body), track=t) for t, body in bodies.items()),
     )

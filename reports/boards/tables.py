@@ -1,34 +1,29 @@
-"""A board as a table of typed rows: mean, interval and rank of each row, and what is missing from it.
+"""A board as a table of typed rows: mean, interval and position of each row, and what is missing from it.
 
 Within each seed a row is averaged over the levels that the board does not list (backbones, say); intervals
-and ranks are over seeds. This module must not know how a table is printed.
+and positions are over seeds. This module must not know how a table is printed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import combinations
+from dataclasses import dataclass, replace
 from math import isnan, nan
 from statistics import fmean
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.datasets.seen import seen_by
-from benchmark.metrics.statistics import Interval, mean_interval, significance_ranks
-from benchmark.metrics.unpaired import ranks_with_apart
-from benchmark.records.network_places import NetworkPlace, stand_apart
+from benchmark.metrics.statistics import Interval, mean_intervals
+from benchmark.records.network_places import NetworkPlace
 from benchmark.records.record import Cell
 from benchmark.spec.leaderboard import Board, Column, Level, Spec
+from reports.boards.places import Place, Samples, places
 from reports.select import Counted, Found
 from reports.studies.select import Studied
 
-APART = (
-    "Networks that are trained apart differ as if by another seed: such rows are told apart by Welch's "
-    "t test, in the same family as the paired tests."
-)
 LEVELS: tuple[Level, ...] = ("entry", "backbone", "init")
+ON_OTHERS = "on other networks, not paired"
 
 
 @dataclass(frozen=True)
@@ -41,12 +36,12 @@ class Value:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: what it is, its rank, and one value a column."""
+    """One row: what it is, where it stands, and one value a column."""
 
     labels: tuple[str, ...]  # one for each of the board's row levels
     seeds: tuple[int, ...]
     values: tuple[Value, ...]
-    rank: int | None  # None: not comparable with the other rows; `note` says why
+    place: Place | None  # None: not comparable with the other rows; `note` says why
     note: str
 
 
@@ -67,27 +62,6 @@ class Table:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Samples:
-    """What a row's numbers come from."""
-
-    labels: tuple[str, ...]
-    by_seed: dict[int, list[float]]  # one number a column; NaN where a record lacks it
-    note: str
-    networks: int  # of which each number comes: more than one for ensembles
-    complete: bool  # averaged over all that the board averages over
-    stands: Mapping[NetworkPlace, set[str]] = field(default_factory=dict)  # the weights of all its networks
-
-    @property
-    def comparable(self) -> bool:
-        """Whether the row can be ranked: complete, of single networks, and over several seeds."""
-        return self.complete and self.networks == 1 and len(self.by_seed) > 1
-
-    def has(self, column: int) -> bool:
-        """Whether all its records have the number of a column."""
-        return not any(isnan(numbers[column]) for numbers in self.by_seed.values())
-
-
 def board_tables(name: str, spec: Spec, counted: Counted) -> list[Table]:
     """Compute the tables of board `name`: published values, and tuned ones in a ranking of their own."""
     board, track = spec.boards[name], spec.tracks[spec.boards[name].track]
@@ -101,11 +75,12 @@ def board_tables(name: str, spec: Spec, counted: Counted) -> list[Table]:
 def board_table(name: str, spec: Spec, counted: Counted, *, tuned: bool = False) -> Table:
     """Compute one table of board `name`: of the entries that are tuned, or of the others.
 
-    Rows are ranked by two-sided paired tests over the seeds that all ranked rows share: the rank is one more
-    than the number of rows that are significantly better. Rows that stand on different networks of one place
+    Rows stand in the order of their means, each with the confidence set of its rank, by two-sided paired
+    tests over the seeds that all comparable rows share. Rows that stand on different networks of one place
     are tested against each other unpaired. A row that lacks part of what the others average
-    over, has a single seed, or is of ensembles (one of which takes several seeds), is shown without a rank,
-    and one of records that lack the number which ranks; it has no value in the columns that they lack.
+    over, has a single seed, or is of ensembles (one of which takes several seeds), is shown without a place,
+    and one of records that lack the number by which rows are placed; it has no value in the columns that they
+    lack.
 
     Raises
     ------
@@ -114,49 +89,28 @@ def board_table(name: str, spec: Spec, counted: Counted, *, tuned: bool = False)
     """
     board = spec.boards[name]
     cells, lacking = _cells_of(board, spec, counted, tuned=tuned)
-    seeds = tuple(sorted({cell.seed for cell in cells}))
-    samples, notes = _samples(name, board, cells)
+    samples, notes = samples_of(name, board, cells)
     notes += lacking
-    rows = [_row(sample, len(board.columns), seeds) for sample in samples]
+    seeds = tuple(sorted({cell.seed for cell in cells}))
+    rows = [row_of(sample, len(board.columns), seeds) for sample in samples]
     ranked_by = next(column for column in board.columns if column.metric == board.rank_by)
     position = board.columns.index(ranked_by)
-    comparable = [i for i, sample in enumerate(samples) if sample.comparable and sample.has(position)]
-    common = sorted(set.intersection(*(set(samples[i].by_seed) for i in comparable))) if comparable else []
-    if len(common) > 1:
-        shared = [_within(samples[i].stands, common) for i in comparable]
-        apart = _apart(shared)
-        for c, column in enumerate(board.columns):
-            having = [at for at, i in enumerate(comparable) if samples[i].has(c)]
-            if not having:
-                continue
-            table = [[samples[comparable[at]].by_seed[seed][c] for seed in common] for at in having]
-            higher = column.better == "higher"
-            ranks = (
-                significance_ranks(table, higher_is_better=higher)
-                if apart is None
-                else ranks_with_apart(table, apart[np.ix_(having, having)], higher_is_better=higher)
-            )
-            for i, rank in zip((comparable[at] for at in having), ranks, strict=True):
-                rows[i] = _ranked(rows[i], c, rank, max(ranks) > 1, column is ranked_by)
-        if any(set(samples[i].by_seed) != set(common) for i in comparable):
-            notes.append(f"Ranks use the seeds that all ranked rows share: {', '.join(map(str, common))}.")
-        if apart is not None:
-            for others in _on_networks_of_their_own(apart):
-                named = ", ".join(" · ".join(rows[comparable[i]].labels) for i in others)
-                notes.append(
-                    f"On other networks than the rest, and compared with it unpaired: {named}. {APART}"
-                )
-                for i in others:
-                    rows[comparable[i]] = _noted(rows[comparable[i]], "on other networks, not paired")
-    elif any(sample.has(position) for sample in samples):
-        notes.append("Not ranked: that needs two or more seeds which the rows share.")
-    elif rows:
+    for c, column in enumerate(board.columns):
+        placed, told = places(samples, c, higher=column.better == "higher")
+        separates = any(not place.leads for place in placed.values())
+        for i, place in placed.items():
+            rows[i] = _placed(rows[i], c, place, separates, column is ranked_by)
+        if column is ranked_by:
+            notes += told.notes
+            for i in told.apart:
+                rows[i] = noted(rows[i], ON_OTHERS)
+    if rows and not any(sample.has(position) for sample in samples):
         notes.append(f"Not ranked: no row has {ranked_by.title}.")
     notes += _lacking(samples, cells, board)
-    seen, told = _seen(spec, board, cells)
-    notes += told
-    rows = [_noted(row, seen[row.labels]) if row.labels in seen else row for row in rows]
-    rows.sort(key=lambda row: (row.rank is None, row.rank or 0, *_order(row.values[position], ranked_by)))
+    seen, seen_told = seen_notes(spec, board, cells)
+    notes += seen_told
+    rows = [noted(row, seen[row.labels]) if row.labels in seen else row for row in rows]
+    rows.sort(key=lambda row: (row.place is None, *_order(row.values[position], ranked_by)))
     return Table(
         name=name,
         title=f"{board.title}: tuned" if tuned else board.title,
@@ -179,7 +133,7 @@ def _order(value: Value, column: Column) -> tuple[bool, float]:
     return False, -value.interval.mean if column.better == "higher" else value.interval.mean
 
 
-def _lacking(samples: Sequence[_Samples], cells: Mapping[Cell, Found], board: Board) -> list[str]:
+def _lacking(samples: Sequence[Samples], cells: Mapping[Cell, Found], board: Board) -> list[str]:
     """A note on rows that show nothing in a column, and why."""
     rows = [sample for sample in samples if not all(sample.has(c) for c in range(len(board.columns)))]
     if not rows:
@@ -194,33 +148,9 @@ def _absent(found: Found, metric: str) -> str | None:
     return None if metric in found.numbers else found.absent.get(metric)
 
 
-def _within(stands: Mapping[NetworkPlace, set[str]], seeds: Sequence[int]) -> Mapping[NetworkPlace, set[str]]:
-    """The networks of some seeds."""
-    return {place: weights for place, weights in stands.items() if place[3] in seeds}
-
-
-def _apart(stands: Sequence[Mapping[NetworkPlace, set[str]]]) -> NDArray[np.bool_] | None:
-    """(R, R) which rows stand on different networks, where they ought to share them; None if none do."""
-    apart = np.zeros((len(stands), len(stands)), dtype=bool)
-    for i, j in combinations(range(len(stands)), 2):
-        apart[i, j] = apart[j, i] = stand_apart(stands[i], stands[j])
-    return apart if apart.any() else None
-
-
-def _on_networks_of_their_own(apart: NDArray[np.bool_]) -> list[list[int]]:
-    """Groups of rows that can be paired within but not with the largest such group, which is not listed."""
-    groups: list[list[int]] = []
-    for i in range(len(apart)):
-        group = next((group for group in groups if not apart[i, group].any()), None)
-        if group is None:
-            groups.append([i])
-        else:
-            group.append(i)
-    most = max(groups, key=len)
-    return [group for group in groups if group is not most]
-
-
-def _seen(spec: Spec, board: Board, cells: Iterable[Cell]) -> tuple[dict[tuple[str, ...], str], list[str]]:
+def seen_notes(
+    spec: Spec, board: Board, cells: Iterable[Cell]
+) -> tuple[dict[tuple[str, ...], str], list[str]]:
     """By row, what its networks' first weights had seen of the track, and a note that says what that means.
 
     Rows whose weights had seen nothing are absent.
@@ -247,7 +177,8 @@ def _shows(column: Column, name: str, spec: Spec, board: Board) -> bool:
     return name in path or (group in path and "unseen" not in path)
 
 
-def _noted(row: Row, note: str) -> Row:
+def noted(row: Row, note: str) -> Row:
+    """A row with one more remark."""
     return replace(row, note=f"{row.note}; {note}" if row.note else note)
 
 
@@ -263,7 +194,7 @@ def ranking_numbers(
     """
     board = spec.boards[name]
     cells, _ = _cells_of(board, spec, counted, tuned=tuned)
-    samples, _ = _samples(name, board, cells)
+    samples, _ = samples_of(name, board, cells)
     position = [column.metric for column in board.columns].index(board.rank_by)
     return {
         sample.labels: {
@@ -319,7 +250,7 @@ def _complete(board: Board, cells: Mapping[Cell, Found]) -> tuple[Mapping[Cell, 
     ]
 
 
-def _samples(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[list[_Samples], list[str]]:
+def samples_of(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[list[Samples], list[str]]:
     """Average within each seed over what is not a row; a seed counts where all of that was measured."""
     varying = [level for level in LEVELS if len({getattr(cell, level) for cell in cells}) > 1]
     averaged = [level for level in varying if level not in board.rows]
@@ -349,36 +280,37 @@ def _samples(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[list
             if set(parts) == covered
         }
         absent = ", ".join(" ".join(rest) for rest in sorted(everything - covered))
-        note = f"without {absent}, hence not ranked" if absent else ""
+        note = f"without {absent}, hence without a position" if absent else ""
         if networks[labels] > 1:
-            note = f"ensembles of {networks[labels]} networks, not paired with single ones and not ranked"
+            of = f"ensembles of {networks[labels]} networks"
+            note = f"{of}, not paired with single ones, hence without a position"
         if by_seed:
             of_row = stands.get(labels, {})
-            samples.append(_Samples(labels, by_seed, note, networks[labels], not absent, of_row))
+            samples.append(Samples(labels, by_seed, note, networks[labels], not absent, of_row))
         else:
             over = ", ".join(" ".join(rest) for rest in sorted(covered))
             notes.append(f"{' · '.join(labels)} is left out: no seed was measured on all of {over}.")
     return samples, notes
 
 
-def _row(sample: _Samples, columns: int, seeds: Sequence[int]) -> Row:
+def row_of(sample: Samples, columns: int, seeds: Sequence[int]) -> Row:
+    """A row with its means and intervals; it has no place yet."""
     missing = [str(seed) for seed in seeds if seed not in sample.by_seed and sample.networks == 1]
     without = f"without seed{'s' if len(missing) > 1 else ''} {', '.join(missing)}" if missing else ""
-    series = [
-        [numbers[c] for _, numbers in sorted(sample.by_seed.items())] if sample.has(c) else None
-        for c in range(columns)
-    ]
+    table = np.array([numbers[:columns] for _, numbers in sorted(sample.by_seed.items())]).T  # (columns, S)
+    there = ~np.isnan(table).any(axis=1)
+    intervals = iter(mean_intervals(table[there]))
     return Row(
         labels=sample.labels,
         seeds=tuple(sorted(sample.by_seed)),
-        values=tuple(Value(mean_interval(values) if values else None) for values in series),
-        rank=None,
+        values=tuple(Value(next(intervals) if one else None) for one in there),
+        place=None,
         note="; ".join(part for part in (sample.note, without) if part),
     )
 
 
-def _ranked(row: Row, column: int, rank: int, separates: bool, decides: bool) -> Row:
-    """Put the rank within one column into a row."""
+def _placed(row: Row, column: int, place: Place, separates: bool, decides: bool) -> Row:
+    """Put the place within one column into a row."""
     values = list(row.values)
-    values[column] = replace(values[column], best=rank == 1 and separates)
-    return replace(row, values=tuple(values), rank=rank if decides else row.rank)
+    values[column] = replace(values[column], best=place.leads and separates)
+    return replace(row, values=tuple(values), place=place if decides else row.place)

@@ -21,7 +21,8 @@ from benchmark.records.record import Record, RecordFile
 from benchmark.records.trainings import ACCURACY, LOSS, SAMPLES
 from benchmark.spec.leaderboard import Spec, Track
 from reports.plots.figures import file_name, finish, house_style, legend_above, line_style, panel_grid
-from reports.plots.sections import gallery_of
+from reports.plots.memo import Memo
+from reports.plots.sections import ANEW, gallery_of
 from reports.site.sections import Bullets, Paragraph, Plot, Section
 
 COLUMNS = 4
@@ -40,13 +41,12 @@ def training_plots(name: str, track: Track, files: Sequence[RecordFile]) -> list
     return plots + _samples(name, track, files)
 
 
-def training_section(spec: Spec, files: Sequence[RecordFile]) -> Section | None:
+def training_section(spec: Spec, files: Sequence[RecordFile], memo: Memo = ANEW) -> Section | None:
     """The curves of each track, and where first weights came from; None where nothing was trained."""
-    galleries = [
-        section
-        for name, track in spec.tracks.items()
-        for section in gallery_of(track, training_plots(name, track, files))
-    ]
+    galleries = []
+    for name, track in spec.tracks.items():
+        given = name, track, [file for file in files if file.track == name]
+        galleries += gallery_of(name, track, memo.plots(training_plots, *given, of=given))
     sources = first_weights(files)
     if not galleries and not sources:
         return None

@@ -9,22 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from reports.claims.decide import Outcome, Verdict
-from reports.claims.register import Register
+from reports.claims.decide import Finding, Outcome, Verdict
+from reports.claims.register import Central, Register
+from reports.site.cells import Content, Noted
 from reports.site.numbers import signed
-from reports.site.sections import (
-    Bullets,
-    Column,
-    Content,
-    Link,
-    Noted,
-    Paragraph,
-    Row,
-    Section,
-    Span,
-    Table,
-    soft,
-)
+from reports.site.sections import Bullets, Column, Paragraph, Row, Section, Table
+from reports.site.text import Link, Span, Text, soft
 
 Word = Literal["better", "worse", "no different", "undecided"]
 
@@ -33,25 +23,19 @@ _WORDS: dict[str, Word] = {"supported": "better", "contradicted": "worse", "negl
 
 def central_section(register: Register, verdicts: Sequence[Verdict]) -> Section | None:
     """A sentence for each measure, and a table of its gains by setting; None where nothing was run."""
-    findings = {(v.claim.id, f.trial.id): f for v in verdicts for f in v.findings if not f.repeated}
-    columns = [(one, findings[one.claim, one.trial]) for one in register.central]
+    columns = _columns(register, verdicts)
     settings = list(dict.fromkeys(str(o.setting) for _, found in columns for o in found.outcomes))
     if not settings:
         return None
-    sentences, cells = [], []
-    for one, found in columns:
+    cells = []
+    for _, found in columns:
         by_setting = {str(outcome.setting): outcome for outcome in found.outcomes}
-        counts = Counter(map(_word, by_setting.values()))
-        told = ", ".join(
-            f"{word} in {counts[word]}" for word in (*_WORDS.values(), "undecided") if counts[word]
-        )
-        said = f"{told} of {counts.total()} settings." if counts else "not run."
-        sentences.append((f"{one.title} (", Link(one.claim, anchor=one.claim), f"): {said}"))
         cells.append([_cell(by_setting.get(setting), found.metric.percent) for setting in settings])
+    sentences = central_sentences(register, verdicts)
     about = (
         "Networks that go on from pre-trained weights against the same networks from scratch, paired by "
         "seed. Above 0, pre-training is better, also where lower is better; intervals are of 95 %. “Better” "
-        "and “worse” are verdicts of the claims below, adjusted for all tests of the family; where a test is "
+        "and “worse” are verdicts of claims, adjusted for all tests of the family; where a test is "
         "secondary there, they say that the interval excludes 0. Everything is conditional on the one "
         "checkpoint that an init has."
     )
@@ -64,6 +48,27 @@ def central_section(register: Register, verdicts: Sequence[Verdict]) -> Section 
         about="Gains by pre-training",
     )
     return Section("central", "Does pre-training help?", (Paragraph(about), Bullets(tuple(sentences)), table))
+
+
+def central_sentences(register: Register, verdicts: Sequence[Verdict]) -> list[Text]:
+    """For each measure, in how many settings pre-training is better; nothing where nothing was run."""
+    pages = {verdict.claim.id: verdict.claim.page for verdict in verdicts}
+    sentences: list[Text] = []
+    columns = _columns(register, verdicts)
+    for one, found in columns:
+        by_setting = {str(outcome.setting): outcome for outcome in found.outcomes}
+        counts = Counter(map(_word, by_setting.values()))
+        told = ", ".join(
+            f"{word} in {counts[word]}" for word in (*_WORDS.values(), "undecided") if counts[word]
+        )
+        said = f"{told} of {counts.total()} settings." if counts else "not run."
+        sentences.append((f"{one.title} (", Link(one.claim, pages[one.claim], one.claim), f"): {said}"))
+    return sentences if any(found.outcomes for _, found in columns) else []
+
+
+def _columns(register: Register, verdicts: Sequence[Verdict]) -> list[tuple[Central, Finding]]:
+    findings = {(v.claim.id, f.trial.id): f for v in verdicts for f in v.findings if not f.repeated}
+    return [(one, findings[one.claim, one.trial]) for one in register.central]
 
 
 def _word(outcome: Outcome) -> Word:

@@ -6,90 +6,66 @@ This module must not decide anything.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from benchmark.metrics.verdicts import CONFIRMATORY_SEEDS
 from benchmark.spec.leaderboard import Spec
 from reports.boards.provenance import ranges
 from reports.claims.central import central_section
-from reports.claims.decide import Finding, Missing, Outcome, Verdict, decide_claims
+from reports.claims.decide import Finding, Missing, Outcome, Verdict
 from reports.claims.register import EVIDENCE, Claim, Register
 from reports.claims.shown import GAINS, Shown, dots_of, gaps, scale_of, shown_tests
 from reports.select import Counted
-from reports.site.frame import is_empty, made, no_records
+from reports.site.cells import Content, Noted, Number, Range, Scale
 from reports.site.numbers import effect, p_value
 from reports.site.sections import (
     Block,
     Bullets,
     Column,
-    Content,
     Facts,
-    Link,
-    Noted,
-    Number,
+    Fold,
     Page,
     Paragraph,
-    Range,
     Row,
-    Scale,
     Section,
-    Span,
     Table,
-    Text,
-    code,
-    italic,
     present,
-    soft,
-    strong,
 )
+from reports.site.text import Link, Span, Text, code, italic, soft, strong
 from reports.studies.plane.numbers import arms_of
 from reports.studies.plane.plots import boundary_table
 
 
-def claims_page(
-    register: Register,
-    spec: Spec,
-    counted: Counted,
-    *,
-    source: str,
-    generated: str,
-) -> Page:
-    """Make the page of the claims of a register; `source` and `generated` as for the leaderboards.
-
-    Raises
-    ------
-    DataError
-        If a record lacks a metric that a claim compares.
-    """
-    page = Page(
-        name="claims",
-        title="oodbench: published claims, tested",
-        heading="Do the published claims hold here?",
-        intro=(
-            "Statements of the literature on out-of-distribution (OOD) detection, each tested on the "
-            "networks and images of these ",
-            Link("leaderboards", "leaderboard"),
-            ". A verdict is about these settings only: the published figures come from other networks, other "
-            "images and larger budgets.",
-        ),
-        nav=(),
-        body=no_records(),
-        sections=(),
-        footer=(*made(source, generated), " Back to the ", Link("leaderboards", "leaderboard"), "."),
-    )
-    if is_empty(counted):
-        return page
-    verdicts = decide_claims(register, spec, counted)
+def claims_page(register: Register, spec: Spec, counted: Counted, verdicts: Sequence[Verdict]) -> Page:
+    """Make the page of the claims of a register, decided from what counts."""
     sections = present(
+        _summary(verdicts),
         central_section(register, verdicts),
-        _reading(spec, counted),
-        _summary(verdicts, spec, counted),
+        Section("reading", "How a verdict is made", (Fold("Rules", (_reading(spec, counted),)),)),
         _untested(register),
     )
-    return replace(page, body=(), sections=sections)
+    intro = (
+        "Statements of the literature on out-of-distribution (OOD) detection, each tested on the networks "
+        "and images of these ",
+        Link("leaderboards", "index"),
+        ". A verdict is about these settings only: the published figures come from other networks, other "
+        "images and larger budgets.",
+    )
+    heading = "Do the published claims hold here?"
+    return Page("claims", "oodbench: published claims, tested", heading, intro, (), (), sections, "")
 
 
-def _reading(spec: Spec, counted: Counted) -> Section:
+def family_pages(spec: Spec, counted: Counted, verdicts: Sequence[Verdict]) -> Iterator[Page]:
+    """A page for each family of claims, with every test of each."""
+    for family in dict.fromkeys(verdict.claim.family for verdict in verdicts):
+        ours = [verdict for verdict in verdicts if verdict.claim.family == family]
+        sections = tuple(_claim(verdict, list(shown_tests(verdict, spec, counted))) for verdict in ours)
+        heading = f"Claims {family}, tested"
+        nav = tuple(section.link for section in sections)
+        intro = ("How a verdict is made, and all others: ", Link("published claims, tested", "claims"), ".")
+        yield Page(ours[0].claim.page, f"{heading} · oodbench", heading, intro, nav, (), sections, "")
+
+
+def _reading(spec: Spec, counted: Counted) -> Bullets:
     cells = [counted.measured, *counted.studies.measured.values()]
     measured = {cell.track for found in cells for cell in found}
     tracks = [name for name in spec.tracks if name in measured]
@@ -169,19 +145,19 @@ def _reading(spec: Spec, counted: Counted) -> Section:
             "two dimensions: two Gaussian classes and a small network, with regions of the plane as OOD. "
             f"{boundary_table(arms).about}"
         )
-    return Section("reading", "How a verdict is made", (Bullets(tuple(items)),))
+    return Bullets(tuple(items))
 
 
-def _summary(verdicts: Sequence[Verdict], spec: Spec, counted: Counted) -> Section:
-    """All claims in one table, and then each of them."""
+def _summary(verdicts: Sequence[Verdict]) -> Section:
+    """All claims in one table."""
     counts = ("supported", "refuted", "undecided", "not run")
     rows = []
     for i, verdict in enumerate(verdicts):
         claim = verdict.claim
         cells: tuple[Content, ...] = (
-            (Link(claim.id, anchor=claim.id),),
+            (Link(claim.id, claim.page, claim.id),),
             claim.statement,
-            (_said(verdict.overall),),
+            (said(verdict.overall),),
             *(verdict.counts[name] or None for name in counts),
         )
         rows.append(Row(cells, parted=i > 0 and claim.family != verdicts[i - 1].claim.family))
@@ -195,11 +171,11 @@ def _summary(verdicts: Sequence[Verdict], spec: Spec, counted: Counted) -> Secti
         rows=tuple(rows),
         about="Number of primary tests, over settings, by verdict",
     )
-    claims = (_claim(verdict, list(shown_tests(verdict, spec, counted))) for verdict in verdicts)
-    return Section("summary", "All claims", (table,), tuple(claims))
+    return Section("summary", "All claims", (table,))
 
 
-def _said(reading: str) -> Span:
+def said(reading: str) -> Span:
+    """How an overall verdict looks."""
     match reading:
         case "supported" | "refuted":
             return Span(reading, reading)
@@ -214,7 +190,7 @@ def _claim(verdict: Verdict, tests: Sequence[Shown]) -> Section:
         f"{counts['not run']} not run"
     )
     facts: list[tuple[str, Text]] = [
-        ("Overall", (_said(verdict.overall), tally)),
+        ("Overall", (said(verdict.overall), tally)),
         ("Source", claim.source),
         ("Published", _published(claim)),
     ]
@@ -294,7 +270,7 @@ def _cells(outcome: Outcome, percent: bool, scale: Scale) -> tuple[Content, ...]
     )
     return (
         str(outcome.setting),
-        Noted((_said(outcome.reading),), outcome.detail),
+        Noted((said(outcome.reading),), outcome.detail),
         Number(outcome.mean_a, percent),
         Number(outcome.mean_b, percent),
         Number(gain.mean, percent, signed=True),

@@ -194,6 +194,11 @@ class Claim(_Model):
         """The letter over which Holm's adjustment goes."""
         return self.id[2]
 
+    @property
+    def page(self) -> str:
+        """The page of the site on which it stands with its tests."""
+        return f"claims/{self.family.lower()}"
+
 
 class Central(_Model):
     """A measure of what pre-training gives, shown at the start of the page: a test of `claims`."""

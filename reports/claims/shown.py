@@ -13,8 +13,8 @@ from reports.claims.decide import Finding, Missing, Outcome, Verdict
 from reports.claims.factors import factors
 from reports.claims.register import Metric, Trial
 from reports.select import Counted
+from reports.site.cells import Dots, Scale
 from reports.site.numbers import fixed
-from reports.site.sections import Dots, Scale
 
 GAINS = "Gains of the seeds"
 

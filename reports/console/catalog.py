@@ -15,11 +15,11 @@ from benchmark.plan.checks import check_datasets
 from benchmark.plan.contents import content_of
 from benchmark.spec.datasets import Declared
 from benchmark.spec.leaderboard import Spec
-from benchmark.studies.settings import StudySettings
 from methods.base import Detector, EnsembleDetector, Method, Objective
 from methods.names import did_you_mean
 from reports.console.docstrings import Block, read_docstring
 from reports.console.listings import Card, Cell, Column, Listing
+from reports.uses import entries_of, studies_of
 
 
 def listings(what: str | None, spec: Spec) -> list[Listing]:
@@ -163,7 +163,7 @@ def _method_card(family: str, found: Mapping[str, type[Method]], spec: Spec, nam
         facts["Also called"] = list(aliases)
     defaults = cls.configure({}).hyperparameters()
     facts |= {
-        "Entries": _entries_of(family, name, spec),
+        "Entries": entries_of(family, name, spec),
         "Studies": _studies_of(family, name, spec),
         "Source": inspect.getsourcefile(cls),
     }
@@ -175,35 +175,9 @@ def _method_card(family: str, found: Mapping[str, type[Method]], spec: Spec, nam
     return Card(_singular(family), name, blocks, facts, [table] if defaults else [])
 
 
-def _entries_of(family: str, name: str, spec: Spec) -> list[str]:
-    """The entries whose detector or objective it is."""
-    if family == "detectors":
-        return [key for key, entry in spec.entries.items() if entry.detector == name]
-    if family in ("objectives", "corrections"):
-        return [key for key, entry in spec.entries.items() if _objective(entry.objective, spec) == name]
-    return []
-
-
 def _studies_of(family: str, name: str, spec: Spec) -> list[str]:
     """The studies of tracks that use it, those of ``--full`` included."""
-    return [
-        f"{study_name.replace('_', ' ')} on {track_name}"
-        for track_name, track in spec.tracks.items()
-        for study_name, study in track.studies.chosen(full=True).items()
-        if name in _used_by(study, family, spec)
-    ]
-
-
-def _used_by(study: StudySettings, family: str, spec: Spec) -> set[str]:
-    """Names of the methods of a family that a study uses."""
-    if family in ("objectives", "corrections"):
-        return {_objective(study.objective_of(row), spec) for row in study.rows}
-    return {*study.used(family)}
-
-
-def _objective(use: str, spec: Spec) -> str:
-    """The registered objective that a name of the leaderboard stands for."""
-    return spec.objectives[use].objective if use in spec.objectives else use
+    return [f"{study.replace('_', ' ')} on {track}" for track, study in studies_of(family, name, spec)]
 
 
 def _track_card(name: str, spec: Spec) -> Card:

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from reports.console.diff import diff
+
 app = typer.Typer(
     name="oodbench",
     help="Measure out-of-distribution detectors on seeded networks, and build the leaderboard.",
@@ -268,6 +270,9 @@ def compare(
     show(console(), comparison_lines(pairs, part))
     if json_file is not None:
         add_to(json_file, part)
+
+
+app.command()(diff)
 
 
 @app.command("list")

@@ -1,4 +1,4 @@
-"""Docstrings (reStructuredText, numpydoc's sections, LaTeX) as text that reads well in a terminal."""
+"""Docstrings (reStructuredText, numpydoc sections, LaTeX), as they are marked and as text for a terminal."""
 
 from __future__ import annotations
 
@@ -28,11 +28,46 @@ class Doc(NamedTuple):
     parameters: dict[str, str]  # name → what it says of it
 
 
+class Marked(NamedTuple):
+    """A paragraph with its markup, or the LaTeX of a formula that stands apart."""
+
+    text: str
+    formula: bool = False
+
+
+class MarkedDoc(NamedTuple):
+    """What a docstring says, with its markup."""
+
+    summary: str
+    body: tuple[Marked, ...]  # without the summary
+    parameters: dict[str, str]
+
+
 def read_docstring(raw: str | None) -> Doc:
-    """Read the docstring of a method."""
+    """Read the docstring of a method as plain text."""
+    marked, parameters = _read(raw)
+    blocks: list[Block] = []
+    for text, formula in marked:
+        if formula:
+            blocks += [Block(line, formula=True) for line in formula_lines(text)]
+        else:
+            blocks.append(Block(plain_text(text)))
+    summary = blocks.pop(0).text if blocks and not blocks[0].formula else ""
+    return Doc(summary, tuple(blocks), {name: plain_text(said) for name, said in parameters.items()})
+
+
+def read_marked(raw: str | None) -> MarkedDoc:
+    """Read the docstring of a method with its markup, formulas in LaTeX."""
+    blocks, parameters = _read(raw)
+    summary = blocks.pop(0).text if blocks and not blocks[0].formula else ""
+    return MarkedDoc(summary, tuple(blocks), parameters)
+
+
+def _read(raw: str | None) -> tuple[list[Marked], dict[str, str]]:
+    """The paragraphs and formulas, and what is said of the parameters."""
     lines = inspect.cleandoc(raw or "").splitlines()
     parameters: dict[str, str] = {}
-    blocks: list[Block] = []
+    blocks: list[Marked] = []
     while lines:
         if len(lines) > 1 and _UNDERLINE.fullmatch(lines[1]):
             title = lines.pop(0)
@@ -41,21 +76,19 @@ def read_docstring(raw: str | None) -> Doc:
             if title == "Parameters":
                 parameters |= entries
             else:
-                blocks += [Block(f"{title}: {name}: {said}") for name, said in entries.items()]
+                blocks += [Marked(f"{title}: {name}: {said}") for name, said in entries.items()]
         elif _MATH.match(lines[0]):
             first = lines.pop(0).removeprefix(".. math::")
-            rest = _indented(lines)
-            blocks += [Block(line, formula=True) for line in formula_lines("\n".join([first, *rest]))]
+            blocks.append(Marked("\n".join([first, *_indented(lines)]).strip(), formula=True))
         else:
             paragraph = []
             while lines and lines[0].strip() and not _MATH.match(lines[0]):
                 paragraph.append(lines.pop(0))
             if paragraph:
-                blocks.append(Block(plain_text(" ".join(paragraph))))
+                blocks.append(Marked(" ".join(paragraph)))
             while lines and not lines[0].strip():
                 lines.pop(0)
-    summary = blocks.pop(0).text if blocks and not blocks[0].formula else ""
-    return Doc(summary, tuple(blocks), parameters)
+    return blocks, parameters
 
 
 def plain_text(marked: str) -> str:
@@ -84,6 +117,6 @@ def _entries(lines: list[str]) -> Iterator[tuple[str, str]]:
         while lines and lines[0].startswith(" "):
             said.append(lines.pop(0))
         for name in names.partition(" : ")[0].split(","):
-            yield name.strip(), plain_text(" ".join(said))
+            yield name.strip(), " ".join(" ".join(said).split())
     while lines and not lines[0].strip():
         lines.pop(0)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from benchmark.metrics.statistics import mean_interval
 from benchmark.records.numbers import drawn
@@ -62,12 +63,12 @@ def reliability(name: str, track: Track, counted: Counted) -> list[Plot]:
                     f"{init} ({_seeds(seeds)}): mean ECE {before:.1%} at T = 1 and {after:.1%} at T*"
                 )
             for column, title in enumerate(("T = 1", "T* (fitted on ID validation)")):
-                axes[0, column].plot((0, 1), (0, 1), color="#777777", linewidth=0.9, zorder=1)
-                axes[0, column].set(title=title, xlim=(0, 1.02), ylim=(0, 1.04))
-                axes[1, column].set(xlabel="confidence", ylim=(0, 1))
-            axes[0, 0].set_ylabel("accuracy")
-            axes[1, 0].set_ylabel("share")
-            axes[0, 0].legend(loc="upper left")
+                axes[0, column].plot((0, PERCENT), (0, PERCENT), color="#777777", linewidth=0.9, zorder=1)
+                axes[0, column].set(title=title, xlim=(0, 102), ylim=(0, 104))
+                axes[1, column].set(xlabel="confidence (%)", ylim=(0, PERCENT))
+            axes[0, 0].set_ylabel("accuracy (%)")
+            axes[1, 0].set_ylabel("images (%)")
+            legend_above(figure, axes[0, 0], 4)
             alt = (
                 f"Reliability diagrams of {_network(backbone, objective)}: accuracy against mean confidence, "
                 "pooled over seeds, at T = 1 and at T*; the diagonal is perfect calibration. "
@@ -89,10 +90,12 @@ def histograms(name: str, track: Track, counted: Counted) -> list[Plot]:
             figure, axes = panel_grid(len(shown), columns=3, height=1.75)
             for axis, (entry, found) in zip(axes, shown.items(), strict=True):
                 curves = found.drawn.curves
-                for i, (field, label) in enumerate(GROUPS):
+                heights = [PERCENT * np.asarray(getattr(curves, field)) for field, _ in GROUPS]
+                top = 1.15 * max(one[1:-1].max() for one in heights)
+                for i, (_, label) in enumerate(GROUPS):
                     fill = i == 0
                     axis.stairs(
-                        getattr(curves, field),
+                        heights[i],
                         curves.score_edges,
                         fill=fill,
                         label=label,
@@ -100,11 +103,14 @@ def histograms(name: str, track: Track, counted: Counted) -> list[Plot]:
                         linestyle=DASHES[0 if i < 2 else 1],
                         linewidth=1.3,
                     )
-                axis.set(title=entry, ylim=(0, None))
+                    beyond(axis, heights[i], top, i)
+                axis.set(title=entry, ylim=(0, top or 1))
                 axis.locator_params(nbins=4)
                 axis.grid(visible=False)
-            figure.supxlabel("score (higher = more in-distribution)", fontsize=9)
-            figure.supylabel("share of the images", fontsize=9)
+            figure.supxlabel(
+                "score (higher = more in-distribution); the bars at both ends hold what lies beyond"
+            )
+            figure.supylabel("images (%)")
             legend_above(figure, axes[0], 3)
             spoken = "; ".join(_auroc(entry, [found]) for entry, found in shown.items())
             alt = (
@@ -116,6 +122,15 @@ def histograms(name: str, track: Track, counted: Counted) -> list[Plot]:
     return plots
 
 
+def beyond(axis: Axes, heights: NDArray[np.float64], top: float, line: int) -> None:
+    """Write the share in a bar at an end that is higher than the panel."""
+    for end, side, where in ((0, "left", 0.12), (-1, "right", 0.88)):
+        if heights[end] > top:
+            colour = ("#1f5c8a", COLOURS[0], "#000000")[line]
+            said, place = f"↑ {heights[end]:.0f} %", (where, 0.9 - 0.13 * line)
+            axis.text(*place, said, transform=axis.transAxes, ha=side, fontsize=7, color=colour)
+
+
 def roc_curves(name: str, track: Track, counted: Counted) -> list[Plot]:
     """True against false positive rate, mean over seeds, a line for each entry of a backbone and init."""
     plots = []
@@ -124,17 +139,19 @@ def roc_curves(name: str, track: Track, counted: Counted) -> list[Plot]:
             figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
             axes = figure.subplots(1, 2, sharey=True)
             for axis, group in zip(axes, ("near", "far"), strict=True):
-                axis.plot((0, 1), (0, 1), color="#777777", linewidth=0.9, zorder=1)
+                axis.plot((0, PERCENT), (0, PERCENT), color="#777777", linewidth=0.9, zorder=1)
                 for entry, seeds in entries.items():
                     grid = np.asarray(next(iter(seeds.values())).drawn.curves.fpr)
                     curves = [found.drawn.curves for found in seeds.values()]
                     tpr = np.mean(
                         [np.interp(grid, c.fpr, getattr(c, f"tpr_{group}")) for c in curves], axis=0
                     )
-                    axis.plot(grid, tpr, label=entry, **line_style(track.entries.index(entry)))
-                axis.set(title=f"{group} OOD", xlabel="false positive rate", xlim=(0, 1), ylim=(0, 1.01))
-            axes[0].set_ylabel("true positive rate (ID)")
-            legend_above(figure, axes[0], 4)
+                    style, label = line_style(track.entries.index(entry)), _legend(entry, seeds.values())
+                    axis.plot(PERCENT * grid, PERCENT * tpr, label=label, **style)
+                axis.set(title=f"{group} OOD", xlim=(0, PERCENT), ylim=(0, 101))
+                axis.set_xlabel("OOD images let through (%)")
+            axes[0].set_ylabel("ID images kept (%)")
+            legend_above(figure, axes[0], 3)
             spoken = "; ".join(_auroc(entry, seeds.values()) for entry, seeds in entries.items())
             alt = (
                 f"ROC curves of {backbone} from {init}, mean over seeds, near OOD and far OOD, "
@@ -247,18 +264,19 @@ def _draw_reliability(
 ) -> None:
     """Accuracy against confidence, with small marks for bins of few images, and below it their shares."""
     share = np.asarray(pooled.count) / sum(pooled.count)
-    above.plot(pooled.confidence, pooled.accuracy, alpha=0.7, **{**style, "linewidth": 1.1})
+    confidence, accuracy = PERCENT * np.asarray(pooled.confidence), PERCENT * np.asarray(pooled.accuracy)
+    above.plot(confidence, accuracy, alpha=0.7, **{**style, "linewidth": 1.1})
     above.scatter(
-        pooled.confidence,
-        pooled.accuracy,
+        confidence,
+        accuracy,
         s=6 + 110 * np.sqrt(share),
         color=style["color"],
         alpha=0.85,
         linewidth=0,
         label=label,
     )
-    middle = (np.asarray(pooled.lower) + np.asarray(pooled.upper)) / 2
-    below.bar(middle + (offset - 0.5) * 0.018, share, width=0.018, color=style["color"])
+    middle = PERCENT * (np.asarray(pooled.lower) + np.asarray(pooled.upper)) / 2
+    below.bar(middle + (offset - 0.5) * 1.8, PERCENT * share, width=1.8, color=style["color"])
 
 
 def _reliability(found: Measured, scaled: bool) -> Reliability:
@@ -287,8 +305,20 @@ def _by_network_and_entry(
 
 
 def _auroc(entry: str, seeds: Iterable[Measured]) -> str:
+    near, far = _aurocs(seeds)
+    return f"{entry} near {near:.1f}, far {far:.1f}"
+
+
+def _legend(entry: str, seeds: Iterable[Measured]) -> str:
+    """An entry with its AUROC by near and by far OOD images."""
+    near, far = _aurocs(seeds)
+    return f"{entry} {near:.1f} / {far:.1f}"
+
+
+def _aurocs(seeds: Iterable[Measured]) -> tuple[float, float]:
+    """×100, means over seeds."""
     near, far = zip(*((f.numbers["near.auroc"], f.numbers["far.auroc"]) for f in seeds), strict=True)
-    return f"{entry} near {fmean(near):.1%}, far {fmean(far):.1%}"
+    return PERCENT * fmean(near), PERCENT * fmean(far)
 
 
 def _seeds(seeds: Mapping[int, Measured]) -> str:
@@ -319,7 +349,8 @@ SECTIONS = (
     PlotSection(
         "roc",
         "ROC curves",
-        "The share of ID images kept against the share of OOD images let through, mean over seeds.",
+        "The share of ID images kept against the share of OOD images let through, mean over seeds; beside a "
+        "name its AUROC on near and on far OOD images.",
         roc_curves,
         short="ROC",
     ),

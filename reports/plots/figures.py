@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from benchmark.errors import DataError
 from benchmark.metrics.statistics import mean_interval
 from benchmark.records.record import NAME
+from reports.plots.data import csv_of
 from reports.site.sections import Plot
 
 WIDTH = 7.4  # inches
@@ -126,4 +127,4 @@ def finish(figure: Figure, file: str, title: str, alt: str) -> Plot:
     # `savefig` would draw twice: once for the layout, which the drawing itself makes again.
     FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)  # type: ignore[no-untyped-call]
     width, height = (round(96 * float(inches)) for inches in figure.get_size_inches())
-    return Plot(file, title, alt, buffer.getvalue(), width, height)
+    return Plot(file, title, alt, buffer.getvalue(), width, height, csv_of(figure))

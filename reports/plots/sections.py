@@ -9,8 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from benchmark.spec.leaderboard import Spec, Track
-from reports.select import Counted
+from reports.plots.memo import Memo
+from reports.select import NO_STUDIES, Counted
 from reports.site.sections import Bullets, Gallery, Paragraph, Plot, Section
+
+ANEW = Memo()  # every plot is drawn
 
 
 def _no_remarks(name: str, track: Track, counted: Counted) -> list[str]:
@@ -21,18 +24,20 @@ def _no_remarks(name: str, track: Track, counted: Counted) -> list[str]:
 class PlotSection:
     """A section with a gallery for each track; its functions take a name, the track and what counts."""
 
-    id: str
+    id: str  # of what a study measured: the study's name
     title: str
     about: str
     plots: Callable[[str, Track, Counted], list[Plot]]
     remarks: Callable[[str, Track, Counted], list[str]] = _no_remarks  # how it was measured, warnings
     short: str = ""  # of the title
 
-    def section(self, spec: Spec, counted: Counted) -> Section | None:
+    def section(self, spec: Spec, counted: Counted, memo: Memo = ANEW) -> Section | None:
         """The section; None where there is nothing to show."""
         galleries, said = [], []
+        study = self.id if self.id in counted.studies.measured else None
         for name, track in spec.tracks.items():
-            galleries += gallery_of(track, self.plots(name, *_drawn(name, track, counted)))
+            given = name, *_drawn(name, track, counted, study)
+            galleries += gallery_of(name, track, memo.plots(self.plots, *given, of=_content(*given)))
             said += self.remarks(name, track, counted)
         if not galleries and not said:
             return None
@@ -42,15 +47,25 @@ class PlotSection:
         )
 
 
-def gallery_of(track: Track, plots: list[Plot]) -> list[Section]:
+def gallery_of(name: str, track: Track, plots: list[Plot]) -> list[Section]:
     """The plots of a track below its title; none without plots."""
-    return [Section("", track.title, (Gallery(tuple(plots)),))] if plots else []
+    return [Section("", track.title, (Gallery(tuple(plots)),), track=name)] if plots else []
 
 
-def _drawn(name: str, track: Track, counted: Counted) -> tuple[Track, Counted]:
-    """A track with the entries that are drawn, and what counts without the others."""
+def _drawn(name: str, track: Track, counted: Counted, study: str | None) -> tuple[Track, Counted]:
+    """A track with the entries that are drawn, and what a plot may show of it: of a study, or of entries."""
     entries = track.drawn or track.entries
-    measured = {
-        cell: found for cell, found in counted.measured.items() if cell.track != name or cell.entry in entries
-    }
-    return track.model_copy(update={"entries": entries}), replace(counted, measured=measured)
+    if study is None:
+        shown = {cell: found for cell, found in counted.of_track(name).items() if cell.entry in entries}
+        drawn = Counted(shown, {}, ())
+    else:
+        cells = counted.studies.measured.get(study, {})
+        studied = {cell: found for cell, found in cells.items() if cell.track == name}
+        drawn = Counted({}, {}, (), replace(NO_STUDIES, measured={study: studied}))
+    return track.model_copy(update={"entries": entries}), drawn
+
+
+def _content(name: str, track: Track, drawn: Counted) -> object:
+    """All that a plot may show."""
+    studied = [item for cells in drawn.studies.measured.values() for item in cells.items()]
+    return name, track, [*drawn.measured.items()], studied

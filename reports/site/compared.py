@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from reports.site.cells import Labels, Number
 from reports.site.numbers import p_value
 from reports.site.reproduction import BoardTest, MetricGap, NotCompared, Reproduction
-from reports.site.sections import (
-    Block,
-    Bullets,
-    Column,
-    Labels,
-    Number,
-    Paragraph,
-    Row,
-    Section,
-    Table,
-    code,
-    italic,
-)
+from reports.site.sections import Block, Bullets, Column, Paragraph, Row, Section, Table
+from reports.site.text import code, italic
 
 
 def reproduction_section(report: Reproduction, source: str) -> Section:

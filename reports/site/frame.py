@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.select import Counted
-from reports.site.sections import Block, Bullets, Command, Paragraph, Span, Text, code, strong
+from reports.site.sections import Block, Bullets, Command, Page, Paragraph, Section, present
+from reports.site.text import Span, Text, code, strong
 
 RUN = "oodbench run --all"  # what an empty page tells the reader to do
 
@@ -28,3 +29,13 @@ def no_records(notes: Sequence[str] = ()) -> tuple[Block, ...]:
 def made(source: str, generated: str) -> tuple[str | Span, ...]:
     """The foot of a page."""
     return (f"Made {generated} from the records in ", code(f"{source}/"), ".")
+
+
+def page_of(name: str, heading: str, intro: Text, *sections: Section | None) -> Page | None:
+    """A page of sections, with links to them; None where there are none."""
+    there = present(*sections)
+    if not there:
+        return None
+    linked = tuple(section.link for section in there if section.id)
+    nav = linked if len(linked) > 1 else ()
+    return Page(name, f"{heading} · oodbench", heading, intro, nav, (), there, "")

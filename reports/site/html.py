@@ -4,51 +4,43 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.site.sections import (
-    Block,
-    Content,
-    Count,
-    Labels,
-    Link,
-    Noted,
-    Number,
-    Page,
-    PageName,
-    Section,
-    Table,
-    pieces,
-    plain,
-)
+from reports.site.cells import Content, Count, Labels, Noted, Number, Position
+from reports.site.mathml import mathml
+from reports.site.sections import Block, Live, Page, Table, blocks_of, within
 from reports.site.strips import HEIGHT, WIDTH, axis_of, strip_of
+from reports.site.text import Link, pieces, plain
 
-FILES: dict[PageName, str] = {"leaderboard": "index.html", "claims": "claims.html"}
 LAST = 1_000_000  # where a number is missing: no table has as many rows
 
 
-def html_of(page: Page) -> str:
-    """Render a page; equal pages give equal text."""
-    css, script = _static("page.css"), _static("sort.js")
+def html_of(page: Page, menu: Sequence[Link] = ()) -> str:
+    """Render a page with the menu of the site; equal pages give equal text."""
+    css, scripts = _static("page.css"), [_static(f"{name}.js") for name in _scripts(page)]
     return (
-        _environment()
+        _environment("../" * page.name.count("/"))
         .get_template("page.html.j2")
         .render(
             page=page,
-            text=f"{page.name}.md",
+            menu=menu,
             css=Markup(css),  # noqa: S704 our file
-            script=Markup(script) if _sortable(page) else None,  # noqa: S704 our file
-            policy=_policy(css, script),
+            scripts=[Markup(script) for script in scripts],  # noqa: S704 our files
+            policy=_policy(css, scripts),
         )
     )
 
 
 @cache
-def _environment() -> Environment:
+def _environment(root: str) -> Environment:
+    """What renders pages that lie in a folder from which `root` leads to the site's."""
     environment = Environment(
         loader=PackageLoader("reports.site"),
         autoescape=True,
@@ -58,14 +50,17 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "axis": axis_of,
-        "href": _href,
+        "href": lambda link: _href(link, root),
+        "json": _json,
         "kind": _kind,
+        "mathml": mathml,
         "pieces": pieces,
         "plain": plain,
+        "shade": lambda content: content.shade if isinstance(content, Number) else None,
         "sorted_by": _sorted_by,
         "strip": strip_of,
     }
-    environment.globals |= {"strip_width": WIDTH, "strip_height": HEIGHT}
+    environment.globals |= {"root": root, "strip_width": WIDTH, "strip_height": HEIGHT}
     return environment
 
 
@@ -74,9 +69,17 @@ def _kind(thing: Block | Content) -> str:
     return type(thing).__name__
 
 
-def _href(link: Link) -> str:
-    file = "" if link.page is None else FILES[link.page]
+def _href(link: Link, root: str) -> str:
+    if link.url:
+        return link.url
+    file = f"{root}{link.file}" if link.file else "" if link.page is None else f"{root}{link.page}.html"
     return f"{file}#{link.anchor}" if link.anchor else file
+
+
+def _json(data: Mapping[str, Any]) -> Markup:
+    """Data within a page, for a script of ours: no text in it can end the element that it stands in."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c"))  # noqa: S704 cannot be markup
 
 
 def _sorted_by(content: Content) -> str | float:
@@ -84,7 +87,7 @@ def _sorted_by(content: Content) -> str | float:
     match content:
         case Number(value=value):
             return value
-        case Count(n=n):
+        case Count(n=n) | Position(n=n):
             return n
         case Labels(parts=parts):
             return " ".join(parts)
@@ -94,27 +97,32 @@ def _sorted_by(content: Content) -> str | float:
             return LAST
         case int() | str():
             return content
+        case tuple():
+            return plain(content)
     raise TypeError(f"nothing to sort by in {content!r}")
 
 
-def _sortable(page: Page) -> bool:
-    def found(section: Section) -> bool:
-        tables = [block for block in section.body if isinstance(block, Table)]
-        return any(table.sortable for table in tables) or any(map(found, section.sections))
-
-    return any(map(found, page.sections))
+def _scripts(page: Page) -> list[str]:
+    """Our scripts that a page needs."""
+    blocks = [*within(page.body), *blocks_of(page.sections)]
+    sortable = any(isinstance(block, Table) and block.sortable for block in blocks)
+    live = dict.fromkeys(block.script for block in blocks if isinstance(block, Live))
+    return [*(["sort"] if sortable else []), *live]
 
 
 def _static(name: str) -> str:
     return (files("reports") / "site" / "static" / name).read_text(encoding="utf-8")
 
 
-def _policy(css: str, script: str) -> str:
-    """Content security policy: our style, our script, images from beside the page, and nothing else."""
-    style_hash, script_hash = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, script)
-    )
+def _policy(css: str, scripts: Sequence[str]) -> str:
+    """Content security policy: our style, our scripts, images from beside the page, and nothing else."""
+    (style,), ours = _hashes([css]), _hashes(scripts) or ["'none'"]
     return (
-        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
+        f"default-src 'none'; style-src {style}; script-src {' '.join(ours)}; "
         "img-src 'self' file:; base-uri 'none'; form-action 'none'"
     )
+
+
+def _hashes(texts: Sequence[str]) -> list[str]:
+    digests = (hashlib.sha256(text.encode()).digest() for text in texts)
+    return [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]

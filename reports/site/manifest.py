@@ -14,9 +14,12 @@ MANIFEST = "site.json"
 REPORT = "reproduction.json"  # among the files: how the records compare with the published ones
 
 
-def write_manifest(site: Path, made_of: str, texts: Mapping[Path, str]) -> Path:
+def write_manifest(site: Path, made_of: str, files: Mapping[Path, str | bytes]) -> Path:
     """Say what pages below `site` were made of, and how to tell that they are unchanged; return the file."""
-    checksums = {path.relative_to(site).as_posix(): checksum(text.encode()) for path, text in texts.items()}
+    checksums = {
+        path.relative_to(site).as_posix(): checksum(content.encode() if isinstance(content, str) else content)
+        for path, content in files.items()
+    }
     write_atomically(site / MANIFEST, json.dumps({"made_of": made_of, "files": checksums}, indent=1))
     return site / MANIFEST
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from benchmark.records.files import iterate, paths_below
 from benchmark.spec.leaderboard import Spec
 from benchmark.store.files import read_model, read_regular
 from benchmark.store.fingerprints import code_fingerprint, library_versions
 from benchmark.studies.registry import study_folders
+from methods.cards import FAMILIES, cards
 from reports.claims.register import Register, load_register
+from reports.diff.history import tagged
 from reports.openood.published import load_published
+from reports.pages.dataset_samples import sample_files
 from reports.site.manifest import REPORT, checksum, read_manifest, up_to_date
 from reports.site.reproduction import Reproduction, reproduction
 
@@ -41,7 +45,9 @@ def publish(spec: Spec, results: Path, site: Path, published: Path | None = None
     claims = load_register()
     compared = published if published is not None and published.resolve() != results.resolve() else None
     others = {} if compared is None else {"published": compared.name, **_content(compared)}
-    made_of = _fingerprint(spec, claims, {"results": results.name, **_content(results)}, others)
+    versions = tagged(results)
+    content = {"results": results.name, **_content(results)}
+    made_of = _fingerprint(spec, claims, content, others, [] if versions is None else versions.made_of)
     if up_to_date(site, made_of):
         return []  # of records that were read and checked then
     from reports.site.build import build_site  # with all that draws
@@ -58,6 +64,8 @@ def publish(spec: Spec, results: Path, site: Path, published: Path | None = None
         made_of=made_of,
         source=results.name,
         report=report,
+        versions=versions,
+        incremental=True,
     )
 
 
@@ -79,7 +87,7 @@ def _content(results: Path) -> dict[str, str]:
     return {path.relative_to(results).as_posix(): checksum(read_regular(path)) for path in paths}
 
 
-def _fingerprint(spec: Spec, claims: Register, *content: Mapping[str, str]) -> str:
+def _fingerprint(spec: Spec, claims: Register, *content: Any) -> str:
     """Hash of all that the pages are made of, besides the date."""
     here = Path(__file__).parent
     shared = sorted([*(here / "templates").iterdir(), *(here / "static").iterdir()])
@@ -87,11 +95,13 @@ def _fingerprint(spec: Spec, claims: Register, *content: Mapping[str, str]) -> s
         code_fingerprint(
             *("reports.site.publish", "benchmark.records.files", "benchmark.records.text"), *_of_studies()
         ),
-        library_versions("jinja2", "matplotlib", "numpy", "scipy"),
+        library_versions("jinja2", "math-core", "matplotlib", "numpy", "pillow", "scikit-learn", "scipy"),
         [path.read_text(encoding="utf-8") for path in shared],
         spec.model_dump_json(),
         claims.model_dump_json(),
         load_published().model_dump_json(),
+        [card.text for family in FAMILIES for _, card in sorted(cards(family).items())],
+        sample_files(spec),
         content,
     ]
     return checksum(json.dumps(parts).encode())

@@ -6,175 +6,12 @@ part of a page is one function that returns a `Section`. This module must not kn
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from reports.site.numbers import fixed, signed
-
-Look = Literal["strong", "italic", "code", "soft", "better", "worse", "supported", "refuted"]
-PageName = Literal["leaderboard", "claims"]
-Better = Literal["higher", "lower"]
-
-
-@dataclass(frozen=True)
-class Span:
-    """Text that looks different from what is around it."""
-
-    text: str
-    look: Look
-
-
-@dataclass(frozen=True)
-class Link:
-    """A link to another page of the site, or within the page."""
-
-    text: str
-    page: PageName | None = None  # None: this one
-    anchor: str = ""  # id of a section
-
-
-Text = str | tuple[str | Span | Link, ...]
-
-
-def strong(text: str) -> Span:
-    """Text that stands out."""
-    return Span(text, "strong")
-
-
-def italic(text: str) -> Span:
-    """A symbol, or a word that is explained."""
-    return Span(text, "italic")
-
-
-def code(text: str) -> Span:
-    """A command or the name of a file."""
-    return Span(text, "code")
-
-
-def soft(text: str) -> Span:
-    """Text that stands back."""
-    return Span(text, "soft")
-
-
-def pieces(text: Text) -> tuple[str | Span | Link, ...]:
-    """The pieces of a text."""
-    return (text,) if isinstance(text, str) else text
-
-
-def plain(text: Text) -> str:
-    """A text without its looks."""
-    return "".join(piece if isinstance(piece, str) else piece.text for piece in pieces(text))
-
-
-# What stands in a table
-
-
-@dataclass(frozen=True)
-class Number:
-    """A measured number in its own unit, with half the width of its interval."""
-
-    value: float
-    percent: bool = True  # a share, shown ×100
-    half: float = math.nan  # NaN: there is no interval
-    signed: bool = False
-    best: bool = False
-
-    @property
-    def text(self) -> str:
-        """The number in the unit of the pages."""
-        return (signed if self.signed else fixed)(self.value, percent=self.percent)
-
-    @property
-    def spread(self) -> str:
-        """Half the interval in the unit of the pages, or nothing."""
-        return "" if math.isnan(self.half) else fixed(self.half, percent=self.percent)
-
-
-@dataclass(frozen=True)
-class Range:
-    """An interval of a difference."""
-
-    low: float
-    high: float
-    percent: bool = True
-
-    @property
-    def texts(self) -> tuple[str, str]:
-        """Both bounds in the unit of the pages."""
-        return signed(self.low, percent=self.percent), signed(self.high, percent=self.percent)
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many there are, of how many there should be."""
-
-    n: int
-    of: int
-
-    @property
-    def text(self) -> str:
-        """The second number only where it is another."""
-        return str(self.n) if self.n >= self.of else f"{self.n} of {self.of}"
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What a row is, from the most to the least important part."""
-
-    parts: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A name of a measured number, and which way is better."""
-
-    title: str
-    better: Better
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The axis that strips of dots share, in the numbers' own unit; zero lies on it."""
-
-    low: float
-    high: float
-    band: float  # half the width of the band around zero
-    percent: bool = True
-
-
-@dataclass(frozen=True)
-class Dots:
-    """Numbers as a strip of dots, with their mean and its interval."""
-
-    title: str
-    values: tuple[float, ...]
-    mean: float
-    interval: tuple[float, float] | None
-    scale: Scale
-
-    @property
-    def texts(self) -> list[str]:
-        """The numbers in the unit of the pages."""
-        return [signed(value, percent=self.scale.percent) for value in self.values]
-
-    @property
-    def alt(self) -> str:
-        """What the strip shows."""
-        listed = (fixed(value, percent=self.scale.percent) for value in self.values)
-        return f"{self.title}: {', '.join(listed)}"
-
-
-@dataclass(frozen=True)
-class Noted:
-    """Something with a remark."""
-
-    what: Text | Labels
-    note: str
-
-
-Content = Text | int | None | Number | Range | Count | Labels | Metric | Dots | Noted  # None: a dash
+from reports.site.cells import Better, Content, Scale
+from reports.site.text import Link, Text, checked_path, plain
 
 
 @dataclass(frozen=True)
@@ -236,6 +73,12 @@ class Plot:
     svg: str
     width: int  # CSS pixels
     height: int
+    data: str  # what is drawn, as CSV; empty where it is a picture
+
+    @property
+    def data_file(self) -> str:
+        """Where its data lies below the site."""
+        return f"plots/{self.file.removesuffix('.svg')}.csv"
 
 
 @dataclass(frozen=True)
@@ -275,7 +118,54 @@ class Gallery:
     plots: tuple[Plot, ...]
 
 
-Block = Paragraph | Bullets | Facts | Command | Table | Gallery
+@dataclass(frozen=True)
+class Picture:
+    """Pixels as they are, in PNG.
+
+    Raises
+    ------
+    ValueError
+        If its file is not named by plain names with ``/`` between them.
+    """
+
+    file: str  # of the site, such as ``samples/digits.png``
+    alt: str  # what it shows, for those who do not see it
+    data: bytes
+    width: int  # CSS pixels
+    height: int
+
+    def __post_init__(self) -> None:
+        checked_path(self.file)
+
+
+@dataclass(frozen=True)
+class Maths:
+    """A formula that stands by itself, in LaTeX."""
+
+    latex: str
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What is shown when the reader asks for it."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a script of ours makes of data; without it, other blocks stand in its place.
+
+    The data is written into the page: numbers, texts, lists and mappings.
+    """
+
+    script: Literal["board", "compare"]
+    data: Mapping[str, Any]
+    otherwise: tuple[Block, ...]
+
+
+Block = Paragraph | Bullets | Facts | Command | Table | Gallery | Picture | Maths | Fold | Live
 
 
 @dataclass(frozen=True)
@@ -288,6 +178,7 @@ class Section:
     sections: tuple[Section, ...] = ()
     subtitle: str = ""
     short: str = ""  # of the title, in lists of sections
+    track: str = ""  # that it is about, where it is about one
 
     @property
     def link(self) -> Link:
@@ -299,7 +190,7 @@ class Section:
 class Page:
     """A page of the site."""
 
-    name: PageName
+    name: str  # path without the suffix, such as ``boards/digits``
     title: str  # of the window
     heading: str
     intro: Text
@@ -307,6 +198,13 @@ class Page:
     body: tuple[Block, ...]
     sections: tuple[Section, ...]
     footer: Text
+    files: Mapping[str, str] = field(default_factory=dict)  # to download, by path below the site
+
+
+def of_track(section: Section | None, name: str) -> Section | None:
+    """A section with those parts alone that are about a track; None where there are none."""
+    parts = () if section is None else tuple(part for part in section.sections if part.track == name)
+    return replace(section, sections=parts) if section is not None and parts else None
 
 
 def present(*sections: Section | None) -> tuple[Section, ...]:
@@ -314,13 +212,35 @@ def present(*sections: Section | None) -> tuple[Section, ...]:
     return tuple(section for section in sections if section is not None)
 
 
+def blocks_of(sections: Sequence[Section]) -> Iterator[Block]:
+    """All blocks of some sections, those within others too."""
+    for section in sections:
+        yield from within(section.body)
+        yield from blocks_of(section.sections)
+
+
+def within(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Blocks, each followed by those that stand within it."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Fold):
+            yield from within(block.blocks)
+        if isinstance(block, Live):
+            yield from within(block.otherwise)
+
+
 def plots_of(sections: Sequence[Section]) -> Iterator[Plot]:
     """All plots of some sections."""
-    for section in sections:
-        for block in section.body:
-            if isinstance(block, Gallery):
-                yield from block.plots
-        yield from plots_of(section.sections)
+    for block in blocks_of(sections):
+        if isinstance(block, Gallery):
+            yield from block.plots
+
+
+def pictures_of(page: Page) -> Iterator[Picture]:
+    """All pictures of a page."""
+    for block in (*within(page.body), *blocks_of(page.sections)):
+        if isinstance(block, Picture):
+            yield block
 
 
 def notes(texts: Sequence[str]) -> tuple[Paragraph, ...]:

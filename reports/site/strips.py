@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from reports.site.sections import Dots, Scale
+from reports.site.cells import Dots, Scale
 
 WIDTH, HEIGHT, MARGIN = 220, 22, 8
 

@@ -11,6 +11,8 @@ from typing import Protocol
 
 from benchmark.records.record import PLANE
 from benchmark.spec.leaderboard import Spec
+from reports.plots.memo import Memo
+from reports.plots.sections import ANEW
 from reports.select import Counted
 from reports.site.sections import Section
 
@@ -18,11 +20,11 @@ from reports.site.sections import Section
 class StudySection(Protocol):
     """What shows the numbers of a study."""
 
-    def section(self, spec: Spec, counted: Counted) -> Section | None:
+    def section(self, spec: Spec, counted: Counted, memo: Memo = ANEW) -> Section | None:
         """Its section of the page; None where there is nothing to show."""
 
 
-def study_sections(spec: Spec) -> list[StudySection]:
-    """The section of every study that a track has, and of the one that stands alone."""
+def study_sections(spec: Spec) -> dict[str, StudySection]:
+    """By study, the section of every one that a track has, and of the one that stands alone."""
     studies = [*spec.studies, *([] if spec.boundary is None else [PLANE])]
-    return [importlib.import_module(f"{__package__}.{study}.plots").SECTION for study in studies]
+    return {study: importlib.import_module(f"{__package__}.{study}.plots").SECTION for study in studies}

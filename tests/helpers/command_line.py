@@ -17,7 +17,7 @@ import benchmark.run
 import oodbench
 from benchmark.engines.processes import Processes
 
-COMMANDS = ("run", "plan", "report", "publish", "compare", "list", "show", "schema", "cache")
+COMMANDS = ("run", "plan", "report", "publish", "compare", "diff", "list", "show", "schema", "cache")
 
 
 ENVIRONMENT = {

@@ -3,9 +3,8 @@ from pathlib import Path
 
 import pytest
 import synthetic_records as synthetic
-from matplotlib.figure import Figure
 from once import once
-from undrawn import blank
+from undrawn import draw_nothing
 
 from reports.site.build import build_site
 
@@ -35,4 +34,4 @@ def full_site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots without a picture: for what a test of tables and texts builds itself."""
-    monkeypatch.setattr(Figure, "savefig", blank)
+    draw_nothing(monkeypatch)

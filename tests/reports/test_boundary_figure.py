@@ -77,7 +77,7 @@ def test_the_table_has_means_and_intervals_over_seeds():
     assert [column.better for column in table.columns[1:3]] == ["higher", "lower"]
     near = table.rows[1]
     assert near.seeds == (0, 1, 2)
-    assert near.rank is None
+    assert near.place is None
     # on paper: .60, .62, .64 have standard deviation .02; t(2) at .975 is 4.302653
     interval = near.values[titles.index("AUROC mid")].interval
     assert interval.mean == pytest.approx(0.62)

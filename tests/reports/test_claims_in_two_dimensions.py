@@ -1,9 +1,11 @@
 """Claims that the experiment in two dimensions decides."""
 
+import re
+
 import pytest
 import synthetic_records as synthetic
 from claim_examples import NOISE, arms, results, spec
-from page import Page
+from page import pages_of
 from plane_files import plane_files
 
 from benchmark.records.record import RecordFile
@@ -88,13 +90,21 @@ def test_two_dimensions_are_not_run_without_their_file():
             assert [str(s) for s in gap.settings] == ["two dimensions · mlp_2_500_500 · he_normal"]
 
 
-def test_two_dimensions_are_on_the_page(tmp_path):
+def test_two_dimensions_are_on_the_pages(tmp_path):
     claims = in_two_dimensions("C-A6", "C-B6")
     files = [*results(arms(0.02)), *boundary()]
     build_site(asking(), files, tmp_path, generated=synthetic.NOW, register=claims)
-    for text in (Page((tmp_path / "claims.html").read_text()).text, (tmp_path / "claims.md").read_text()):
-        plain = text.replace("\\", "")
-        assert "two dimensions · mlp_2_500_500 · he_normal" in plain
-        assert "AUROC of the region band: near_outliers is higher than far_outliers, by 1.00 points" in plain
-        assert "6000 steps for each classifier" in plain
-        assert "near_outliers: ID test accuracy 97.50" in plain
+    pages = pages_of(tmp_path)
+
+    def both(name: str) -> tuple[str, str]:
+        return pages[name].text, (tmp_path / f"{name}.md").read_text().replace("\\", "")
+
+    for text in (*both("claims/a"), *both("claims/b")):
+        assert "two dimensions · mlp_2_500_500 · he_normal" in text
+        assert "6000 steps for each classifier" in text
+        assert re.search(r"\w+: ID test accuracy \d\d\.\d\d", text)
+    for text in both("claims/a"):
+        assert "near_outliers: ID test accuracy 97.50" in text
+        assert "AUROC of the region band: near_outliers is higher than far_outliers, by 1.00 points" in text
+    for text in both("claims"):
+        assert "two dimensions: two Gaussian classes and a small network" in text

@@ -1,4 +1,4 @@
-"""The page of claims: numbers, dots, links, and hostile text."""
+"""The pages of claims: numbers, dots, links, and hostile text."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import synthetic_records as synthetic
 from claim_examples import NOISE, arms, register, results, shown_test, spec
 from markdown_it import MarkdownIt
-from page import Page
+from page import Page, words
 
 from reports.claims.shown import dots_of, scale_of
 from reports.select import select
@@ -22,21 +22,34 @@ SCRIPT = "<script>alert(1)</script>"
 TABLE = "a|b `c` **d** [e](http://evil.example) <b>f</b>"
 
 
-def page_of(path: Path, values, claims, **rest) -> tuple[Page, str]:
+ALL, FAMILY = "claims", "claims/a"  # the page of all claims, and that of a family with its tests
+
+
+def site_of(path: Path, values, claims, **rest) -> dict[str, tuple[Page, str]]:
+    """By name, the pages of claims in HTML, taken apart, and in Markdown."""
     where = spec(tuple(values))
     build_site(where, results(values, **rest), path, generated=synthetic.NOW, register=claims)
-    markdown = (path / "claims.md").read_text()
-    return Page((path / "claims.html").read_text()), markdown
+    found = {
+        name: (Page((path / f"{name}.html").read_text()), (path / f"{name}.md").read_text())
+        for name in (ALL, FAMILY)
+    }
+    assert [page.name for page in (path / "claims").iterdir() if page.suffix == ".md"] == ["a.md"]
+    return found
+
+
+def rendered(markdown: str) -> Page:
+    return Page(MarkdownIt("commonmark").enable("table").render(markdown))
 
 
 def test_the_page_has_the_verdict_with_its_numbers(tmp_path):
     published = [{"figure": "AUROC 1.23 → 4.56", "tag": "V"}]
-    page, markdown = page_of(tmp_path, arms(0.02), register(published=published))
-    rendered = Page(MarkdownIt("commonmark").enable("table").render(markdown)).text
+    site = site_of(tmp_path, arms(0.02), register(published=published))
+    page, markdown = site[FAMILY]
     half = 100 * 2.364624 * NOISE.std(ddof=1) / 8**0.5  # t(.975, 7)
-    for text in (page.text, rendered):
-        assert "supported" in text
-        assert "Energy is better." in text
+    for one, as_text in site.values():
+        for text in (one.text, rendered(as_text).text):
+            assert re.search("C-A1.*Energy is better.*supported", words(text))
+    for text in (page.text, rendered(markdown).text):
         assert "AUROC 1.23 → 4.56 (read in the authors' release [V])" in text
         assert "AUROC: energy is higher than msp, by 0.50 points or more." in text
         assert f"+{2 - half:.2f}" in text
@@ -67,7 +80,7 @@ def test_dots_lie_on_the_scale():
 
 
 def test_one_seed_has_no_interval_on_the_page(tmp_path):
-    page, markdown = page_of(tmp_path, arms(0.02, seeds=1), register())
+    page, markdown = site_of(tmp_path, arms(0.02, seeds=1), register())[FAMILY]
     assert "exploratory" in page.text
     assert not re.search(r"\bnan\b", page.text + markdown)
 
@@ -90,42 +103,42 @@ def test_hostile_text_stays_text(tmp_path):
     claims = claims.model_copy(
         update={"metrics": {k: m.model_copy(update={"title": TABLE}) for k, m in claims.metrics.items()}}
     )
-    page, markdown = page_of(tmp_path, arms(0.02), claims)
-    rendered = Page(MarkdownIt("commonmark").enable("table").render(markdown))
-    tags = {tag for tag, _ in page.elements}
-    assert not tags & {"script", "img", "b"}
-    assert not {tag for tag, _ in rendered.elements} & {"script", "img", "b"}
-    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
-    for text in (page.text, rendered.text):
-        assert SCRIPT in text
-        assert TABLE in text
-    links = [attributes["href"] for tag, attributes in rendered.elements if tag == "a"]
-    assert links == ["leaderboard.md"] * 2
-    tables = re.findall(
-        r"<table>.*?</table>", MarkdownIt("commonmark").enable("table").render(markdown), re.S
-    )
-    assert len(tables) == 3
-    for table in tables:
-        rows = re.findall(r"<tr>.*?</tr>", table, re.S)
-        assert len({len(re.findall(r"<t[hd]\b", row)) for row in rows}) == 1
+    for name, (page, markdown) in site_of(tmp_path, arms(0.02), claims).items():
+        for one in (page, rendered(markdown)):
+            assert not {tag for tag, _ in one.elements} & {"script", "img", "b"}
+            assert not any(name.startswith("on") for _, attributes in one.elements for name in attributes)
+            assert SCRIPT in one.text
+            assert TABLE in one.text
+        links = [link["href"] for link in rendered(markdown).all("a")]
+        assert links == {ALL: ["index.md", "claims/a.md"], FAMILY: ["../claims.md"]}[name]
+        tables = re.findall(
+            r"<table>.*?</table>", MarkdownIt("commonmark").enable("table").render(markdown), re.S
+        )
+        assert len(tables) == {ALL: 2, FAMILY: 1}[name]
+        for table in tables:
+            rows = re.findall(r"<tr>.*?</tr>", table, re.S)
+            assert len({len(re.findall(r"<t[hd]\b", row)) for row in rows}) == 1
 
 
-def test_the_page_is_sound(tmp_path):
-    page, _ = page_of(tmp_path, arms(0.02), register({}, {"role": "secondary"}, {"a": "absent"}))
-    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
-    assert len(ids) == len(set(ids))
-    for _, attributes in page.elements:
-        assert "style" not in attributes
-        if "aria-labelledby" in attributes:
-            assert attributes["aria-labelledby"] in ids
-        link = attributes.get("href") or ""
-        assert not re.match(r"[a-z]+:|//", link)
-        if link.startswith("#"):
-            assert link[1:] in ids
-        elif link:
-            assert (tmp_path / link).exists()
-    tables = sum(tag == "table" for tag, _ in page.elements)
-    assert tables == sum(tag == "caption" for tag, _ in page.elements) == 4
+def test_the_pages_are_sound(tmp_path):
+    site = site_of(tmp_path, arms(0.02), register({}, {"role": "secondary"}, {"a": "absent"}))
+    for name, (page, _) in site.items():
+        ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+        assert len(ids) == len(set(ids))
+        for _, attributes in page.elements:
+            assert "style" not in attributes
+            if "aria-labelledby" in attributes:
+                assert attributes["aria-labelledby"] in ids
+            link = attributes.get("href") or ""
+            assert not re.match(r"[a-z]+:|//", link)
+            path, _, anchor = link.partition("#")
+            if path:
+                assert ((tmp_path / name).parent / path).exists()
+            elif anchor:
+                assert anchor in ids
+        tables = sum(tag == "table" for tag, _ in page.elements)
+        assert tables == sum(tag == "caption" for tag, _ in page.elements)
+    assert {name: len(page.all("table")) for name, (page, _) in site.items()} == {ALL: 2, FAMILY: 2}
 
 
 def test_the_pages_are_linked_and_rebuilt_with_the_claims(tmp_path):
@@ -133,9 +146,11 @@ def test_the_pages_are_linked_and_rebuilt_with_the_claims(tmp_path):
     files = results(values)
     assert build_site(where, files, tmp_path, generated=synthetic.NOW, register=register())
     assert 'href="claims.html"' in (tmp_path / "index.html").read_text()
+    assert 'href="claims/a.html#C-A1"' in (tmp_path / "claims.html").read_text()
     assert "(claims.md)" in (tmp_path / "leaderboard.md").read_text()
     other = register(statement="Something else.")
     assert build_site(where, files, tmp_path, generated=synthetic.NOW, register=other)
-    assert "Something else." in (tmp_path / "claims.html").read_text()
+    for page in ("claims.html", "claims/a.html", "index.html"):
+        assert "Something else." in (tmp_path / page).read_text()
     (tmp_path / "claims.html").write_text("edited")
     assert build_site(where, files, tmp_path, generated=synthetic.NOW, register=other)

@@ -1,4 +1,4 @@
-"""Boards of numbers that only newer records have: older ones show a dash and are not ranked."""
+"""Boards of numbers that only newer records have: older ones show a dash and have no position."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from page import Page
 
 from benchmark.errors import DataError
 from benchmark.studies.detection.measurement import Measurement
+from reports.boards.places import Place
 from reports.boards.sections import board_section
 from reports.boards.tables import board_table, ranking_numbers
 from reports.select import select
@@ -65,6 +66,10 @@ def never(seed):
     return False
 
 
+def positions(table):
+    return [(row.labels[0], row.place and row.place.position) for row in table.rows]
+
+
 def row(table, entry):
     return next(row for row in table.rows if row.labels == (entry,))
 
@@ -72,37 +77,44 @@ def row(table, entry):
 NOTE = "the record is from before this was measured."
 
 
-def test_where_all_records_have_them_all_rows_are_ranked():
+def test_where_all_records_have_them_all_rows_have_a_position():
     spec, _, counted = built({"msp": always, "energy": always, "knn": always})
     table = board_table("b", spec, counted)
-    assert [(r.labels[0], r.rank) for r in table.rows] == [("knn", 1), ("energy", 2), ("msp", 3)]
+    assert [row.labels[0] for row in table.rows] == ["knn", "energy", "msp"]
+    assert [row.place for row in table.rows] == [Place(n, n, n, leads=n == 1) for n in (1, 2, 3)]
     assert row(table, "knn").values[1].best
     assert not table.notes
 
 
-def test_a_row_of_older_records_has_no_value_and_no_rank_and_stands_last():
+def test_a_row_of_older_records_has_no_value_and_no_position_and_stands_last():
     spec, _, counted = built({"knn": never, "msp": always, "energy": always})
     table = board_table("b", spec, counted)
-    assert [(r.labels[0], r.rank) for r in table.rows] == [("energy", 1), ("msp", 2), ("knn", None)]
+    assert positions(table) == [("energy", 1), ("msp", 2), ("knn", None)]
     old = row(table, "knn").values
     assert [value.interval is None for value in old] == [True, True, False]  # what it has is shown
     assert old[2].interval.mean > row(table, "energy").values[2].interval.mean
     assert table.notes == (f"– in 1 of 3 rows: {NOTE}",)
 
 
-def test_the_others_are_ranked_as_if_the_older_row_were_not_there():
+def test_the_others_stand_as_if_the_older_row_were_not_there():
     spec, _, counted = built({"knn": never, "msp": always, "energy": always})
     with_old = board_table("b", spec, counted)
     spec, _, counted = built({"msp": always, "energy": always})
     without = board_table("b", spec, counted)
     for entry in ("msp", "energy"):
-        assert row(with_old, entry) == row(without, entry)
+        one, other = row(with_old, entry), row(without, entry)
+        assert (one.place, one.seeds, one.note) == (other.place, other.seeds, other.note)
+        assert one.values[:2] == other.values[:2]
+        assert one.values[2].interval == other.values[2].interval
+    # in the column that the older row has, it is the best, and the others are not
+    best = {entry: row(with_old, entry).values[2].best for entry in ("knn", "msp", "energy")}
+    assert best == {"knn": True, "msp": False, "energy": False}
 
 
-def test_where_no_record_has_them_nothing_is_ranked():
+def test_where_no_record_has_them_nothing_has_a_position():
     spec, _, counted = built({"msp": never, "energy": never})
     table = board_table("b", spec, counted)
-    assert [(r.labels[0], r.rank) for r in table.rows] == [("msp", None), ("energy", None)]
+    assert positions(table) == [("msp", None), ("energy", None)]
     assert table.notes == ("Not ranked: no row has Full near.", f"– in 2 of 2 rows: {NOTE}")
 
 
@@ -110,15 +122,15 @@ def test_a_row_that_has_them_in_some_seeds_has_no_value_rather_than_one_over_few
     spec, _, counted = built({"msp": always, "energy": lambda seed: seed < 3})
     table = board_table("b", spec, counted)
     mixed = row(table, "energy")
-    assert (mixed.rank, mixed.seeds) == (None, (0, 1, 2, 3))
+    assert (mixed.place, mixed.seeds) == (None, (0, 1, 2, 3))
     assert [value.interval is None for value in mixed.values] == [True, True, False]
     assert table.notes == (f"– in 1 of 2 rows: {NOTE}",)
 
 
-def test_a_column_that_does_not_rank_may_be_absent_from_ranked_rows():
+def test_a_column_that_places_no_row_may_be_absent_from_rows_with_a_position():
     spec, _, counted = built({"msp": always, "energy": always, "knn": never}, rank_by="near.auroc")
     table = board_table("b", spec, counted)
-    assert [(r.labels[0], r.rank) for r in table.rows] == [("knn", 1), ("energy", 2), ("msp", 3)]
+    assert positions(table) == [("knn", 1), ("energy", 2), ("msp", 3)]
     best = {r.labels[0]: [value.best for value in r.values] for r in table.rows}
     assert best == {"knn": [False, False, True], "energy": [True, True, False], "msp": [False] * 3}
 
@@ -169,5 +181,6 @@ def test_the_page_shows_a_dash(tmp_path, undrawn):
     build_site(spec, files, tmp_path / "site", generated=synthetic.NOW)
     text = (tmp_path / "site" / "leaderboard.md").read_text()
     assert "| msp | – | – | – | " in text
-    page = Page((tmp_path / "site" / "index.html").read_text())
+    page = Page((tmp_path / "site" / "boards" / "toy" / "b.html").read_text())
     assert f"– in 1 of 2 rows: {NOTE}" in page.text
+    assert "msp – – –" in " ".join(page.text.split())

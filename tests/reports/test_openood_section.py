@@ -14,17 +14,21 @@ from page import Page as Parsed
 
 from benchmark.metrics.statistics import mean_interval
 from benchmark.spec.images import ImageSource
+from reports.claims.register import load_register
 from reports.openood.compare import Agreement, Move
 from reports.openood.plots import drawn
 from reports.openood.published import load_published
 from reports.openood.section import openood_section
+from reports.pages.parts import parts_of
+from reports.pages.site import Made, pages_of
 from reports.plots.figures import house_style
 from reports.select import select
 from reports.site import publish as publishing
 from reports.site.html import html_of
 from reports.site.leaderboard import leaderboard_page
 from reports.site.markdown import markdown_of
-from reports.site.sections import Bullets, Page, Paragraph, Section, Table, plain, plots_of
+from reports.site.sections import Bullets, Page, Paragraph, Section, Table, plots_of
+from reports.site.text import plain
 
 SPEC = synthetic.make_spec(ENTRIES, backbones=["tiny_cnn"])
 
@@ -190,12 +194,19 @@ def test_a_track_of_one_of_their_sets_has_their_figures(counted, dataset):
         assert row.cells[1].value == pytest.approx(table.compared[row.cells[0].parts[0]].near[0] / 100)
 
 
-def test_the_page_has_the_section_and_leads_to_it():
+@pytest.mark.usefixtures("undrawn")
+def test_a_page_has_the_section_and_the_list_of_studies_leads_to_it():
     spec = spec_of("cifar10", drawn=["msp"])
     counted = select(spec, synthetic.make_results(spec, seeds=(0,)))
-    page = leaderboard_page(spec, counted, None, source="results", generated="today")
-    [section] = [one for one in page.sections if one.id == "openood"]
-    assert section.link in page.nav
+    register = load_register()
+    parts = parts_of(spec, counted, register, None, "results")
+    everything = leaderboard_page(spec, counted, parts, source="results", generated="today")
+    assert [one.id for one in everything.sections].count("openood") == 1
+    pages, _ = pages_of(spec, counted, register, parts, Made("results", "today"))
+    of = {page.name: page for page in pages}
+    assert [one.id for one in of["openood"].sections] == ["openood"]
+    (listed,) = of["studies"].sections[0].body
+    assert "openood" in [link.page for (link,) in listed.items]
 
 
 def test_other_published_figures_make_other_pages(tmp_path, monkeypatch):

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from benchmark.errors import DataError
 from benchmark.studies.detection.measurement import Reliability
-from reports.plots.cells import SECTIONS, pool_bins, robustness
-from reports.plots.figures import Plot, file_name
+from reports.plots.cells import SECTIONS, beyond, pool_bins, robustness
+from reports.plots.figures import Plot, file_name, house_style
 from reports.select import select
 
 
@@ -70,9 +70,9 @@ def test_svg_is_xml_without_outside_references(plots, section):
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ("reliability", ["confidence", "accuracy", "share", "scratch", "fractaldb", "T = 1"]),
+        ("reliability", ["confidence (%)", "accuracy (%)", "images (%)", "scratch", "fractaldb", "T = 1"]),
         ("histograms", ["msp", "energy", "ID", "near OOD", "far OOD"]),
-        ("roc", ["msp", "energy", "near OOD", "far OOD", "false positive rate", "true positive rate (ID)"]),
+        ("roc", ["near OOD", "far OOD", "OOD images let through (%)", "ID images kept (%)"]),
         ("robustness", ["severity", "accuracy (%)", "ECE (%)", "gaussian noise", "scratch", "fractaldb"]),
     ],
 )
@@ -86,11 +86,12 @@ def test_alternative_texts_give_the_numbers(plots):
     measured = select(spec, synthetic.make_results(spec, seeds=(0, 1))).measured
     msp = [f.measurement for c, f in measured.items() if (c.entry, c.init) == ("msp", "scratch")]
     assert len(msp) == 2
-    near = f"{np.mean([m.near.auroc for m in msp]):.1%}"
+    near, far = (f"{100 * np.mean([getattr(m, g).auroc for m in msp]):.1f}" for g in ("near", "far"))
     ece = f"{np.mean([m.classification.calibration.ece for m in msp]):.1%}"
     accuracy = 100 * np.mean([m.robustness["contrast"][0].accuracy for m in msp])
-    assert f"msp near {near}" in plots["roc"][0].alt
-    assert f"msp near {msp[0].near.auroc:.1%}" in plots["histograms"][0].alt
+    assert f"msp near {near}, far {far}" in plots["roc"][0].alt
+    assert f"msp {near} / {far}" in texts(plots["roc"][0])
+    assert f"msp near {100 * msp[0].near.auroc:.1f}" in plots["histograms"][0].alt
     assert f"scratch (2 seeds): mean ECE {ece} at T = 1" in plots["reliability"][0].alt
     assert f"accuracy (%), contrast, scratch: {accuracy:.1f} to" in plots["robustness"][0].alt
 
@@ -129,3 +130,12 @@ def test_reliability_pools_the_bins_of_the_seeds_by_their_counts():
 def test_names_that_are_not_plain_never_become_files(name):
     with pytest.raises(DataError, match="cannot be part of a file name"):
         file_name("roc", name)
+
+
+def test_u14_a_bar_beyond_the_panel_says_its_height():
+    with house_style():
+        axis = Figure().subplots()
+        beyond(axis, np.array([75.0, 3.0, 2.0, 20.0]), 5.0, 2)
+        assert [text.get_text() for text in axis.texts] == ["↑ 75 %", "↑ 20 %"]
+        beyond(axis, np.array([5.0, 3.0, 2.0, 4.0]), 5.0, 1)
+        assert len(axis.texts) == 2

@@ -11,9 +11,8 @@ import pytest
 import synthetic_records as synthetic
 import synthetic_studies as made
 from markdown_it import MarkdownIt
-from matplotlib.figure import Figure
-from page import Page
-from undrawn import blank
+from page import Page, pages_of
+from undrawn import draw_nothing
 
 from benchmark.records.record import Provenance
 from benchmark.records.results import write_records
@@ -38,7 +37,8 @@ FEW = (0, 1, 2)
 def draw(seeds=FEW) -> dict[str, list[Plot]]:
     counted = select(SPEC, [*synthetic.make_results(SPEC, seeds=seeds), *made.make_studies(seeds)])
     track = SPEC.tracks["toy"]
-    plots = {kind.id: kind.plots("toy", track, counted) for kind in study_sections(SPEC)}
+    plots = {kind.id: kind.plots("toy", track, counted) for kind in study_sections(SPEC).values()}
+    assert list(plots) == list(study_sections(SPEC))
     return plots | {"summary": gain_plots("toy", gains(SPEC, counted))}
 
 
@@ -264,7 +264,8 @@ def test_warnings_of_other_attacks_are_others():
 
 
 def remarks(counted: Counted) -> dict[str, list[str]]:
-    return {kind.id: kind.remarks("toy", SPEC.tracks["toy"], counted) for kind in study_sections(SPEC)}
+    kinds = study_sections(SPEC).items()
+    return {study: kind.remarks("toy", SPEC.tracks["toy"], counted) for study, kind in kinds}
 
 
 def test_sections_say_how_they_were_measured(counted):
@@ -302,60 +303,71 @@ def site(tmp_path_factory):
     studies[0] = studies[0].model_copy(update={"records": [first, *studies[0].records[1:]]})
     spec = made.make_spec()
     with pytest.MonkeyPatch.context() as patch:  # the pictures are tested above
-        patch.setattr(Figure, "savefig", blank)
+        draw_nothing(patch)
         files = [*synthetic.make_results(spec, seeds=(0, 1)), *studies]
         build_site(spec, files, out, generated=synthetic.NOW)
     return out
 
 
-def test_boards_gains_and_plots_are_on_the_page(site):
-    page = Page((site / "index.html").read_text())
-    for name in ("adversarial", "corruptions", "label_noise", "imbalance", "summary"):
-        assert ("a", {"href": f"#{name}"}) in page.elements
-        assert any(a.get("id") == name for _, a in page.elements)
-    for text in ("Adversarial robustness", "What pre-training gives", "3 of the 15 types", "mCE"):
-        assert text in page.text
-    sources = {a["src"] for tag, a in page.elements if tag == "img"}
-    assert sources == {f"plots/{path.name}" for path in (site / "plots").iterdir()}
-    assert all(a["alt"] for tag, a in page.elements if tag == "img")
-    ids = [a["id"] for _, a in page.elements if "id" in a]
-    assert len(ids) == len(set(ids))
-    references = {a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a}
-    assert references <= set(ids)
+STUDIES = ("adversarial", "corruptions", "label_noise", "imbalance")
+
+
+def test_boards_gains_and_plots_are_on_pages_of_their_own(site):
+    pages = pages_of(site)
+    for page, id in (*((f"studies/{name}", name) for name in STUDIES), ("pretraining", "summary")):
+        assert ("a", {"href": f"#{id}"}) in pages[page].elements
+        assert any(a.get("id") == id for _, a in pages[page].elements)
+    links = {a["href"] for a in pages["studies"].all("a")}
+    assert links >= {f"studies/{name}.html" for name in STUDIES}
+    for page, text in (
+        ("studies/adversarial", "Adversarial robustness"),
+        ("studies/adversarial", "pgd_at_fsr · scratch"),  # a row of the board
+        ("pretraining", "What pre-training gives"),
+        ("studies/corruptions", "3 of the 15 types"),
+        ("studies/corruptions", "mCE"),
+    ):
+        assert text in pages[page].text
+    everything = (site / "leaderboard.md").read_text()
+    for title in ("Adversarial robustness", "Corruptions", "Label noise", "Class imbalance"):
+        assert re.search(rf"^## {title}", everything, re.MULTILINE)
 
 
 def test_markdown_has_the_same_tables(site):
     rendered = MarkdownIt("commonmark").enable("table").render((site / "leaderboard.md").read_text())
-    html = Page((site / "index.html").read_text())
+    html = Page((site / "pretraining.html").read_text())
     markdown = Page(rendered)
     for text in ("Class imbalance: total error", "Exploratory:", "Adversarial accuracy (pgd)"):
         assert text in html.text
         assert text in markdown.text
-    gained = re.search(
-        r"tiny\\?_cnn · none \| Class imbalance: total error ↓ \|[^\n]*",
-        (site / "leaderboard.md").read_text(),
-    )
-    assert gained is not None
-    for number in re.findall(r"[+−]?\d+\.\d+", gained[0]):
-        assert number in html.text
+    for name in ("leaderboard.md", "pretraining.md"):
+        gained = re.search(
+            r"tiny\\?_cnn · none \| Class imbalance: total error ↓ \|[^\n]*", (site / name).read_text()
+        )
+        assert gained is not None
+        for number in re.findall(r"[+−]?\d+\.\d+", gained[0]):
+            assert number in html.text
 
 
 def test_warnings_stay_text(site):
-    for name in ("index.html", "leaderboard.md"):
-        text = (site / name).read_text()
+    told = {"leaderboard.md", "studies/adversarial.html", "studies/adversarial.md"}
+    for path in (*site.rglob("*.html"), *site.rglob("*.md")):
+        text = path.read_text()
         assert SCRIPT not in text
-        assert "&lt;script&gt;" in text
+        assert ("&lt;script&gt;" in text) == (path.relative_to(site).as_posix() in told)
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_without_studies_the_site_is_as_it_was(tmp_path):
+def test_without_studies_the_site_says_nothing_of_them(tmp_path):
     spec = synthetic.make_spec(["msp"], backbones=[made.BACKBONE])
     build_site(spec, synthetic.make_results(spec, seeds=(0, 1)), tmp_path, generated=synthetic.NOW)
-    text = (tmp_path / "index.html").read_text() + (tmp_path / "leaderboard.md").read_text()
+    pages = pages_of(tmp_path)
+    assert not [name for name in pages if name.startswith("studies")]
+    of_results = [page.text for name, page in pages.items() if not name.startswith(("methods", "claims"))]
+    text = " ".join(of_results) + (tmp_path / "leaderboard.md").read_text()
     for word in ("What pre-training gives", "Adversarial", "Corruption", "Label noise", "imbalance"):
         assert word not in text
     names = {path.name.split("~")[0] for path in (tmp_path / "plots").iterdir()}
-    assert names == {"reliability", "histograms", "roc", "robustness", "robustness_detection"}
+    assert names == {"reliability", "histograms", "roc", "robustness", "robustness_detection", "scores"}
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -1,12 +1,16 @@
+import base64
+import hashlib
 import re
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
+from importlib import resources
 
 import pytest
 import synthetic_records as synthetic
 from markdown_it import MarkdownIt
-from page import Page
+from page import Page, pages_of, words
+from undrawn import draw_nothing
 
 from benchmark.records.results import write_records
 from benchmark.records.text import record_path
@@ -20,14 +24,18 @@ TABLE = "a|b `c` **d** [e](http://evil.example) <b>f</b>"
 
 
 def small_spec(**board):
-    return synthetic.make_spec(
-        ["msp"], inits=["scratch"], backbones=["tiny_cnn"], boards={"b": synthetic.board(**board)}
-    )
+    """The leaderboard of a track, and a board of its own, without a difference in rows."""
+    boards = {"b": synthetic.board(), "c": synthetic.board(rows=["entry"], **board)}
+    return synthetic.make_spec(["msp"], inits=["scratch"], backbones=["tiny_cnn"], boards=boards)
+
+
+def rendered(markdown: str) -> Page:
+    return Page(MarkdownIt("commonmark").enable("table").render(markdown))
 
 
 @pytest.fixture(scope="module")
-def page(full_site):
-    return Page((full_site[0] / "index.html").read_text())
+def pages(full_site):
+    return pages_of(full_site[0])
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +66,9 @@ def hostile_site(tmp_path_factory):
         file.model_copy(update={"track": SCRIPT}),
         file.model_copy(update={"row": IMAGE}),
     ]
-    build_site(spec, files, out, generated=synthetic.NOW)
+    with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
+        build_site(spec, files, out, generated=synthetic.NOW)
     return out
 
 
@@ -75,31 +85,68 @@ def test_everything_asked_for_is_written(full_site):
     out, written = full_site
     assert sorted(path for path in out.rglob("*") if path.is_file()) == sorted(written)
     tops = {path.relative_to(out).parts[0] for path in written}
-    assert tops == {"index.html", "leaderboard.md", "claims.html", "claims.md", "plots", "site.json"}
+    single = {
+        "index",
+        "boards",
+        "methods",
+        "compare",
+        "pretraining",
+        "calibration",
+        "claims",
+        "datasets",
+        "about",
+    }
+    folders = {
+        "boards",
+        "methods",
+        "compare",
+        "pretraining",
+        "claims",
+        "datasets",
+        "data",
+        "plots",
+        "samples",
+    }
+    of_pages = {f"{name}.{suffix}" for name in single for suffix in ("html", "md")}
+    assert tops == {"leaderboard.md", "site.json", *of_pages, *folders}
+    for path in out.rglob("*.html"):
+        assert path.with_suffix(".md").is_file()
 
 
-def test_every_board_is_on_the_page(page, markdown):
-    assert len(page.all("table")) == 2 + 2 + 2 + 1  # boards, comparison, not measured, entries
+def test_every_board_has_a_page_and_is_in_the_text(pages, markdown):
+    assert len(rendered(markdown).all("table")) == 2 + 2 + 2 + 1  # boards, comparison, not measured, entries
     for title in ("OOD detection", "Each backbone"):
-        assert title in page.text
         assert f"## {title}\n" in markdown
+    rows = {f"{entry} · {init}" for entry in synthetic.ENTRIES for init in synthetic.INITS}
+    for page in ("boards/toy", "boards/toy~tiny_cnn", "boards/toy~tiny_vit"):
+        assert len(pages[page].all("table")) == 1
+        assert {row for row in rows if row in words(pages[page].text)} == rows
+    each = words(pages["boards/toy/by_backbone"].text)
+    assert "Each backbone" in each
+    assert "knn · tiny_cnn · fractaldb" in each
+    assert "boards/toy.html" in [a["href"] for a in pages["boards"].all("a")]
+    links = [a["href"] for a in pages["boards/toy"].all("a")]
+    for page in ("toy~tiny_cnn", "toy~tiny_vit", "toy/by_backbone"):
+        assert f"../boards/{page}.html" in links
 
 
-def test_links_within_the_page_lead_somewhere(page):
-    targets = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
-    links = [attributes["href"] for attributes in page.all("a")]
-    assert len(links) > 8
-    assert {link.removeprefix("#") for link in links if link.startswith("#")} <= targets
-    references = {a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a}
-    assert references <= targets
+def test_links_within_a_page_lead_somewhere(pages):
+    for page in pages.values():
+        targets = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+        links = [attributes["href"] for attributes in page.all("a")]
+        assert len(links) > 8
+        assert {link.removeprefix("#") for link in links if link.startswith("#")} <= targets
+        references = {a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a}
+        assert references <= targets
 
 
-def test_ids_are_unique(page):
-    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
-    assert len(ids) == len(set(ids))
+def test_ids_are_unique(pages):
+    for page in pages.values():
+        ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+        assert len(ids) == len(set(ids))
 
 
-def test_numbers_are_mean_and_interval(markdown):
+def test_numbers_are_mean_and_interval(pages, markdown):
     # msp from scratch by hand: mean over backbones within the seed, then a t interval over the 8 seeds
     spec = synthetic.make_spec()
     msp = next(f for f in synthetic.make_results(spec) if f.row == "msp")
@@ -110,75 +157,147 @@ def test_numbers_are_mean_and_interval(markdown):
     mean = sum(by_seed) / 8
     sd = (sum((x - mean) ** 2 for x in by_seed) / 7) ** 0.5
     half = 2.364624 * sd / 8**0.5  # t(0.975, 7) from the table
-    assert re.search(rf"^\| msp · scratch \| \d+ \| {mean:.2f} ± {half:.2f} \|", markdown, re.MULTILINE)
+    placed = r"\d \\\[\d–\d\\\](?: ●)?"
+    assert re.search(rf"^\| msp · scratch \| {placed} \| {mean:.2f} ± {half:.2f} \|", markdown, re.MULTILINE)
+    row = rf"msp · scratch \d \[\d–\d\](?: ●)? {mean:.2f} ± {half:.2f} "
+    assert re.search(row, words(pages["boards/toy"].text))
 
 
-def test_missing_seeds_and_reasons_are_said(page, markdown):
-    for text in (page.text, MarkdownIt("commonmark").enable("table").render(markdown)):
+def test_missing_seeds_and_reasons_are_said(pages, markdown):
+    everything = rendered(markdown).text
+    for text in (pages["boards/toy"].text, everything):
         assert "without seed 3" in text
-        assert "scores are not finite" in text
         assert "7 of 8" in text or "7 (without seed 3)" in text
+    for text in (pages["about"].text, everything):
+        assert "scores are not finite" in text
 
 
-def test_the_caveat_on_checkpoints_is_said(page, markdown):
-    for text in (page.text, markdown):
+def test_the_caveat_on_checkpoints_is_said(pages, markdown):
+    for text in (pages["pretraining/toy"].text, markdown):
         assert "conditional on that checkpoint" in text
 
 
 def test_l16_the_pages_say_which_area_aupr_is(full_site):
-    for name in ("index.html", "leaderboard.md"):
+    for name in ("about.html", "leaderboard.md"):
         text = " ".join((full_site[0] / name).read_text().split())
         assert "AUPR is average precision" in text
         assert "OpenOOD and pytorch-ood" in text
 
 
-def test_images_exist_and_have_alternative_texts(full_site, page):
-    images = page.all("img")
-    assert {image["src"] for image in images} == {
-        f"plots/{p.name}" for p in (full_site[0] / "plots").iterdir()
+def test_images_exist_and_have_alternative_texts(full_site, pages):
+    out, _ = full_site
+    shown = set()
+    for name, page in pages.items():
+        for image in page.all("img"):
+            shown.add(((out / name).parent / image["src"]).resolve())
+            assert len(image["alt"]) > (60 if "/plots/" in f"/{image['src']}" else 20)
+            assert image["loading"] == "lazy"
+    there = (*(out / "plots").glob("*.svg"), *(out / "samples").iterdir())
+    assert shown == {path.resolve() for path in there}
+
+
+def test_the_data_of_plots_is_linked_beside_them(full_site, pages):
+    out, _ = full_site
+    linked = {
+        ((out / name).parent / link["href"]).resolve()
+        for name, page in pages.items()
+        for link in page.all("a")
+        if link.get("class") == "data"
     }
-    assert all(len(image["alt"]) > 60 and image["loading"] == "lazy" for image in images)
+    there = {path.resolve() for path in (out / "plots").glob("*.csv")}
+    assert linked == there
+    assert {path.stem for path in there} <= {path.stem for path in (out / "plots").glob("*.svg")}
 
 
-def test_nothing_is_loaded_from_elsewhere(full_site, page):
-    for tag, attributes in page.elements:
-        for name in ("src", "href", "srcset", "data", "action", "poster"):
-            assert not re.match(r"(?i)\s*([a-z]+:|//)", attributes.get(name) or ""), (tag, attributes)
-    assert not page.all("link")
-    html = (full_site[0] / "index.html").read_text()
-    assert "@import" not in html
-    assert "url(" not in html
-    assert not re.search(r"https?://", html)
+def test_nothing_is_loaded_from_elsewhere(full_site, pages):
+    outward = re.compile(r"(?i)\s*([a-z]+:|//)")
+    for name, page in pages.items():
+        for tag, attributes in page.elements:
+            for key in ("src", "href", "srcset", "data", "action", "poster"):
+                if outward.match(attributes.get(key) or ""):  # a paper, which the reader may ask for
+                    assert (tag, key, attributes.get("rel")) == ("a", "href", "noreferrer")
+                    assert attributes["href"].startswith("https://")
+        assert not page.all("link")
+        html = (full_site[0] / f"{name}.html").read_text()
+        assert "@import" not in html
+        assert "url(" not in html
+        ours = re.sub(r'<a href="https://[^"]*" rel="noreferrer">|"http://www\.w3\.org/2000/svg"', "", html)
+        assert not re.search(r"https?://", ours)
 
 
-def test_the_policy_allows_only_our_own_style_and_script(page):
-    (policy,) = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-    assert not any("style" in attributes for _, attributes in page.elements)  # it would be refused
+def scripts(html: str) -> list[str]:
+    """The scripts of a page that are run."""
+    return re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
 
 
-def test_tables_are_accessible(page):
-    assert len(page.all("caption")) == len(page.all("table"))
-    assert {head.get("scope") for head in page.all("th")} == {"col", "row"}
-    assert any(a.get("name") == "viewport" for a in page.all("meta"))
-    assert page.all("html") == [{"lang": "en"}]
+def test_the_policy_allows_only_our_own_style_and_script(full_site, pages):
+    static = resources.files("reports") / "site" / "static"
+    ours = {path.read_text(encoding="utf-8") for path in static.iterdir() if path.name.endswith(".js")}
+    for name, page in pages.items():
+        (policy,) = [
+            a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"
+        ]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert not any("style" in attributes for _, attributes in page.elements)  # it would be refused
+        run = scripts((full_site[0] / f"{name}.html").read_text())
+        assert set(run) <= ours
+        hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in run]
+        (allowed,) = re.findall("script-src ([^;]*)", policy)
+        assert allowed == " ".join(f"'sha256-{digest}'" for digest in hashes) or (allowed, run) == (
+            "'none'",
+            [],
+        )
+    assert scripts((full_site[0] / "boards" / "toy.html").read_text())
+
+
+def test_tables_are_accessible(pages):
+    for page in pages.values():
+        assert len(page.all("caption")) == len(page.all("table"))
+        assert {head.get("scope") for head in page.all("th")} == (
+            {"col", "row"} if page.all("table") else set()
+        )
+        assert any(a.get("name") == "viewport" for a in page.all("meta"))
+        assert page.all("html") == [{"lang": "en"}]
 
 
 def test_hostile_text_stays_text_in_html(hostile_site):
-    page = Page((hostile_site / "index.html").read_text())
-    assert len(page.all("script")) == 1  # our own
-    assert all(image["src"].startswith("plots/") for image in page.all("img"))
-    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
-    assert "b" not in {tag for tag, _ in page.elements}
-    for text in (SCRIPT, IMAGE, TABLE):
-        assert text in page.text
-    assert f"track {SCRIPT!r} is not in leaderboard.yaml" in page.text
+    pages = pages_of(hostile_site)
+    for name, page in pages.items():
+        html = (hostile_site / f"{name}.html").read_text()
+        data = [script for script in page.all("script") if script.get("type") == "application/json"]
+        assert len(page.all("script")) == len(scripts(html)) + len(data)
+        assert SCRIPT not in html
+        sources = [image["src"].replace("../", "") for image in page.all("img")]
+        assert all(source.startswith(("plots/", "samples/")) for source in sources)
+        assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+        assert "b" not in {tag for tag, _ in page.elements}
+        assert "evil.example" not in "".join(str(link["href"]) for link in page.all("a"))
+    for name, texts in (
+        ("boards/toy/c", (SCRIPT, IMAGE, TABLE)),
+        ("boards/toy", (SCRIPT, TABLE)),
+        ("boards", (TABLE,)),
+    ):
+        for text in texts:
+            assert text in pages[name].text
+    for text in (SCRIPT, IMAGE, TABLE, f"track {SCRIPT!r} is not in leaderboard.yaml"):
+        assert text in pages["about"].text
+
+
+def test_hostile_text_stays_text_in_every_markdown_page(hostile_site):
+    found = list(hostile_site.rglob("*.md"))
+    assert len(found) > 50
+    for path in found:
+        page = rendered(path.read_text())
+        assert not {"script", "b", "em"} & {tag for tag, _ in page.elements}
+        for link in page.all("a"):
+            assert link["href"].startswith("https://arxiv.org/") or (path.parent / link["href"]).is_file()
+        assert all((path.parent / image["src"]).is_file() for image in page.all("img"))
 
 
 def test_hostile_text_stays_text_in_markdown(hostile_site):
     markdown = (hostile_site / "leaderboard.md").read_text()
-    page = Page(MarkdownIt("commonmark").enable("table").render(markdown))
+    page = rendered(markdown)
     assert [attributes["href"] for attributes in page.all("a")] == ["claims.md"]  # our own
     assert all(image["src"].startswith("plots/") for image in page.all("img"))
     tags = {tag for tag, _ in page.elements}
@@ -205,9 +324,14 @@ def test_hostile_text_stays_text_in_markdown(hostile_site):
 
 
 def test_markdown_tables_keep_their_columns(hostile_site):
-    rendered = MarkdownIt("commonmark").enable("table").render((hostile_site / "leaderboard.md").read_text())
-    tables = re.findall(r"<table>.*?</table>", rendered, re.DOTALL)
-    assert len(tables) == 4
+    markdown = MarkdownIt("commonmark").enable("table")
+    of_text = markdown.render((hostile_site / "leaderboard.md").read_text())
+    assert len(re.findall(r"<table>.*?</table>", of_text, re.DOTALL)) == 2 + 2 + 1
+    tables = [
+        table
+        for path in hostile_site.rglob("*.md")
+        for table in re.findall(r"<table>.*?</table>", markdown.render(path.read_text()), re.DOTALL)
+    ]
     for table in tables:
         widths = {len(re.findall(r"<t[hd]\b", row)) for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)}
         assert len(widths) == 1
@@ -238,9 +362,8 @@ def test_markdown_escapes(value, escaped):
 
 def test_without_records_the_page_says_what_to_run(tmp_path):
     written = build_site(synthetic.make_spec(), [], tmp_path, generated=synthetic.NOW)
-    pages = {"index.html", "leaderboard.md", "claims.html", "claims.md"}
-    assert {path.name for path in written} == {*pages, "site.json"}
-    for path in written[:4]:
+    assert {path.name for path in written} == {"index.html", "index.md", "leaderboard.md", "site.json"}
+    for path in written[:3]:
         assert "There are no records yet." in path.read_text()
         assert "oodbench run --all" in path.read_text()
 
@@ -250,9 +373,12 @@ def test_failures_alone_make_a_page(tmp_path):
     spec = small_spec()
     files = synthetic.make_results(spec, lambda *_: False, seeds=[0])
     build_site(spec, files, tmp_path, generated=synthetic.NOW)
-    text = Page((tmp_path / "index.html").read_text()).text
-    assert "Nothing of this board has been measured yet." in text
-    assert "scores are not finite" in text
+    everything = (tmp_path / "leaderboard.md").read_text()
+    assert "Nothing of this board has been measured yet." in everything
+    assert "scores are not finite" in everything
+    pages = pages_of(tmp_path)
+    assert "scores are not finite" in pages["about"].text
+    assert not [name for name in pages if name.startswith("boards/")]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -263,7 +389,10 @@ def test_one_seed_has_no_interval(tmp_path):
     (row,) = re.findall(r"^\| msp · scratch \| – \|.*$", markdown, re.MULTILINE)
     assert "±" not in row
     assert "nan" not in markdown
-    assert "nan" not in Page((tmp_path / "index.html").read_text()).text.split()
+    pages = pages_of(tmp_path)
+    assert "msp · scratch – " in words(pages["boards/toy"].text)
+    for page in pages.values():
+        assert "nan" not in page.text.split()
 
 
 @pytest.mark.usefixtures("undrawn")

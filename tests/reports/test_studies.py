@@ -377,7 +377,7 @@ def test_what_claims_ask_of_attacks_by_hand():
 def test_a_board_of_a_study_is_like_any_other():
     table = board_table("adversarial", SPEC, select(SPEC, made.make_studies()))
     assert [row.labels for row in table.rows[:2]] == [("pgd_at", "adversarial"), ("pgd_at", "fractaldb")]
-    assert table.rows[0].rank == 1
+    assert table.rows[0].place.position == 1
     assert table.rows[0].values[-1].best
     assert table.rows[-1].labels == ("cross_entropy", "scratch")
     worst = [

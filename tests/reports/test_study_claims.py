@@ -214,11 +214,13 @@ def test_the_claims_page_shows_claims_of_studies(tmp_path):
     claims = register({}, {"role": "secondary"})
     spec = made.make_spec(boards={})
     build_site(spec, files, tmp_path, generated=synthetic.NOW, register=claims)
-    for name in ("claims.html", "claims.md"):
-        text = (tmp_path / name).read_text()
-        assert "+10.00" in text
-        assert re.search(r"\bsupported\b", text)
-        assert len(re.findall(r"^(?:<li>|- )toy: .* Near OOD: ", text, re.MULTILINE)) == 1
+    for suffix in ("html", "md"):
+        summary, family = (tmp_path / f"{name}.{suffix}" for name in ("claims", "claims/e"))
+        assert "+10.00" in family.read_text()
+        for page in (summary, family):
+            assert re.search(r"\bsupported\b", page.read_text())
+        tracks = re.findall(r"^(?:<li>|- )toy: .* Near OOD: ", summary.read_text(), re.MULTILINE)
+        assert len(tracks) == 1
     assert "There are no records yet" not in (tmp_path / "index.html").read_text()
 
 

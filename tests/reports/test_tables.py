@@ -9,6 +9,7 @@ from benchmark.errors import DataError
 from benchmark.records.record import RecordFile
 from benchmark.studies.detection.records import Candidate, measurement_of
 from reports.boards.coverage import coverage, unmeasured_groups
+from reports.boards.places import Place
 from reports.boards.tables import Row, Table, board_table, board_tables
 from reports.select import select
 
@@ -69,36 +70,48 @@ def test_levels_that_are_rows_are_kept_apart():
     [("near.auroc", ("energy", "knn")), ("near.fpr95", ("msp",))],
     ids=["higher", "lower"],
 )
-def test_rows_that_do_not_differ_share_a_rank(rank_by, best):
+def test_rows_that_do_not_differ_lead_together_and_their_sets_hold_each_others_positions(rank_by, best):
     values = {
         "msp": {"cnn": [0.50, 0.51, 0.52, 0.50]},
         "energy": {"cnn": [0.90, 0.93, 0.91, 0.94]},
-        "knn": {"cnn": [0.93, 0.90, 0.94, 0.91]},
+        "knn": {"cnn": [0.93, 0.90, 0.94, 0.92]},
     }
     table = build(values, rank_by=rank_by)
-    ranks = {row.labels[0]: row.rank for row in table.rows}
-    assert {entry for entry, rank in ranks.items() if rank == 1} == set(best)
-    assert {rank for entry, rank in ranks.items() if entry not in best} == {1 + len(best)}
-    assert [row.rank for row in table.rows] == sorted(ranks.values())
     column = [column.metric for column in table.columns].index(rank_by)
+    means = [row.values[column].interval.mean for row in table.rows]
+    assert means == sorted(means, reverse=rank_by == "near.auroc")
+    assert [row.place.position for row in table.rows] == [1, 2, 3]  # by the mean
+    assert {row.labels[0] for row in table.rows if row.place.leads} == set(best)
+    sets = {row.labels[0]: (row.place.low, row.place.high) for row in table.rows}
+    assert {sets[entry] for entry in best} == {(1, len(best))}
+    assert {sets[entry] for entry in sets if entry not in best} == {(1 + len(best), 3)}
     assert {row.labels[0] for row in table.rows if row.values[column].best} == set(best)
 
 
+def test_rows_of_equal_means_share_a_position():
+    values = {"energy": [0.90, 0.93, 0.91], "knn": [0.93, 0.90, 0.91], "msp": [0.90, 0.92, 0.91]}
+    table = build({entry: {"cnn": series} for entry, series in values.items()})
+    assert {row.labels[0]: row.place.position for row in table.rows} == {"energy": 1, "knn": 1, "msp": 3}
+
+
 def test_nothing_is_emphasised_where_nothing_differs():
-    table = build({"energy": {"cnn": [0.90, 0.93, 0.91]}, "knn": {"cnn": [0.93, 0.90, 0.91]}})
-    assert [row.rank for row in table.rows] == [1, 1]
+    table = build({"energy": {"cnn": [0.90, 0.93, 0.91]}, "knn": {"cnn": [0.93, 0.90, 0.92]}})
+    assert [row.place for row in table.rows] == [Place(1, 1, 2, leads=True), Place(2, 1, 2, leads=True)]
     assert not any(value.best for row in table.rows for value in row.values)
 
 
-def test_a_missing_seed_is_said_and_ranks_use_the_shared_ones():
+def test_a_missing_seed_is_said_and_sets_of_ranks_use_the_shared_ones():
     # over seeds 0 to 2 `energy` is far better in each; seed 3 would have hidden that
     values = {"msp": {"cnn": [0.50, 0.51, 0.52, NAN]}, "energy": {"cnn": [0.90, 0.91, 0.92, 0.0]}}
     table = build(values)
     assert row(table, "msp").seeds == (0, 1, 2)
     assert row(table, "msp").note == "without seed 3"
     assert row(table, "energy").values[0].interval.n == 4
-    assert {r.labels[0]: r.rank for r in table.rows} == {"energy": 1, "msp": 2}
-    assert table.notes == ("Ranks use the seeds that all ranked rows share: 0, 1, 2.",)
+    assert [(r.labels[0], r.place) for r in table.rows] == [
+        ("energy", Place(1, 1, 1, leads=True)),
+        ("msp", Place(2, 2, 2, leads=False)),
+    ]
+    assert table.notes == ("Intervals of positions use the seeds that all rows share: 0, 1, 2.",)
 
 
 def test_a_seed_counts_only_where_every_averaged_part_was_measured():
@@ -107,14 +120,17 @@ def test_a_seed_counts_only_where_every_averaged_part_was_measured():
     assert row(table, "msp").values[0].interval.mean == pytest.approx(0.8)
 
 
-def test_a_row_that_averages_over_less_is_shown_last_without_a_rank():
+def test_a_row_that_averages_over_less_is_shown_last_without_a_position():
     values = {
         "gradnorm": {"cnn": [0.99, 0.99], "vit": [NAN, NAN]},
         "msp": {"cnn": [0.6, 0.7], "vit": [0.5, 0.6]},
     }
     table = build(values)
-    assert [(row.labels[0], row.rank) for row in table.rows] == [("msp", 1), ("gradnorm", None)]
-    assert table.rows[1].note == "without vit, hence not ranked"
+    assert [(row.labels[0], row.place) for row in table.rows] == [
+        ("msp", Place(1, 1, 1, leads=True)),
+        ("gradnorm", None),
+    ]
+    assert table.rows[1].note == "without vit, hence without a position"
 
 
 def test_a_row_without_any_complete_seed_is_noted():
@@ -124,10 +140,10 @@ def test_a_row_without_any_complete_seed_is_noted():
     assert "odin is left out: no seed was measured on all of cnn, vit." in table.notes
 
 
-def test_one_seed_gives_no_interval_and_no_rank():
+def test_one_seed_gives_no_interval_and_no_position():
     table = build({"msp": {"cnn": [0.6]}, "energy": {"cnn": [0.9]}})
     assert [row.labels[0] for row in table.rows] == ["energy", "msp"]
-    assert all(row.rank is None and np.isnan(row.values[0].interval.low) for row in table.rows)
+    assert all(row.place is None and np.isnan(row.values[0].interval.low) for row in table.rows)
     assert table.notes == ("Not ranked: that needs two or more seeds which the rows share.",)
 
 
@@ -402,7 +418,8 @@ def test_tuned_entries_have_a_ranking_of_their_own():
     assert [r.labels for r in published.rows] == [("msp",)]
     assert [r.labels for r in tuned.rows] == [("knn",)]
     assert (published.tuned, tuned.tuned) == (False, True)
-    assert [t.rows[0].rank for t in (published, tuned)] == [1, 1]  # .9 does not push .7 to rank 2
+    first = Place(1, 1, 1, leads=True)
+    assert [t.rows[0].place for t in (published, tuned)] == [first, first]  # .9 does not push .7 down
     assert tuned.title == f"{published.title}: tuned"
 
 
@@ -417,7 +434,7 @@ def test_a_record_of_another_protocol_does_not_count():
     assert "measured with other protocol than" in counted.notes[0]
 
 
-def test_ensembles_are_shown_and_not_ranked_with_single_networks():
+def test_ensembles_are_shown_without_a_position_among_single_networks():
     spec = synthetic.make_spec(
         ["msp", "ensemble"],
         backbones=["cnn"],
@@ -431,9 +448,9 @@ def test_ensembles_are_shown_and_not_ranked_with_single_networks():
     counted = select(spec, files)
     table = board_table("b", spec, counted)
     ensemble = row(table, "ensemble")
-    assert ensemble.rank is None
-    assert ensemble.note == "ensembles of 2 networks, not paired with single ones and not ranked"
-    assert row(table, "msp").rank == 1  # over all four of its seeds
-    assert not [note for note in table.notes if "Ranks use the seeds" in note]
+    assert ensemble.place is None
+    assert ensemble.note == "ensembles of 2 networks, not paired with single ones, hence without a position"
+    assert row(table, "msp").place == Place(1, 1, 1, leads=True)
+    assert not [note for note in table.notes if "use the seeds" in note]  # all four of them
     (counts,) = coverage(spec, counted)
     assert counts.planned == 2 * (8 + 4)  # two inits; eight single networks, four pairs

@@ -37,9 +37,12 @@ from benchmark.studies.plane.settings import ARMS, Arm
 from reports.boards.sections import column_of, number_of
 from reports.boards.tables import Row, Value
 from reports.plots.figures import WIDTH, file_name, finish, house_style
+from reports.plots.memo import Memo
+from reports.plots.sections import ANEW
 from reports.select import Counted
+from reports.site.cells import Labels
 from reports.site.sections import Column as Head
-from reports.site.sections import Gallery, Labels, Paragraph, Plot, Section, Table
+from reports.site.sections import Gallery, Paragraph, Plot, Section, Table
 from reports.site.sections import Row as Line
 from reports.studies.plane.numbers import Arms, arms_of
 
@@ -86,7 +89,7 @@ def boundary_table(arms: Arms) -> BoundaryTable:
             numbers = [[record.numbers[column.metric] for column in _COLUMNS] for record in found]
             values = [Value(mean_interval(column)) for column in zip(*numbers, strict=True)]
             seeds = tuple(record.seed for record in found)
-            rows.append(Row((TITLES[arm],), seeds, tuple(values), rank=None, note=""))
+            rows.append(Row((TITLES[arm],), seeds, tuple(values), place=None, note=""))
     return BoundaryTable(
         title="Two dimensions: near against far outliers",
         about=(
@@ -99,7 +102,7 @@ def boundary_table(arms: Arms) -> BoundaryTable:
     )
 
 
-def boundary_section(arms: Arms) -> Section:
+def boundary_section(arms: Arms, memo: Memo = ANEW) -> Section:
     """The figure and the table."""
     about = Paragraph(
         "The experiment of Lee et al. 2018: two Gaussian classes, and a small network trained with "
@@ -117,7 +120,7 @@ def boundary_section(arms: Arms) -> Section:
         title=averaged.title,
         aside=averaged.about,
     )
-    body = (Gallery(tuple(boundary_plots(arms))), table)
+    body = (Gallery(tuple(memo.plots(boundary_plots, arms, of=arms))), table)
     return Section(
         "boundary",
         "Near and far outliers in two dimensions",
@@ -226,10 +229,10 @@ def _alt(arms: Arms) -> str:
 class PlaneSection:
     """The section of the page."""
 
-    def section(self, spec: Spec, counted: Counted) -> Section | None:
+    def section(self, spec: Spec, counted: Counted, memo: Memo = ANEW) -> Section | None:
         """The figure and the table; None where no arm is measured."""
         arms = arms_of(counted)
-        return boundary_section(arms) if arms else None
+        return boundary_section(arms, memo) if arms else None
 
 
 SECTION = PlaneSection()

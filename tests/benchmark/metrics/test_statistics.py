@@ -17,6 +17,7 @@ from scipy import stats
 
 import benchmark.metrics
 from benchmark.metrics import holm, mean_interval, paired_difference, significance_ranks
+from benchmark.metrics.statistics import mean_intervals
 
 EXACT = {"rel": 1e-12, "abs": 1e-12}
 
@@ -56,6 +57,25 @@ def test_mean_interval_equals_scipy(level: float) -> None:
     low, high = stats.t.interval(level, 8, values.mean(), stats.sem(values))
     assert (got.low, got.high) == pytest.approx((low, high), **EXACT)
     assert (got.mean, got.sd, got.n) == pytest.approx((values.mean(), values.std(ddof=1), 9), **EXACT)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 8, 9, 130])
+def test_intervals_of_rows_are_those_of_each_row_to_the_last_bit(seeds: int) -> None:
+    table = np.random.default_rng(seeds).normal(size=(40, seeds))
+    table[3] = 0.25
+    got, expected = mean_intervals(table), [mean_interval(row) for row in table]
+    assert repr(got) == repr(expected)  # NaN is not equal to itself
+    if seeds > 1:
+        half = stats.t.ppf(0.975, seeds - 1) * table[0].std(ddof=1) / math.sqrt(seeds)
+        assert got[0].high == got[0].mean + half, "a kept quantile is scipy's"
+    assert mean_intervals(np.empty((0, seeds))) == []
+
+
+def test_intervals_of_rows_reject_nan_and_what_is_no_table() -> None:
+    with pytest.raises(ValueError, match=r"values: expected a .rows, seeds. array with seeds"):
+        mean_intervals([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"values: expected finite numbers, got NaN or inf in rows \[1\]"):
+        mean_intervals([[1.0, 2.0], [1.0, math.nan]])
 
 
 def test_one_seed_has_no_spread() -> None:

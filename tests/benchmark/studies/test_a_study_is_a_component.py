@@ -187,12 +187,14 @@ def test_a_study_from_a_folder_is_measured_and_its_board_and_plot_are_on_the_pag
         return publish(load_spec(written(tmp_path, TEXT)), results, tmp_path / "site")
 
     publish_again()
-    page = Page((tmp_path / "site" / "index.html").read_text())
+    page = Page((tmp_path / "site" / "studies" / "margins.html").read_text())
+    links = Page((tmp_path / "site" / "studies.html").read_text()).all("a")
+    assert "studies/margins.html" in [link["href"] for link in links]
     mean = sum(r.numbers["id.margin"] - r.numbers["near.margin"] for r in records) / 2
     assert "How sure the networks are" in page.text
     assert f"{mean:.3f}" in page.text
     assert "How far the first logit is ahead." in page.text
-    (plot,) = (tmp_path / "site" / "plots").glob("margins*")
+    (plot,) = (tmp_path / "site" / "plots").glob("margins*.svg")
     assert plot.read_text().startswith("<?xml")
     assert publish_again() == []
     for room, file in (("benchmark", "settings"), ("reports", "numbers"), ("reports", "plots")):

@@ -1,0 +1,1 @@
+"""What a change of the records does to every board and claim: two states of them, compared."""
