@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from benchmark.metrics.statistics import (
     Vector,
+    _check_finite,
     _check_level,
     _differences,
     _moments,
@@ -150,9 +151,7 @@ def _table(values: ArrayLike) -> Vector:
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or table.size == 0:
         raise ValueError(f"values: expected a non-empty (rows, seeds) array, got shape {table.shape}")
-    broken = np.flatnonzero(~np.isfinite(table).all(axis=1))
-    if broken.size:
-        raise ValueError(f"values: expected finite numbers, got NaN or inf in rows {broken.tolist()}")
+    _check_finite(table)
     return table
 
 

@@ -1,4 +1,4 @@
-"""Welch's test, and ranks of rows some of which cannot be paired.
+"""Welch's test, for rows that cannot be paired.
 
 Networks trained apart differ as if by another seed, so that pairing their numbers by seed would claim what is
 not so. This module must not know what the numbers measure. It stands apart from `statistics`, whose source is
@@ -13,7 +13,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from benchmark.metrics.statistics import _differences, _t_statistic, _two_sided, holm, significance_ranks
+from benchmark.metrics.statistics import _differences
 
 Vector = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -61,47 +61,6 @@ def welch(a: ArrayLike, b: ArrayLike) -> tuple[Vector, Vector]:
     share = np.divide(parts[0], spread, out=np.full_like(spread, 0.5), where=spread > 0)
     degrees = (n - 1) / (share**2 + (1 - share) ** 2)
     return t, 2 * scipy.stats.t.sf(np.abs(t), degrees)
-
-
-def ranks_with_apart(
-    values: ArrayLike, apart: ArrayLike, level: float = 0.05, higher_is_better: bool = True
-) -> list[int]:
-    """Rank the rows of a table as `significance_ranks` does, with Welch's test for pairs that stand apart.
-
-    Parameters
-    ----------
-    values : (R, S) one row an entry, one column a seed.
-    apart : (R, R) symmetric; whether two rows may not be paired by seed. Without any, the ranks are those of
-        `significance_ranks`.
-    level : the family-wise error rate; Holm's adjustment is over all pairs of the table, of both kinds.
-    higher_is_better : direction of the metric.
-
-    Raises
-    ------
-    ValueError
-        If `values` is not a non-empty finite 2-D array, `apart` does not fit it or is not symmetric, or
-        `level` is outside (0, 1).
-
-    Examples
-    --------
-    >>> table = [[0.91, 0.93, 0.95], [0.92, 0.94, 0.96]]
-    >>> ranks_with_apart(table, np.zeros((2, 2))), ranks_with_apart(table, 1 - np.eye(2))
-    ([2, 1], [1, 1])
-    """
-    paired = significance_ranks(values, level, higher_is_better)  # checks `values` and `level`
-    table, flags = np.asarray(values, dtype=np.float64), np.asarray(apart, dtype=bool)
-    rows, seeds = table.shape
-    if flags.shape != (rows, rows) or (flags != flags.T).any():
-        raise ValueError(f"apart: expected a symmetric ({rows}, {rows}) array, got shape {flags.shape}")
-    i, j = np.triu_indices(rows, k=1)
-    unpaired = flags[i, j]
-    if seeds == 1 or not unpaired.any():
-        return paired
-    t = _t_statistic(_differences(table[i], table[j]))  # (R(R−1)/2,)
-    p = _two_sided(t, seeds)
-    t[unpaired], p[unpaired] = welch(table[i[unpaired]], table[j[unpaired]])
-    worse = np.where((t < 0) == higher_is_better, i, j)[holm(p) <= level]
-    return [int(rank) for rank in 1 + np.bincount(worse, minlength=rows)]
 
 
 def _constant(samples: Vector) -> Flags:

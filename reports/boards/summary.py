@@ -6,7 +6,7 @@ better. This module must not know which records count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -47,10 +47,10 @@ class Gains:
         return any(row.gain.n < CONFIRMATORY for row in self.rows)
 
 
-def gains(spec: Spec, counted: Counted) -> list[Gains]:
-    """Every pre-trained init of every track that has a record of a study."""
+def studied_gains(found: Sequence[Gains], counted: Counted) -> list[Gains]:
+    """Those of tracks that have a record of a study."""
     studied = {cell.track for cells in counted.studies.measured.values() for cell in cells}
-    return [one for one in all_gains(spec, counted) if one.track in studied]
+    return [one for one in found if one.track in studied]
 
 
 def all_gains(spec: Spec, counted: Counted) -> list[Gains]:

@@ -19,7 +19,7 @@ from reports.plots.figures import file_name
 from reports.plots.pareto import Point, pareto
 from reports.select import Counted
 from reports.site.cells import Count, Labels, Number
-from reports.site.frame import page_of
+from reports.site.frame import page_of, view_links
 from reports.site.sections import (
     Block,
     Bullets,
@@ -34,7 +34,7 @@ from reports.site.sections import (
     Section,
     Table,
 )
-from reports.site.text import Link, Text
+from reports.site.text import Link, Piece, Text
 
 FOLDER, MEAN = "compare", "mean"
 START = ("energy", "vim")  # shown at first, where a track has them
@@ -99,19 +99,15 @@ def _page(spec: Spec, one: SideBySide, views: Sequence[SideBySide]) -> Page:
     return page
 
 
-def _intro(one: SideBySide, views: Sequence[SideBySide]) -> Text:
-    text: list[str | Link] = ["Numbers are means over seeds, in points (×100). "]
-    if len(views) > 1:
-        text.append("Backbones: ")
-        for i, other in enumerate(views):
-            said = other.backbone or "mean of them"
-            text += [", "] if i else []
-            text.append(said if other is one else Link(said, path_of(other, views)))
-        text.append(". ")
+def _intro(one: SideBySide, several: Sequence[SideBySide]) -> Text:
+    text: list[Piece] = ["Numbers are means over seeds, in points (×100). "]
+    if len(several) > 1:
+        paths = {other.backbone or "mean of them": path_of(other, several) for other in several}
+        text += ["Backbones: ", *view_links(paths, path_of(one, several)), ". "]
     return (
         *text,
         "All positions: ",
-        Link("the board", path_of(one, views).replace(FOLDER, "boards", 1)),
+        Link("the board", path_of(one, several).replace(FOLDER, "boards", 1)),
         ".",
     )
 

@@ -27,7 +27,7 @@ from reports.pages.dataset_uses import (
     left_out,
     uses_of,
 )
-from reports.pages.method_results import TrackResults, results_of
+from reports.pages.method_results import TrackResults
 from reports.select import Counted
 from reports.site.cells import Content
 from reports.site.sections import (
@@ -103,14 +103,14 @@ class About:
         return samples_of(self.name, self.known, self.title, self.licence)
 
 
-def dataset_pages(spec: Spec, counted: Counted, results: Sequence[TrackResults] | None = None) -> list[Page]:
+def dataset_pages(spec: Spec, counted: Counted, results: Sequence[TrackResults]) -> list[Page]:
     """A page for each dataset that a track uses, and one that leads to them.
 
     Parameters
     ----------
-    results : of every track, as `results_of` gives them; worked out here if absent.
+    results : of every track, as `results_of` gives them.
     """
-    of_tracks = {one.name: one for one in (results_of(spec, counted) if results is None else results)}
+    of_tracks = {one.name: one for one in results}
     every = _every(spec)
     pages = {one.name for one in every}
     seen = _fingerprints(counted)

@@ -14,7 +14,7 @@ from reports.boards import tables
 from reports.boards.sections import position_of
 from reports.claims.decide import Verdict
 from reports.pages.method_list import list_page
-from reports.pages.method_results import TrackResults, figures, results_of, results_section, unmeasured
+from reports.pages.method_results import TrackResults, figures, results_section, unmeasured
 from reports.pages.method_text import (
     FOLDER,
     body_of,
@@ -50,9 +50,9 @@ MANY = 24  # entries of an objective of which nothing is said but the best resul
 COMMIT = 12  # characters
 
 
-def method_pages(spec: Spec, counted: Counted, parts: Parts) -> list[Page]:
+def method_pages(spec: Spec, counted: Counted, parts: Parts, results: Sequence[TrackResults]) -> list[Page]:
     """The list of all methods, and a page for each that is registered or that the leaderboard uses."""
-    world = _World(spec, counted, parts)
+    world = _World(spec, counted, parts, results)
     pages = [_page(world, card) for family in FAMILIES for card in world.methods[family].values()]
     return [list_page(spec, world.methods, world.results), *pages]
 
@@ -64,6 +64,7 @@ class _World:
     spec: Spec
     counted: Counted
     parts: Parts
+    results: Sequence[TrackResults]
 
     @cached_property
     def methods(self) -> Mapping[str, Mapping[str, MethodCard]]:
@@ -75,10 +76,6 @@ class _World:
             blank = {name: MethodCard(family, name) for name in names}
             found[family] = dict(sorted({**blank, **cards(family)}.items()))
         return found
-
-    @cached_property
-    def results(self) -> list[TrackResults]:
-        return results_of(self.spec, self.counted)
 
     @cached_property
     def unmeasured(self) -> Mapping[tuple[str, str], list[str]]:

@@ -16,7 +16,7 @@ from reports.boards.overall import Overall, overall
 from reports.boards.pretraining import compare_inits, pretraining_section
 from reports.boards.provenance import provenance_section
 from reports.boards.sections import board_section
-from reports.boards.summary import Gains, all_gains, gains, gains_section
+from reports.boards.summary import Gains, all_gains, gains_section, studied_gains
 from reports.boards.tables import Table, board_tables
 from reports.boards.training import training_section
 from reports.claims.decide import Verdict, decide_claims
@@ -99,7 +99,7 @@ def parts_of(
     return Parts(
         boards=boards,
         pretraining=pretraining_section(compare_inits(spec, counted), spec),
-        gains=gains_section(gains(spec, counted), spec, memo),
+        gains=gains_section(studied_gains(everything, counted), spec, memo),
         compared=tuple(everything),
         growth=growth_section(growths(spec, everything), spec),
         plots=present(*(kind.section(spec, counted, memo) for kind in SECTIONS)),

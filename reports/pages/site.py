@@ -11,6 +11,7 @@ from reports.diff.history import History
 from reports.pages.changes import changes_page
 from reports.pages.compare import compare_pages
 from reports.pages.datasets import dataset_pages
+from reports.pages.method_results import results_of
 from reports.pages.methods import method_pages
 from reports.pages.overall import overall_page
 from reports.pages.parts import Parts
@@ -51,15 +52,16 @@ def pages_of(
         return [
             replace(start_page(spec, counted, None, register), body=no_records(counted.notes), footer=foot)
         ], ()
+    results = results_of(spec, counted)
     pages = [
         start_page(spec, counted, parts, register, history),
         boards_page(spec, counted, parts),
         *filter(None, [overall_page(spec, parts.overall), changes_page(history)]),
         *track_pages(spec, counted, parts),
         *declared_pages(spec, parts),
-        *method_pages(spec, counted, parts),
+        *method_pages(spec, counted, parts, results),
         *compare_pages(spec, counted, parts),
-        *dataset_pages(spec, counted),
+        *dataset_pages(spec, counted, results),
         *topic_pages(spec, parts),
         claims_page(register, spec, counted, parts.verdicts),
         *family_pages(spec, counted, parts.verdicts),

@@ -21,7 +21,7 @@ from reports.pages.parts import Parts, Shown
 from reports.pages.topics import of_networks
 from reports.select import Counted
 from reports.site.cells import Count, Labels, Noted
-from reports.site.frame import page_of
+from reports.site.frame import page_of, view_links
 from reports.site.sections import Column, Live, Page, Paragraph, Row, Section, Table, notes, of_track
 from reports.site.text import Link, Piece, Text
 from reports.uses import objective_of
@@ -106,19 +106,13 @@ def path_of(one: Explored, explored: Sequence[Explored]) -> str:
 def _intro(spec: Spec, one: Explored, explored: Sequence[Explored]) -> tuple[Piece, ...]:
     track = spec.tracks[one.track]
     sets = "; ".join(f"{group}: {', '.join(members)}" for group, members in track.groups.items())
-    text: list[str | Link] = [
-        f"ID: {track.id.dataset}. {sets[:1].upper()}{sets[1:]}. Each number is a mean over "
-    ]
+    text: list[Piece] = [f"ID: {track.id.dataset}. {sets[:1].upper()}{sets[1:]}. Each number is a mean over "]
     text.append(f"{len(one.seeds)} seeds")
     text.append(", ± half the 95 % interval. " if len(one.seeds) > 1 else ". ")
     if len(explored) > 1:
         text.append("Averaged over the backbones. " if one.backbone is None else f"On {one.backbone}. ")
-        text.append("Backbones: ")
-        for i, other in enumerate(explored):
-            said = other.backbone or "mean of all"
-            text += [", "] if i else []
-            text.append(said if other is one else Link(said, path_of(other, explored)))
-        text.append(".")
+        paths = {other.backbone or "mean of all": path_of(other, explored) for other in explored}
+        text += ["Backbones: ", *view_links(paths, path_of(one, explored)), "."]
     return tuple(text)
 
 

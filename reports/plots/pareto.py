@@ -11,7 +11,7 @@ from math import floor, log10
 
 from reports.plots.data import shown
 from reports.plots.figures import COLOURS
-from reports.plots.small import HEIGHT, LEFT, RIGHT, WIDTH, _Axes, _plot, _said, _text, ticks
+from reports.plots.small import HEIGHT, LEFT, RIGHT, WIDTH, Axes, figure, said, text_at, ticks
 from reports.site.sections import Plot
 
 FRONT, REST = COLOURS[1], "#767676"
@@ -33,7 +33,7 @@ class Point:
 def pareto(file: str, title: str, alt: str, points: Sequence[Point], across: str) -> Plot:
     """Points of a positive cost on a logarithmic axis; those of the front are joined and bear their names."""
     costs, reached = [point.cost for point in points], [point.near for point in points]
-    axes = _Axes(_widened(log10(min(costs)), log10(max(costs))), _widened(min(reached), max(reached)))
+    axes = Axes(_widened(log10(min(costs)), log10(max(costs))), _widened(min(reached), max(reached)))
     front = sorted((point for point in points if point.front), key=lambda point: point.cost)
     rest = "".join(_ring(*_at(axes, point)) for point in points if not point.front)
     dots = "".join(f'<circle cx="{x}" cy="{y}" r="4"/>' for x, y in (_at(axes, point) for point in front))
@@ -44,7 +44,7 @@ def pareto(file: str, title: str, alt: str, points: Sequence[Point], across: str
         *_names(axes, front),
     ]
     data = [("", one.name, "point", shown(one.cost), shown(one.near), "", "") for one in points]
-    return _plot(file, title, alt, [*_frame(axes, min(costs), max(costs), across), *drawn], data)
+    return figure(file, title, alt, [*_frame(axes, min(costs), max(costs), across), *drawn], data)
 
 
 def cost_ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -65,7 +65,7 @@ def _widened(low: float, high: float) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _at(axes: _Axes, point: Point) -> tuple[float, float]:
+def _at(axes: Axes, point: Point) -> tuple[float, float]:
     return axes.at(log10(point.cost), point.near)
 
 
@@ -73,7 +73,7 @@ def _ring(x: float, y: float) -> str:
     return f'<circle cx="{x}" cy="{y}" r="2.5"/>'
 
 
-def _steps(axes: _Axes, front: Sequence[Point]) -> str:
+def _steps(axes: Axes, front: Sequence[Point]) -> str:
     """What is reached at most at each cost."""
     path = ""
     for point in front:
@@ -82,7 +82,7 @@ def _steps(axes: _Axes, front: Sequence[Point]) -> str:
     return f"{path}H{WIDTH - RIGHT}"
 
 
-def _names(axes: _Axes, front: Sequence[Point]) -> Iterator[str]:
+def _names(axes: Axes, front: Sequence[Point]) -> Iterator[str]:
     """The names beside the points, from above to below, none on another; a line leads to each."""
     lowest = float("-inf")
     for point in sorted(front, key=lambda point: -point.near):
@@ -91,21 +91,23 @@ def _names(axes: _Axes, front: Sequence[Point]) -> Iterator[str]:
         towards = -1 if x > (LEFT + WIDTH - RIGHT) / 2 else 1
         beside = x + towards * BESIDE
         yield f'<path d="M{x} {y}L{beside} {lowest - 4:.1f}" stroke="{FRONT}" stroke-width=".7"/>'
-        yield _text(beside + 3 * towards, lowest, point.name, "end" if towards < 0 else "start", colour=FRONT)
+        yield text_at(
+            beside + 3 * towards, lowest, point.name, "end" if towards < 0 else "start", colour=FRONT
+        )
 
 
-def _frame(axes: _Axes, low: float, high: float, across: str) -> Iterator[str]:
+def _frame(axes: Axes, low: float, high: float, across: str) -> Iterator[str]:
     left, bottom = axes.at(axes.x[0], axes.y[0])
     right, top = axes.at(axes.x[1], axes.y[1])
     yield f'<path d="M{left} {top}V{bottom}H{right}" fill="none" stroke="#444" stroke-width="1"/>'
     for tick in cost_ticks(low, high):
         x, _ = axes.at(log10(tick), axes.y[0])
         yield f'<path d="M{x} {bottom}v4" stroke="#444"/>'
-        yield _text(x, bottom + 16, f"{tick:.4g}", "middle")
+        yield text_at(x, bottom + 16, f"{tick:.4g}", "middle")
     for tick in ticks(*axes.y, most=4):
         _, y = axes.at(axes.x[0], tick)
         yield f'<path d="M{left} {y}h-4" stroke="#444"/>'
-        yield _text(left - 7, y + 4, _said(tick, True), "end")
-    yield _text((left + right) / 2, bottom + 36, across, "middle")
+        yield text_at(left - 7, y + 4, said(tick, True), "end")
+    yield text_at((left + right) / 2, bottom + 36, across, "middle")
     middle = HEIGHT / 2 - 15
-    yield _text(12, middle, "near AUROC (%)", "middle", turn=f'transform="rotate(-90 12 {middle})"')
+    yield text_at(12, middle, "near AUROC (%)", "middle", turn=f'transform="rotate(-90 12 {middle})"')

@@ -24,7 +24,7 @@ STYLES = {"near": (COLOURS[0], SOLID), "far": ("#000000", DASHED)}
 
 
 @dataclass(frozen=True)
-class _Axes:
+class Axes:
     """Where numbers lie in the figure."""
 
     x: tuple[float, float]
@@ -33,6 +33,7 @@ class _Axes:
     bottom: float = BOTTOM
 
     def at(self, x: float, y: float) -> tuple[float, float]:
+        """The place of a point in the figure."""
         across = (x - self.x[0]) / (self.x[1] - self.x[0] or 1)
         up = (y - self.y[0]) / (self.y[1] - self.y[0] or 1)
         wide, high = WIDTH - LEFT - RIGHT, HEIGHT - self.top - self.bottom
@@ -45,14 +46,14 @@ class _Axes:
         for tick in ticks(*self.x):
             x, _ = self.at(tick, self.y[0])
             yield f'<path d="M{x} {bottom}v4" stroke="#444"/>'
-            yield _text(x, bottom + 16, _said(tick, percent), "middle")
+            yield text_at(x, bottom + 16, said(tick, percent), "middle")
         for tick in ticks(*self.y, most=4):
             _, y = self.at(self.x[0], tick)
             yield f'<path d="M{left} {y}h-4" stroke="#444"/>'
-            yield _text(left - 7, y + 4, _said(tick, True), "end")
-        yield _text((left + right) / 2, bottom + 36, across, "middle")
+            yield text_at(left - 7, y + 4, said(tick, True), "end")
+        yield text_at((left + right) / 2, bottom + 36, across, "middle")
         middle = (top + bottom) / 2
-        yield _text(12, middle, up, "middle", turn=f'transform="rotate(-90 12 {middle})"')
+        yield text_at(12, middle, up, "middle", turn=f'transform="rotate(-90 12 {middle})"')
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
@@ -72,7 +73,7 @@ def histogram(
     """How the scores of ID images (``id``, a filled area) and of near and far OOD images lie."""
     rows = 16 * len(shares)  # above the axes, for the names
     highest = max(max(one) for one in shares.values()) or 1
-    axes = _Axes((edges[0], edges[-1]), (0, highest), TOP + rows, BOTTOM + 16)
+    axes = Axes((edges[0], edges[-1]), (0, highest), TOP + rows, BOTTOM + 16)
     drawn, names = [], []
     for i, (name, heights) in enumerate(shares.items()):
         colour, dashes = STYLES.get(name, (AREA, SOLID))
@@ -90,23 +91,23 @@ def histogram(
         anchor = "start" if x < WIDTH / 2 else "end"
         beside = x + (4 if anchor == "start" else -4)
         label = "ID" if name == "id" else f"{name} OOD"
-        names.append(_text(beside, at + 4, label, anchor, colour=ink))
+        names.append(text_at(beside, at + 4, label, anchor, colour=ink))
     frame = axes.frame("score (higher = more in-distribution)", "images (%)", percent=False)
     middle = (LEFT + WIDTH - RIGHT) / 2
-    beyond = _text(middle, HEIGHT - 8, "the bars at both ends hold all that lies beyond", "middle")
+    beyond = text_at(middle, HEIGHT - 8, "the bars at both ends hold all that lies beyond", "middle")
     data = [
         ("", name, "bar", shown((low + high) / 2), shown(height), shown(low), shown(high))
         for name, heights in shares.items()
         for height, low, high in zip(heights, edges, edges[1:], strict=False)
     ]
-    return _plot(file, title, alt, [*drawn, *frame, beyond, *names], data)
+    return figure(file, title, alt, [*drawn, *frame, beyond, *names], data)
 
 
 def roc(
     file: str, title: str, alt: str, fpr: Sequence[float], tpr: dict[str, tuple[Sequence[float], str]]
 ) -> Plot:
     """ROC curves of near and far OOD images, each with what is written beside its name."""
-    axes = _Axes((0, 1), (0, 1))
+    axes = Axes((0, 1), (0, 1))
     (left, bottom), (right, top) = axes.at(0, 0), axes.at(1, 1)
     drawn = [f'<path d="M{left} {bottom}L{right} {top}" stroke="#999" stroke-width=".8"/>']
     for i, (name, (heights, said)) in enumerate(tpr.items()):
@@ -115,17 +116,17 @@ def roc(
         drawn.append(_line("M" + "L".join(f"{x} {y}" for x, y in points), colour, dashes))
         y = bottom - 14 - 18 * (len(tpr) - 1 - i)
         drawn.append(_line(f"M{right - 176} {y - 4}h26", colour, dashes))
-        drawn.append(_text(right - 144, y, f"{name} OOD, {said}", "start", colour=colour))
+        drawn.append(text_at(right - 144, y, f"{name} OOD, {said}", "start", colour=colour))
     frame = axes.frame("OOD images let through (%)", "ID images kept (%)", percent=True)
     data = [
         ("", name, "line", shown(x), shown(y), "", "")
         for name, (heights, _) in tpr.items()
         for x, y in zip(fpr, heights, strict=True)
     ]
-    return _plot(file, title, alt, [*drawn, *frame], data)
+    return figure(file, title, alt, [*drawn, *frame], data)
 
 
-def _steps(axes: _Axes, edges: Sequence[float], heights: Sequence[float]) -> str:
+def _steps(axes: Axes, edges: Sequence[float], heights: Sequence[float]) -> str:
     left, bottom = axes.at(edges[0], 0)
     path = [f"M{left} {bottom}"]
     for edge, height in zip(edges[1:], heights, strict=True):
@@ -139,18 +140,20 @@ def _line(path: str, colour: str, dashes: str) -> str:
     return f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.6"{dashed}/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str, *, colour: str = "#222", turn: str = "") -> str:
+def text_at(x: float, y: float, text: str, anchor: str, *, colour: str = "#222", turn: str = "") -> str:
     """Text with a white edge, so that it can be read on lines."""
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
     edge = 'stroke="#fff" stroke-width="3" paint-order="stroke"'
     return f'<text {place} fill="{colour}" {edge} {turn}>{escape(text)}</text>'.replace(" >", ">")
 
 
-def _said(number: float, percent: bool) -> str:
+def said(number: float, percent: bool) -> str:
+    """A number at a tick; a share ×100."""
     return f"{100 * number if percent else number:.4g}".replace("-", "−")
 
 
-def _plot(file: str, title: str, alt: str, inside: Sequence[str], data: Sequence[Sequence[str]]) -> Plot:
+def figure(file: str, title: str, alt: str, inside: Sequence[str], data: Sequence[Sequence[str]]) -> Plot:
+    """A figure of what is drawn inside, on white, with its title for those who do not see it."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
         f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="{escape(FONT)}" font-size="12">'

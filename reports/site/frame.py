@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from reports.select import Counted
 from reports.site.sections import Block, Bullets, Command, Page, Paragraph, Section, present
-from reports.site.text import Span, Text, code, strong
+from reports.site.text import Link, Piece, Span, Text, code, strong
 
 RUN = "oodbench run --all"  # what an empty page tells the reader to do
 
@@ -29,6 +29,13 @@ def no_records(notes: Sequence[str] = ()) -> tuple[Block, ...]:
 def made(source: str, generated: str) -> tuple[str | Span, ...]:
     """The foot of a page."""
     return (f"Made {generated} from the records in ", code(f"{source}/"), ".")
+
+
+def view_links(paths: Mapping[str, str], here: str) -> Iterator[Piece]:
+    """Links to the views of one thing, by their names, with commas between; this one is only named."""
+    for i, (name, path) in enumerate(paths.items()):
+        yield from [", "] if i else []
+        yield name if path == here else Link(name, path)
 
 
 def page_of(name: str, heading: str, intro: Text, *sections: Section | None) -> Page | None:

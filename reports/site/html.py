@@ -107,7 +107,7 @@ def _scripts(page: Page) -> list[str]:
     blocks = [*within(page.body), *blocks_of(page.sections)]
     sortable = any(isinstance(block, Table) and block.sortable for block in blocks)
     live = dict.fromkeys(block.script for block in blocks if isinstance(block, Live))
-    return [*(["sort"] if sortable else []), *live]
+    return [*(["sort"] if sortable else []), *(["common"] if live else []), *live]
 
 
 def _static(name: str) -> str:

@@ -63,9 +63,10 @@ class Reader:
         self.page.goto(f"{(self.site / name).as_uri()}.html{'#' if state else ''}{state}")
 
     def click(self, *names: str) -> None:
-        """Click links, each by its whole text."""
+        """Click links, each by its whole text, and wait for the page that each leads to."""
         for name in names:
-            self.page.get_by_role("link", name=name, exact=True).first.click()
+            with self.page.expect_navigation():
+                self.page.get_by_role("link", name=name, exact=True).first.click()
             self.clicks += 1
 
     def choose(self, label: str, value: str) -> None:
@@ -76,7 +77,9 @@ class Reader:
     def rows(self, table: str = ".live table.board") -> list[list[str]]:
         """The shown cells of a table's body."""
         script = "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))"
-        found: list[list[str]] = self.page.locator(f"{table} tbody tr").evaluate_all(script)
+        rows = self.page.locator(f"{table} tbody tr")
+        rows.first.wait_for()
+        found: list[list[str]] = rows.evaluate_all(script)
         return found
 
     def heads(self) -> list[str]:

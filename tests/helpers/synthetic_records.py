@@ -32,6 +32,13 @@ COLUMNS = [
 ]
 
 
+def weights_that_saw_glyphs(spec: dict[str, Any]) -> None:
+    """Train the first weights of fractaldb on an OOD set that the track `toy` also says to overlap."""
+    images, training = {"dataset": "glyphs"}, TRAINED.model_dump()
+    spec["inits"]["fractaldb"] = {"source": "dataset", "images": images, "training": training}
+    spec["tracks"]["toy"]["overlaps"] = {"glyphs": "the letter O"}
+
+
 def board(**changes: Any) -> dict[str, Any]:
     return {
         "title": "OOD detection",

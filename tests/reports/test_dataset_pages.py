@@ -34,6 +34,7 @@ from reports.pages.dataset_samples import (
 )
 from reports.pages.dataset_uses import by_role, uses_of
 from reports.pages.datasets import dataset_pages, linked
+from reports.pages.method_results import results_of
 from reports.select import select
 from reports.site.cells import Noted
 from reports.site.html import html_of
@@ -73,7 +74,7 @@ def built(spec):
     counted = select(
         spec, synthetic.make_results(synthetic.make_spec(backbones=["tiny_cnn"]), seeds=(0, 1, 2))
     )
-    return {page.name: page for page in dataset_pages(spec, counted)}, counted
+    return {page.name: page for page in dataset_pages(spec, counted, results_of(spec, counted))}, counted
 
 
 @pytest.fixture(autouse=True)
@@ -357,16 +358,7 @@ def test_what_is_not_tested_on_says_what_it_is_for(pages):
 
 
 def test_weights_that_saw_images_or_classes_are_marked():
-    def change(spec):
-        source = {
-            "source": "dataset",
-            "images": {"dataset": "glyphs"},
-            "training": synthetic.TRAINED.model_dump(),
-        }
-        spec["inits"]["fractaldb"] = source
-        spec["tracks"]["toy"]["overlaps"] = {"glyphs": "the letter O"}
-
-    spec = make_spec(change)
+    spec = make_spec(synthetic.weights_that_saw_glyphs)
     assert by_role(uses_of(spec)["glyphs"]) == {"far": ["toy"], "pre-training": ["toy"]}
     found, _ = built(spec)
     for name, note in (("glyphs", "saw its images; saw ID classes"), ("uniform_noise", "saw ID classes")):

@@ -61,7 +61,7 @@ def built(change=lambda spec: None, **records):
     change(made)
     spec = Spec.model_validate(made)
     counted = select(spec, synthetic.make_results(spec, **{"seeds": (0, 1, 2), **records}))
-    pages = method_pages(spec, counted, parts_of(spec, counted))
+    pages = method_pages(spec, counted, parts_of(spec, counted), results_of(spec, counted))
     assert len({page.name for page in pages}) == len(pages)
     return {page.name: page for page in pages}, spec, counted
 
@@ -145,7 +145,9 @@ def test_pages_need_no_torch():
 
 def test_the_same_records_give_the_same_pages(made):
     pages, spec, counted = made
-    assert {p.name: p for p in method_pages(spec, counted, parts_of(spec, counted))} == pages
+    assert {
+        p.name: p for p in method_pages(spec, counted, parts_of(spec, counted), results_of(spec, counted))
+    } == pages
 
 
 # What a method says of itself
@@ -276,16 +278,7 @@ def test_what_was_not_measured_is_said(pages):
 
 
 def test_weights_that_saw_a_set_are_marked():
-    def change(spec):
-        source = {
-            "source": "dataset",
-            "images": {"dataset": "glyphs"},
-            "training": synthetic.TRAINED.model_dump(),
-        }
-        spec["inits"]["fractaldb"] = source
-        spec["tracks"]["toy"]["overlaps"] = {"glyphs": "the letter O"}
-
-    pages, *_ = built(change)
+    pages, *_ = built(synthetic.weights_that_saw_glyphs)
     page = pages["methods/detectors/energy"]
     notes = {
         named(row.cells[0]): getattr(row.cells[0], "note", "") for row in table(page, "results-toy").rows

@@ -18,7 +18,7 @@ from benchmark.records.record import Provenance
 from benchmark.records.results import write_records
 from benchmark.records.text import record_path
 from benchmark.studies.corruptions.settings import CORRUPTIONS
-from reports.boards.summary import gain_plots, gains
+from reports.boards.summary import all_gains, gain_plots, studied_gains
 from reports.plots.figures import Plot
 from reports.select import Counted, select
 from reports.site.build import build_site
@@ -39,7 +39,7 @@ def draw(seeds=FEW) -> dict[str, list[Plot]]:
     track = SPEC.tracks["toy"]
     plots = {kind.id: kind.plots("toy", track, counted) for kind in study_sections(SPEC).values()}
     assert list(plots) == list(study_sections(SPEC))
-    return plots | {"summary": gain_plots("toy", gains(SPEC, counted))}
+    return plots | {"summary": gain_plots("toy", studied_gains(all_gains(SPEC, counted), counted))}
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_alternative_texts_give_the_numbers(plots, counted):
 
 def test_the_summary_says_gains_in_points_with_their_n(plots):
     counted = select(SPEC, [*synthetic.make_results(SPEC, seeds=FEW), *made.make_studies(FEW)])
-    (fractal, _) = gains(SPEC, counted)
+    (fractal, _) = studied_gains(all_gains(SPEC, counted), counted)
     row = next(row for row in fractal.rows if row.metric.title == "Corruption error")
     low, high = 100 * row.gain.low, 100 * row.gain.high
     said = f"Corruption error, fractaldb: {100 * row.gain.mean:+.2f} ({low:+.2f} to {high:+.2f}), 3 seeds"

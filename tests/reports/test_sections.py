@@ -132,7 +132,7 @@ def test_data_of_a_script_cannot_end_its_element():
     data = {"hostile": f"</script><!--{HOSTILE}&amp;", "numbers": [1.5, None, True]}
     page, markdown = both(Live("board", data, (Paragraph("the same"),)))
     scripts = page.all("script")
-    assert [script.get("type") for script in scripts] == ["application/json", None]  # and our own
+    assert [script.get("type") for script in scripts] == ["application/json", None, None]  # and our own
     (text,) = re.findall(
         r'<script type="application/json">(.*?)</script>', html_of(page_with(data)), re.DOTALL
     )
@@ -151,7 +151,11 @@ def page_with(data) -> Page:
 def test_a_page_has_the_scripts_that_its_blocks_need_wherever_they_stand():
     table = Table((Column("Row"),), (Row(("a",)),), sortable=True)
     live = Live("compare", {}, (Fold("More", (table,)),))
-    for blocks, scripts in (((), 0), ((table,), 1), ((live,), 3)):  # its data is an element, too
+    for blocks, scripts in (
+        ((), 0),
+        ((table,), 1),
+        ((live,), 4),
+    ):  # its data is an element, and what scripts share
         page, _ = both(*blocks)
         assert len(page.all("script")) == scripts
 
@@ -187,7 +191,11 @@ def test_hostile_text_stays_text_wherever_it_stands():
         assert links <= {"#main", "claims.html", "claims.md", "leaderboard.md", "plots/a~b.csv"}
         assert [image["src"] for image in found.all("img")] == ["plots/a~b.svg", "samples/a.png"]
         assert [image["alt"] for image in found.all("img")] == [PLOT.alt, PICTURE.alt]
-    assert [script.get("type") for script in page.all("script")] == ["application/json", None]  # our own
+    assert [script.get("type") for script in page.all("script")] == [
+        "application/json",
+        None,
+        None,
+    ]  # our own
     assert not parsed.all("script")
     assert len(parsed.all("td")) == len(columns)
 

@@ -15,7 +15,7 @@ from benchmark.spec.leaderboard import ObjectiveUse, Spec
 from benchmark.studies.adversarial.settings import Adversarial
 from reports.boards.coverage import coverage, unmeasured_groups
 from reports.boards.gains import measures, relative_gains
-from reports.boards.summary import gains
+from reports.boards.summary import all_gains, studied_gains
 from reports.boards.tables import board_table
 from reports.select import select
 from reports.studies.adversarial.numbers import adversarial_numbers
@@ -429,7 +429,7 @@ def test_gains_are_of_plain_networks_and_paired_by_seed():
         return study != "imbalance" or record.init != "scratch" or record.seed > 1
 
     counted = select(SPEC, [*synthetic.make_results(SPEC), *made.make_studies(keep=keep)])
-    fractal, adversarial = gains(SPEC, counted)
+    fractal, adversarial = studied_gains(all_gains(SPEC, counted), counted)
     assert (fractal.init, adversarial.init) == ("fractaldb", "adversarial")
     shown = {row.metric.title: row for row in fractal.rows}
     assert list(shown) == [
@@ -495,6 +495,6 @@ def test_relative_gains_by_hand():
 def test_without_studies_there_is_nothing():
     spec = synthetic.make_spec(["msp"])
     counted = select(spec, synthetic.make_results(spec, seeds=[0]))
-    assert gains(spec, counted) == []
+    assert studied_gains(all_gains(spec, counted), counted) == []
     assert counted.studies == CountedStudies({}, {}, {}, {}, ())
     assert [c.track for c in coverage(spec, counted)] == ["toy"]

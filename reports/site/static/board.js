@@ -2,16 +2,6 @@
 // Without this script the table below it stands as it is, sorted by rank.
 {
   const MISSING = "–";
-  const make = (tag, attributes = {}, ...children) => {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name === "text") element.textContent = value;
-      else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-      else if (value !== false && value !== null) element.setAttribute(name, value === true ? "" : value);
-    }
-    element.append(...children);
-    return element;
-  };
   const shown = (value, column) =>
     value === null ? MISSING : (column.percent ? value.toFixed(2) : value.toFixed(3)).replace("-", "−");
 

@@ -2,16 +2,6 @@
 // Without this script a table and figures of cost against near AUROC stand in its place.
 {
   const SVG = "http://www.w3.org/2000/svg";
-  const build = (element, attributes, children) => {
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name === "text") element.textContent = value;
-      else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-      else if (value !== false && value !== null) element.setAttribute(name, value === true ? "" : value);
-    }
-    element.append(...children);
-    return element;
-  };
-  const make = (tag, attributes = {}, ...children) => build(document.createElement(tag), attributes, children);
   const draw = (tag, attributes = {}, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
   const fixed = (value, digits = 2) => {
     const text = value.toFixed(digits);

@@ -15,7 +15,6 @@ from scipy import stats
 
 from benchmark.metrics import holm, significance_ranks
 from benchmark.metrics.rank_sets import RankSet, rank_sets, significant_pairs
-from benchmark.metrics.unpaired import ranks_with_apart
 
 THREE = [[0.0, 0.0, 0.0], [9.0, 10.0, 11.0], [12.0, 14.0, 16.0]]
 """With two degrees of freedom p is 1 − t / √(t² + 2). On paper:
@@ -140,8 +139,6 @@ def test_the_lower_bound_is_the_rank_by_significance(seed):
     rng = np.random.default_rng(seed)
     values = rng.normal(0, 1, (9, 1)) + rng.normal(0, 0.3, (9, 6))
     assert [low for low, _ in bounds(values)] == significance_ranks(values)
-    apart = np.add.outer(np.arange(9), np.arange(9)) % 2 == 1
-    assert [low for low, _ in bounds(values, apart=apart)] == ranks_with_apart(values, apart)
 
 
 @st.composite

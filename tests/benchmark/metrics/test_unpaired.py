@@ -5,7 +5,13 @@ import pytest
 from scipy import stats
 
 from benchmark.metrics import significance_ranks
-from benchmark.metrics.unpaired import ranks_with_apart, welch
+from benchmark.metrics.rank_sets import rank_sets
+from benchmark.metrics.unpaired import welch
+
+
+def ranks(table, **how) -> list[int]:
+    """One more than the number of rows that are significantly better."""
+    return [one.low for one in rank_sets(table, **how).sets]
 
 
 def samples(seed: int, shift: float = 0.0) -> np.ndarray:
@@ -47,22 +53,22 @@ def test_without_apart_rows_the_ranks_are_the_paired_ones():
     table = np.random.default_rng(3).normal(size=(9, 8)) + np.arange(9)[:, None] / 4
     for better in (True, False):
         expected = significance_ranks(table, higher_is_better=better)
-        assert ranks_with_apart(table, np.zeros((9, 9)), higher_is_better=better) == expected
+        assert ranks(table, apart=np.zeros((9, 9)), higher_is_better=better) == expected
 
 
 def test_a_difference_that_only_pairing_sees_does_not_rank_rows_that_stand_apart():
     """Row 1 is row 0 plus .01 in every seed: paired p is 0, Welch's p on paper .97."""
     seeds = np.linspace(0.5, 0.9, 8)
     table = [seeds, seeds + 0.01]
-    assert ranks_with_apart(table, [[0, 0], [0, 0]]) == [2, 1]
-    assert ranks_with_apart(table, [[0, 1], [1, 0]]) == [1, 1]
+    assert ranks(table, apart=[[0, 0], [0, 0]]) == [2, 1]
+    assert ranks(table, apart=[[0, 1], [1, 0]]) == [1, 1]
 
 
 def test_rows_that_stand_apart_are_ranked_where_their_samples_are_told_apart():
     rng = np.random.default_rng(0)
     table = [0.5 + 0.01 * rng.normal(size=8), 0.9 + 0.01 * rng.normal(size=8)]
-    assert ranks_with_apart(table, [[0, 1], [1, 0]]) == [2, 1]
-    assert ranks_with_apart(table, [[0, 1], [1, 0]], higher_is_better=False) == [1, 2]
+    assert ranks(table, apart=[[0, 1], [1, 0]]) == [2, 1]
+    assert ranks(table, apart=[[0, 1], [1, 0]], higher_is_better=False) == [1, 2]
 
 
 def test_holm_is_over_pairs_of_both_kinds():
@@ -81,13 +87,7 @@ def test_holm_is_over_pairs_of_both_kinds():
     worse = [(0, 1), (0, 2), (1, 2)]  # the pair's lower row where means rise with the row
     assert (np.diff(table.mean(axis=1)) > 0).all()
     for level in (*(adjusted * 1.001), *(adjusted * 0.999)):
-        ranks = [1, 1, 1]
+        expected = [1, 1, 1]
         for place, value in zip(order, adjusted, strict=True):
-            ranks[worse[place][0]] += int(value <= level)
-        assert ranks_with_apart(table, apart, level=float(level)) == ranks
-
-
-@pytest.mark.parametrize("apart", [np.zeros((2, 3)), [[0, 1], [0, 0]]])
-def test_flags_that_do_not_fit_are_refused(apart):
-    with pytest.raises(ValueError, match="apart: expected a symmetric"):
-        ranks_with_apart([[1.0, 2.0], [1.0, 2.0]], apart)
+            expected[worse[place][0]] += int(value <= level)
+        assert ranks(table, apart=apart, level=float(level)) == expected
