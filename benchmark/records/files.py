@@ -29,8 +29,8 @@ from benchmark.records.text import (
     read_whole,
     refer,
     shared,
-    write_changed,
 )
+from benchmark.store.files import write_changed
 
 _WHAT = "records"
 _PLACE = ("backbone", "init", "seed", "condition")

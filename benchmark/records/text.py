@@ -21,7 +21,7 @@ from pydantic_core import from_json
 
 from benchmark.errors import DataError
 from benchmark.records.record import DETECTION, NAME, SCHEMA
-from benchmark.store.files import first_error, read_regular, storage_errors, write_atomically
+from benchmark.store.files import first_error, read_regular, storage_errors
 
 LOCK = ".lock"  # held by whoever reads a record file to write it again
 M = TypeVar("M", bound=BaseModel)
@@ -150,20 +150,6 @@ def parse(path: Path, what: str) -> dict[str, Any]:
     if schema != SCHEMA:
         raise DataError(f"{path}: schema_version: got {schema!r:.80}; {expected}")
     return content
-
-
-def write_changed(path: Path, text: str) -> bool:
-    """Write a file atomically unless it says that already; tells whether it wrote.
-
-    Raises
-    ------
-    StorageError
-        If the folder is read-only or full.
-    """
-    if path.is_file() and path.read_bytes() == text.encode():
-        return False
-    write_atomically(path, text)
-    return True
 
 
 @contextmanager

@@ -127,10 +127,15 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: {error.strerror or error}; {advice}") from error
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) -> None:
     """Write a file through a temporary one beside it, flushed to disk before it is renamed; text as UTF-8.
 
     The temporary file is locked meanwhile; those that killed runs left in the folder are deleted.
+
+    Parameters
+    ----------
+    durable : False for what is checked and made again where it is not as it was: it is not waited for the
+        disk, so that a machine that loses power may leave the file empty.
 
     Raises
     ------
@@ -147,12 +152,28 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             with os.fdopen(handle, "wb") as file:
                 file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
                 temporary.chmod(0o644)
                 temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def write_changed(path: Path, content: str | bytes, *, durable: bool = True) -> bool:
+    """Write a file as `write_atomically` does, unless it says that already; tells whether it wrote.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be made or written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    write_atomically(path, data, durable=durable)
+    return True
 
 
 def clear_leftovers(folder: Path) -> None:

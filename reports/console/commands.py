@@ -71,9 +71,10 @@ def say_where(records: Path) -> None:
 
 def build(spec: Spec, results: Path, site: Path, of_others: Path) -> None:
     """Build the site of records, and say how they compare with the published ones."""
+    from benchmark.engines.environment import cores
     from reports.console.results import reproduction_lines, show
     from reports.site.publish import publish, read_report
 
-    publish(spec, results, site, of_others)
+    publish(spec, results, site, of_others, workers=cores())
     show(console(), reproduction_lines(read_report(site)))
     say(console(), f"Leaderboard: {site / 'index.html'}")

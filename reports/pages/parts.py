@@ -5,8 +5,10 @@ This module must not know which page shows what.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from benchmark.spec.leaderboard import Spec
 from reports.boards.coverage import unmeasured_section
@@ -27,6 +29,7 @@ from reports.plots.memo import Memo
 from reports.plots.sections import ANEW
 from reports.select import Counted
 from reports.site.compared import reproduction_section
+from reports.site.forked import all_of
 from reports.site.reproduction import Reproduction
 from reports.site.sections import Section, present
 from reports.studies.sections import study_sections
@@ -72,6 +75,7 @@ def parts_of(
     report: Reproduction | None,
     source: str,
     memo: Memo = ANEW,
+    workers: int = 1,
 ) -> Parts:
     """Make every section of what counts.
 
@@ -80,12 +84,60 @@ def parts_of(
     report : how the records compare with the published ones, where they are not these.
     source : name of the folder of the records.
     memo : plots that are drawn already.
+    workers : processes that make sections at a time.
 
     Raises
     ------
     DataError
         If a board or a claim asks for a metric that a record lacks.
     """
+    everything = all_gains(spec, counted)
+    studies = study_sections(spec)
+    plots: list[Callable[[], Section | None]] = [
+        *(partial(kind.section, spec, counted, memo) for kind in (*SECTIONS, *studies.values())),
+        partial(training_section, spec, counted.trainings, memo),
+        partial(gains_section, studied_gains(everything, counted), spec, memo),
+    ]
+    others: list[Callable[[], Any]] = [
+        *(partial(explore, spec, counted, name) for name in spec.tracks),
+        partial(_boards, spec, counted),
+        lambda: tuple(decide_claims(register, spec, counted)),
+        partial(openood_section, spec, counted),
+        partial(overall, spec, counted),
+        lambda: pretraining_section(compare_inits(spec, counted), spec),
+    ]
+    tasks: list[Callable[[], Any]] = [*(partial(_drawn, memo, plot) for plot in plots), *others]
+    made = all_of(tasks, workers)
+    for _, used in made[: len(plots)]:
+        memo.used |= used
+    drawn = iter([section for section, _ in made[: len(plots)]])
+    found = iter(made[len(plots) :])
+    return Parts(
+        plots=present(*(next(drawn) for _ in SECTIONS)),
+        studies={name: section for name in studies if (section := next(drawn)) is not None},
+        training=next(drawn),
+        gains=next(drawn),
+        compared=tuple(everything),
+        growth=growth_section(growths(spec, everything), spec),
+        reproduction=None if report is None else reproduction_section(report, source),
+        unmeasured=unmeasured_section(spec, counted),
+        provenance=provenance_section(counted),
+        explored={name: next(found) for name in spec.tracks},
+        boards=next(found),
+        verdicts=next(found),
+        openood=next(found),
+        overall=next(found),
+        pretraining=next(found),
+    )
+
+
+def _drawn(memo: Memo, draw: Callable[[], Section | None]) -> tuple[Section | None, Mapping[str, Any]]:
+    """A section, and what its plots are made of: another process may make it."""
+    section = draw()
+    return section, memo.used
+
+
+def _boards(spec: Spec, counted: Counted) -> dict[str, tuple[Shown, ...]]:
     boards: dict[str, tuple[Shown, ...]] = {}
     i = 0
     for name in spec.boards:
@@ -94,22 +146,4 @@ def parts_of(
             i += 1
             shown.append(Shown(table, board_section(f"board-{i}", table, spec)))
         boards[name] = tuple(shown)
-    everything = all_gains(spec, counted)
-    made = {name: kind.section(spec, counted, memo) for name, kind in study_sections(spec).items()}
-    return Parts(
-        boards=boards,
-        pretraining=pretraining_section(compare_inits(spec, counted), spec),
-        gains=gains_section(studied_gains(everything, counted), spec, memo),
-        compared=tuple(everything),
-        growth=growth_section(growths(spec, everything), spec),
-        plots=present(*(kind.section(spec, counted, memo) for kind in SECTIONS)),
-        studies={name: section for name, section in made.items() if section is not None},
-        training=training_section(spec, counted.trainings, memo),
-        openood=openood_section(spec, counted),
-        reproduction=None if report is None else reproduction_section(report, source),
-        unmeasured=unmeasured_section(spec, counted),
-        provenance=provenance_section(counted),
-        verdicts=tuple(decide_claims(register, spec, counted)),
-        explored={name: explore(spec, counted, name) for name in spec.tracks},
-        overall=overall(spec, counted),
-    )
+    return boards

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from benchmark.spec.leaderboard import Spec
 from reports.claims.page import claims_page, family_pages
@@ -19,6 +21,7 @@ from reports.pages.start import start_page
 from reports.pages.topics import topic_pages
 from reports.pages.tracks import boards_page, declared_pages, track_pages
 from reports.select import Counted
+from reports.site.forked import all_of
 from reports.site.frame import is_empty, made, no_records
 from reports.site.sections import Page
 from reports.site.text import Link
@@ -39,6 +42,7 @@ def pages_of(
     parts: Parts | None,
     made_of: Made,
     history: History | None = None,
+    workers: int = 1,
 ) -> tuple[list[Page], tuple[Link, ...]]:
     """Every page of what counts, and the menu.
 
@@ -46,6 +50,7 @@ def pages_of(
     ----------
     parts : the sections; None where no record counts.
     history : what moved between versions of the records; None where there are no versions.
+    workers : processes that make pages at a time.
     """
     foot = made(made_of.source, made_of.generated)
     if parts is None or is_empty(counted):
@@ -53,15 +58,22 @@ def pages_of(
             replace(start_page(spec, counted, None, register), body=no_records(counted.notes), footer=foot)
         ], ()
     results = results_of(spec, counted)
+    groups: list[Callable[[], list[Page]]] = [
+        partial(compare_pages, spec, counted, parts),
+        partial(dataset_pages, spec, counted, results),
+        partial(track_pages, spec, counted, parts),
+        partial(method_pages, spec, counted, parts, results),
+    ]
+    compared, datasets, tracks, methods = all_of(groups, workers)
     pages = [
         start_page(spec, counted, parts, register, history),
         boards_page(spec, counted, parts),
         *filter(None, [overall_page(spec, parts.overall), changes_page(history)]),
-        *track_pages(spec, counted, parts),
+        *tracks,
         *declared_pages(spec, parts),
-        *method_pages(spec, counted, parts, results),
-        *compare_pages(spec, counted, parts),
-        *dataset_pages(spec, counted, results),
+        *methods,
+        *compared,
+        *datasets,
         *topic_pages(spec, parts),
         claims_page(register, spec, counted, parts.verdicts),
         *family_pages(spec, counted, parts.verdicts),

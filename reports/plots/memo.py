@@ -36,7 +36,7 @@ class Memo:
     def __init__(self, site: Path | None = None) -> None:
         self._site = site
         self._known: Mapping[str, Any] = {} if site is None else _read(site / DRAWN)
-        self._used: dict[str, list[dict[str, Any]]] = {}
+        self.used: dict[str, list[dict[str, Any]]] = {}  # what the plots that were asked for are made of
 
     def plots(self, draw: Callable[..., list[Plot]], *given: object, of: object) -> list[Plot]:
         """`draw(*given)`, or the same plots as they lie in the site.
@@ -52,13 +52,13 @@ class Memo:
         plots = _there(self._site, self._known.get(key))
         if plots is None:
             plots = draw(*given)
-        self._used[key] = [{**asdict(p), "svg": checksum(p.svg.encode())} for p in plots]
+        self.used[key] = [{**asdict(p), "svg": checksum(p.svg.encode())} for p in plots]
         return plots
 
     def keep(self) -> None:
-        """Say of what the plots are made that were asked for, now that they lie in the site."""
+        """Keep in the site what its plots are made of, now that they lie there."""
         if self._site is not None:
-            write_atomically(self._site / DRAWN, json.dumps(self._used, indent=1))
+            write_atomically(self._site / DRAWN, json.dumps(self.used, indent=1))
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -5,13 +5,16 @@ A page is data (`reports.site.sections`), and this module writes it in each form
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from benchmark.records.record import RecordFile
 from benchmark.spec.leaderboard import Spec
-from benchmark.store.files import write_atomically
+from benchmark.store.files import write_changed
 from reports.claims.register import Register, load_register
 from reports.diff.history import Tagged, history_of
 from reports.pages.changes import shown_today
@@ -19,13 +22,17 @@ from reports.pages.parts import parts_of
 from reports.pages.site import Made, pages_of
 from reports.plots.memo import Memo
 from reports.select import select
+from reports.site.forked import all_of
 from reports.site.frame import is_empty
 from reports.site.html import html_of
 from reports.site.leaderboard import leaderboard_page
 from reports.site.manifest import REPORT, write_manifest
 from reports.site.markdown import markdown_of
 from reports.site.reproduction import Reproduction
-from reports.site.sections import pictures_of, plots_of
+from reports.site.sections import Page, pictures_of, plots_of
+from reports.site.text import Link
+
+AT_ONCE = 16  # lots of pages that are written out together
 
 
 def build_site(
@@ -40,6 +47,7 @@ def build_site(
     report: Reproduction | None = None,
     versions: Tagged | None = None,
     incremental: bool = False,
+    workers: int = 1,
 ) -> list[Path]:
     """Write the pages, `plots/*.svg` and `samples/*.png` below `out`; equal input gives equal bytes.
 
@@ -55,6 +63,7 @@ def build_site(
     report : how they compare with the published ones, where they are not these.
     versions : earlier versions of the records, for the page of changes; None: there is none.
     incremental : take from `out` the plots of an earlier build that would come out the same.
+    workers : processes at a time.
 
     Returns
     -------
@@ -67,18 +76,20 @@ def build_site(
     StorageError
         If `out` cannot be written.
     """
-    counted = select(spec, results)
+    with _kept():
+        counted = select(spec, results)
     claims = load_register() if register is None else register
     memo = Memo(out if incremental else None)
     made_at = generated.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    parts = None if is_empty(counted) else parts_of(spec, counted, claims, report, source, memo)
+    parts = None if is_empty(counted) else parts_of(spec, counted, claims, report, source, memo, workers)
     history = None if versions is None or parts is None else history_of(versions, shown_today(parts))
-    pages, menu = pages_of(spec, counted, claims, parts, Made(source, made_at), history)
+    pages, menu = pages_of(spec, counted, claims, parts, Made(source, made_at), history, workers)
     everything = leaderboard_page(spec, counted, parts, source=source, generated=made_at)
     files: dict[Path, str | bytes] = {out / f"{everything.name}.md": markdown_of(everything)}
+    hands = [partial(_texts, pages[i::AT_ONCE], menu) for i in range(AT_ONCE)]
+    texts = {name: text for hand in all_of(hands, workers) for name, text in hand.items()}
     for page in pages:
-        files[out / f"{page.name}.html"] = html_of(page, menu)
-        files[out / f"{page.name}.md"] = markdown_of(page)
+        files |= {out / name: texts[name] for name in _names(page)}
         files |= {out / file: text for file, text in page.files.items()}
     for page in (everything, *pages):
         for plot in plots_of(page.sections):
@@ -88,6 +99,32 @@ def build_site(
     if report is not None:
         files[out / REPORT] = report.model_dump_json(indent=1) + "\n"
     for path, text in files.items():
-        write_atomically(path, text)
+        write_changed(path, text, durable=False)  # what a crash spoils the manifest shows, and is made again
     memo.keep()
     return [*files, write_manifest(out, made_of, files)]
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """See to it that what is made here, which stays as long as the process, is not searched for garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _names(page: Page) -> tuple[str, str]:
+    return f"{page.name}.html", f"{page.name}.md"
+
+
+def _texts(pages: Sequence[Page], menu: Sequence[Link]) -> dict[str, str]:
+    """The texts of pages by the names of their files."""
+    return {
+        name: text
+        for page in pages
+        for name, text in zip(_names(page), (html_of(page, menu), markdown_of(page)), strict=True)
+    }

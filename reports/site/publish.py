@@ -23,13 +23,16 @@ from reports.site.manifest import REPORT, checksum, read_manifest, up_to_date
 from reports.site.reproduction import Reproduction, reproduction
 
 
-def publish(spec: Spec, results: Path, site: Path, published: Path | None = None) -> list[Path]:
+def publish(
+    spec: Spec, results: Path, site: Path, published: Path | None = None, *, workers: int = 1
+) -> list[Path]:
     """Build the site from all that lies below `results`, unless it is of just that already.
 
     Parameters
     ----------
     published : the folder of the published records, with which others are compared (`read_report` says how);
         None: with nothing.
+    workers : processes at a time.
 
     Returns
     -------
@@ -66,6 +69,7 @@ def publish(spec: Spec, results: Path, site: Path, published: Path | None = None
         report=report,
         versions=versions,
         incremental=True,
+        workers=workers,
     )
 
 
