@@ -1,4 +1,4 @@
-"""Work that processes share comes back in order, with all that this one holds at hand, and with its errors."""
+"""Work that processes share comes back in order, with all that this one holds at hand; so do its errors."""
 
 from __future__ import annotations
 
