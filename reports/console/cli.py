@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from reports.console.diff import diff
+from reports.console.networks import networks
 
 app = typer.Typer(
     name="oodbench",
@@ -273,6 +274,7 @@ def compare(
 
 
 app.command()(diff)
+app.add_typer(networks, name="networks")
 
 
 @app.command("list")
