@@ -12,6 +12,7 @@ import typer
 
 from reports.console.diff import diff
 from reports.console.networks import networks
+from reports.console.verify import verify
 
 app = typer.Typer(
     name="oodbench",
@@ -274,6 +275,7 @@ def compare(
 
 
 app.command()(diff)
+app.command()(verify)
 app.add_typer(networks, name="networks")
 
 
