@@ -94,6 +94,7 @@ def verify(
             cache=cache or default_cache(),
             workers=workers,
             on_event=progress.on_event,
+            expect=progress.expect,
         )
     if write and by:
         found.keep(published_folder(published, leaderboard), by)
