@@ -12,6 +12,7 @@ import typer
 
 from reports.console.diff import diff
 from reports.console.networks import networks
+from reports.console.new import new
 from reports.console.verify import verify
 
 app = typer.Typer(
@@ -277,6 +278,7 @@ def compare(
 app.command()(diff)
 app.command()(verify)
 app.add_typer(networks, name="networks")
+app.add_typer(new, name="new")
 
 
 @app.command("list")
