@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from reports.console.diff import diff
+from reports.console.isolation import Isolate, Memory, RequireSandbox, Timeout
 
 app = typer.Typer(
     name="oodbench",
@@ -105,6 +106,10 @@ def run(
         typer.Option("--jobs-per-device", min=1, help="Jobs at a time on each accelerator; else one."),
     ] = None,
     precision: Precision = None,
+    timeout: Timeout = None,
+    isolate: Isolate = False,
+    require_sandbox: RequireSandbox = False,
+    memory: Memory = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and stop.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what the cache holds.")] = False,
     results: Results = Path("runs"),
@@ -125,6 +130,7 @@ def run(
     from benchmark.store.artifacts import Store, default_cache
     from benchmark.store.files import require_writable
     from reports.console.commands import build, plan_of, published_folder, spec_of, use_mirror
+    from reports.console.isolation import Asked
     from reports.console.listings import present
     from reports.console.progress import Progress, plan_listings, summaries
     from reports.console.terminal import console, say
@@ -137,9 +143,11 @@ def run(
         )
     if everything and any(chosen):
         raise UsageError("--all means everything; leave it out to choose a part")
+    asked = Asked(timeout, isolate=isolate, require_sandbox=require_sandbox, memory=memory).begin()
     devices = chosen_devices(device)
     if jobs_per_device is not None and not devices:
         raise UsageError("--jobs-per-device: only the CPU is used; its jobs at a time are --jobs")
+    asked.check(devices)
     use_mirror(mirror)
     spec = spec_of(leaderboard, precision)
     plan = plan_of(spec, *chosen, full=full)
@@ -152,7 +160,7 @@ def run(
     missing = work(plan, folder, fresh=fresh).missing
     if any(job.kind in (Kind.PRETRAIN, Kind.TRAIN) for job in missing):
         check_timm_names(spec, plan)
-    at_once = workers + len(devices)
+    at_once, pool = workers + len(devices), asked.pool(workers, devices) if missing else None
     with Progress(console(stderr=True), missing, at_once, Store(folder).progress) as progress:
         done = run_plan(
             plan,
@@ -160,6 +168,7 @@ def run(
             results=results,
             workers=workers,
             devices=devices,
+            pool=pool,
             on_event=progress.on_event,
             fresh=fresh,
         )
