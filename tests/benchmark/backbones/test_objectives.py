@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pretended_device import pretended
 
 import benchmark.backbones.speed as speed
 import benchmark.backbones.train as training
@@ -17,6 +16,7 @@ from benchmark.backbones.create import create_network
 from benchmark.backbones.device import move
 from benchmark.backbones.network import to_pixels
 from benchmark.backbones.train import train
+from benchmark.conformance.pretended import pretended
 from benchmark.engines.worker import single_threaded
 from methods.objective import NETWORK, Data, Objective
 from methods.registry import broken, detectors, family, objectives

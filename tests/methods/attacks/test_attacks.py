@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 from attack_examples import INPUTS, STEP, made, mean_loss, right, seeded
-from pretended_device import pretended
 from torch.testing import assert_close
 from worked_examples import EXACT
 
+from benchmark.conformance.pretended import pretended
 from methods.attack import Attack
 from methods.errors import HyperparameterError, NotApplicable
 from methods.registry import attack, broken, family

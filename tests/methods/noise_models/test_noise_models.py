@@ -6,10 +6,10 @@ import pytest
 import scipy.stats
 import torch
 from label_noise_examples import INPUTS, VALUES, Contributed, K, labels_of, rng
-from pretended_device import pretended
 from torch.testing import assert_close
 from worked_examples import EXACT, tensor
 
+from benchmark.conformance.pretended import pretended
 from methods.base import Paper
 from methods.label_noise import NoiseModel
 from methods.registry import family, noise_model
