@@ -23,10 +23,10 @@ CHECKS: tuple[Check[Any], ...] = (
     *contract.CHECKS,
     *texts.CHECKS,
     *settings.DECLARED,
+    *surroundings.CHECKS,  # first of what runs it
     *outputs.CHECKS,
     *dependence.CHECKS,
     *sets.CHECKS,
-    *surroundings.CHECKS,
     *inputs.CHECKS,
     *settings.CHECKS,
     *formulas.CHECKS,

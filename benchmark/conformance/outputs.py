@@ -15,13 +15,6 @@ LOW = 0.9  # AUROC in the suite's world, where every published method has more
 SINGLE = 1e-5  # float32 rounds inputs to 6e-8
 
 
-@check("runs", "mend `fit`, or say in `needs` what it looks at", first=True)
-def runs(subject: Subject) -> Iterator[str]:
-    """It can be fitted, and scores."""
-    subject.score(subject.world.inliers)
-    yield from ()
-
-
 @check("scores", "return a tensor (N,) of finite float64 without gradient, for no image too")
 def scores(subject: Subject) -> Iterator[str]:
     """Scores are finite float64, one an image, without a gradient."""
@@ -76,4 +69,4 @@ def finite(subject: Subject) -> Iterator[str]:
             yield f"{bad} of {len(found)} scores of {look} images are not finite"
 
 
-CHECKS = (runs, scores, float32, direction, finite)
+CHECKS = (scores, float32, direction, finite)

@@ -71,6 +71,13 @@ def worked(subject: Subject) -> Worked:
     return found
 
 
+@check("runs", "mend `fit` or `score`, or say in `needs` what they look at", first=True)
+def runs(subject: Subject) -> Iterator[str]:
+    """It can be fitted, and scores; this comes first, so that what it changes is seen."""
+    worked(subject)
+    yield from ()
+
+
 def _depends(kind: str) -> Check[Subject]:
     what, advice = KINDS[kind]
 
@@ -96,7 +103,7 @@ def listed(places: Iterable[str]) -> str:
     return f"{'; '.join(names[:SHOWN])}{more}"
 
 
-@check("state", "leave torch, NumPy, seeds and the classes of others as they are")
+@check("state", "leave torch, NumPy, seeds and the classes of others as they are", first=True)
 def state(subject: Subject) -> Iterator[str]:
     """What all methods share is left as it was."""
     if changes := worked(subject).changes:
@@ -164,4 +171,4 @@ def _seeds() -> dict[str, Any]:
     }
 
 
-CHECKS = (*map(_depends, KINDS), state, module_globals)
+CHECKS = (runs, *map(_depends, KINDS), module_globals, state)
