@@ -50,7 +50,7 @@ def files_of(cls: type[Method]) -> dict[str, Path]:
         if module in found or path is None:
             continue
         found[module] = path
-        waiting += [name for name in _imports(path) if name.startswith(beside)]
+        waiting += [name for name in imports_of(path) if name.startswith(beside)]
     return found
 
 
@@ -105,7 +105,7 @@ def _aliases(tree: ast.Module) -> dict[str, str]:
     return found
 
 
-def _imports(path: Path) -> Iterator[str]:
+def imports_of(path: Path) -> Iterator[str]:
     """Modules that a file may import by name."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):

@@ -48,7 +48,9 @@ def work(files: Mapping[str, Path], act: Callable[[], object]) -> Worked:
     seeds = _seeds()
     with watched(files.values()) as calls:
         act()
-    changes = [*shared.changes(), *_differences(classes, _of_classes())]
+    now = _of_classes()
+    hidden = {name for name, value in now.items() if name not in classes and callable(value)}
+    changes = [*shared.changes(), *_differences(classes, {k: now.get(k) for k in classes}), *hidden]
     changes += [f"the state of {name}" for name, state in _seeds().items() if not _equal(state, seeds[name])]
     found: dict[str, set[str]] = {}
     for call in calls:
