@@ -42,7 +42,7 @@ from benchmark.spec.images import (
     Training,
 )
 from benchmark.spec.limits import MOST_POINTS
-from benchmark.spec.networks import Backbone, FirstWeights, Init, TrackNetworks
+from benchmark.spec.networks import Backbone, FirstWeights, Init, Repository, TrackNetworks
 from benchmark.spec.studies import Studies, StudyName
 from benchmark.spec.yaml_file import holds, place
 from benchmark.spec.yaml_tree import LinedDict
@@ -114,6 +114,9 @@ class Track(SpecModel):
     )
     networks: dict[Name, TrackNetworks] = Field(
         {}, description="published classifiers of the track's own; an init by that name"
+    )
+    trained: Repository | None = Field(
+        None, description="where the networks that we trained for it are: `oodbench networks get`"
     )
     seeds: Distinct[Seed]
     entries: Distinct[Name]

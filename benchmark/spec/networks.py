@@ -115,6 +115,13 @@ class TrackNetworks(SpecModel):
     tune: ClassVar = "all"
 
 
+class Repository(SpecModel):
+    """Where networks that this benchmark trained are published: a repository of the Hugging Face Hub."""
+
+    repository: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$", description="its commit")
+
+
 class SupervisedSource(_Pretrained):
     """Supervised pre-training on another dataset of the catalog, at the track's image size."""
 

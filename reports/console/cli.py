@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 import typer
 
 from reports.console.diff import diff
+from reports.console.networks import networks
+from reports.console.verify import verify
 
 app = typer.Typer(
     name="oodbench",
@@ -276,6 +278,8 @@ def compare(
 
 
 app.command()(diff)
+app.command()(verify)
+app.add_typer(networks, name="networks")
 
 
 @app.command("list")
