@@ -80,7 +80,7 @@ def _select(chosen: argparse.Namespace) -> tuple[str, int]:
     objects = Objects(Path(chosen.repository))
     found = selected(objects, chosen.before, chosen.after, _words(chosen.computed), named)
     entries, tracks = " ".join(found.entries), " ".join(found.tracks)
-    _output(select=found.select, cells=found.cells, entries=entries, tracks=tracks)
+    _output(select=found.select, entries=entries, tracks=tracks)
     return f"to be computed: {found.select or 'nothing'}", 0
 
 

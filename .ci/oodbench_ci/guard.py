@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from benchmark.errors import OodbenchError
 from benchmark.spec.limits import LONGEST_NAME
 from benchmark.spec.yaml_tree import LinedDict
+from benchmark.verify.ledger import LEDGER
 from oodbench_ci.additions import ADDED, FILE, Additions, additions, read_leaderboard
 from oodbench_ci.bounded import HIDDEN, plain_path, read_bounded_json, shown
 from oodbench_ci.kept import SHARED, check_kept
@@ -28,9 +29,9 @@ LARGEST_RECORDS = 5_000_000  # bytes; ours have 200,000
 _NAME = rf"[a-z][a-z0-9_]{{0,{LONGEST_NAME - 1}}}"
 _METHOD = re.compile(rf"methods/(?P<family>[a-z_]+)/(?P<name>_?{_NAME})\.py")
 _TEST = re.compile(rf"tests/methods/(?P<family>[a-z_]+)/test_(?P<name>{_NAME})\.py")
-_RECORDS = re.compile(
-    r"results/(?P<track>[A-Za-z0-9_.+-]+)/(?:(?P<study>[A-Za-z0-9_.+-]+)/)?[A-Za-z0-9_.+-]+\.json"
-)
+_PART = r"[A-Za-z0-9_.+-]+"
+_RECORDS = re.compile(rf"results/(?P<track>{_PART})/(?:(?P<study>{_PART})/)?{_PART}\.json")
+BESIDE = ("results/spread.json", f"results/{LEDGER}")  # that are no records
 _OF_A_STUDY = re.compile(r"tracks\.[^.]+\.studies\..+")  # keys of leaderboard.yaml
 _WHAT = (  # what a file is, by the beginning of its path: the first that fits
     (".github/", "a workflow"),
@@ -40,6 +41,7 @@ _WHAT = (  # what a file is, by the beginning of its path: the first that fits
     ("constraints.txt", "the lock file"),
     ("pyproject.toml", "the lock file: what is installed"),
     ("results/spread.json", "the tolerance"),
+    ("results/verified.json", "the ledger of what was verified"),
     ("results/", "a published record"),
     ("benchmark/records/", "the checker: how records are read and compared"),
     ("benchmark/", "the harness"),
@@ -186,7 +188,7 @@ def _look_at_record(
 ) -> None:
     """Take a new file of records of a track that CI does not compute; refuse all others."""
     path, fits = change.path, _RECORDS.fullmatch(change.path)
-    if path == "results/spread.json":
+    if path in BESIDE:
         return  # judged with the other files
     own = fits is not None and fits["track"] in by_hand
     grows = own and fits is not None and fits["study"] in SHARED and change.status == "M"
@@ -277,6 +279,8 @@ def _judge_others(changes: list[Change], own: bool, found: _Found) -> None:
         what = f"{verb} {_is(change.path)}"
         if own:
             found.refuse(change.path, f"{what}: a method adds files of its own and touches no others")
+        elif change.path in BESIDE:
+            found.refuse(change.path, f"{what}: `oodbench` writes it, on the machine of a maintainer")
         else:
             found.tell(change.path, what)
 

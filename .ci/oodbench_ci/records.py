@@ -14,6 +14,7 @@ from benchmark.records.record import DETECTION, NETWORKS, TRAININGS
 from benchmark.records.results import update_records
 from benchmark.records.text import record_path
 from benchmark.store.files import read_regular, storage_errors, write_atomically
+from benchmark.verify.ledger import LEDGER, Verification, digest_of, read_ledger
 from oodbench_ci.bounded import plain_path, read_bounded_json, shown
 from oodbench_ci.guard import LARGEST_RECORDS
 from oodbench_ci.kept import SHARED, check_kept
@@ -74,6 +75,10 @@ def take(offered: Path, published: Path, tracks: Collection[str], entries: Colle
         if data == before:
             continue
         read_bounded_json(data, name, LARGEST_RECORDS)
+        if name == LEDGER:
+            _check_ledger(offered, published, tracks, entries)
+            texts[target] = data
+            continue
         track, _, row = name.removesuffix(".json").partition("/")
         folder, _, objective = row.partition("/")
         if track not in tracks or not row:
@@ -93,6 +98,25 @@ def take(offered: Path, published: Path, tracks: Collection[str], entries: Colle
     for target, data in texts.items():
         write_atomically(target, data)
     return [*texts]
+
+
+def _check_ledger(offered: Path, published: Path, tracks: Collection[str], entries: Collection[str]) -> None:
+    """Check that what was verified before still is said, and that only records of these entries are new."""
+    before, after = read_ledger(published).last(), read_ledger(offered).last()
+    own = set()
+    for file in iterate(offered, DETECTION):
+        if file.track in tracks and file.row in entries:
+            own |= {digest_of(file, record) for record in file.records}
+    gone = [name for name in before if name not in own and after.get(name) is None]
+    foreign = [name for name, said in after.items() if name not in own and not _same(before.get(name), said)]
+    for name in [*gone, *foreign]:
+        raise DataError(f"{LEDGER}: {name}: of a record of another entry; expected it as it is published")
+
+
+def _same(before: Verification | None, after: Verification) -> bool:
+    """Whether two verifications are one; of one some records may be verified anew meanwhile."""
+    which = {"records", "retrained"}
+    return before is not None and before.model_dump(exclude=which) == after.model_dump(exclude=which)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -6,9 +6,12 @@ The verdicts come from a job that ran methods: they are data here, with bounds.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
 
 from benchmark.errors import DataError
+from benchmark.store.files import first_error
 from oodbench_ci.bounded import as_code, read_bounded_json
 from oodbench_ci.github import BOT, GitHub
 
@@ -16,6 +19,7 @@ MARKER = "<!-- oodbench: the issue of reverify.yml -->"
 TITLE = "A published number no longer stands"
 LARGEST = 2_000_000  # bytes of the verdicts
 MOST_SHOWN = 50
+STANDING = ("equal", "within")
 
 
 def report(github: GitHub, verdicts: Path, url: str) -> str:
@@ -53,6 +57,29 @@ def report(github: GitHub, verdicts: Path, url: str) -> str:
     return f"issue {made['number']}: opened, {len(wrong)} do not stand"
 
 
+class _Worst(BaseModel):
+    path: str
+    claimed: float
+    recomputed: float
+
+
+class _Judged(BaseModel):
+    cell: str
+    verdict: str
+    why: str
+    worst: _Worst | None
+
+
+class _Verified(BaseModel):
+    """What `oodbench verify --json` prints, as far as it is told on."""
+
+    version: Literal[1]
+    verdicts: list[_Judged]
+    other_code: dict[str, list[str]]
+    missing: list[str]
+    stands: bool
+
+
 def fallen(told: Any) -> list[str]:
     """What does not stand, each on a line.
 
@@ -61,14 +88,18 @@ def fallen(told: Any) -> list[str]:
     DataError
         If it is nothing that `oodbench verify --json` prints.
     """
-    cells = told.get("cells") if isinstance(told, dict) else None
-    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
-        raise DataError("the verdicts: expected `cells`, a list of them")
-    return [
-        ", ".join(f"{key} {value}" for key, value in cell.items() if isinstance(value, str | int | float))
-        for cell in cells
-        if cell.get("verdict") not in STANDING
-    ]
-
-
-STANDING = ("equal", "within")
+    try:
+        found = _Verified.model_validate(told, strict=True)
+    except ValidationError as error:
+        raise DataError(f"the verdicts: {first_error(error)}") from error
+    lines = []
+    for one in found.verdicts:
+        if one.verdict not in STANDING:
+            worst = one.worst
+            by = f" ({worst.path}: {worst.claimed:.6g} claimed, {worst.recomputed:.6g})" if worst else ""
+            lines.append(f"{one.cell}: {one.why}{by}")
+    lines += [f"{cell}: {why}" for why, cells in found.other_code.items() for cell in cells]
+    lines += [f"{cell}: its row is published, it is not" for cell in found.missing]
+    if found.stands is bool(lines):
+        raise DataError("the verdicts: what stands and what does not contradict each other")
+    return lines

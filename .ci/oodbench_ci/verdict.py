@@ -46,17 +46,12 @@ class Verdict(StrictModel):
     findings: tuple[Finding, ...] = ()
 
     @property
-    def cells(self) -> str:
+    def select(self) -> str:
         """The options that choose what CI computes; empty where that is nothing."""
         if self.kind != "method" or not (self.tracks and self.entries):
             return ""
-        tracks = [f"--track {track}" for track in self.tracks]
-        return " ".join([*tracks, *(f"--entry {name}" for name in self.entries)])
-
-    @property
-    def select(self) -> str:
-        """The same for `oodbench run`."""
-        return f"{self.cells} --full" if self.cells and self.full else self.cells
+        chosen = [f"--track {track}" for track in self.tracks] + [f"--entry {name}" for name in self.entries]
+        return " ".join([*chosen, *(["--full"] if self.full else [])])
 
     @property
     def names(self) -> str:
