@@ -13,8 +13,9 @@ from proposals import COMPUTED, METHOD, Repository
 from tagged_results import AFTER, BEFORE, snapshot
 from workflow_runs import git, load
 
+from benchmark.errors import DataError
 from oodbench_ci.artifact import LARGEST, MEMBERS, MOST_MEMBERS, read_artifact
-from oodbench_ci.comment import LIMIT, MARKER, Run, comment
+from oodbench_ci.comment import LIMIT, MARKER, Run, comment, differing
 from oodbench_ci.github import BOT, GitHub, GitHubFailed
 from oodbench_ci.objects import GitFailed, Objects
 from reports.diff.compare import compare
@@ -196,10 +197,15 @@ ARTIFACTS = {
 
 
 @pytest.mark.parametrize("which", ARTIFACTS)
-def test_a_hostile_artifact_is_not_shown_and_said_to_be_so(world, which):
-    world.artifact = ARTIFACTS[which]
+def test_a_hostile_artifact_is_refused(which):
+    with pytest.raises(DataError, match=r"^(the archive|diff.json|check.json): "):
+        differing(read_artifact(ARTIFACTS[which])["diff.json"])
+
+
+def test_of_a_hostile_artifact_nothing_is_shown_but_why(world):
+    world.artifact = ARTIFACTS["deep"]
     world.comment()
-    assert "is not shown: " in world.body
+    assert "is not shown: `diff.json: nested 100000 deep" in world.body
     assert len(world.body) < 2_000
 
 

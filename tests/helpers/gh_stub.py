@@ -18,7 +18,7 @@ def install(binaries: Path, state: Path, **answers: object) -> dict[str, str]:
     binaries.mkdir(parents=True, exist_ok=True)
     state.mkdir(parents=True, exist_ok=True)
     program = binaries / "gh"
-    program.write_text(f"#!/bin/sh\nexec '{sys.executable}' -I '{__file__}' \"$@\"\n")
+    program.write_text(f"#!/bin/sh\nexec '{sys.executable}' -I -S '{__file__}' \"$@\"\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     answer(state, answers)
     return {STATE: str(state), "GH_TOKEN": "of nobody"}

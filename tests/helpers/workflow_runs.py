@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Step:
     command: str
     outcome: str  # success, failure or skipped
     output: str = ""
+    seconds: float = 0.0
 
 
 @dataclass
@@ -61,7 +63,7 @@ def load(path):
 class Machine:
     """Runs workflows of a repository.
 
-    `replaced` has, by a text that a command has in it, the shell text that is run in its place.
+    `replaced` has regular expressions, and what is put into commands in their place.
     """
 
     def __init__(self, folder, origin, replaced=(), environment=()):
@@ -126,10 +128,11 @@ class Machine:
 
     def _command(self, name, command, there, below, env):
         assert "${{" not in command, f"a command takes values through the environment alone: {command}"
-        for part, instead in self.replaced.items():
-            command = "\n".join(instead if part in line else line for line in command.splitlines())
+        for pattern, instead in self.replaced.items():
+            command = re.sub(pattern, instead, command, flags=re.MULTILINE)
         output = there.parent / f"{there.name}.outputs"
         output.write_text("")
+        began = time.monotonic()
         done = subprocess.run(
             ["bash", "-eo", "pipefail", "-c", command],
             cwd=there / below, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
@@ -137,7 +140,9 @@ class Machine:
         )  # fmt: skip
         lines = (line.partition("=") for line in output.read_text().splitlines())
         outcome = "failure" if done.returncode else "success"
-        return Step(name, command, outcome, done.stdout), {key: value for key, _, value in lines}
+        return Step(name, command, outcome, done.stdout, time.monotonic() - began), {
+            key: value for key, _, value in lines
+        }
 
     def _environment(self, there):
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("OODBENCH", "PYTHON", "GIT"))}
@@ -150,7 +155,7 @@ class Machine:
         given = {k: fill(str(v), context) for k, v in told.get("with", {}).items()}
         match action:
             case "actions/checkout":
-                assert given["persist-credentials"] == "false"
+                assert told["with"]["persist-credentials"] is False
                 source = given.get("repository", "")
                 git(
                     "clone",

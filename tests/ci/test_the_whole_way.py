@@ -1,0 +1,331 @@
+"""From a stranger's clone to a verified row: every workflow is run here, step by step, as its file says.
+
+The repository is ours with a small leaderboard. Commands and scripts are the real ones, each in a process of
+its own; only what needs GitHub or a package index is replaced (`workflow_runs`).
+"""
+
+import inspect
+import io
+import json
+import shutil
+import zipfile
+
+import gh_stub
+import pytest
+from places import ROOT
+from small_leaderboard import SMALL
+from workflow_runs import Machine, git
+
+from benchmark.records.results import read_all
+from benchmark.verify.ledger import read_ledger
+from reports.console.cli import app
+
+WORKFLOWS = ROOT / ".github" / "workflows"
+TOY = '''"""A toy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from methods.base import Detector, Features, Paper, Signal
+from methods.registry import register
+
+
+@register("toy")
+@dataclass(frozen=True)
+class Toy(Detector):
+    r"""Largest logit less the smallest.
+
+    .. math:: s = \\max_k z_k - \\min_k z_k
+
+    Shapes: logits (N, K) → scores (N,). Cost: O(NK). Deviations from the paper: none; there is no paper.
+
+    Differs from: none: nobody else has it.
+    """
+
+    paper = Paper(title="Toy", authors="A. Stranger", venue="none", year=2026)
+    needs = frozenset({Signal.LOGITS})
+
+    def score(self, features: Features) -> Tensor:
+        """Score logits (N, K): (N,) float64."""
+        z = features.logits.double()
+        return z.amax(dim=1) - z.amin(dim=1)
+'''
+TEST = '''"""By hand: the largest of (1, 4, 2) less the smallest is 3."""
+
+import torch
+
+from methods.base import Features
+from methods.detectors.toy import Toy
+
+
+def test_by_hand():
+    assert Toy().score(Features(logits=torch.tensor([[1.0, 4.0, 2.0]]))).tolist() == [3.0]
+'''
+WITH_TOY = SMALL.replace("[msp, knn]", "[msp, knn, toy]").replace(
+    "  msp: {detector: msp}\n", "  msp: {detector: msp}\n  toy: {detector: toy}\n"
+)
+METHOD = {
+    "methods/detectors/toy.py": TOY,
+    "tests/methods/detectors/test_toy.py": TEST,
+    "leaderboard.yaml": WITH_TOY,
+}
+HAS = {
+    command.callback.__name__: inspect.signature(command.callback).parameters
+    for command in app.registered_commands
+}
+REPLACED = {
+    r"^pip install .*$": ":",
+    r"^bash .*/sandbox$": ":",
+    **({} if "require_sandbox" in HAS["run"] else {" --require-sandbox": ""}),
+    **({} if "check" in HAS else {r"python -m oodbench check .* >": "echo [] >"}),
+}
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("the whole way")]
+
+
+def write(folder, files):
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    git("add", "--all", "--force", cwd=folder)
+    git("commit", "--quiet", "--message", "change", cwd=folder)
+    return git("rev-parse", "HEAD", cwd=folder)
+
+
+class World:
+    """A repository on a server, a fork of it, the machines that run workflows, and a GitHub that answers."""
+
+    def __init__(self, folder, runs):
+        self.folder, self.state = folder, folder / "state"
+        self.server, self.fork, self.ours = (folder / name for name in ("server.git", "fork.git", "ours"))
+        self.ours.mkdir()
+        for name in git("ls-files", cwd=ROOT).splitlines():
+            kept = name.startswith(("tests/helpers/", "tests/conftest.py")) or not name.startswith(
+                ("tests/", "results/")
+            )
+            if kept and (ROOT / name).is_file():
+                (self.ours / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.ours / name)
+        shutil.copytree(runs, self.ours / "results")
+        (self.ours / "results" / ".lock").unlink(missing_ok=True)
+        git("init", "--quiet", "--initial-branch", "main", self.ours)
+        texts = {
+            path.relative_to(ROOT).as_posix(): path.read_text().replace("COMPUTED: digits", "COMPUTED: small")
+            for path in WORKFLOWS.glob("*.yml")
+        }
+        write(self.ours, {"leaderboard.yaml": SMALL, **texts})
+        git("clone", "--quiet", "--bare", self.ours, self.server)
+        git("clone", "--quiet", "--bare", self.ours, self.fork)
+        environment = gh_stub.install(folder / "bin", self.state)
+        origin = {"": self.server, "stranger/oodbench": self.fork}
+        self.machine = Machine(folder, origin, REPLACED, environment)
+
+    @property
+    def main(self):
+        return git("rev-parse", "main", cwd=self.server)
+
+    def propose(self, number, files):
+        """A stranger's pull request: clone, change, push to the fork; the event that GitHub makes of it."""
+        clone = self.folder / f"clone{number}"
+        git("clone", "--quiet", self.fork, clone)
+        head = write(clone, files)
+        git("push", "--quiet", "origin", f"HEAD:refs/heads/change{number}", cwd=clone)
+        git("fetch", "--quiet", self.fork, f"{head}:refs/pull/{number}/head", cwd=self.server)
+        repository = {"full_name": "stranger/oodbench"}
+        pull = {"number": number, "base": {"sha": self.main}, "head": {"sha": head, "repo": repository}}
+        return {"event": {"pull_request": pull}, "repository": "owner/oodbench"}
+
+    def check(self, event):
+        """Run check.yml as GitHub does: as the pull request has it."""
+        head = event["event"]["pull_request"]["head"]["sha"]
+        text = git("show", f"{head}:.github/workflows/check.yml", cwd=self.server)
+        path = self.folder / f"check-{head}.yml"
+        path.write_text(text)
+        return self.machine.run(path, event)
+
+    def comment(self, event, ran):
+        """Run comment.yml of the base branch on the end of a check; what was written."""
+        pull = event["event"]["pull_request"]
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for path in sorted(ran.artifacts["check"].iterdir()):
+                archive.write(path, path.name)
+        (self.state / "zip").write_bytes(packed.getvalue())
+        listed = {"id": 3, "name": "check", "expired": False, "size_in_bytes": len(packed.getvalue())}
+        there = "repos/owner/oodbench"
+        answers = {
+            f"{there}/pulls": [pull],
+            f"{there}/issues/{pull['number']}/comments": [],
+            f"{there}/actions/runs/7/artifacts": {"artifacts": [listed]},
+            f"{there}/actions/artifacts/3/zip": {"file": "zip"},
+        }
+        gh_stub.answer(self.state, answers)
+        repository = {"full_name": "stranger/oodbench", "owner": {"login": "stranger"}}
+        run = {"id": 7, "event": "pull_request", "conclusion": "success", "head_sha": pull["head"]["sha"]}
+        run |= {"head_branch": "change", "head_repository": repository}
+        done = self.run("comment", event={"workflow_run": run})
+        assert not done.failed, done.failed
+        return gh_stub.sent(self.state)[-1]
+
+    def run(self, workflow, event=None, **more):
+        plain = {
+            "repository": "owner/oodbench",
+            "run_id": 8,
+            "sha": self.main,
+            "ref_name": "main",
+            "event": event or {},
+        }
+        return self.machine.run(self.ours / ".github" / "workflows" / f"{workflow}.yml", plain | more)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, ran):
+    return World(tmp_path_factory.mktemp("world"), ran.folder / "runs")
+
+
+@pytest.fixture(scope="module")
+def proposed(world):
+    event = world.propose(1, METHOD)
+    return event, world.check(event)
+
+
+@pytest.fixture(scope="module")
+def recorded(world, proposed):
+    """The pull request is merged; the commit before and after, and the run of record.yml."""
+    event, _ = proposed
+    before = world.main
+    git("update-ref", "refs/heads/main", event["event"]["pull_request"]["head"]["sha"], cwd=world.server)
+    merged = world.main
+    return merged, world.run("record", event={"before": before})
+
+
+def test_a_method_is_checked_and_measured_and_nothing_fails(proposed):
+    _, ran = proposed
+    assert not ran.failed, [(step.command, step.output) for step in ran.failed]
+    assert ran.said == {"check": {"contents": "read"}}
+    skipped = [step.name for steps in ran.steps.values() for step in steps if step.outcome == "skipped"]
+    assert skipped == ["whether all is well"]
+    assert "1 passed" in ran.step("its tests").output
+
+
+def test_it_leaves_records_a_difference_and_a_preview(proposed):
+    event, ran = proposed
+    pull = event["event"]["pull_request"]
+    diff = json.loads((ran.artifacts["check"] / "diff.json").read_text())
+    assert [row["row"] for row in diff["boards"][0]["added"]] == [["toy"]]
+    assert (diff["boards"][0]["removed"], diff["boards"][0]["changed"]) == ([], [])
+    assert [file.row for file in read_all(ran.artifacts["preview"] / "runs")] == ["toy"]
+    pages = [*(ran.artifacts["preview"] / "preview").rglob("*.html")]
+    assert len(pages) > 10
+    for page in pages:
+        text = page.read_text()
+        assert f"pull request {pull['number']} at {pull['head']['sha']}, an unmerged change" in text
+    assert "toy" in (ran.artifacts["preview"] / "preview" / "leaderboard.md").read_text()
+
+
+def test_the_comment_says_what_it_is_and_does(world, proposed):
+    event, ran = proposed
+    written = world.comment(event, ran)
+    assert (written["method"], written["path"]) == ("POST", "repos/owner/oodbench/issues/1/comments")
+    for part in ("New methods: `detectors/toy`", "Entries to be computed: `toy`", "| toy | "):
+        assert part in written["said"]["body"]
+
+
+def test_what_is_merged_is_computed_verified_and_committed(world, proposed, recorded):
+    merged, ran = recorded
+    assert not ran.failed, [(step.command, step.output) for step in ran.failed]
+    changed = git("diff", "--name-only", merged, "main", cwd=world.server).splitlines()
+    assert changed == ["results/small/toy.json", "results/verified.json"]
+    out = world.folder / "recorded"
+    git("clone", "--quiet", world.server, out)
+    [toy] = [file for file in read_all(out / "results") if file.row == "toy"]
+    [seen] = read_all(proposed[1].artifacts["preview"] / "runs")
+    assert [one.numbers for one in toy.records] == [one.numbers for one in seen.records]  # of one machine
+    [verification] = read_ledger(out / "results").verifications
+    assert verification.by == "record.yml, run 8"
+    assert len(verification.records) == len(toy.records) == 2
+    assert [one["path"] for one in gh_stub.sent(world.state)][-2:] == [
+        "workflow run pages.yml --ref main",
+        "workflow run ci.yml --ref main",
+    ]
+
+
+def test_only_the_job_that_runs_no_method_may_write(recorded):
+    _, ran = recorded
+    assert ran.said == {
+        "compute": {"contents": "read"},
+        "verify": {"contents": "read"},
+        "commit": {"contents": "write", "actions": "write"},
+    }
+    commands = " ".join(step.command for step in ran.steps["commit"])
+    assert "oodbench " not in commands
+    assert "pytest" not in commands
+
+
+def test_the_pages_are_built_of_what_was_committed(world, recorded):
+    ran = world.run("pages")
+    assert not ran.failed, ran.failed
+    text = (ran.artifacts["github-pages"] / "leaderboard.md").read_text()
+    assert "| toy |" in text
+    assert "Preview" not in text
+
+
+def test_a_number_that_no_longer_stands_is_told_in_an_issue(world, recorded):
+    before = len(gh_stub.sent(world.state))
+    gh_stub.answer(world.state, {"repos/owner/oodbench/issues": []})
+    path = "results/small/msp.json"
+    clone = world.folder / "forger"
+    git("clone", "--quiet", world.server, clone)
+    told = json.loads((clone / path).read_text())
+    numbers = told["records"][0]["numbers"]
+    place = next(i for i, value in enumerate(numbers) if 0 < value < 1)
+    numbers[place] = round(numbers[place] - 1e-6, 9)
+    write(clone, {path: json.dumps(told)})
+    git("push", "--quiet", "origin", "HEAD:main", cwd=clone)
+    ran = world.run("reverify")
+    assert not ran.failed, [(step.command, step.output) for step in ran.failed]
+    [issue] = gh_stub.sent(world.state)[before:]
+    assert issue["path"] == "repos/owner/oodbench/issues"
+    assert "small msp" in issue["said"]["body"]
+    assert "toy" not in issue["said"]["body"]
+
+
+FORGED = """
+on: {pull_request: {}}
+jobs:
+  check:
+    permissions: {contents: read}
+    steps:
+      - run: mkdir check && echo '{"kind": "method", "findings": []}' | tee check/verdict.json > check/check.json
+      - uses: actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02
+        with: {name: check, path: check}
+"""
+
+
+def test_a_pull_request_that_brings_its_own_check_convinces_nobody(world):
+    """GitHub runs check.yml as the pull request has it: it may say what it likes, and is refused."""
+    event = world.propose(2, METHOD | {".github/workflows/check.yml": FORGED, ".ci/ci.py": "print('fine')"})
+    ran = world.check(event)
+    assert not ran.failed
+    written = world.comment(event, ran)
+    assert written["path"] == "repos/owner/oodbench/issues/2/comments"
+    body = written["said"]["body"]
+    assert "this pull request is refused" in body
+    assert "`.github/workflows/check.yml`: `edits a workflow" in body
+    assert "`.ci/ci.py`: `edits the checker" in body
+    assert "finds nothing" not in body
+
+
+def test_what_the_guard_refuses_is_never_run(world):
+    """The sources would leave a trace."""
+    trace = world.folder / "trace"
+    code = f"open({str(trace)!r}, 'w')\n" + TOY
+    event = world.propose(3, METHOD | {"methods/detectors/toy.py": code, "constraints.txt": "torch==1\n"})
+    ran = world.check(event)
+    assert [step.name for step in ran.failed] == ["which files it may touch"]
+    assert "refused: constraints.txt: edits the lock file" in ran.failed[0].output
+    assert not trace.exists()
+    assert sorted(path.name for path in ran.artifacts["check"].iterdir()) == ["verdict.json"]
