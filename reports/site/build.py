@@ -36,6 +36,29 @@ from reports.site.text import Link
 AT_ONCE = 16  # lots of pages that are written out together
 
 
+@contextmanager
+def _kept() -> Iterator[None]:
+    """See to it that what is made here is not searched for garbage, until `_released`."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
+def _released() -> Iterator[None]:
+    """Let go of what was `_kept` when the block ends."""
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@_released()
 def build_site(
     spec: Spec,
     results: Iterable[RecordFile],
@@ -106,19 +129,6 @@ def build_site(
         write_changed(path, text, durable=False)  # what a crash spoils the manifest shows, and is made again
     memo.keep()
     return [*files, write_manifest(out, made_of, files)]
-
-
-@contextmanager
-def _kept() -> Iterator[None]:
-    """See to it that what is made here, which stays as long as the process, is not searched for garbage."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-        gc.freeze()
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _names(page: Page) -> tuple[str, str]:
