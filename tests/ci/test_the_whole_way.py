@@ -16,7 +16,11 @@ from places import ROOT
 from small_leaderboard import SMALL
 from workflow_runs import Machine, git
 
+from benchmark.networks.export import export
+from benchmark.plan.make import Selection, make_plan
 from benchmark.records.results import read_all
+from benchmark.spec.load import load_spec
+from benchmark.store.artifacts import Store
 from benchmark.verify.ledger import read_ledger
 from reports.console.cli import app
 
@@ -64,7 +68,12 @@ from methods.detectors.toy import Toy
 def test_by_hand():
     assert Toy().score(Features(logits=torch.tensor([[1.0, 4.0, 2.0]]))).tolist() == [3.0]
 '''
-WITH_TOY = SMALL.replace("[msp, knn]", "[msp, knn, toy]").replace(
+NETWORKS = "owner/networks"
+LEADERBOARD = SMALL.replace(
+    "    title: A few digits\n",
+    f"    title: A few digits\n    trained: {{repository: {NETWORKS}, revision: {'a' * 40}}}\n",
+)
+WITH_TOY = LEADERBOARD.replace("[msp, knn]", "[msp, knn, toy]").replace(
     "  msp: {detector: msp}\n", "  msp: {detector: msp}\n  toy: {detector: toy}\n"
 )
 METHOD = {
@@ -98,28 +107,30 @@ def write(folder, files):
 class World:
     """A repository on a server, a fork of it, the machines that run workflows, and a GitHub that answers."""
 
-    def __init__(self, folder, runs):
+    def __init__(self, folder, ran):
         self.folder, self.state = folder, folder / "state"
         self.server, self.fork, self.ours = (folder / name for name in ("server.git", "fork.git", "ours"))
         self.ours.mkdir()
         for name in git("ls-files", cwd=ROOT).splitlines():
-            kept = name.startswith(("tests/helpers/", "tests/conftest.py")) or not name.startswith(
-                ("tests/", "results/")
-            )
-            if kept and (ROOT / name).is_file():
+            shared = name.startswith(("tests/helpers/", "tests/conftest.py"))
+            if (shared or not name.startswith(("tests/", "results/"))) and (ROOT / name).is_file():
                 (self.ours / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, self.ours / name)
-        shutil.copytree(runs, self.ours / "results")
+        shutil.copytree(ran / "runs", self.ours / "results")
         (self.ours / "results" / ".lock").unlink(missing_ok=True)
         git("init", "--quiet", "--initial-branch", "main", self.ours)
         texts = {
             path.relative_to(ROOT).as_posix(): path.read_text().replace("COMPUTED: digits", "COMPUTED: small")
             for path in WORKFLOWS.glob("*.yml")
         }
-        write(self.ours, {"leaderboard.yaml": SMALL, **texts})
+        write(self.ours, {"leaderboard.yaml": LEADERBOARD, **texts})
+        spec = load_spec(self.ours / "leaderboard.yaml")
+        plan = make_plan(spec, Selection())
+        export(plan, spec, Store(ran / "cache"), folder / "mirror" / NETWORKS, "mit")
         git("clone", "--quiet", "--bare", self.ours, self.server)
         git("clone", "--quiet", "--bare", self.ours, self.fork)
         environment = gh_stub.install(folder / "bin", self.state)
+        environment["OODBENCH_MIRROR"] = str(folder / "mirror")
         origin = {"": self.server, "stranger/oodbench": self.fork}
         self.machine = Machine(folder, origin, REPLACED, environment)
 
@@ -183,7 +194,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, ran):
-    return World(tmp_path_factory.mktemp("world"), ran.folder / "runs")
+    return World(tmp_path_factory.mktemp("world"), ran.folder)
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +220,7 @@ def test_a_method_is_checked_and_measured_and_nothing_fails(proposed):
     skipped = [step.name for steps in ran.steps.values() for step in steps if step.outcome == "skipped"]
     assert skipped == ["whether all is well"]
     assert "1 passed" in ran.step("its tests").output
+    assert "2 networks put into the cache" in ran.step("the published networks").output
 
 
 def test_it_leaves_records_a_difference_and_a_preview(proposed):
@@ -299,7 +311,7 @@ jobs:
   check:
     permissions: {contents: read}
     steps:
-      - run: mkdir check && echo '{"kind": "method", "findings": []}' | tee check/verdict.json > check/check.json
+      - run: mkdir check && echo '{"kind": "method", "findings": []}' > check/check.json
       - uses: actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02
         with: {name: check, path: check}
 """

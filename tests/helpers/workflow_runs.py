@@ -6,10 +6,10 @@ programs that speak to others by stubs on PATH. Expressions are those that our w
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Step:
     command: str
     outcome: str  # success, failure or skipped
     output: str = ""
-    seconds: float = 0.0
+    seconds: float = 0.0  # of processors
 
 
 @dataclass
@@ -132,17 +132,17 @@ class Machine:
             command = re.sub(pattern, instead, command, flags=re.MULTILINE)
         output = there.parent / f"{there.name}.outputs"
         output.write_text("")
-        began = time.monotonic()
+        began = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             ["bash", "-eo", "pipefail", "-c", command],
             cwd=there / below, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
             env=self._environment(there) | env | {"GITHUB_OUTPUT": str(output)}, stdin=subprocess.DEVNULL,
         )  # fmt: skip
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
         lines = (line.partition("=") for line in output.read_text().splitlines())
-        outcome = "failure" if done.returncode else "success"
-        return Step(name, command, outcome, done.stdout, time.monotonic() - began), {
-            key: value for key, _, value in lines
-        }
+        seconds = ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
+        step = Step(name, command, "failure" if done.returncode else "success", done.stdout, seconds)
+        return step, {key: value for key, _, value in lines}
 
     def _environment(self, there):
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("OODBENCH", "PYTHON", "GIT"))}
