@@ -78,7 +78,7 @@ def _select(chosen: argparse.Namespace) -> tuple[str, int]:
 
     named = _words(chosen.entries)
     objects = Objects(Path(chosen.repository))
-    found = selected(objects, chosen.before, chosen.after, _words(chosen.computed), named)
+    found = selected(objects, chosen.commit, _words(chosen.computed), named)
     entries, tracks = " ".join(found.entries), " ".join(found.tracks)
     _output(select=found.select, entries=entries, tracks=tracks)
     return f"to be computed: {found.select or 'nothing'}", 0
@@ -99,12 +99,12 @@ def _issue(chosen: argparse.Namespace) -> tuple[str, int]:
     return report(GitHub(chosen.github), Path(chosen.verdicts), url), 0
 
 
-OPTIONAL = {"verdict", "into", "entries", "before"}
+OPTIONAL = {"verdict", "into", "entries"}
 STEPS: dict[str, tuple[Callable[[argparse.Namespace], tuple[str, int]], tuple[str, ...]]] = {
     "guard": (_guard, ("repository", "base", "head", "computed", "verdict", "into")),
     "join": (_join, ("published", "runs", "into")),
     "comment": (_comment, ("repository", "github", "run", "head", "owner", "branch", "computed")),
-    "select": (_select, ("repository", "before", "after", "computed", "entries")),
+    "select": (_select, ("repository", "commit", "computed", "entries")),
     "take": (_take, ("offered", "published", "tracks", "entries")),
     "issue": (_issue, ("github", "run", "verdicts")),
 }

@@ -5,6 +5,7 @@ The verdicts come from a job that ran methods: they are data here, with bounds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,13 +34,22 @@ def report(github: GitHub, verdicts: Path, url: str) -> str:
     Raises
     ------
     DataError
-        If the file is none that it prints.
+        If the file is none that it prints, which is told in the issue as well.
     GitHubFailed
         If GitHub refuses.
     """
-    wrong = fallen(read_bounded_json(verdicts.read_bytes(), verdicts.name, LARGEST))
+    try:
+        wrong = fallen(read_bounded_json(verdicts.read_bytes(), verdicts.name, LARGEST))
+    except DataError as error:
+        _tell(github, [f"computing again ended without verdicts: {error}"], url)
+        raise
     if not wrong:
         return "every number that was drawn stands"
+    return f"{_tell(github, wrong, url)}: {len(wrong)} do not stand"
+
+
+def _tell(github: GitHub, wrong: Sequence[str], url: str) -> str:
+    """Open an issue with these lines, or write them below the one that is open; says which."""
     lines = [f"- {as_code(line, 400)}" for line in wrong[:MOST_SHOWN]]
     if len(wrong) > MOST_SHOWN:
         lines.append(f"- … and {len(wrong) - MOST_SHOWN} more")
@@ -52,9 +62,9 @@ def report(github: GitHub, verdicts: Path, url: str) -> str:
     if there:
         number = int(there[0]["number"])
         github.send("POST", f"issues/{number}/comments", {"body": body})
-        return f"issue {number}: commented, {len(wrong)} do not stand"
+        return f"commented on issue {number}"
     made = github.send("POST", "issues", {"title": TITLE, "body": body})
-    return f"issue {made['number']}: opened, {len(wrong)} do not stand"
+    return f"opened issue {made['number']}"
 
 
 class _Worst(BaseModel):

@@ -21,27 +21,31 @@ def repository(tmp_path_factory):
     return made
 
 
-def options(repository, before, *named, computed=("small",)):
-    return selected(Objects(repository.folder), before, repository.head, computed, named).select
+def options(repository, commit, *named, computed=("small",)):
+    return selected(Objects(repository.folder), commit, computed, named).select
 
 
-def test_what_a_merge_added_is_computed(repository):
-    assert options(repository, repository.base) == "--track small --entry toy"
-    assert options(repository, repository.head) == ""
-    assert options(repository, "0" * 40) == ""
-    assert options(repository, "") == ""
+def test_what_is_listed_and_has_no_records_is_computed(repository):
+    assert options(repository, repository.base) == "--track small --entry knn"  # msp has records
+    assert options(repository, repository.head) == "--track small --entry knn --entry toy"
+    both = options(repository, repository.base, computed=("small", "large"))
+    assert both == "--track large --track small --entry knn --full"
+    made = {f"results/small/{name}.json": "{}" for name in ("knn", "toy")}
+    assert options(repository, repository.propose(METHOD | made)) == ""
 
 
 def test_entries_that_are_named_are_computed_where_they_are_listed(repository):
-    assert options(repository, "", "msp", "knn") == "--track small --entry msp --entry knn"
-    both = options(repository, "", "knn", computed=("small", "large"))
-    assert both == "--track large --track small --entry knn --full"
+    assert options(repository, repository.head, "msp", "toy") == "--track small --entry msp --entry toy"
+    assert (
+        options(repository, repository.head, "toy", computed=("small", "large"))
+        == "--track small --entry toy"
+    )
 
 
 @pytest.mark.parametrize("name", ["nothing", "$(id)", "--full"])
 def test_other_names_are_refused(repository, name):
     with pytest.raises(UsageError, match="no entry of a track that CI computes"):
-        options(repository, "", name)
+        options(repository, repository.head, name)
 
 
 def test_a_step_tells_the_next_ones_and_ends_with_its_code(repository, tmp_path, monkeypatch, capsys):
@@ -134,9 +138,10 @@ def test_what_no_longer_stands_is_told_in_an_issue_and_then_below_it(night):
         verdicts(("x", "\u202e")),
     ],
 )
-def test_what_is_no_verdict_fails_the_run(night, told, capsys):
-    code, sent = night(told)
-    assert (code, sent) == (1, [])
+def test_what_is_no_verdict_fails_the_run_and_is_told_too(night, told, capsys):
+    code, [issue] = night(told)
+    assert (code, issue["path"]) == (1, "repos/owner/name/issues")
+    assert "ended without verdicts" in issue["said"]["body"]
     assert capsys.readouterr().err.startswith(("the verdicts: ", "verify.json: "))
 
 
