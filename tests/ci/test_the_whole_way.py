@@ -289,7 +289,7 @@ def found_forged(world):
 
 
 def forged(path):
-    """A file of records with one number altered so that the file is still sound: none that follows from others."""
+    """A file of records with one number altered so that the file is still sound."""
     text = path.read_text()
     numbers = json.loads(text)["records"][0]["numbers"]
     for i, number in enumerate(numbers):
