@@ -20,6 +20,7 @@ from benchmark.records.record import DETECTION, TRAININGS, Cell, Record, RecordF
 from benchmark.spec.leaderboard import Spec
 from benchmark.studies.detection.measurement import Measurement
 from benchmark.studies.detection.records import absent_of, measurement_of, numbers_of, unseen_means
+from benchmark.verify.ledger import Ledger, Verification, digest_of
 from methods.names import did_you_mean
 from reports.boards.gains import relative_gains
 from reports.claims.register import SUMMARY
@@ -63,6 +64,7 @@ class Measured:
     measurement: Measurement | None  # where a plot may show it: of the entries that are drawn
     numbers: Numbers  # by metric path
     seen: tuple[str, ...] = ()  # OOD sets that weights of its track were trained on
+    verification: Verification | None = None  # in which it was computed again, as it is, and stood
 
     @property
     def drawn(self) -> Measurement:
@@ -104,6 +106,11 @@ class Measured:
             reason = self.absent.get(metric) or did_you_mean(metric, self.numbers)
             raise DataError(f"{where}: {metric!r} was not measured (record {cell}); {reason}")
         return self.numbers[metric]
+
+    @property
+    def verifications(self) -> tuple[Verification | None, ...]:
+        """In which each of its records stood: there is one."""
+        return (self.verification,)
 
     @property
     def init(self) -> str:
@@ -183,10 +190,11 @@ class Counted:
         return {cell: found for cell, found in self.measured.items() if cell.track == track}
 
 
-def select(spec: Spec, results: Iterable[RecordFile]) -> Counted:
+def select(spec: Spec, results: Iterable[RecordFile], ledger: Ledger | None = None) -> Counted:
     """Choose the records that belong to `spec`.
 
-    `results` is read once, file by file; of OOD detection little is kept of each.
+    `results` is read once, file by file; of OOD detection little is kept of each. `ledger` says which records
+    were verified.
 
     Raises
     ------
@@ -194,7 +202,8 @@ def select(spec: Spec, results: Iterable[RecordFile]) -> Counted:
         If two records claim the same cell, or one content key for different measurements.
     """
     census = Census(spec)
-    cells, others = _Cells(spec, census), dict[str, list[RecordFile]]()
+    last = {} if ledger is None else ledger.last()
+    cells, others = _Cells(spec, census, last), dict[str, list[RecordFile]]()
     devices: dict[str, str | None] = {}
     for file in results:
         devices |= {name: environment.accelerator for name, environment in file.environments.items()}
@@ -204,7 +213,7 @@ def select(spec: Spec, results: Iterable[RecordFile]) -> Counted:
             others.setdefault(file.study, []).append(file)
     measured, unmeasured = cells.in_order()
     trainings, no_trainings = _asked(census, others.pop(TRAININGS, []))
-    of_studies = select_studies(census, [file for files in others.values() for file in files])
+    of_studies = select_studies(census, [file for files in others.values() for file in files], last)
     if summed := relative_gains(spec, measured, of_studies.measured):
         of_studies = replace(of_studies, measured={**of_studies.measured, SUMMARY: summed})
     notes = tuple(f"{_records(n)} left out: {problem}" for problem, n in sorted(cells.left_out.items()))
@@ -218,9 +227,9 @@ def select(spec: Spec, results: Iterable[RecordFile]) -> Counted:
 class _Cells:
     """The cells of OOD detection that the leaderboard asks for."""
 
-    def __init__(self, spec: Spec, census: Census) -> None:
+    def __init__(self, spec: Spec, census: Census, last: Mapping[str, Verification]) -> None:
         self.left_out: Counter[str] = Counter()
-        self._spec, self._census = spec, census
+        self._spec, self._census, self._last = spec, census, last
         self._chosen: dict[Cell, Measured | Record] = {}
         self._places: dict[tuple[str, ...], dict[str, int]] = {}
         self._seen = {name: seen_by_any(spec, name) for name in spec.tracks}
@@ -254,7 +263,8 @@ class _Cells:
                 numbers = Numbers(place, array("d", found.values()))
                 slim = record.model_copy(update={"numbers": {}, "series": {}})
                 shown = measurement_of(record) if drawn else None
-                self._chosen[cell] = Measured(about, slim, shown, numbers, self._seen[file.track])
+                stood = self._last.get(digest_of(file, record)) if self._last else None
+                self._chosen[cell] = Measured(about, slim, shown, numbers, self._seen[file.track], stood)
             else:
                 self._chosen[cell] = record
 

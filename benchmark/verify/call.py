@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from benchmark.engines.environment import environment
 from benchmark.engines.schedule import OnEvent
 from benchmark.errors import DataError
+from benchmark.jobs.job import Job
 from benchmark.plan.plan import Plan, Planned
 from benchmark.records.place import Place
 from benchmark.records.record import DETECTION, Environment, Record
@@ -86,9 +87,18 @@ class Verified:
 
 
 def verify_records(
-    plan: Plan, asked: Asked, *, published: Path, cache: Path, workers: int, on_event: OnEvent
+    plan: Plan,
+    asked: Asked,
+    *,
+    published: Path,
+    cache: Path,
+    workers: int,
+    on_event: OnEvent,
+    expect: Callable[[list[Job]], None] = lambda jobs: None,
 ) -> Verified:
     """Draw published cells of a plan, compute them again and compare.
+
+    `expect` is told the jobs that will be done, before any is.
 
     Raises
     ------
@@ -115,7 +125,7 @@ def verify_records(
                 found.not_recomputed.setdefault(NO_NETWORK, []).append(planned.place)
             else:
                 given.append(planned)
-    records = recompute(plan, given, trained, cache, workers=workers, on_event=on_event)
+    records = recompute(plan, given, trained, cache, workers=workers, on_event=on_event, expect=expect)
     found.retrained = len(trained)
     _judge(found, claims, [*given, *trained], records, _spread(published))
     found._trained = {planned.place for planned in trained}

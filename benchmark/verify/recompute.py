@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmark.engines.schedule import OnEvent
 from benchmark.errors import DamagedArtifact, UsageError
-from benchmark.jobs.job import Kind
+from benchmark.jobs.job import Job, Kind
 from benchmark.networks.cards import KINDS
 from benchmark.plan.plan import Plan, Planned
 from benchmark.records.files import iterate
 from benchmark.records.place import Place, place_of
 from benchmark.records.record import TRAININGS, Environment, Record, RecordFile
-from benchmark.run import run_plan
+from benchmark.run import run_plan, work
 from benchmark.store.artifacts import Store
 from benchmark.store.files import storage_errors
 
@@ -105,6 +105,7 @@ def recompute(
     *,
     workers: int,
     on_event: OnEvent,
+    expect: Callable[[list[Job]], None],
 ) -> dict[Place, Record]:
     """Measure places again.
 
@@ -125,6 +126,7 @@ def recompute(
                 if given:
                     _take_networks(plan, places, Store(cache), Store(folder / "cache"))
                 part = replace(plan, measured=tuple(places), trainings=())
+                expect(work(part, folder / "cache").missing)
                 done = run_plan(
                     part, cache=folder / "cache", results=folder / "runs", workers=workers, on_event=on_event
                 )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmark.metrics.rank_sets import rank_sets
 from benchmark.records.network_places import NetworkPlace, stand_apart
+from reports.boards.verified import Verified
 
 APART = (
     "Networks that are trained apart differ as if by another seed: such rows are told apart by Welch's "
@@ -33,6 +34,7 @@ class Samples:
     networks: int  # of which each number comes: more than one for ensembles
     complete: bool  # averaged over all that the board averages over
     stands: Mapping[NetworkPlace, set[str]] = field(default_factory=dict)  # the weights of all its networks
+    verified: Verified = Verified()  # of its records
 
     @property
     def comparable(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmark.errors import DataError
@@ -52,6 +52,7 @@ def facts(counted: Counted) -> list[Fact]:
     rows = [
         ("Measured records", [str(len(measured))]),
         *([("Measured records of studies", [str(studied)])] if studied else []),
+        ("Verified by recomputation", [_verified(measured)]),
         ("Seeds", [ranges({cell.seed for cell in counted.measured}) or "none"]),
         ("Measured on", [" to ".join(dict.fromkeys((days[0], days[-1])))] if days else []),
         ("oodbench", [e.oodbench for e in environments]),
@@ -102,6 +103,13 @@ def ranges(numbers: Iterable[int]) -> str:
     return ", ".join(
         f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(str(number) for number in run) for run in runs
     )
+
+
+def _verified(measured: Sequence[Measured]) -> str:
+    """How many records were computed again, and by whom."""
+    found = [one.verification for one in measured if one.verification is not None]
+    by = ", ".join(sorted({one.by for one in found}))
+    return f"{len(found)}, by {by}" if found else "none"
 
 
 def _environments(measured: Iterable[Measured]) -> list[Environment]:

@@ -27,7 +27,7 @@ def board_section(id: str, board: tables.Table, spec: Spec) -> Section:
     aside: Text = (f"{ranked}; mean ± 95 % ", italic("t"), " interval over seeds.")
     columns = (Column(levels, "text"), Column("Position"), *map(column_of, board.columns))
     table = Table(
-        columns=(*columns, Column("Seeds", largest_first=True)),
+        columns=(*columns, Column("Seeds", largest_first=True), Column("Verified", "text")),
         rows=tuple(_row(row, board) for row in board.rows),
         about=about,
         aside=aside,
@@ -52,7 +52,8 @@ def number_of(value: tables.Value, column: Measured) -> Number | None:
 def _row(row: tables.Row, board: tables.Table) -> Row:
     label: Content = Noted(Labels(row.labels), row.note) if row.note else Labels(row.labels)
     numbers = (number_of(value, column) for value, column in zip(row.values, board.columns, strict=True))
-    return Row((label, position_of(row.place), *numbers, Count(len(row.seeds), len(board.seeds))))
+    seeds = Count(len(row.seeds), len(board.seeds))
+    return Row((label, position_of(row.place), *numbers, seeds, row.verified.text))
 
 
 def position_of(place: Place | None) -> Position | None:

@@ -18,7 +18,9 @@ from benchmark.metrics.statistics import Interval, mean_intervals
 from benchmark.records.network_places import NetworkPlace
 from benchmark.records.record import Cell
 from benchmark.spec.leaderboard import Board, Column, Level, Spec
+from benchmark.verify.ledger import Verification
 from reports.boards.places import Place, Samples, places
+from reports.boards.verified import Verified, verified_of
 from reports.select import Counted, Found
 from reports.studies.select import Studied
 
@@ -43,6 +45,7 @@ class Row:
     values: tuple[Value, ...]
     place: Place | None  # None: not comparable with the other rows; `note` says why
     note: str
+    verified: Verified = Verified()  # of its records
 
 
 @dataclass(frozen=True)
@@ -257,6 +260,7 @@ def samples_of(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[li
     groups: dict[tuple[str, ...], dict[int, dict[tuple[str, ...], list[float]]]] = {}
     networks: dict[tuple[str, ...], int] = {}
     stands: dict[tuple[str, ...], dict[NetworkPlace, set[str]]] = {}
+    stood: dict[tuple[str, ...], list[Verification | None]] = {}
     for cell, found in cells.items():
         labels = tuple(str(getattr(cell, level)) for level in board.rows)
         rest = tuple(str(getattr(cell, level)) for level in averaged)
@@ -267,6 +271,7 @@ def samples_of(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[li
             for column in board.columns
         ]
         networks[labels] = max(found.networks, networks.get(labels, 1))
+        stood.setdefault(labels, []).extend(found.verifications)
         for place, weights in found.stands.items():
             stands.setdefault(labels, {}).setdefault(place, set()).add(weights)
         groups.setdefault(labels, {}).setdefault(cell.seed, {})[rest] = numbers
@@ -286,7 +291,8 @@ def samples_of(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[li
             note = f"{of}, not paired with single ones, hence without a position"
         if by_seed:
             of_row = stands.get(labels, {})
-            samples.append(Samples(labels, by_seed, note, networks[labels], not absent, of_row))
+            verified = verified_of(stood[labels])
+            samples.append(Samples(labels, by_seed, note, networks[labels], not absent, of_row, verified))
         else:
             over = ", ".join(" ".join(rest) for rest in sorted(covered))
             notes.append(f"{' · '.join(labels)} is left out: no seed was measured on all of {over}.")
@@ -306,6 +312,7 @@ def row_of(sample: Samples, columns: int, seeds: Sequence[int]) -> Row:
         values=tuple(Value(next(intervals) if one else None) for one in there),
         place=None,
         note="; ".join(part for part in (sample.note, without) if part),
+        verified=sample.verified,
     )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from benchmark.datasets.seen import Seen, seen_by
 from benchmark.records.record import Cell
 from benchmark.spec.leaderboard import Spec, Track
+from reports.boards.verified import Verified, verified_of
 from reports.costs import FORWARDS, MS
 from reports.plots.figures import file_name
 from reports.plots.small import histogram, roc
@@ -46,6 +47,11 @@ class Line:
     def networks(self) -> int:
         """Of which each number comes: more than one for ensembles."""
         return max(found.networks for found in self.cells)
+
+    @property
+    def verified(self) -> Verified:
+        """Of its records."""
+        return verified_of(found.verification for found in self.cells)
 
 
 @dataclass(frozen=True)
@@ -209,10 +215,12 @@ def _table(results: TrackResults, lines: Sequence[Line]) -> Table:
         Column("Entry · backbone · init", "text"),
         *(Column(measure.title, better=measure.better) for measure in results.measures),
         Column("Seeds", largest_first=True),
+        Column("Verified", "text"),
     )
     rows = []
     for i, line in enumerate(lines):
-        cells = (_label(results, line), *_numbers(results, line), Count(len(line.cells), results.seeds))
+        seeds = Count(len(line.cells), results.seeds)
+        cells = (_label(results, line), *_numbers(results, line), seeds, line.verified.text)
         rows.append(Row(cells, parted=i > 0 and line.entry != lines[i - 1].entry))
     return Table(columns, tuple(rows), about=about, aside=aside, sortable=True)
 

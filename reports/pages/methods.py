@@ -9,9 +9,11 @@ from typing import Any
 
 from benchmark.records.record import BOUNDARY
 from benchmark.spec.leaderboard import Entry, Spec
+from benchmark.verify.ledger import Verification
 from methods.cards import FAMILIES, MethodCard, cards, kind_of
 from reports.boards import tables
 from reports.boards.sections import position_of
+from reports.boards.verified import last_of, verified_of
 from reports.claims.decide import Verdict
 from reports.pages.method_list import list_page
 from reports.pages.method_results import TrackResults, figures, results_section, unmeasured
@@ -93,6 +95,14 @@ class _World:
         return newest
 
     @cached_property
+    def stood(self) -> Mapping[str, list[Verification | None]]:
+        """By entry: in which verification each of its records stood."""
+        found: dict[str, list[Verification | None]] = {}
+        for cell, one in self.counted.measured.items():
+            found.setdefault(cell.entry, []).extend(one.verifications)
+        return found
+
+    @cached_property
     def tested(self) -> list[tuple[Verdict, set[tuple[str | None, str]]]]:
         """Each claim with the entries, and the rows of studies, that its tests compare."""
         return [(verdict, set(_arms(verdict))) for verdict in self.parts.verdicts]
@@ -169,6 +179,11 @@ def _facts(
         commits = [world.commits[entry] for entry in entries if entry in world.commits]
         at = (", measured last at commit ", code(_short(max(commits)[1]))) if commits else ()
         yield "Source", (code(card.source), f", line {card.line}", *at)
+    stood = [one for entry in entries for one in world.stood.get(entry, ())]
+    if (found := verified_of(stood)).of:
+        last = last_of(stood)
+        by = f" computed again, last by {last.by} on {last.date[:10]}" if last is not None else ""
+        yield "Verified", f"{found.n:,} of {found.of:,} records{by}"
     if studies:
         yield "Studies", _listed([_study(world, track, study) for track, study in studies])
 

@@ -153,7 +153,13 @@ def _table(one: Explored, shown: Sequence[int], tuned: bool) -> Table:
     columns = [one.measures[i] for i in shown]
     heads = (Column(title_of(measure), better=measure.column.better) for measure in columns)
     return Table(
-        columns=(Column("Entry · init", "text"), Column("Position"), *heads, Column("Seeds")),
+        columns=(
+            Column("Entry · init", "text"),
+            Column("Position"),
+            *heads,
+            Column("Seeds"),
+            Column("Verified", "text"),
+        ),
         rows=tuple(_row(line, one, shown) for line in one.lines if line.tuned == tuned),
         title="Tuned on validation OOD sets" if tuned else "With published hyper-parameters",
         about="" if tuned else f"Positions are by {title_of(one.measures[0])}.",
@@ -169,7 +175,8 @@ def _row(line: Line, one: Explored, shown: Sequence[int]) -> Row:
     labels = Labels((line.entry, line.init))
     numbers = (number_of(line.row.values[i], one.measures[i].column) for i in shown)
     label = Noted(labels, line.row.note) if line.row.note else labels
-    return Row((label, position_of(line.place), *numbers, Count(len(line.row.seeds), len(one.seeds))))
+    seeds = Count(len(line.row.seeds), len(one.seeds))
+    return Row((label, position_of(line.place), *numbers, seeds, line.row.verified.text))
 
 
 # What a script of ours shows, and what can be downloaded
@@ -207,6 +214,7 @@ def data_of(spec: Spec, one: Explored, shown: Sequence[int]) -> dict[str, Any]:
                 "place": _places(line.place),
                 "within": _places(line.within),
                 "seeds": len(line.row.seeds),
+                "verified": [line.row.verified.n, line.row.verified.of],
                 "note": line.row.note,
                 "mean": _rounded(line, one.measures, "mean"),
                 "half": _rounded(line, one.measures, "half"),
@@ -291,6 +299,9 @@ def _objects(one: Explored) -> Iterator[Mapping[str, Any]]:
             "position": None if place is None else place.position,
             "position.low": None if place is None else place.low,
             "position.high": None if place is None else place.high,
+            "verified": line.row.verified.word,
+            "verified.records": line.row.verified.n,
+            "records": line.row.verified.of,
             "note": line.row.note or None,
             **numbers,
         }

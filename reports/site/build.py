@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmark.records.record import RecordFile
 from benchmark.spec.leaderboard import Spec
 from benchmark.store.files import write_changed
+from benchmark.verify.ledger import Ledger
 from reports.claims.register import Register, load_register
 from reports.diff.history import Tagged, history_of
 from reports.pages.changes import shown_today
@@ -71,6 +72,7 @@ def build_site(
     report: Reproduction | None = None,
     versions: Tagged | None = None,
     preview: str = "",
+    ledger: Ledger | None = None,
     incremental: bool = False,
     workers: int = 1,
 ) -> list[Path]:
@@ -88,6 +90,7 @@ def build_site(
     report : how they compare with the published ones, where they are not these.
     versions : earlier versions of the records, for the page of changes; None: there is none.
     preview : what every page says of itself above all else, where it shows what is not published; else empty.
+    ledger : which records were verified; None: none.
     incremental : take from `out` the plots of an earlier build that would come out the same.
     workers : processes at a time.
 
@@ -103,7 +106,7 @@ def build_site(
         If `out` cannot be written.
     """
     with _kept():
-        counted = select(spec, results)
+        counted = select(spec, results, ledger)
     claims = load_register() if register is None else register
     memo = Memo(out if incremental else None)
     made_at = generated.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

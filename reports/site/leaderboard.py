@@ -9,7 +9,7 @@ from reports.pages.parts import Parts
 from reports.select import Counted
 from reports.site.frame import made, no_records
 from reports.site.sections import Bullets, Page, Section, present
-from reports.site.text import Link, Text, italic, strong
+from reports.site.text import Link, Text, code, italic, strong
 
 NAME = "leaderboard"
 
@@ -79,6 +79,13 @@ def reading(spec: Spec) -> Section:
             italic("t"),
             " tests over the shared seeds, Holm-adjusted over all pairs of rows. All sets of a column hold "
             "together. ● marks the rows that are not significantly worse than the first.",
+        ),
+        (
+            strong("Verified"),
+            ": all records of a row were computed again from their networks by ",
+            code("oodbench verify"),
+            ", and came out as published; partly verified: some of them; self-reported: none. A record that "
+            "changes is unverified again.",
         ),
         (
             strong("Bold"),

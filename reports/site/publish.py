@@ -14,6 +14,7 @@ from benchmark.spec.leaderboard import Spec
 from benchmark.store.files import read_model, read_regular
 from benchmark.store.fingerprints import code_fingerprint, library_versions
 from benchmark.studies.registry import study_folders
+from benchmark.verify.ledger import LEDGER, read_ledger
 from methods.cards import FAMILIES, cards
 from reports.claims.register import Register, load_register
 from reports.diff.history import tagged
@@ -77,6 +78,7 @@ def publish(
         report=report,
         versions=versions,
         preview=preview,
+        ledger=read_ledger(results),
         incremental=True,
         workers=workers,
     )
@@ -96,7 +98,8 @@ def read_report(site: Path) -> Reproduction | None:
 
 def _content(results: Path) -> dict[str, str]:
     """Hash of every file that pages are made of, by its path below `results`."""
-    paths = paths_below(results)
+    ledger = results / LEDGER
+    paths = [*paths_below(results), *([ledger] if ledger.exists() else [])]
     return {path.relative_to(results).as_posix(): checksum(read_regular(path)) for path in paths}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from benchmark.census import Census, Selection, refusal
@@ -19,6 +19,7 @@ from benchmark.records.record import DETECTION, PLANE, Cell, Record, RecordFile,
 from benchmark.spec.leaderboard import Spec
 from benchmark.spec.networks import Scratch
 from benchmark.studies.settings import AnyStudy
+from benchmark.verify.ledger import Verification, digest_of
 from methods.names import did_you_mean
 from reports.studies.numbers import Row, numbers_of
 
@@ -34,6 +35,7 @@ class Studied:
     records: Mapping[str, Record]  # by condition
     numbers: Mapping[str, float]  # by metric path
     absent: Mapping[str, str] = field(default_factory=dict)  # numbers that need more records: which
+    verifications: tuple[Verification | None, ...] = ()  # in which each of its own records stood
 
     networks = 1  # of which each number comes
 
@@ -109,8 +111,14 @@ class CountedStudies:
     notes: tuple[str, ...]
 
 
-def select_studies(census: Census, files: Sequence[RecordFile]) -> CountedStudies:
+def select_studies(
+    census: Census, files: Sequence[RecordFile], last: Mapping[str, Verification] | None = None
+) -> CountedStudies:
     """Choose the study records that the leaderboard asks for, and compute what they come to.
+
+    Parameters
+    ----------
+    last : by record the verification in which it stood last.
 
     Raises
     ------
@@ -121,6 +129,7 @@ def select_studies(census: Census, files: Sequence[RecordFile]) -> CountedStudie
     chosen: dict[str, dict[Cell, dict[str, Record]]] = {}
     failed: dict[str, dict[tuple[Cell, str], Record]] = {}
     left_out: Counter[str] = Counter()
+    stood: dict[tuple[str, Cell], list[Verification | None]] = {}
     for file in files:
         for record in file.records:
             cell = Cell(file.track, record.backbone, record.init, record.seed, file.row)
@@ -135,6 +144,8 @@ def select_studies(census: Census, files: Sequence[RecordFile]) -> CountedStudie
                 raise DataError(f"two records of the study {file.study} of {what}; expected one")
             if record.status == "measured":
                 where[record.condition] = record
+                one = last.get(digest_of(file, record)) if last else None
+                stood.setdefault((file.study, cell), []).append(one)
             else:
                 bad[cell, record.condition] = record
     asked = [(name, study) for name in census.tracks for study in census.studies(name) if study != DETECTION]
@@ -145,7 +156,10 @@ def select_studies(census: Census, files: Sequence[RecordFile]) -> CountedStudie
         if there:
             over[name, study] = _over(census, name, study, [set(records) for records in there.values()])
             found = _numbers_of(census, name, study, there, over[name, study])
-            measured[study] = {**measured.get(study, {}), **found}
+            told = {
+                cell: replace(one, verifications=tuple(stood[study, cell])) for cell, one in found.items()
+            }
+            measured[study] = {**measured.get(study, {}), **told}
     notes = tuple(
         f"{n} study record{'s' * (n > 1)} left out: {problem}" for problem, n in sorted(left_out.items())
     )

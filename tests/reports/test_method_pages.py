@@ -241,7 +241,7 @@ def test_results_are_means_with_intervals_over_seeds(made, energy):
     found = table(energy, "results-toy")
     assert [plain(column.title) for column in found.columns] == [
         "Entry · backbone · init", "Near AUROC", "Far AUROC", "Near FPR@95", "digits 6 to 9", "glyphs",
-        "uniform noise", "Seeds",
+        "uniform noise", "Seeds", "Verified",
     ]  # fmt: skip
     assert len(found.rows) == len(synthetic.INITS)
     measured = [f for c, f in counted.measured.items() if (c.entry, c.init) == ("energy", "fractaldb")]

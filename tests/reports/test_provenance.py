@@ -33,6 +33,7 @@ def test_facts_list_every_value_that_occurs():
     found = {fact.title: fact.values for fact in facts(select(spec, results))}
     assert found == {
         "Measured records": ("16",),
+        "Verified by recomputation": ("none",),
         "Seeds": ("0, 1",),
         "Measured on": ("2025-06-01 to 2025-06-02",),
         "oodbench": ("0.1.0",),

@@ -5,6 +5,11 @@
   const shown = (value, column) =>
     value === null ? MISSING : (column.percent ? value.toFixed(2) : value.toFixed(3)).replace("-", "−");
 
+  // What a row may call itself, by how many of its records were computed again.
+  const STANDINGS = { all: "verified", partly: "partly verified", none: "self-reported" };
+  const standing = ({ verified: [n, of] }) => (n === of ? "all" : n ? "partly" : "none");
+  const told = (row) => STANDINGS[standing(row)] + (standing(row) === "partly" ? ` (${row.verified.join(" of ")})` : "");
+
   class Board {
     constructor(root) {
       this.root = root;
@@ -42,6 +47,7 @@
         needs: this.data.needs.includes(said.get("needs")) ? said.get("needs") : "",
         objective: this.data.objectives.includes(said.get("objective")) ? said.get("objective") : "",
         cost: this.budgets().includes(said.get("cost")) ? said.get("cost") : "",
+        verified: Object.keys(STANDINGS).includes(said.get("verified")) ? said.get("verified") : "",
         chosen: ["published", "tuned", "both"].includes(said.get("chosen")) ? said.get("chosen") : "published",
         columns: columns.length ? columns : this.data.shown,
         sort: known ? sort : "",
@@ -51,7 +57,7 @@
     write(changed) {
       Object.assign(this.state, changed);
       const said = new URLSearchParams();
-      for (const name of ["search", "init", "needs", "objective", "cost", "sort"]) if (this.state[name]) said.set(name, this.state[name]);
+      for (const name of ["search", "init", "needs", "objective", "cost", "verified", "sort"]) if (this.state[name]) said.set(name, this.state[name]);
       if (this.state.chosen !== "published") said.set("chosen", this.state.chosen);
       if (this.state.columns.join() !== this.data.shown.join()) said.set("columns", this.state.columns.join());
       const address = said.toString().replaceAll("%2C", ",");
@@ -72,6 +78,7 @@
         select("needs", "Needs", plain(this.data.needs), "anything"),
         ...(this.data.objectives.length > 1 ? [select("objective", "Objective", plain(this.data.objectives), "all")] : []),
         ...(this.budgets().length ? [select("cost", "Forward passes", this.budgets().map((most) => [most, `at most ${most}`]), "any number")] : []),
+        select("verified", "Verified", Object.entries(STANDINGS), "any"),
         select("chosen", "Hyper-parameters", [["published", "as published"], ["tuned", "tuned"], ["both", "both"]]),
         this.chooser(),
         make("button", { type: "button", text: "CSV", title: "What is shown, as CSV", onclick: () => this.save("csv") }),
@@ -81,7 +88,7 @@
     }
 
     fresh() {
-      return { search: "", init: "", needs: "", objective: "", cost: "", chosen: "published", columns: this.data.shown, sort: "" };
+      return { search: "", init: "", needs: "", objective: "", cost: "", verified: "", chosen: "published", columns: this.data.shown, sort: "" };
     }
 
     // A box for each column, by group.
@@ -105,7 +112,7 @@
     }
 
     visible() {
-      const { search, init, needs, objective, cost, chosen } = this.state;
+      const { search, init, needs, objective, cost, verified, chosen } = this.state;
       const passes = this.columns.get("cost.forwards")?.i;
       const words = search.toLowerCase().split(/\s+/).filter(Boolean);
       const rows = this.rows.filter((row) =>
@@ -113,6 +120,7 @@
         (!needs || row.entry.needs === needs) &&
         (!objective || row.entry.objective === objective) &&
         (!cost || (row.mean[passes] !== null && row.mean[passes] <= Number(cost))) &&
+        (!verified || standing(row) === verified) &&
         (chosen === "both" || (chosen === "tuned") === row.entry.tuned) &&
         words.every((word) => `${row.entry.name} ${row.entry.title} ${row.init} ${row.entry.objective}`.toLowerCase().includes(word)));
       const sort = this.state.sort || this.first();
@@ -158,7 +166,8 @@
         make("thead", {}, make("tr", {}, head("name", "Entry", "by name"),
           make("th", { scope: "col", title: `by ${ranked.group} ${ranked.title}`, text: "Position" }),
           ...columns.map((column) => head(column.id, `${column.group} ${column.title}`.trim(), column.note || column.id, column.better)),
-          make("th", { scope: "col", text: "Seeds" }))),
+          make("th", { scope: "col", text: "Seeds" }),
+          make("th", { scope: "col", class: "text", title: "how many of its records were computed again", text: "Verified" }))),
         make("tbody", {}, ...rows.map((row) => this.row(row, columns))));
       this.count.textContent = `${rows.length} of ${this.rows.length} rows. ` + this.reading();
       for (const field of this.form.elements) {
@@ -188,14 +197,15 @@
         const cell = make("td", { text: shown(row.mean[column.i], column) });
         if (half !== null && row.mean[column.i] !== null) cell.append(" ", make("span", { class: "spread", text: `± ${shown(half, column)}` }));
         return cell;
-      }), make("td", { text: row.seeds === this.data.seeds ? row.seeds : `${row.seeds} of ${this.data.seeds}` }));
+      }), make("td", { text: row.seeds === this.data.seeds ? row.seeds : `${row.seeds} of ${this.data.seeds}` }),
+      make("td", { class: "text", text: told(row) }));
     }
 
     // What is shown: a row an entry and init, a column a number, with half its interval beside it.
     save(kind) {
       const columns = this.state.columns.map((id) => this.columns.get(id));
       const objects = this.visible().map((row) => ({
-        entry: row.entry.name, objective: row.entry.objective, init: row.init, seeds: row.seeds,
+        entry: row.entry.name, objective: row.entry.objective, init: row.init, seeds: row.seeds, verified: STANDINGS[standing(row)],
         position: this.place(row)?.[0] ?? null, position_low: this.place(row)?.[1] ?? null, position_high: this.place(row)?.[2] ?? null,
         ...Object.fromEntries(columns.flatMap((column) => [[column.id, row.mean[column.i]], [`${column.id}.half`, row.half[column.i]]])),
       }));
