@@ -64,6 +64,15 @@ def _join(chosen: argparse.Namespace) -> tuple[str, int]:
     return f"{rows} rows added to a copy of the published records in {chosen.into}", 0
 
 
+def _tell(chosen: argparse.Namespace) -> tuple[str, int]:
+    from oodbench_ci.artifact import MEMBERS
+    from oodbench_ci.bounded import read_bounded_json
+    from oodbench_ci.comment import differing
+
+    largest = MEMBERS["diff.json"]
+    return differing(read_bounded_json(sys.stdin.buffer.read(largest + 1), "diff.json", largest)), 0
+
+
 def _comment(chosen: argparse.Namespace) -> tuple[str, int]:
     from oodbench_ci.comment import Run, comment
     from oodbench_ci.github import GitHub
@@ -103,6 +112,7 @@ OPTIONAL = {"verdict", "into", "entries"}
 STEPS: dict[str, tuple[Callable[[argparse.Namespace], tuple[str, int]], tuple[str, ...]]] = {
     "guard": (_guard, ("repository", "base", "head", "computed", "verdict", "into")),
     "join": (_join, ("published", "runs", "into")),
+    "tell": (_tell, ()),
     "comment": (_comment, ("repository", "github", "run", "head", "owner", "branch", "computed")),
     "select": (_select, ("repository", "commit", "computed", "entries")),
     "take": (_take, ("offered", "published", "tracks", "entries")),

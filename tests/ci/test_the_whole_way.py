@@ -225,6 +225,7 @@ def checked(world, event):
     diff = json.loads((ran.artifacts["check"] / "diff.json").read_text())
     assert [row["row"] for row in diff["boards"][0]["added"]] == [["toy"]]
     assert (diff["boards"][0]["removed"], diff["boards"][0]["changed"]) == ([], [])
+    assert "| toy | " in (ran.artifacts["check"] / "diff.md").read_text()
     pages = [*(ran.artifacts["preview"] / "preview").rglob("*.html")]
     assert len(pages) > 10
     said = f"pull request 1 at {event['event']['pull_request']['head']['sha']}, an unmerged change"

@@ -132,11 +132,12 @@ class Machine:
             command = re.sub(pattern, instead, command, flags=re.MULTILINE)
         output = there.parent / f"{there.name}.outputs"
         output.write_text("")
+        told = {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": os.devnull}
         began = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             ["bash", "-eo", "pipefail", "-c", command],
             cwd=there / below, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-            env=self._environment(there) | env | {"GITHUB_OUTPUT": str(output)}, stdin=subprocess.DEVNULL,
+            env=self._environment(there) | env | told, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
         lines = (line.partition("=") for line in output.read_text().splitlines())
