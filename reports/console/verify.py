@@ -5,7 +5,8 @@ Nothing heavy is imported before it is used: `--help` and completion import this
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from benchmark.engines.schedule import OnEvent
+    from benchmark.jobs.job import Job
     from benchmark.plan.plan import Planned
     from benchmark.verify.call import Verified
 
@@ -86,15 +89,20 @@ def verify(
     plan = plan_of(spec_of(leaderboard), track, entry, backbone, init, seed, study, full=full)
     asked = Asked(None if cells == ALL else int(cells), seed_of_draw, from_scratch)
     workers = jobs or cores()
-    with Progress(console(stderr=True), (), workers) as progress:
-        found = verify_records(
-            plan,
-            asked,
-            published=published_folder(published, leaderboard),
-            cache=cache or default_cache(),
-            workers=workers,
-            on_event=progress.on_event,
-        )
+
+    @contextmanager
+    def running(todo: Sequence[Job]) -> Iterator[OnEvent]:
+        with Progress(console(stderr=True), todo, workers) as progress:
+            yield progress.on_event
+
+    found = verify_records(
+        plan,
+        asked,
+        published=published_folder(published, leaderboard),
+        cache=cache or default_cache(),
+        workers=workers,
+        running=running,
+    )
     if write and by:
         found.keep(published_folder(published, leaderboard), by)
     if as_json:
