@@ -10,6 +10,7 @@
     │   └── DamagedArtifact    a cached file does not match its checksum
     ├── DataError              a dataset or a checkpoint that cannot be used
     ├── ChangedState           a method changed what all jobs of a process share
+    ├── ProcessDied            the process that did a job ended without an answer
     └── OutOfMemory            the memory of a device, or of the machine, does not hold what must be computed
 """
 
@@ -57,6 +58,10 @@ class DataError(OodbenchError):
 
 class ChangedState(OodbenchError):  # noqa: N818
     """A method changed what all jobs of its process share, such as ``torch.softmax`` or the default type."""
+
+
+class ProcessDied(OodbenchError):  # noqa: N818
+    """The process that did a job ended without an answer."""
 
 
 class OutOfMemory(OodbenchError):  # noqa: N818

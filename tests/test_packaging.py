@@ -157,6 +157,21 @@ def test_an_installation_runs_and_reports(installed, small):
     assert all(0 <= share <= 1 for share in record["numbers"][:7])
 
 
+def test_nothing_is_added_to_an_installation_and_it_says_why(installed, tmp_path):
+    before = {path for path in installed.rglob("*") if path.suffix != ".pyc"}
+    command = [installed / "bin" / "oodbench", "new", "detector", "toy_new"]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "OODBENCH", "VIRTUAL_ENV"))}
+    done = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        "has a leaderboard and not the sources of oodbench (methods/, tests/); it runs from " in done.stderr
+    )
+    assert "clone the repository" in done.stderr
+    assert {path for path in installed.rglob("*") if path.suffix != ".pyc"} - before <= set(
+        installed.rglob("__pycache__")
+    )
+
+
 def test_an_installation_has_no_commit(installed, tmp_path):
     """It may lie in somebody's checkout: that commit would not be ours."""
     script = "from benchmark.engines.environment import environment; print(environment().commit)"

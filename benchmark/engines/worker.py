@@ -11,18 +11,19 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
 from benchmark.engines.pool import Group, Outcome
 from benchmark.engines.state import AT_MOST, GlobalState
-from benchmark.errors import ChangedState, DamagedArtifact, OodbenchError, StorageError
+from benchmark.errors import ChangedState, DamagedArtifact, OodbenchError, ProcessDied, StorageError
 from benchmark.jobs.job import GROUPED, Job, Task
 from benchmark.output import guard_output
-from benchmark.store.artifacts import Store
+from benchmark.store.artifacts import Artifact, Draft, Store
 from methods.errors import MethodError, printable, said
 
 THREADS = 1  # for every job, however many run at once: sums must not depend on how they were shared out
@@ -34,6 +35,15 @@ class Perform(Protocol):
 
     def __call__(self, root: Path, group: Group, *, fresh: bool) -> Outcome:
         """Return how it ended, and raise nothing."""
+
+
+class Compute(Protocol):
+    """Does what is computed in jobs of one group, or in one alone: `compute`, or another process."""
+
+    def __call__(
+        self, jobs: Sequence[Job], inputs: Mapping[str, Artifact], drafts: Sequence[Draft]
+    ) -> dict[str, float]:
+        """Fill the drafts from the inputs, which are by key; return the seconds, and what else it took."""
 
 
 @contextmanager
@@ -81,8 +91,11 @@ def unchanged_state() -> Iterator[None]:
 def start_worker(device: str | None = None) -> None:
     """Prepare a worker process: it ends with its parent, leaves Ctrl-C to it, and may print to nobody.
 
-    Its networks compute on `device`, if it is given one, else on the CPU.
+    Its networks compute on `device`, if it is given one, else on the CPU. It leads a group of processes,
+    those that its jobs begin: `end_group` ends them with it.
     """
+    with suppress(PermissionError):  # it leads a session
+        os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     guard_output()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -92,7 +105,7 @@ def start_worker(device: str | None = None) -> None:
     def follow_parent() -> None:
         if parent is not None:
             parent.join()
-        os._exit(1)  # a killed parent cannot use what would be computed here
+        os.killpg(0, signal.SIGKILL)  # a killed parent cannot use what would be computed here
 
     threading.Thread(target=follow_parent, daemon=True).start()
     if device is not None:
@@ -104,8 +117,16 @@ def start_worker(device: str | None = None) -> None:
             _UNUSABLE.append(f"{device} cannot be used: {said(error)}")
 
 
-def perform(root: Path, group: Group, *, fresh: bool) -> Outcome:
-    """Do jobs of one group, or one alone, and put their artifacts into the cache.
+def end_group(worker: BaseProcess) -> None:
+    """End a worker process, and those that its jobs have begun also where it has ended itself, at once."""
+    if worker.pid is not None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.kill()  # it leads no group before it has come to `start_worker`
+
+
+def perform(root: Path, group: Group, *, fresh: bool, by: Compute | None = None) -> Outcome:
+    """Do jobs of one group, or one alone, by `compute` unless told, and put their artifacts into the cache.
 
     What another process has done meanwhile is not done again. The artifacts' manifests say where they were
     made: here, as this process finds it.
@@ -121,11 +142,13 @@ def perform(root: Path, group: Group, *, fresh: bool) -> Outcome:
             if todo:
                 from benchmark.engines.environment import environment  # it loads torch
 
-                _make(store, todo, environment().model_dump())
+                _make(store, todo, environment().model_dump(), by or compute)
     except DamagedArtifact as error:
         return Outcome("damaged", error.key)
     except StorageError as error:
         return Outcome("storage", said(error))
+    except ProcessDied as error:
+        return Outcome("died", said(error))
     except ChangedState as error:
         return Outcome("failed", describe(error), spoiled=True)
     except BaseException as error:  # one cell's failure must not end the others, nor may its `sys.exit()`
@@ -142,37 +165,42 @@ def _may_have_broken_the_device(error: BaseException) -> bool:
     return here().type != CPU and not ran_out(error)
 
 
-def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any]) -> None:
-    from benchmark.backbones.device import accounted
-
-    opened = {key: store.open(key) for job in todo for key in job.needs}
+def _make(store: Store, todo: Sequence[Job], environment: dict[str, Any], by: Compute) -> None:
+    inputs = {key: store.open(key) for job in todo for key in job.needs}
     made: list[dict[str, Any]] = [
         {"kind": job.kind, "label": job.label, "code": job.code, "environment": environment} for job in todo
     ]
-    start = time.perf_counter()
     with ExitStack() as stack:
         drafts = [stack.enter_context(store.create(job.key, m)) for job, m in zip(todo, made, strict=True)]
-        tasks = [
-            Task(job.config, job.opened(opened.__getitem__), draft)
-            for job, draft in zip(todo, drafts, strict=True)
-        ]
-        methods = dict.fromkeys(d.partition(":")[0] for job in todo for d in job.definitions)
-        # Ours alone changes nothing.
-        with single_threaded(), accounted() as took, unchanged_state() if methods else nullcontext():
-            # Else the registry would load every contributed file to find one: only what is asked for is run.
-            for module in methods:
-                importlib.import_module(module)
-            if todo[0].kind in GROUPED:
-                todo[0].run(tasks)
-            else:
-                todo[0].run(tasks[0])
+        took = by(todo, inputs, drafts)
         for manifest, draft in zip(made, drafts, strict=True):
             manifest |= {
-                "seconds": (time.perf_counter() - start) / len(todo) + draft.earlier,
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),
-                "peak_memory_mb": _peak_memory_mb(),
                 **took,
+                "seconds": took["seconds"] / len(todo) + draft.earlier,
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
             }
+
+
+def compute(jobs: Sequence[Job], inputs: Mapping[str, Artifact], drafts: Sequence[Draft]) -> dict[str, float]:
+    """Do what is computed in jobs of one group, or in one alone, in this process; see `Compute`."""
+    from benchmark.backbones.device import accounted
+
+    start = time.perf_counter()
+    tasks = [
+        Task(job.config, job.opened(inputs.__getitem__), draft)
+        for job, draft in zip(jobs, drafts, strict=True)
+    ]
+    methods = dict.fromkeys(d.partition(":")[0] for job in jobs for d in job.definitions)
+    # Ours alone changes nothing.
+    with single_threaded(), accounted() as took, unchanged_state() if methods else nullcontext():
+        # Else the registry would load every contributed file to find one: only what is asked for is run.
+        for module in methods:
+            importlib.import_module(module)
+        if jobs[0].kind in GROUPED:
+            jobs[0].run(tasks)
+        else:
+            jobs[0].run(tasks[0])
+    return {"seconds": time.perf_counter() - start, "peak_memory_mb": _peak_memory_mb(), **took}
 
 
 def describe(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints, model_validator
 from benchmark.spec.base import Count, Distinct, Name, SpecModel
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Paths = Annotated[dict[Name, str], Field(min_length=1)]
 
 
@@ -72,7 +73,7 @@ class HubRepository(_InColumns):
 
     kind: Literal["hub"]
     repository: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        pattern=REPOSITORY,
         description="`owner/name`; `local/name` for files that are put into the mirror by hand",
     )
     revision: str | None = Field(None, description="commit that is fetched; the newest if absent")

@@ -11,6 +11,7 @@ from typing import Any
 from benchmark.spec.leaderboard import Spec
 from benchmark.spec.references import dangling
 from benchmark.spec.yaml_file import read_tree, refuse, validated
+from benchmark.spec.yaml_tree import LinedDict
 
 
 def load_spec(path: Path) -> Spec:
@@ -22,7 +23,11 @@ def load_spec(path: Path) -> Spec:
         If it cannot be read, is not YAML, has a duplicate or unknown key, a wrong type, or a name that
         nothing defines. The message names file, line and key, what was seen and what was expected.
     """
-    tree = read_tree(path, "a leaderboard file", "keys (version, tracks, …)")
+    return spec_of(path, read_tree(path, "a leaderboard file", "keys (version, tracks, …)"))
+
+
+def spec_of(path: Path, tree: LinedDict) -> Spec:
+    """Check what a leaderboard file says; errors as of `load_spec`."""
     spec = validated(path, tree, Spec)
     refuse(path, tree, dangling(spec))
     spec.read_from(path, tree)

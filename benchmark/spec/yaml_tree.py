@@ -58,6 +58,11 @@ def compose(path: Path, text: str) -> Any:
     SpecError
         If it is not YAML 1.2, holds more than plain data, or is too large; names file, line and key.
     """
+    return built(path, nodes(path, text))
+
+
+def nodes(path: Path, text: str) -> Node | None:
+    """What a YAML text is written as: nodes, each with the place where it stands; errors as of `compose`."""
     if len(text) > MOST_CHARACTERS:
         raise SpecError(f"{path}:1: has {len(text):,} characters; expected at most {MOST_CHARACTERS:,}")
     yaml = YAML(typ="rt", pure=True)
@@ -84,6 +89,12 @@ def compose(path: Path, text: str) -> Any:
             )
         if written.startswith("---"):
             break
+    found: Node | None = root
+    return found
+
+
+def built(path: Path, root: Node | None) -> Any:
+    """The plain value of nodes; errors as of `compose`."""
     if root is None:
         return None
     builder = _Builder(path)

@@ -15,7 +15,6 @@ Nothing is ever unpickled.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shutil
@@ -32,13 +31,13 @@ from filelock import FileLock, Timeout
 
 from benchmark.errors import DamagedArtifact, StorageError
 from benchmark.store.files import delete, flush, read_json, require_writable, sha256_of, storage_errors
+from benchmark.store.progress import PROGRESS, elapsed_in, progress_in
 from benchmark.store.tensors import TensorWriter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MANIFEST = "manifest.json"
-PROGRESS = "progress.json"
 TAG = "CACHEDIR.TAG"  # marks the folder as ours, and as one that backups may skip (bford.info/cachedir)
 SIGNATURE = (
     "Signature: 8a477f597d28d172789f06886806bc55\n# The cache of oodbench; `oodbench cache --clear`.\n"
@@ -91,7 +90,7 @@ class Draft:
     def __init__(self, folder: Path, partial: Path) -> None:
         self.folder = folder
         self.partial = partial  # outlives a job that is killed; deleted when the artifact is whole
-        self.earlier = _elapsed(partial)  # seconds of attempts that were killed
+        self.earlier = elapsed_in(partial)  # seconds of attempts that were killed
         self._begun = time.monotonic()
 
     def report(self, progress: Mapping[str, Any]) -> None:
@@ -253,7 +252,7 @@ class Store:
 
     def progress(self, key: str) -> dict[str, Any]:
         """How far the job that makes an artifact says it is; empty if it says nothing."""
-        return _progress(self.root / "partial" / _checked(key))
+        return progress_in(self.root / "partial" / _checked(key))
 
     def set_aside(self, key: str) -> None:
         """Move an artifact out of the way, so that it is computed again."""
@@ -351,21 +350,6 @@ class Store:
             for name in ("objects", "damaged", "tmp", "partial"):
                 if (self.root / name).exists():
                     shutil.rmtree(self.root / name)
-
-
-def _progress(partial: Path) -> dict[str, Any]:
-    """What a job said of itself there; empty if nothing can be read."""
-    try:
-        found = read_json(partial / PROGRESS)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _elapsed(partial: Path) -> float:
-    """Seconds that a job which was killed says it had run, with those before it."""
-    found = _progress(partial).get("elapsed")
-    return float(found) if isinstance(found, int | float) and 0 <= found < math.inf else 0.0
 
 
 def _state(folder: Path) -> _State:

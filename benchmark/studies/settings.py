@@ -206,6 +206,13 @@ class StudySettings(AnyStudy, SpecModel):
         """The methods of a family, such as ``detectors``, that it names, besides objectives."""
         return getattr(self, "detectors", ()) if family == "detectors" else ()
 
+    def place_for(self, family: str, name: str) -> tuple[str, dict[str, Any]] | None:
+        """The field that would list a new method of a family under its name, and what would stand there.
+
+        None where the study lists no methods of that family by name. What a full run has counts too.
+        """
+        return None
+
     def dangling(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Keys below the study that name what the study has not, with what is wrong."""
         return iter(())

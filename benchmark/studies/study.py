@@ -21,12 +21,13 @@ How its numbers are shown stands in a folder of the same name in `reports.studie
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from benchmark.census import Census, Place
-from benchmark.errors import SpecError
+from benchmark.errors import MethodLeftOut, SpecError
 from benchmark.jobs.job import Job, Kind
 from benchmark.jobs.shards import Shard, told
 from benchmark.plan.methods import method_errors
@@ -37,6 +38,8 @@ from benchmark.store.fingerprints import definition_of
 from benchmark.studies.config import SubjectConfig, SubjectInputs
 from benchmark.studies.settings import AnyStudy, MethodUse, StudySettings
 from methods.base import EnsembleDetector, GradientDetector, Method
+from methods.errors import MethodError
+from methods.names import describe
 from methods.registry import method_class
 
 S = TypeVar("S", bound=AnyStudy, contravariant=True)
@@ -155,6 +158,24 @@ class Planning:
         """A method that the study names at a key; `SpecError` if there is none, or it refuses a value."""
         with method_errors(self.at(*key)):
             return method_class(family, use.method).configure(use.hyperparameters)
+
+    @contextmanager
+    def trying(self, *key: str) -> Iterator[None]:
+        """Try out a method that the study names at a key.
+
+        Raises
+        ------
+        SpecError
+            If it refuses what it is given.
+        MethodLeftOut
+            If it fails otherwise: it may not be written yet.
+        """
+        try:
+            yield
+        except (MethodError, ValueError) as error:
+            raise self.wrong(str(error), *key) from error
+        except Exception as error:
+            raise MethodLeftOut(f"{self.at(*key)}: {describe(error)}") from error
 
     def detectors(self, names: Sequence[str], *key: str, images: bool = False) -> tuple[str, ...]:
         """Definitions of detectors; refuses what does not score one network, by features unless `images`."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.engines.environment import environment
+from benchmark.engines.schedule import OnEvent
 from benchmark.errors import DataError
+from benchmark.jobs.job import Job
 from benchmark.plan.plan import Plan, Planned
 from benchmark.records.place import Place
 from benchmark.records.record import DETECTION, Environment
@@ -18,7 +20,7 @@ from benchmark.records.spread import Spread, read_spread
 from benchmark.store.artifacts import Store
 from benchmark.verify.draw import chance, drawn
 from benchmark.verify.ledger import Verification, add, digest_of
-from benchmark.verify.recompute import Claims, Published, Running, claims_of, networks_at_hand, recompute
+from benchmark.verify.recompute import Claims, Published, claims_of, networks_at_hand, recompute
 from benchmark.verify.verdicts import Verdict, alike, spread_of, verdict
 
 SPREAD = "spread.json"
@@ -85,9 +87,18 @@ class Verified:
 
 
 def verify_records(
-    plan: Plan, asked: Asked, *, published: Path, cache: Path, workers: int, running: Running
+    plan: Plan,
+    asked: Asked,
+    *,
+    published: Path,
+    cache: Path,
+    workers: int,
+    on_event: OnEvent,
+    expect: Callable[[list[Job]], None] = lambda jobs: None,
 ) -> Verified:
     """Draw published cells of a plan, compute them again and compare.
+
+    `expect` is told the jobs that will be done, before any is.
 
     Raises
     ------
@@ -114,7 +125,7 @@ def verify_records(
                 given.append(planned)
             else:
                 found.not_recomputed.setdefault(NO_NETWORK, []).append(planned.place)
-    records = recompute(plan, given, trained, cache, workers=workers, running=running)
+    records = recompute(plan, given, trained, cache, workers=workers, on_event=on_event, expect=expect)
     found.retrained = len(trained)
     _judge(found, claims, [*given, *trained], records, _spread(published))
     found._trained = {planned.place for planned in trained}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,8 +24,6 @@ from benchmark.run import run_plan, work
 from benchmark.store.artifacts import Store
 from benchmark.store.files import storage_errors
 from methods.errors import printable
-
-Running = Callable[[Sequence[Job]], AbstractContextManager[OnEvent]]
 
 
 @dataclass(frozen=True)
@@ -146,7 +143,8 @@ def recompute(
     cache: Path,
     *,
     workers: int,
-    running: Running,
+    on_event: OnEvent,
+    expect: Callable[[list[Job]], None],
 ) -> dict[Place, Published]:
     """Measure places again.
 
@@ -154,7 +152,7 @@ def recompute(
     ----------
     chosen : of these the networks are taken from the cache, and nothing else.
     retrained : of these nothing is taken.
-    running : is given the jobs that will run, and tells who is told of them, while they run.
+    expect : is told the jobs that will be done, before any is.
 
     Raises
     ------
@@ -169,8 +167,8 @@ def recompute(
                     _take_networks(plan, places, Store(cache), Store(folder / "cache"))
                 part = replace(plan, measured=tuple(places), trainings=())
                 own, runs = folder / "cache", folder / "runs"
-                with running(work(part, own).missing) as on_event:
-                    run_plan(part, cache=own, results=runs, workers=workers, on_event=on_event)
+                expect(work(part, own).missing)
+                run_plan(part, cache=own, results=runs, workers=workers, on_event=on_event)
                 for file in iterate(runs):
                     found |= {place_of(file, record): Published(file, record) for record in file.records}
     return found

@@ -11,7 +11,23 @@ from typing import Annotated, Literal
 import typer
 
 from reports.console.diff import diff
+from reports.console.isolation import Isolate, Memory, RequireSandbox, Timeout
 from reports.console.networks import networks
+from reports.console.new import new
+from reports.console.options import (
+    AsJson,
+    Backbones,
+    Cache,
+    Entries,
+    Full,
+    Inits,
+    Leaderboard,
+    Mirror,
+    Published,
+    Seeds,
+    Study,
+    Tracks,
+)
 from reports.console.verify import verify
 
 app = typer.Typer(
@@ -22,41 +38,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Leaderboard = Annotated[
-    Path | None,
-    typer.Option("--leaderboard", help="Leaderboard file; else ./leaderboard.yaml, else our own."),
-]
-Tracks = Annotated[list[str] | None, typer.Option("--track", help="Only this track; repeat for more.")]
-Entries = Annotated[list[str] | None, typer.Option("--entry", help="Only this entry; repeat for more.")]
-Backbones = Annotated[
-    list[str] | None, typer.Option("--backbone", help="Only this backbone; repeat for more.")
-]
-Inits = Annotated[list[str] | None, typer.Option("--init", help="Only this init; repeat for more.")]
-Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Only this seed; repeat for more.")]
-Study = Annotated[
-    list[str] | None,
-    typer.Option("--study", help="Only this study (`oodbench show TRACK` names them); repeat for more."),
-]
-Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Cache folder; else $OODBENCH_CACHE, else the platform's.")
-]
-Mirror = Annotated[
-    Path | None,
-    typer.Option("--mirror", help="Folder of the datasets; else $OODBENCH_MIRROR, else the platform's."),
-]
-Full = Annotated[
-    bool, typer.Option("--full", help="Also what takes long: every training objective, more of each study.")
-]
 Precision = Annotated[
     Literal["fp32", "bf16"] | None,
     typer.Option("--precision", help="That networks compute in; else what leaderboard.yaml says, or fp32."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of your own records.")]
 READ = "Folder of the records; else results/ beside leaderboard.yaml, and runs/ where nothing is published."
 Read = Annotated[Path | None, typer.Option("--results", help=READ)]
-PUBLISHED = "Folder of the published records; else results/ beside leaderboard.yaml."
-Published = Annotated[Path | None, typer.Option("--published", help=PUBLISHED)]
 Site = Annotated[Path, typer.Option("--site", help="Folder of the pages.")]
 
 
@@ -107,6 +95,10 @@ def run(
         typer.Option("--jobs-per-device", min=1, help="Jobs at a time on each accelerator; else one."),
     ] = None,
     precision: Precision = None,
+    timeout: Timeout = None,
+    isolate: Isolate = False,
+    require_sandbox: RequireSandbox = False,
+    memory: Memory = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and stop.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what the cache holds.")] = False,
     results: Results = Path("runs"),
@@ -127,6 +119,7 @@ def run(
     from benchmark.store.artifacts import Store, default_cache
     from benchmark.store.files import require_writable
     from reports.console.commands import build, plan_of, published_folder, spec_of, use_mirror
+    from reports.console.isolation import Asked
     from reports.console.listings import present
     from reports.console.progress import Progress, plan_listings, summaries
     from reports.console.terminal import console, say
@@ -139,9 +132,11 @@ def run(
         )
     if everything and any(chosen):
         raise UsageError("--all means everything; leave it out to choose a part")
+    asked = Asked(timeout, isolate=isolate, require_sandbox=require_sandbox, memory=memory).begin()
     devices = chosen_devices(device)
     if jobs_per_device is not None and not devices:
         raise UsageError("--jobs-per-device: only the CPU is used; its jobs at a time are --jobs")
+    asked.check(devices)
     use_mirror(mirror)
     spec = spec_of(leaderboard, precision)
     plan = plan_of(spec, *chosen, full=full)
@@ -154,7 +149,7 @@ def run(
     missing = work(plan, folder, fresh=fresh).missing
     if any(job.kind in (Kind.PRETRAIN, Kind.TRAIN) for job in missing):
         check_timm_names(spec, plan)
-    at_once = workers + len(devices)
+    at_once, pool = workers + len(devices), asked.pool(workers, devices) if missing else None
     with Progress(console(stderr=True), missing, at_once, Store(folder).progress) as progress:
         done = run_plan(
             plan,
@@ -162,6 +157,7 @@ def run(
             results=results,
             workers=workers,
             devices=devices,
+            pool=pool,
             on_event=progress.on_event,
             fresh=fresh,
         )
@@ -277,6 +273,7 @@ def compare(
 app.command()(diff)
 app.command()(verify)
 app.add_typer(networks, name="networks")
+app.add_typer(new, name="new")
 
 
 @app.command("list")

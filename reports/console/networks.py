@@ -10,6 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reports.console.options import (
+    Backbones,
+    Cache,
+    Entries,
+    Full,
+    Inits,
+    Leaderboard,
+    Mirror,
+    Published,
+    Seeds,
+    Study,
+    Tracks,
+)
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -20,24 +34,6 @@ networks = typer.Typer(
     help="Export, get and check the trained networks of tracks, by content key.", no_args_is_help=True
 )
 
-Leaderboard = Annotated[
-    Path | None,
-    typer.Option("--leaderboard", help="Leaderboard file; else ./leaderboard.yaml, else our own."),
-]
-Tracks = Annotated[list[str] | None, typer.Option("--track", help="Only this track; repeat for more.")]
-Entries = Annotated[list[str] | None, typer.Option("--entry", help="Only what this entry needs.")]
-Backbones = Annotated[list[str] | None, typer.Option("--backbone", help="Only this backbone.")]
-Inits = Annotated[list[str] | None, typer.Option("--init", help="Only this init.")]
-Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Only this seed.")]
-Studies = Annotated[list[str] | None, typer.Option("--study", help="Only what this study needs.")]
-Full = Annotated[bool, typer.Option("--full", help="Also networks that only a full run trains.")]
-Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Cache folder; else $OODBENCH_CACHE, else the platform's.")
-]
-Mirror = Annotated[
-    Path | None,
-    typer.Option("--mirror", help="Folder of the datasets and repositories; else $OODBENCH_MIRROR."),
-]
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Of networks, as `export` writes it.")]
 NAMED = 5  # networks that one line is said of
 
@@ -51,7 +47,7 @@ def export(
     backbone: Backbones = None,
     init: Inits = None,
     seed: Seeds = None,
-    study: Studies = None,
+    study: Study = None,
     full: Full = False,
     cache: Cache = None,
     mirror: Mirror = None,
@@ -81,7 +77,7 @@ def get(
     backbone: Backbones = None,
     init: Inits = None,
     seed: Seeds = None,
-    study: Studies = None,
+    study: Study = None,
     full: Full = False,
     source: Annotated[
         Path | None,
@@ -144,12 +140,7 @@ def check(
     folder: Folder,
     track: Tracks = None,
     full: Full = False,
-    published: Annotated[
-        Path | None,
-        typer.Option(
-            "--published", help="Folder of the published records; else results/ beside leaderboard.yaml."
-        ),
-    ] = None,
+    published: Published = None,
     mirror: Mirror = None,
     leaderboard: Leaderboard = None,
 ) -> None:

@@ -67,8 +67,9 @@ class Progress:
     ) -> None:
         self.console = console
         self.workers = workers
-        self.left = Counter(job.kind for job in jobs)
-        self.total = self.left.total()
+        self.left = Counter[Kind]()
+        self.total = 0
+        self.expect(jobs)
         self.done = self.failed = 0
         self._running: dict[str, tuple[Job, float]] = {}
         self._seconds: dict[Kind, list[float]] = defaultdict(list)
@@ -76,6 +77,12 @@ class Progress:
         self.reported = reported
         self._ended = threading.Event()
         self._live = Live(get_renderable=self._render, console=console, transient=True, refresh_per_second=4)
+
+    def expect(self, jobs: Iterable[Job]) -> None:
+        """Count jobs that will be done, besides those that are known."""
+        found = Counter(job.kind for job in jobs)
+        self.left += found
+        self.total += found.total()
 
     def __enter__(self) -> Progress:
         if self.total:

@@ -5,19 +5,30 @@ Nothing heavy is imported before it is used: `--help` and completion import this
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reports.console.options import (
+    AsJson,
+    Backbones,
+    Cache,
+    Entries,
+    Full,
+    Inits,
+    Leaderboard,
+    Mirror,
+    Published,
+    Seeds,
+    Study,
+    Tracks,
+)
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from benchmark.engines.schedule import OnEvent
-    from benchmark.jobs.job import Job
     from benchmark.plan.plan import Planned
     from benchmark.verify.call import Verified
 
@@ -27,13 +38,13 @@ NAMED = 3  # places that one line is said of
 
 
 def verify(
-    track: Annotated[list[str] | None, typer.Option("--track", help="Only this track.")] = None,
-    entry: Annotated[list[str] | None, typer.Option("--entry", help="Only this entry.")] = None,
-    backbone: Annotated[list[str] | None, typer.Option("--backbone", help="Only this backbone.")] = None,
-    init: Annotated[list[str] | None, typer.Option("--init", help="Only this init.")] = None,
-    seed: Annotated[list[int] | None, typer.Option("--seed", help="Only this seed.")] = None,
-    study: Annotated[list[str] | None, typer.Option("--study", help="Only this study.")] = None,
-    full: Annotated[bool, typer.Option("--full", help="Also what only a full run measures.")] = False,
+    track: Tracks = None,
+    entry: Entries = None,
+    backbone: Backbones = None,
+    init: Inits = None,
+    seed: Seeds = None,
+    study: Study = None,
+    full: Full = False,
     cells: Annotated[
         str, typer.Option("--cells", metavar="N|all", help="How many cells are drawn and computed again.")
     ] = str(AT_FIRST),
@@ -49,23 +60,11 @@ def verify(
     ] = False,
     by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who verifies; for --write.")] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Jobs at a time.")] = None,
-    published: Annotated[
-        Path | None,
-        typer.Option(
-            "--published", help="Folder of the published records; else results/ beside leaderboard.yaml."
-        ),
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Cache with the networks; else $OODBENCH_CACHE, else ours.")
-    ] = None,
-    mirror: Annotated[
-        Path | None, typer.Option("--mirror", help="Folder of the datasets; else $OODBENCH_MIRROR.")
-    ] = None,
-    leaderboard: Annotated[
-        Path | None,
-        typer.Option("--leaderboard", help="Leaderboard file; else leaderboard.yaml, else ours."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    published: Published = None,
+    cache: Cache = None,
+    mirror: Mirror = None,
+    leaderboard: Leaderboard = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compute published records again from their networks, and say which of them stand.
 
@@ -89,20 +88,16 @@ def verify(
     plan = plan_of(spec_of(leaderboard), track, entry, backbone, init, seed, study, full=full)
     asked = Asked(None if cells == ALL else int(cells), seed_of_draw, from_scratch)
     workers = jobs or cores()
-
-    @contextmanager
-    def running(todo: Sequence[Job]) -> Iterator[OnEvent]:
-        with Progress(console(stderr=True), todo, workers) as progress:
-            yield progress.on_event
-
-    found = verify_records(
-        plan,
-        asked,
-        published=published_folder(published, leaderboard),
-        cache=cache or default_cache(),
-        workers=workers,
-        running=running,
-    )
+    with Progress(console(stderr=True), (), workers) as progress:
+        found = verify_records(
+            plan,
+            asked,
+            published=published_folder(published, leaderboard),
+            cache=cache or default_cache(),
+            workers=workers,
+            on_event=progress.on_event,
+            expect=progress.expect,
+        )
     if write and by:
         found.keep(published_folder(published, leaderboard), by)
     if as_json:

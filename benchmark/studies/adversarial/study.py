@@ -16,7 +16,6 @@ from benchmark.studies.adversarial import job
 from benchmark.studies.adversarial.settings import Adversarial
 from benchmark.studies.study import Asked, NetworkStudy, Planning
 from methods.attack import Attack
-from methods.errors import MethodError
 from methods.registry import attack_class
 
 PASSES = 16  # as many images are extracted in the time in which one is attacked, at the least
@@ -79,11 +78,9 @@ def _check(study: Adversarial, planning: Planning) -> None:
         )
     classes, size = planning.classes, planning.networks.look.image_size
     image = torch.full((1, 3, size, size), 0.5)
-    try:
+    with planning.trying("curves"):
         path = made.path(lambda x: x.flatten(1)[:, :classes], image, torch.zeros(1, dtype=torch.int64))
         points = sum(1 for _ in islice(path, found["steps"] + 1))
-    except (MethodError, ValueError) as error:
-        raise planning.wrong(str(error), "curves") from error
     if points != found["steps"]:
         raise planning.wrong(
             f"{curves!r} shows {points} points of its search; expected one for each of its {found['steps']} "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -60,6 +60,15 @@ class Imbalance(OfWays):
         if family == "samplers":
             return {way.sampler.method for way in self.methods.values() if way.sampler is not None}
         return super().used(family)
+
+    def place_for(self, family: str, name: str) -> tuple[str, dict[str, Any]] | None:
+        """Long tails are listed, and ways of training: a sampler with the objective that others go with."""
+        if family == "samplers":
+            objective = next(
+                (way.objective for way in self.methods.values() if way.sampler is not None), None
+            )
+            return "methods", {**({"objective": objective} if objective else {}), "sampler": {"method": name}}
+        return ("profiles", {"method": name}) if family == "profiles" else None
 
 
 SETTINGS = Imbalance

@@ -42,10 +42,8 @@ def _rarest(use: MethodUse, planning: Planning, *key: str) -> int:
     """Images of the rarest class that a profile leaves."""
     made = planning.method("profiles", use, *key)
     assert isinstance(made, Profile)
-    try:
+    with planning.trying(*key):
         counts = made.counts(planning.classes, planning.trained_per_class)
-    except ValueError as error:
-        raise planning.wrong(str(error), *key) from error
     if min(counts) == max(counts):
         raise planning.wrong(
             f"every class has {counts[0]} images left; expected a profile that leaves some classes fewer",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from itertools import pairwise, product
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -87,6 +87,12 @@ class LabelNoise(OfWays):
     def used(self, family: str) -> Collection[str]:
         """Its models of noise."""
         return {use.method for use in self.noises.values()} if family == "noise_models" else ()
+
+    def place_for(self, family: str, name: str) -> tuple[str, dict[str, Any]] | None:
+        """Models of noise are listed, and ways of training, of which a correction is one."""
+        if family == "corrections":
+            return "methods", {"objective": name}
+        return ("noises", {"method": name}) if family == "noise_models" else None
 
     def dangling(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Conditions of methods, methods that are watched and strengths that there are not."""

@@ -31,10 +31,8 @@ def _check(study: LabelNoise, planning: Planning) -> None:
     for name, use in study.noises.items():
         made = planning.method("noise_models", use, "noises", name)
         assert isinstance(made, NoiseModel)
-        try:
+        with planning.trying("noises", name):
             made.matrix(planning.classes, 1.0, torch.Generator())
-        except ValueError as error:
-            raise planning.wrong(str(error), "noises", name) from error
 
 
 STUDY = NetworkStudy(assess, _ask, _check, Kind.ASSESS)

@@ -12,6 +12,7 @@ POOLS = {  # of fake jobs
     "two workers": lambda: Processes(2, perform=fake_jobs.perform),
     # Other names of the CPU stand in for accelerators.
     "a device": lambda: Processes(1, ["cpu:0"], perform=fake_jobs.perform),
+    "isolated": lambda: Processes(1, perform=fake_jobs.isolated()),
 }
 
 

@@ -103,7 +103,7 @@ def test_a_worker_reports_its_own_environment_and_its_parent_is_not_asked(store,
     assert store.manifest(job.key)["made"]["environment"] == here.model_dump()
 
 
-@pytest.mark.parametrize("pool", ["one worker", "two workers"], indirect=True)
+@pytest.mark.parametrize("pool", ["one worker", "two workers", "isolated"], indirect=True)
 def test_a_job_that_ends_its_process_takes_no_other_with_it_not_even_of_its_group(fakes, run):
     for name in "abc":
         fakes.add(name, group="g")

@@ -10,7 +10,7 @@ from benchmark.store.artifacts import MANIFEST
 
 # What any pool must pass; two groups at once may be done in any order.
 any_pool = pytest.mark.parametrize(
-    "pool", ["this process", "one worker", "two workers", "a device"], indirect=True
+    "pool", ["this process", "one worker", "two workers", "a device", "isolated"], indirect=True
 )
 
 

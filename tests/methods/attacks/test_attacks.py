@@ -3,6 +3,7 @@
 import copy
 import inspect
 import math
+from contextlib import suppress
 
 import pytest
 import torch
@@ -25,11 +26,14 @@ EPSILON = 8 / 255
 
 
 def there(name):
-    """Whether the attack's package is installed."""
-    try:
-        made(name).perturb(lambda x: x.flatten(1), torch.rand(1, 3, 2, 2), torch.zeros(1, dtype=torch.int64))
-    except NotApplicable:
-        return False
+    """Whether the attack's package is installed; one that is not written yet fails in its own tests."""
+    with suppress(NotImplementedError):
+        try:
+            made(name).perturb(
+                lambda x: x.flatten(1), torch.rand(1, 3, 2, 2), torch.zeros(1, dtype=torch.int64)
+            )
+        except NotApplicable:
+            return False
     return True
 
 
