@@ -75,7 +75,7 @@ def watched(monkeypatch):
     seen = []
     make = worker._make
 
-    def watch(store, todo, environment):
+    def watch(store, todo, environment, by):
         frames = set()
 
         def note(frame, event, _):
@@ -90,7 +90,7 @@ def watched(monkeypatch):
 
         sys.setprofile(note)
         try:
-            make(store, todo, environment)
+            make(store, todo, environment, by)
         finally:
             sys.setprofile(None)
             seen.append((todo, frames))

@@ -111,6 +111,6 @@ def test_a_cost_that_is_not_known_is_a_dash(tmp_path, lacking):
     assert shown["knn"].value == pytest.approx(1.5)
     build_site(spec, files, tmp_path, generated=synthetic.NOW)
     text = (tmp_path / "boards" / "toy.md").read_text()
-    assert [line.split("|")[-3].strip() for line in text.splitlines() if line.startswith("| msp")] == ["–"]
+    assert [line.split("|")[-4].strip() for line in text.splitlines() if line.startswith("| msp")] == ["–"]
     assert "nan" not in text
     assert "NaN" not in (tmp_path / "data" / "boards" / "toy.json").read_text()

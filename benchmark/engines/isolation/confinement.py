@@ -50,7 +50,7 @@ class Bubblewrap:
 
     def command(self, view: View) -> list[str]:
         """See `Confinement.command`."""
-        made = ["bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
+        made = [_found("bwrap"), "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
         made += ["--cap-drop", "ALL", *([] if self.nested else ["--disable-userns"])]
         made += ["--proc", "/proc", "--dev", "/dev", "--bind", str(view.scratch), "/tmp"]  # noqa: S108
         made += ["--bind", str(view.scratch), "/dev/shm"]  # noqa: S108
@@ -71,9 +71,9 @@ class Namespaces:
         """See `Confinement.command`."""
         binds = json.dumps([[str(path.resolve()), str(path), writable] for path, writable in view.binds])
         return [
-            *("setpriv", "--pdeathsig", "KILL", "--"),
+            *(_found("setpriv"), "--pdeathsig", "KILL", "--"),
             *(
-                "unshare",
+                _found("unshare"),
                 "--map-root-user",
                 "--mount",
                 "--net",
@@ -108,6 +108,11 @@ class LimitsAlone:
 
 
 SANDBOXES: tuple[Confinement, ...] = (Bubblewrap(), Bubblewrap(nested=True), Namespaces())
+
+
+def _found(program: str) -> str:
+    """The path of a program; its name where it is not installed, which a trial tells."""
+    return shutil.which(program) or program
 
 
 def strongest(sandboxes: Sequence[Confinement] = SANDBOXES) -> tuple[Confinement, list[str]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmark.datasets.mirror import mirror_folder
 from benchmark.engines.environment import FORCED
 from benchmark.engines.worker import THREADS
 from benchmark.jobs.job import Job, Kind
@@ -23,7 +24,8 @@ SYSTEM = tuple(map(Path, (
 # Variables that a job is given if they are set; what else there is may be a secret.
 ALLOWED = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TZ", *FORCED)
 _OURS = ("benchmark", "methods")
-_FILES = {Kind.DATA: "place", Kind.PRETRAIN: "file"}  # where the configuration names a file of this machine
+# What reads files of datasets and of weights: from the mirror, or from where its configuration says.
+_FILES = {Kind.DATA: "place", Kind.PRETRAIN: "file"}
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,14 @@ def view_of(
         named = getattr(job.config, _FILES.get(job.kind, ""), None)
         if isinstance(named, str):
             readable.append(Path(named).absolute())
+        if job.kind in _FILES:
+            readable.append(mirror_folder().absolute())
+            variables["OODBENCH_MIRROR"] = str(readable[-1])
         if job.kind == Kind.PRETRAIN:  # published weights, which must be here already
             from huggingface_hub.constants import HF_HUB_CACHE
 
-            from benchmark.datasets.mirror import mirror_folder
-
-            readable += [Path(HF_HUB_CACHE), mirror_folder().absolute()]
-            variables |= {"HF_HUB_CACHE": HF_HUB_CACHE, "OODBENCH_MIRROR": str(mirror_folder().absolute())}
+            readable.append(Path(HF_HUB_CACHE))
+            variables["HF_HUB_CACHE"] = HF_HUB_CACHE
     writable = [folder for draft in drafts for folder in (draft.folder, draft.partial)]
     return View(scratch, _both([*seen.readable, *readable]), _both(writable), variables)
 

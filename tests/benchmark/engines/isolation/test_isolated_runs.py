@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from places import ROOT
@@ -14,12 +15,14 @@ from benchmark.engines.isolation.apart import begin_apart
 from benchmark.engines.isolation.confinement import strongest
 from benchmark.engines.isolation.isolated import Isolated
 from benchmark.engines.isolation.limits import Limits, memory_of_machine, parse_size
+from benchmark.engines.isolation.view import View, view_of
 from benchmark.engines.schedule import run_jobs
 from benchmark.errors import UsageError
+from benchmark.jobs import data
 from benchmark.jobs.job import Job, Kind
 from benchmark.plan.make import Selection, make_plan
 from benchmark.spec.load import load_spec
-from benchmark.store.artifacts import Store
+from benchmark.store.artifacts import Artifact, Store
 
 
 @pytest.mark.long
@@ -118,3 +121,41 @@ def test_sizes(said, size):
 def test_what_is_no_size_is_refused(said):
     with pytest.raises(UsageError, match=r"--memory: got '.*'; expected a size such as 900M or 4G"):
         parse_size(said)
+
+
+def test_a_job_sees_its_own_inputs_and_datasets_only_where_it_reads_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("OODBENCH_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    scratch, own = tmp_path / "scratch", tmp_path / "cache" / "objects" / "ab" / "abc"
+    config = data.Config("some", 8, 0, 1, place="images")
+
+    def view(job):
+        return view_of([job], {"abc": Artifact("abc", own, {})}, [], scratch)
+
+    for job, extra in (
+        (Job(Kind.SCORE, None), set()),
+        (Job(Kind.DATA, config), {tmp_path / "mirror", Path("images").absolute()}),
+    ):
+        found = view(job)
+        places = {ROOT / "benchmark", ROOT / "methods", own}
+        installed = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.prefix).resolve()}
+        others = {one for one in found.readable if not any(map(one.is_relative_to, installed))}
+        assert others == places | extra
+        assert (found.variables.get("OODBENCH_MIRROR") is None) == (not extra)
+        assert "HF_TOKEN" not in found.variables
+        assert found.variables["LANG"] == "C.UTF-8"
+        assert found.variables["PYTHONPATH"] == str(ROOT)
+    weights = view(Job(Kind.PRETRAIN, None))
+    assert Path(weights.variables["HF_HUB_CACHE"]) in weights.readable
+
+
+def test_what_lies_within_another_folder_is_put_there_later(tmp_path):
+    for name in ("a/b/c", "scratch"):
+        (tmp_path / name).mkdir(parents=True)
+    seen = View(
+        tmp_path / "scratch", (tmp_path / "a/b/c", tmp_path / "a", tmp_path / "gone"), (tmp_path / "a/b",)
+    )
+    own = {str(path.relative_to(tmp_path)): may for path, may in seen.binds if path.is_relative_to(tmp_path)}
+    assert own == {"scratch": True, "a": False, "a/b": True, "a/b/c": False}
+    assert [name for name in own if name != "scratch"] == ["a", "a/b", "a/b/c"]
