@@ -1,43 +1,84 @@
-"""What lies in a folder of exported networks, and what a card says of one.
+"""What a folder of exported networks says of them: an index of all, and a card for each.
 
 ::
 
-    README.md                   what this is, with the front matter of a Hugging Face model card
-    networks/<key>/card.json    where the network stands, how it was trained, what made it, its SHA-256
+    README.md                   for people, with the front matter of a Hugging Face model card
+    index.json                  which networks there are, by content key, and the SHA-256 of their cards
+    networks/<key>/card.json    where the network stands, how it was trained, what made it, its files
     networks/<key>/…            the files of the artifact: safetensors and JSON
 
-The folder is a repository of the Hub as it is, and may lie in the mirror under the repository's name. Nothing
-in it is believed before it is checked: `read_card`, `faults_of`.
+The folder is a repository of the Hub as it is, and may lie in the mirror under the repository's name.
 """
 
 from __future__ import annotations
 
 import re
-import stat
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from benchmark.errors import DataError
 from benchmark.jobs.job import Kind
 from benchmark.records.numbers import StrictModel
 from benchmark.records.record import Environment, TrainedWith
-from benchmark.store.files import read_model, sha256_of
+from benchmark.spec.base import Name, Seed
 
-FOLDER, CARD = "networks", "card.json"
+README, INDEX, FOLDER, CARD = "README.md", "index.json", "networks", "card.json"
 KINDS = (Kind.PRETRAIN, Kind.TRAIN)  # of the artifacts that are networks
-KEY = re.compile(r"[0-9a-f]{16,64}")
-_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.(safetensors|json)")
-_LARGEST_CARD = 1 << 20  # bytes
-_LARGEST_JSON = 1 << 26
+LIBRARIES = ("numpy", "torch", "timm")  # whose versions are part of a network's key
+MODEL = "model.safetensors"
+FILES = {  # that an artifact of a kind has
+    Kind.PRETRAIN: (MODEL, "history.json", "source.json"),
+    Kind.TRAIN: (MODEL, "history.json", "about.json"),
+}
+KEPT = "kept.safetensors"  # that a training may have besides
+KEY = re.compile(r"[0-9a-f]{32}")
+LARGEST_JSON = 1 << 26  # bytes
+
+Key = Annotated[str, StringConstraints(pattern=f"^{KEY.pattern}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Short = Annotated[str, StringConstraints(max_length=400)]
+
+
+class Where(StrictModel):
+    """Where a network stands; what is pre-trained serves all seeds and objectives."""
+
+    kind: Literal["pretrain", "train"]
+    track: Name
+    backbone: Name
+    init: Name
+    seed: Seed | None = None
+    objective: Name | None = None  # in leaderboard.yaml
+    condition: str = Field("", pattern=r"^[A-Za-z0-9_+.@=,: -]*$", max_length=400)  # of its training record
+
+    def __str__(self) -> str:
+        seed = "" if self.seed is None else f"seed {self.seed}"
+        parts = (self.track, self.backbone, self.init, seed, self.objective, self.condition)
+        return f"{' '.join(part for part in parts if part)}: {self.kind}"
+
+
+class Listed(StrictModel):
+    """One network in the index."""
+
+    place: Where
+    code: Annotated[str, StringConstraints(max_length=100)]  # hash of what computed it
+    libraries: dict[str, _Short] = Field(max_length=50)
+    card: Sha256
+    bytes: int = Field(ge=1)  # of its files
+
+
+class Index(StrictModel):
+    """All networks of a folder."""
+
+    schema_version: Literal[1] = 1
+    networks: dict[Key, Listed]
 
 
 class Stored(StrictModel):
     """One file of a network."""
 
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    sha256: Sha256
     bytes: int = Field(ge=1, le=1 << 36)
 
 
@@ -45,111 +86,63 @@ class Card(StrictModel):
     """What is said of an exported network."""
 
     schema_version: Literal[1] = 1
-    key: str = Field(pattern=f"^{KEY.pattern}$")  # content key of the training
-    kind: Literal["pretrain", "train"]
-    label: str = Field(max_length=400)
-    track: str = Field(max_length=100)
-    backbone: str = Field(max_length=100)
-    init: str = Field(max_length=100)
-    seed: int
-    objective: str = Field(max_length=100)  # in leaderboard.yaml
-    training: TrainedWith | None = None
-    licence: str = Field(max_length=400)
-    data: dict[str, str] = Field(default_factory=dict)  # licence of each dataset that it was trained on
-    files: dict[str, Stored] = Field(min_length=1, max_length=16)
-    environment: Environment
-    date: str = Field(max_length=40)
-    seconds: float = Field(ge=0, allow_inf_nan=False)
-    peak_memory_mb: float | None = Field(None, ge=0, allow_inf_nan=False)
-    code: str = Field(max_length=100)  # hash of what computed it
+    key: Key  # content key of the job that made it
+    place: Where
+    training: TrainedWith | None = None  # as its record has it; None where it is pre-trained
+    licence: _Short  # of the weights
+    made_from: dict[str, _Short] = Field(default_factory=dict)  # licences of the images and weights behind it
+    files: dict[str, Stored]
+    environment: Environment  # oodbench and its commit, libraries, instructions
+    code: Annotated[str, StringConstraints(max_length=100)]  # hash of what computed it
+    date: Annotated[str, StringConstraints(max_length=40)]
+    seconds: _Finite
+    peak_memory_mb: _Finite
+    peak_device_memory_mb: _Finite | None = None
+    least_batch: _Finite | None = None
 
-    @field_validator("files")
-    @classmethod
-    def _are_files(cls, files: dict[str, Stored]) -> dict[str, Stored]:
-        for name, stored in files.items():
-            if name == CARD or not _FILE.fullmatch(name):
-                raise ValueError(f"{name!r:.80} cannot be a file of a network; expected {_FILE.pattern}")
-            if name.endswith(".json") and stored.bytes > _LARGEST_JSON:
-                raise ValueError(f"{name}: {stored.bytes:,} bytes; expected at most {_LARGEST_JSON:,}")
-        return files
+    @model_validator(mode="after")
+    def _has_the_files_of_its_kind(self) -> Card:
+        needed = FILES[Kind(self.place.kind)]
+        if not set(needed) <= set(self.files) <= {*needed, KEPT}:
+            seen = ", ".join(f"{name!r:.60}" for name in sorted(self.files)[:8]) or "none"
+            raise ValueError(f"files: {seen}; expected {', '.join(needed)}, and perhaps {KEPT}")
+        for name, stored in self.files.items():
+            if name.endswith(".json") and stored.bytes > LARGEST_JSON:
+                raise ValueError(f"files: {name}: {stored.bytes:,} bytes; expected at most {LARGEST_JSON:,}")
+        if (self.training is None) != (self.place.kind == "pretrain"):
+            raise ValueError(f"training: expected of what is trained, and of nothing else, got {self.place}")
+        return self
 
     @property
-    def place(self) -> str:
-        """Where it stands, for people."""
-        return f"{self.track} {self.backbone} {self.init} seed {self.seed} {self.objective}: {self.kind}"
+    def bytes(self) -> int:
+        """Of its files."""
+        return sum(stored.bytes for stored in self.files.values())
+
+    def listed(self, sha256: str) -> Listed:
+        """Its line of the index; `sha256` is that of the card's file."""
+        made = self.environment.libraries
+        libraries = {name: made[name] for name in LIBRARIES if name in made}
+        return Listed(place=self.place, code=self.code, libraries=libraries, card=sha256, bytes=self.bytes)
+
+    def made(self, label: str) -> dict[str, Any]:
+        """What the manifest of its artifact says of how it was made."""
+        said = {"date", "seconds", "peak_memory_mb", "peak_device_memory_mb", "least_batch", "code"}
+        return {
+            "kind": self.place.kind,
+            "label": label,
+            "environment": self.environment.model_dump(),
+            **self.model_dump(include=said, exclude_none=True),
+        }
 
 
-def folder_of(root: Path, key: str) -> Path:
-    """Where the network of a key lies below a folder of networks, or would lie."""
+def checked_key(key: str) -> str:
+    """The key, if it is one: never a path out of its folder.
+
+    Raises
+    ------
+    DataError
+        If it is not.
+    """
     if not KEY.fullmatch(key):
-        raise ValueError(f"{key!r:.80} is no content key; expected {KEY.pattern}")
-    return root / FOLDER / key
-
-
-def keys_in(root: Path) -> list[str]:
-    """The keys of the networks that lie below a folder.
-
-    Raises
-    ------
-    DataError
-        If there is no such folder, or it holds no networks.
-    """
-    below = root / FOLDER
-    if not below.is_dir():
-        raise DataError(f"{root}: expected a folder {FOLDER}/ in it, as `oodbench networks export` writes")
-    return sorted(path.name for path in below.iterdir() if KEY.fullmatch(path.name))
-
-
-def read_card(root: Path, key: str) -> Card:
-    """The card of one network.
-
-    Raises
-    ------
-    DataError
-        If it is not there, is too large, is of another key, or says what cannot be.
-    """
-    path = folder_of(root, key) / CARD
-    try:
-        mode, size = path.lstat().st_mode, path.lstat().st_size
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(mode) or size > _LARGEST_CARD:
-        raise DataError(f"{path}: expected a regular file of at most {_LARGEST_CARD:,} bytes")
-    card = read_model(path, Card, "the card of a network, as `oodbench networks export` writes it")
-    if card.key != key:
-        raise DataError(f"{path}: key: {card.key}; expected {key}, the name of its folder")
-    return card
-
-
-def faults_of(root: Path, card: Card) -> Iterator[str]:
-    """What is wrong with the files of a network; nothing, if they are what its card says and can be read."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    folder = folder_of(root, card.key)
-    there = {path.name for path in folder.iterdir()}
-    for name in sorted(there - card.files.keys() - {CARD}):
-        yield f"{folder / name}: not on the card; expected {', '.join(sorted(card.files))}"
-    for name, stored in card.files.items():
-        path = folder / name
-        if name not in there:
-            yield f"{path}: is missing"
-            continue
-        if not stat.S_ISREG(path.lstat().st_mode):
-            yield f"{path}: is not a regular file"
-            continue
-        if path.stat().st_size != stored.bytes:
-            yield f"{path}: {path.stat().st_size:,} bytes; its card says {stored.bytes:,}"
-            continue
-        if (seen := sha256_of(path)) != stored.sha256:
-            yield f"{path}: SHA-256 {seen}; its card says {stored.sha256}"
-            continue
-        if name.endswith(".safetensors"):
-            try:
-                tensors = load_file(path)
-            except (OSError, ValueError, SafetensorError) as error:
-                yield f"{path}: cannot be read as safetensors: {error}"
-                continue
-            broken = [n for n, t in tensors.items() if t.is_floating_point() and not bool(t.isfinite().all())]
-            if broken:
-                yield f"{path}: {broken[0]!r:.80} holds NaN or infinity; expected finite weights"
+        raise DataError(f"{key!r:.80} is no content key; expected 32 hexadecimal digits")
+    return key

@@ -2,70 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmark.datasets import DataMissing
 from benchmark.errors import DataError
-from benchmark.networks.cards import Card, faults_of, keys_in, read_card
-from benchmark.networks.export import networks_of
+from benchmark.jobs.job import Kind
+from benchmark.networks.asked import Asked, asked_of, by_place, contradictions, why_other
+from benchmark.networks.cards import INDEX, MODEL, Card, Index, Where
+from benchmark.networks.shelf import Shelf
 from benchmark.plan.plan import Plan
 from benchmark.records.files import iterate
-from benchmark.records.record import DETECTION
+from benchmark.records.networks import read_networks
+from benchmark.records.record import NETWORKS, TRAININGS
+from benchmark.records.text import files_of
+from benchmark.spec.leaderboard import Spec
 
-MODEL = "model.safetensors"
-Standing = tuple[str, str, str, int, str]  # track, backbone, init, seed, objective
+Said = tuple[str, str]  # SHA-256 of weights, and what says that a record stands on them
 
 
-def check(root: Path, plan: Plan, published: Path) -> Iterator[tuple[str, list[str]]]:
-    """Check every network of a folder: its place, and what is wrong with it.
+@dataclass
+class Checked:
+    """What a check came to."""
 
-    Files, cards, whether its weights are finite; whether today's plan asks for it; whether the published
-    records of its place stand on these weights.
+    networks: int = 0
+    findings: list[str] = field(default_factory=list)
+    unpublished: int = 0  # networks that no published record stands on
+
+
+def check(
+    shelf: Shelf, spec: Spec, plan_of: Callable[[str], Plan], tracks: Collection[str], published: Path
+) -> Checked:
+    """Check the networks of a folder: files, cards, weights, whether today's plan asks for them, and records.
+
+    Parameters
+    ----------
+    plan_of : makes the whole plan of a track.
+    tracks : only their networks; of all that have some there, if empty.
+    published : folder of the records that the networks must agree with.
 
     Raises
     ------
     DataError
-        If the folder holds no networks, or the published records cannot be read.
+        If the folder has no index, or published records cannot be read.
     """
-    asked, stands = networks_of(plan), _stands(published)
-    for key in keys_in(root):
-        try:
-            card = read_card(root, key)
-        except DataError as error:
-            yield key, [str(error)]
+    index, done = shelf.index(), Checked()
+    done.findings += _faults_of_the_index(shelf, index)
+    asked, unplanned = _asked(index, spec, plan_of, tracks)
+    stands, today = _stands(published, {one.place.track for one in index.networks.values()}), by_place(asked)
+    for key, listed in index.networks.items():
+        place = listed.place
+        if tracks and place.track not in tracks and key not in asked:
             continue
-        faults = [*faults_of(root, card)]
-        if key not in asked:
-            faults.append(f"{card.place}: today's key is another: other code, settings, data or libraries")
-        if not faults:
-            faults += _on_others(card, stands)
-        yield card.place, faults
+        done.networks += 1
+        try:
+            card = shelf.listed_card(key, listed)
+            faults = [*shelf.faults(card)]
+        except DataError as error:
+            done.findings.append(str(error))
+            continue
+        if key in asked:
+            faults += contradictions(card, asked[key])
+            faults += [
+                f"goes on from {needed}, which is not among these networks: `run` would make it again"
+                for needed in asked[key].needs
+                if needed not in index.networks
+            ]
+        else:
+            faults.append(
+                unplanned.get(place.track)
+                or f"today's key is another: {why_other(listed, today.get(place, []))}"
+            )
+        others = [*_others(card, stands.get(place, []))]
+        done.unpublished += card.training is not None and place not in stands
+        done.findings += [f"{place} ({key}): {fault}" for fault in [*faults, *others]]
+    return done
 
 
-def _on_others(card: Card, stands: Mapping[Standing, set[str]]) -> Iterator[str]:
-    """What published records of its place stand on, if on other weights."""
-    if card.kind != "train" or card.training is None or MODEL not in card.files:
-        return
-    weights = stands.get((card.track, card.backbone, card.init, card.seed, card.objective))
-    if weights and card.files[MODEL].sha256 not in weights:
-        yield (
-            f"{card.place}: weights {card.files[MODEL].sha256[:12]}…; the published records stand on "
-            f"{', '.join(sorted(one[:12] + '…' for one in weights))}"
-        )
+def _faults_of_the_index(shelf: Shelf, index: Index) -> Iterator[str]:
+    there = set(shelf.folders())
+    yield from (
+        f"{shelf.folder(key)}: {INDEX} lists it, and it is not there"
+        for key in sorted(index.networks.keys() - there)
+    )
+    yield from (
+        f"{shelf.folder(key)}: {INDEX} does not list it" for key in sorted(there - index.networks.keys())
+    )
+    yield from (f"{path}: belongs to no network" for path in shelf.strays())
 
 
-def _stands(published: Path) -> dict[Standing, set[str]]:
-    """The weights that published cells of OOD detection stand on."""
-    found: dict[Standing, set[str]] = {}
-    for file in iterate(published, DETECTION):
-        for record in file.records:
-            if record.checkpoint and record.networks == 1:
-                place = (
-                    file.track,
-                    record.backbone,
-                    record.init,
-                    record.seed,
-                    str(record.settings["objective"]),
-                )
-                found.setdefault(place, set()).add(record.checkpoint)
+def _asked(
+    index: Index, spec: Spec, plan_of: Callable[[str], Plan], tracks: Collection[str]
+) -> tuple[dict[str, Asked], dict[str, str]]:
+    """The networks that are asked for of the tracks that have some there, and why a track has no plan."""
+    plans, unplanned = [], {}
+    for track in tracks or sorted({one.place.track for one in index.networks.values()}):
+        if track not in spec.tracks and not tracks:
+            unplanned[track] = "there is no such track in leaderboard.yaml"
+            continue
+        try:
+            plans.append(plan_of(track))
+        except DataMissing as error:
+            unplanned[track] = f"cannot be compared with today's plan: {error}"
+    return asked_of(plans), unplanned
+
+
+def _stands(published: Path, tracks: Collection[str]) -> dict[Where, list[Said]]:
+    """The weights that the published records of trainings and of OOD detection stand on."""
+    found: dict[Where, list[Said]] = {}
+
+    def add(where: Mapping[str, object], checkpoint: str | None, what: str) -> None:
+        if checkpoint:
+            place = Where.model_validate({"kind": Kind.TRAIN, **where})
+            found.setdefault(place, []).append((checkpoint, what))
+
+    for file in iterate(published, TRAININGS):
+        for record in file.records if file.track in tracks else ():
+            where = {"track": file.track, "objective": file.row, "condition": record.condition}
+            where |= {name: getattr(record, name) for name in ("backbone", "init", "seed")}
+            add(where, record.checkpoint, "its published training")
+    for track in sorted(tracks):
+        folder = published / track / NETWORKS
+        for path in files_of(folder) if folder.is_dir() else ():
+            for network in read_networks(path).values():
+                said = network.said
+                where = {name: said[name] for name in ("backbone", "init", "seed")}
+                add({"track": track, "objective": path.stem, **where}, said["checkpoint"], "published rows")
     return found
+
+
+def _others(card: Card, stands: Collection[Said]) -> Iterator[str]:
+    """Which published records stand on other weights than these."""
+    weights, found = card.files[MODEL].sha256, dict[tuple[str, ...], list[str]]()
+    for what in dict.fromkeys(what for _, what in stands):
+        of_it = tuple(sorted({checkpoint for checkpoint, said in stands if said == what}))
+        if weights not in of_it:
+            found.setdefault(of_it, []).append(what)
+    for checkpoints, whats in found.items():
+        named = ", ".join(f"{one[:12]}…" for one in checkpoints)
+        yield f"weights {weights[:12]}…; {' and '.join(whats)} stand on {named}"

@@ -120,6 +120,11 @@ class Repository(SpecModel):
 
     repository: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$")
     revision: str = Field(pattern=r"^[0-9a-f]{40}$", description="its commit")
+    sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="of its index.json, as `oodbench networks export` says it; another one is refused",
+    )
 
 
 class SupervisedSource(_Pretrained):

@@ -26,6 +26,7 @@ M = TypeVar("M", bound=BaseModel)
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # as `tempfile` draws them
 _cleared: set[Path] = set()  # folders that this process has cleared of what killed runs left
 
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # of a disk that has none
 _ADVICE = {
     errno.ENOSPC: "free some space and run again; finished work is kept",
     errno.EROFS: "choose a folder that can be written",
@@ -200,7 +201,7 @@ def _lock(handle: int, how: int) -> bool:
     try:
         fcntl.flock(handle, how)
     except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK):
+        if error.errno in (errno.EWOULDBLOCK, *_NO_LOCKS):
             return False
         raise
     return True
@@ -222,6 +223,31 @@ def require_writable(folder: Path) -> None:
             probe.write(b"oodbench")
             probe.flush()
         clear_leftovers(folder)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for it out of a folder meanwhile; a process that dies lets go of it.
+
+    Raises
+    ------
+    StorageError
+        If another one is in it.
+    """
+    with storage_errors(folder):
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            said = f"{folder}: another process is writing there; run again when it has ended"
+            raise StorageError(said) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        yield
+    finally:
+        os.close(handle)
 
 
 def read_json(path: Path) -> Any:
