@@ -27,6 +27,7 @@ LOCK = ".lock"  # held by whoever reads a record file to write it again
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
 
+LARGEST = 1 << 28  # bytes of a file of records
 _NAMED = 12  # hex digits of the name of what is shared
 
 
@@ -132,9 +133,11 @@ def parse(path: Path, what: str) -> dict[str, Any]:
     Raises
     ------
     DataError
-        If it cannot be read, is no JSON object, or is of another schema.
+        If it cannot be read, is too large, is no JSON object, or is of another schema.
     """
     expected = f"expected {what} of schema {SCHEMA}"
+    if path.is_file() and (size := path.stat().st_size) > LARGEST:
+        raise DataError(f"{path}: the file: {size:,} bytes; expected at most {LARGEST:,}")
     try:
         content = from_json(read_regular(path), allow_inf_nan=False)
     except ValueError as error:

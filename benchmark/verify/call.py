@@ -15,16 +15,16 @@ from benchmark.errors import DataError
 from benchmark.jobs.job import Job
 from benchmark.plan.plan import Plan, Planned
 from benchmark.records.place import Place
-from benchmark.records.record import DETECTION, Environment, Record
+from benchmark.records.record import DETECTION, Environment
 from benchmark.records.spread import Spread, read_spread
 from benchmark.store.artifacts import Store
 from benchmark.verify.draw import chance, drawn
 from benchmark.verify.ledger import Verification, add, digest_of
-from benchmark.verify.recompute import Claims, claims_of, networks_lacking, recompute
+from benchmark.verify.recompute import Claims, Published, claims_of, networks_at_hand, recompute
 from benchmark.verify.verdicts import Verdict, alike, spread_of, verdict
 
 SPREAD = "spread.json"
-NO_NETWORK = "its network is not at hand (oodbench networks get, or --from-scratch)"
+NO_NETWORK = "its network is not at hand, or damaged (oodbench networks get, or --from-scratch)"
 
 
 class Asked(NamedTuple):
@@ -112,7 +112,7 @@ def verify_records(
     claims = claims_of(plan, published)
     seed = secrets.randbelow(2**32) if asked.seed_of_draw is None else asked.seed_of_draw
     cells = [*claims.cells]
-    chosen = drawn(cells, len(cells) if asked.cells is None else asked.cells, seed)
+    chosen = drawn(cells, len(cells) if asked.cells is None else asked.cells, seed, _row)
     found = Verified(seed, len(cells), chosen, claims.missing)
     for planned, why in claims.other_code.items():
         found.other_code.setdefault(why, []).append(planned.place)
@@ -121,10 +121,10 @@ def verify_records(
     given = []
     for planned in todo:
         if planned not in trained:
-            if networks_lacking(plan, planned, Store(cache)):
-                found.not_recomputed.setdefault(NO_NETWORK, []).append(planned.place)
-            else:
+            if networks_at_hand(plan, planned, Store(cache)):
                 given.append(planned)
+            else:
+                found.not_recomputed.setdefault(NO_NETWORK, []).append(planned.place)
     records = recompute(plan, given, trained, cache, workers=workers, on_event=on_event, expect=expect)
     found.retrained = len(trained)
     _judge(found, claims, [*given, *trained], records, _spread(published))
@@ -136,7 +136,7 @@ def _judge(
     found: Verified,
     claims: Claims,
     computed: list[Planned],
-    records: Mapping[Place, Record],
+    records: Mapping[Place, Published],
     spread: Spread,
 ) -> None:
     here = found._environment = environment()
@@ -150,14 +150,26 @@ def _judge(
             except DataError:  # never compared
                 return 0.0
 
+        again = records[place]
         found.verdicts[place] = said = verdict(
             claimed.record,
-            records[place],
+            again.record,
             here=claimed.measured_in is not None and alike(claimed.measured_in, here),
-            spread=spread_of(claims.rows[place[:3]], measured),
+            trained_alike=_trained_alike(claimed, again),
+            spread=spread_of(claimed.record, claims.rows[place[:3]], measured),
         )
         if said.stands:
             found._stood[place] = digest_of(claimed.file, claimed.record)
+
+
+def _row(planned: Planned) -> tuple[str, str, str]:
+    return planned.place[:3]
+
+
+def _trained_alike(claimed: Published, again: Published) -> bool:
+    """Whether both networks were trained where the same computation gives the same bits."""
+    first, second = claimed.trained_in, again.trained_in
+    return first is not None and second is not None and alike(first, second)
 
 
 def _spread(published: Path) -> Spread:

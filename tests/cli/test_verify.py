@@ -5,64 +5,13 @@ import shutil
 from math import comb
 
 import pytest
-from command_line import Command
-from small_leaderboard import SMALL
-from small_runs import Place, run
+from altered_records import change, elsewhere, numbers
 
-from benchmark.records.files import iterate, read_records, write_files
+from benchmark.records.files import iterate, read_records
 from benchmark.records.text import record_path
 from benchmark.store.artifacts import MANIFEST, Store
 from benchmark.verify.draw import chance, drawn
 from benchmark.verify.ledger import LEDGER, digest_of, read_ledger
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """A run of the small leaderboard: two networks, four cells."""
-    folder = tmp_path_factory.mktemp("measured")
-    (folder / "leaderboard.yaml").write_text(SMALL)
-    place = Place(folder / "cache", folder / "runs")
-    run(folder / "leaderboard.yaml", place)
-    return place
-
-
-@pytest.fixture
-def verify(measured, monkeypatch, capsys, tmp_path):
-    """`oodbench verify` on a copy of its records, with its networks at hand."""
-    (tmp_path / "leaderboard.yaml").write_text(SMALL)
-    shutil.copytree(measured.results, tmp_path / "results")
-    command = Command(monkeypatch, capsys, tmp_path)
-    monkeypatch.setenv("OODBENCH_CACHE", str(measured.cache))
-
-    def call(*words, cells="all"):
-        return command("verify", "--jobs", 1, "--cells", cells, *words)
-
-    call.results = tmp_path / "results"
-    return call
-
-
-def change(results, entry="msp", seed=0, **changes):
-    """Change a published record: `changes` are functions of what it has, by field; None takes it away."""
-    path = record_path(results, "small", entry)
-    file = read_records(path)
-    records = []
-    for record in file.records:
-        if record.seed != seed:
-            records.append(record)
-        elif changes:
-            values = {name: edit(getattr(record, name)) for name, edit in changes.items()}
-            records.append(record.model_copy(update=values))
-    write_files({path: file.model_copy(update={"records": records})})
-
-
-def numbers(**values):
-    """Edits numbers; names have `_` in place of `.`."""
-
-    def edit(found):
-        paths = {path.replace(".", "_"): path for path in found}
-        return {**found, **{paths[name]: change(found[paths[name]]) for name, change in values.items()}}
-
-    return edit
 
 
 def test_untouched_records_stand_to_the_bit(verify):
@@ -195,6 +144,7 @@ def test_of_other_weights_only_the_spread_is_held_to(verify):
     for entry in ("msp", "knn"):
         for seed in (0, 1):
             change(verify.results, entry, seed, provenance=others)
+        elsewhere(verify.results, entry)
     code, out, _ = verify()
     assert code == 0
     assert out.count("equal: of a network trained again") == 4
@@ -206,7 +156,7 @@ def test_networks_that_are_not_at_hand_are_said_and_trained_on_request(
     monkeypatch.setenv("OODBENCH_CACHE", str(tmp_path / "empty"))
     code, out, _ = verify()
     assert code == 0
-    assert "not computed again: 4: its network is not at hand" in out
+    assert "not computed again: 4: its network is not at hand, or damaged" in out
     assert "with probability 0.0%" in out
     code, out, _ = verify("--from-scratch", 1, "--seed-of-draw", 3)
     assert code == 0
@@ -257,7 +207,7 @@ MISTAKES = {
     ("--cells", "0"): (2, "--cells: expected a number from 1, or all, got '0'"),
     ("--cells", "many"): (2, "--cells: expected a number from 1, or all, got 'many'"),
     ("--write",): (2, "--write: expected --by NAME"),
-    ("--published", "nowhere"): (2, "no measured record of what is selected is published there"),
+    ("--published", "nowhere"): (2, "no record of what is selected is published there"),
     ("--entry", "mps"): (2, "no entry 'mps'"),
 }
 
