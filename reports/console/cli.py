@@ -10,24 +10,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from reports.console import options
 from reports.console.diff import diff
 from reports.console.isolation import Isolate, Memory, RequireSandbox, Timeout
 from reports.console.networks import networks
 from reports.console.new import new
-from reports.console.options import (
-    AsJson,
-    Backbones,
-    Cache,
-    Entries,
-    Full,
-    Inits,
-    Leaderboard,
-    Mirror,
-    Published,
-    Seeds,
-    Study,
-    Tracks,
-)
 from reports.console.verify import verify
 
 app = typer.Typer(
@@ -70,13 +57,13 @@ def run(
     everything: Annotated[
         bool, typer.Option("--all", help="Everything on the leaderboard, but for what only --full runs.")
     ] = False,
-    full: Full = False,
-    track: Tracks = None,
-    entry: Entries = None,
-    backbone: Backbones = None,
-    init: Inits = None,
-    seed: Seeds = None,
-    study: Study = None,
+    full: options.Full = False,
+    track: options.Tracks = None,
+    entry: options.Entries = None,
+    backbone: options.Backbones = None,
+    init: options.Inits = None,
+    seed: options.Seeds = None,
+    study: options.Study = None,
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", "-j", min=1, help="Jobs at a time on the CPU; else one for each core."),
@@ -102,11 +89,11 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and stop.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what the cache holds.")] = False,
     results: Results = Path("runs"),
-    published: Published = None,
+    published: options.Published = None,
     site: Site = Path("site"),
-    cache: Cache = None,
-    mirror: Mirror = None,
-    leaderboard: Leaderboard = None,
+    cache: options.Cache = None,
+    mirror: options.Mirror = None,
+    leaderboard: options.Leaderboard = None,
 ) -> None:
     """Measure what the cache does not hold yet, write the records, build the site, and compare it."""
     from benchmark.backbones.device import chosen_devices
@@ -177,19 +164,19 @@ def run(
 
 @app.command()
 def plan(
-    full: Full = False,
-    track: Tracks = None,
-    entry: Entries = None,
-    backbone: Backbones = None,
-    init: Inits = None,
-    seed: Seeds = None,
-    study: Study = None,
+    full: options.Full = False,
+    track: options.Tracks = None,
+    entry: options.Entries = None,
+    backbone: options.Backbones = None,
+    init: options.Inits = None,
+    seed: options.Seeds = None,
+    study: options.Study = None,
     precision: Precision = None,
     results: Read = None,
-    cache: Cache = None,
-    mirror: Mirror = None,
-    leaderboard: Leaderboard = None,
-    as_json: AsJson = False,
+    cache: options.Cache = None,
+    mirror: options.Mirror = None,
+    leaderboard: options.Leaderboard = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say what `run` would do: cells, jobs, what the cache holds already, and which records are of today."""
     from benchmark.plan.freshness import freshness
@@ -210,9 +197,9 @@ def plan(
 @app.command()
 def report(
     results: Read = None,
-    published: Published = None,
+    published: options.Published = None,
     site: Site = Path("site"),
-    leaderboard: Leaderboard = None,
+    leaderboard: options.Leaderboard = None,
 ) -> None:
     """Build the site from the records, computing nothing."""
     from reports.console.commands import build, published_folder, records_of, say_where, spec_of
@@ -224,17 +211,17 @@ def report(
 
 @app.command()
 def publish(
-    track: Tracks = None,
-    entry: Entries = None,
-    backbone: Backbones = None,
-    init: Inits = None,
-    seed: Seeds = None,
-    study: Study = None,
+    track: options.Tracks = None,
+    entry: options.Entries = None,
+    backbone: options.Backbones = None,
+    init: options.Inits = None,
+    seed: options.Seeds = None,
+    study: options.Study = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and stop.")] = False,
     results: Results = Path("runs"),
-    published: Published = None,
-    mirror: Mirror = None,
-    leaderboard: Leaderboard = None,
+    published: options.Published = None,
+    mirror: options.Mirror = None,
+    leaderboard: options.Leaderboard = None,
 ) -> None:
     """Take finished records of today from your own to the published ones, and refuse all others by name."""
     from benchmark.records.publishing import prepare
@@ -282,8 +269,8 @@ def list_(
         str | None,
         typer.Argument(help="methods or a family of them, entries, tracks, datasets, backbones or inits"),
     ] = None,
-    leaderboard: Leaderboard = None,
-    as_json: AsJson = False,
+    leaderboard: options.Leaderboard = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """List methods (detectors, objectives, attacks, …), entries, tracks, datasets, backbones and inits."""
     from reports.console.catalog import listings
@@ -296,9 +283,9 @@ def list_(
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="A method, track, dataset, backbone, init or entry.")],
-    mirror: Mirror = None,
-    leaderboard: Leaderboard = None,
-    as_json: AsJson = False,
+    mirror: options.Mirror = None,
+    leaderboard: options.Leaderboard = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show everything known under a name: a method's paper and settings, a dataset's card, a track's sets."""
     from reports.console.catalog import cards
@@ -321,7 +308,7 @@ def schema() -> None:
 @app.command("cache")
 def cache_(
     clear: Annotated[bool, typer.Option("--clear", help="Delete every artifact.")] = False,
-    cache: Cache = None,
+    cache: options.Cache = None,
 ) -> None:
     """Say where the cache is and how large, or clear it."""
     from benchmark.store.artifacts import Store, default_cache
@@ -339,7 +326,9 @@ app.add_typer(data, name="data")
 
 
 @data.command("list")
-def data_list(mirror: Mirror = None, leaderboard: Leaderboard = None, as_json: AsJson = False) -> None:
+def data_list(
+    mirror: options.Mirror = None, leaderboard: options.Leaderboard = None, as_json: options.AsJson = False
+) -> None:
     """Say which datasets the tracks use, which there are, and which of them are here."""
     from reports.console.commands import spec_of, use_mirror
     from reports.console.data import listings
@@ -354,8 +343,8 @@ def data_get(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME...", help="Tracks, datasets, or one split: DATASET:SPLIT.")
     ],
-    mirror: Mirror = None,
-    leaderboard: Leaderboard = None,
+    mirror: options.Mirror = None,
+    leaderboard: options.Leaderboard = None,
 ) -> None:
     """Fetch what is not here yet from the Hugging Face Hub. A name that both bear is the track's."""
     from reports.console.commands import spec_of, use_mirror
@@ -375,8 +364,8 @@ def data_check(
             metavar="[NAME...]", help="Tracks, datasets, or DATASET:SPLIT; else all that is here."
         ),
     ] = None,
-    mirror: Mirror = None,
-    leaderboard: Leaderboard = None,
+    mirror: options.Mirror = None,
+    leaderboard: options.Leaderboard = None,
 ) -> None:
     """Verify checksums, columns, labels, and that every image can be decoded."""
     from reports.console.commands import spec_of, use_mirror

@@ -10,20 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reports.console.options import (
-    AsJson,
-    Backbones,
-    Cache,
-    Entries,
-    Full,
-    Inits,
-    Leaderboard,
-    Mirror,
-    Published,
-    Seeds,
-    Study,
-    Tracks,
-)
+from reports.console import options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,16 +38,16 @@ NAMED = 5  # networks that one line is said of
 def export(
     folder: Folder,
     licence: Annotated[str, typer.Option("--licence", help="Under which the weights are given away.")],
-    track: Tracks = None,
-    entry: Entries = None,
-    backbone: Backbones = None,
-    init: Inits = None,
-    seed: Seeds = None,
-    study: Study = None,
-    full: Full = False,
-    cache: Cache = None,
-    mirror: Mirror = None,
-    leaderboard: Leaderboard = None,
+    track: options.Tracks = None,
+    entry: options.Entries = None,
+    backbone: options.Backbones = None,
+    init: options.Inits = None,
+    seed: options.Seeds = None,
+    study: options.Study = None,
+    full: options.Full = False,
+    cache: options.Cache = None,
+    mirror: options.Mirror = None,
+    leaderboard: options.Leaderboard = None,
 ) -> None:
     """Write trained networks from the cache to a folder that is a repository of the Hugging Face Hub."""
     from benchmark.networks.export import export as exported
@@ -80,17 +67,17 @@ def export(
 
 @networks.command("list")
 def list_networks(
-    track: Tracks = None,
-    entry: Entries = None,
-    backbone: Backbones = None,
-    init: Inits = None,
-    seed: Seeds = None,
-    study: Study = None,
-    full: Full = False,
-    cache: Cache = None,
-    mirror: Mirror = None,
-    leaderboard: Leaderboard = None,
-    as_json: AsJson = False,
+    track: options.Tracks = None,
+    entry: options.Entries = None,
+    backbone: options.Backbones = None,
+    init: options.Inits = None,
+    seed: options.Seeds = None,
+    study: options.Study = None,
+    full: options.Full = False,
+    cache: options.Cache = None,
+    mirror: options.Mirror = None,
+    leaderboard: options.Leaderboard = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """List the networks that what is selected stands on, and which of them the cache has."""
     from benchmark.networks.asked import asked_of
@@ -105,17 +92,17 @@ def list_networks(
 
 @networks.command("get")
 def get(
-    track: Tracks = None,
-    entry: Entries = None,
-    backbone: Backbones = None,
-    init: Inits = None,
-    seed: Seeds = None,
-    study: Study = None,
-    full: Full = False,
+    track: options.Tracks = None,
+    entry: options.Entries = None,
+    backbone: options.Backbones = None,
+    init: options.Inits = None,
+    seed: options.Seeds = None,
+    study: options.Study = None,
+    full: options.Full = False,
     source: Source = None,
-    cache: Cache = None,
-    mirror: Mirror = None,
-    leaderboard: Leaderboard = None,
+    cache: options.Cache = None,
+    mirror: options.Mirror = None,
+    leaderboard: options.Leaderboard = None,
 ) -> None:
     """Put published networks into the cache, so that `run` trains nothing; each is checked before."""
     from benchmark.errors import DataError
@@ -153,10 +140,10 @@ def get(
 @networks.command("check")
 def check(
     folder: Folder,
-    track: Tracks = None,
-    published: Published = None,
-    mirror: Mirror = None,
-    leaderboard: Leaderboard = None,
+    track: options.Tracks = None,
+    published: options.Published = None,
+    mirror: options.Mirror = None,
+    leaderboard: options.Leaderboard = None,
 ) -> None:
     """Say what is wrong with a folder of networks: files, cards, keys, and what records stand on."""
     from benchmark.networks.check import check as checked

@@ -11,20 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reports.console.options import (
-    AsJson,
-    Backbones,
-    Cache,
-    Entries,
-    Full,
-    Inits,
-    Leaderboard,
-    Mirror,
-    Published,
-    Seeds,
-    Study,
-    Tracks,
-)
+from reports.console import options
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,13 +25,13 @@ NAMED = 3  # places that one line is said of
 
 
 def verify(
-    track: Tracks = None,
-    entry: Entries = None,
-    backbone: Backbones = None,
-    init: Inits = None,
-    seed: Seeds = None,
-    study: Study = None,
-    full: Full = False,
+    track: options.Tracks = None,
+    entry: options.Entries = None,
+    backbone: options.Backbones = None,
+    init: options.Inits = None,
+    seed: options.Seeds = None,
+    study: options.Study = None,
+    full: options.Full = False,
     cells: Annotated[
         str, typer.Option("--cells", metavar="N|all", help="How many cells are drawn and computed again.")
     ] = str(AT_FIRST),
@@ -60,11 +47,11 @@ def verify(
     ] = False,
     by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who verifies; for --write.")] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Jobs at a time.")] = None,
-    published: Published = None,
-    cache: Cache = None,
-    mirror: Mirror = None,
-    leaderboard: Leaderboard = None,
-    as_json: AsJson = False,
+    published: options.Published = None,
+    cache: options.Cache = None,
+    mirror: options.Mirror = None,
+    leaderboard: options.Leaderboard = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Compute published records again from their networks, and say which of them stand.
 
