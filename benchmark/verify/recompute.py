@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -174,19 +175,16 @@ def recompute(
     return found
 
 
-class _scratch:  # noqa: N801 used like a function
+@contextmanager
+def _scratch(cache: Path) -> Iterator[Path]:
     """A temporary folder beside the cache, on the same disk; gone afterwards."""
-
-    def __init__(self, cache: Path) -> None:
-        with storage_errors(cache):
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=".oodbench-verify-", dir=cache.parent))
-
-    def __enter__(self) -> Path:
-        return self._folder
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+    with storage_errors(cache):
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".oodbench-verify-", dir=cache.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _take_networks(plan: Plan, places: Sequence[Planned], source: Store, into: Store) -> None:
