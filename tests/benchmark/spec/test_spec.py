@@ -52,7 +52,7 @@ def test_a_place_is_named_by_key_where_no_file_was_read(small):
                 "tracks.small.imagesize",
                 "unknown key 'imagesize'; did you mean 'image_size'? there are: title, image_size, "
                 "crop, interpolation, id, id_test, split, near, far, apart, outliers, validation, shifts, "
-                "overlaps, training, recipes, pretraining, finetuning, backbones, inits, … (26 in all)",
+                "overlaps, training, recipes, pretraining, finetuning, backbones, inits, … (27 in all)",
             ),
             (
                 "unknown top key", "boards:", "bords:", 25, "bords",
