@@ -45,11 +45,16 @@ class RankSets:
     """Confidence sets of the ranks of all rows, which hold together, and a mark, in the order of the rows."""
 
     sets: tuple[RankSet, ...]
-    not_worse: tuple[bool, ...]  # not significantly worse than the row with the best mean
+    not_worse: tuple[bool, ...]  # not significantly worse than the first row, by default the one of best mean
 
 
 def rank_sets(
-    values: ArrayLike, *, apart: ArrayLike | None = None, level: float = 0.05, higher_is_better: bool = True
+    values: ArrayLike,
+    *,
+    apart: ArrayLike | None = None,
+    level: float = 0.05,
+    higher_is_better: bool = True,
+    first: ArrayLike | None = None,
 ) -> RankSets:
     r"""Confidence sets that hold the true ranks of all rows at once, with probability 1 − `level` or more.
 
@@ -63,6 +68,8 @@ def rank_sets(
     Parameters
     ----------
     values, apart, level, higher_is_better : as `significant_pairs` takes them.
+    first : (R,) which rows the marks are against; None: those of the best mean. For tables whose rows have
+        more seeds than these, and stand in the order of all of them.
 
     Returns
     -------
@@ -73,8 +80,8 @@ def rank_sets(
     Raises
     ------
     ValueError
-        If `values` is not a non-empty finite 2-D array, `apart` does not fit it or is not symmetric, or
-        `level` is outside (0, 1).
+        If `values` is not a non-empty finite 2-D array, `apart` or `first` does not fit it, `apart` is not
+        symmetric, or `level` is outside (0, 1).
 
     Examples
     --------
@@ -87,8 +94,13 @@ def rank_sets(
     rows = len(table)
     low = 1 + np.bincount(worse, minlength=rows)
     high = rows - np.bincount(better, minlength=rows)
-    means, _ = _moments(table)
-    best = means == (means.max() if higher_is_better else means.min())
+    if first is None:
+        means, _ = _moments(table)
+        best = means == (means.max() if higher_is_better else means.min())
+    else:
+        best = np.asarray(first, dtype=bool)
+        if best.shape != (rows,):
+            raise ValueError(f"first: expected a ({rows},) array, got shape {best.shape}")
     not_worse = np.full(rows, True)
     not_worse[worse[best[better]]] = False
     return RankSets(

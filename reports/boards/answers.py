@@ -41,7 +41,12 @@ def answer_of(spec: Spec, found: dict[str, list[Compared]]) -> tuple[Block, ...]
     for title, settings in found.items():
         counts = Counter(row.verdict for _, row in settings)
         told = ", ".join(f"{word} in {n}" for word, n in counts.most_common())
-        sentences.append((strong(title), f": with pre-trained weights {told} of {len(settings)} settings."))
+        sentences.append(
+            (
+                strong(title),
+                f": with pre-trained weights {told} of {len(settings)} settings; {_size(settings)}.",
+            )
+        )
         each += [_setting(spec, title, one, row) for one, row in settings]
     rule = (
         "“Better” and “worse”: the 95 % interval of the gain, paired by seed, excludes 0; each by itself, "
@@ -49,6 +54,14 @@ def answer_of(spec: Spec, found: dict[str, list[Compared]]) -> tuple[Block, ...]
     )
     listed = Fold("Each setting with its interval", (Bullets(tuple(each)), Paragraph(rule, small=True)))
     return (Bullets(tuple(sentences)), listed)
+
+
+def _size(settings: Sequence[Compared]) -> str:
+    """The least and the largest gain over settings."""
+    gains = [(row.gain.mean, row.metric.percent) for _, row in settings]
+    least, most = (signed(value, percent=percent) for value, percent in (min(gains), max(gains)))
+    unit = " points" if gains[0][1] else ""
+    return f"gain {least}{unit}" if least == most else f"gains from {least} to {most}{unit}"
 
 
 def _setting(spec: Spec, title: str, one: Gains, row: Contrast) -> str:

@@ -25,6 +25,7 @@ DETECTED = (
 )
 CALIBRATION = (("nll", "NLL", False), ("ece", "ECE", True), ("rms_calibration", "RMS", True))
 RANKED_BY = "near.auroc"
+COST = "Cost"  # the group of what depends on the machine
 SHOWN = (RANKED_BY, "far.auroc", "near.fpr95", "far.fpr95", "classification.accuracy", FORWARDS)
 
 
@@ -58,6 +59,7 @@ class Explored:
     lines: tuple[Line, ...]  # those with published values first, each group in the order of its places
     seeds: tuple[int, ...]
     notes: tuple[str, ...]
+    backbones: tuple[str, ...] = ()  # of the networks
 
     @property
     def inits(self) -> tuple[str, ...]:
@@ -114,7 +116,8 @@ def _explored(
             for i, sample in enumerate(samples)
         ]
         lines += sorted(found, key=_order)
-    return Explored(name, backbone, tuple(measures), tuple(lines), seeds, tuple(notes))
+    backbones = tuple(sorted({cell.backbone for cell in ours}))
+    return Explored(name, backbone, tuple(measures), tuple(lines), seeds, tuple(notes), backbones)
 
 
 def is_tuned(entry: Entry) -> bool:
@@ -161,9 +164,9 @@ def _possible(spec: Spec, name: str) -> Iterator[Measure]:
     yield _of("Under shift", "robustness.accuracy", "accuracy", "higher")
     yield _of("Under shift", "robustness.ece", "ECE", "lower")
     yield _of("Under shift", "robustness.auroc_near", "Near AUROC", "higher")
-    yield _of("Cost", FORWARDS, "forward passes", "lower", False)
-    yield _of("Cost", MS, "ms an image", "lower", False)
-    yield _of("Cost", MEMORY, "memory, MB", "lower", False)
+    yield _of(COST, FORWARDS, "forward passes", "lower", False)
+    yield _of(COST, MS, "ms an image", "lower", False)
+    yield _of(COST, MEMORY, "memory, MB", "lower", False)
 
 
 def _detected(group: str, path: str) -> Iterator[Measure]:

@@ -38,6 +38,7 @@ class Measure:
     column: Column
     study: str | None  # None: of OOD detection
     row: str  # of the study, or an entry
+    kind: str  # of what: measures of one kind have one scale
 
 
 def measures(spec: Spec, name: str) -> Iterator[Measure]:
@@ -54,19 +55,22 @@ def measures(spec: Spec, name: str) -> Iterator[Measure]:
         None,
     )
     if softmax is not None:
-        yield _measure("accuracy", "classification.accuracy", "Accuracy", "higher", None, softmax)
+        yield _measure("accuracy", "classification.accuracy", "Accuracy", "higher", softmax, "Accuracy")
     for study, settings in track.studies.chosen(full=True).items():
         for one in numbers_of(study).against_scratch(settings, plain_row(spec, settings)):
-            yield _measure(one.name, one.metric, one.title, one.better, study, one.row)
+            kind = study.replace("_", " ").capitalize()
+            yield _measure(one.name, one.metric, one.title, one.better, one.row, kind, study)
     if softmax is not None:
-        yield _measure("near", "unseen.near.auroc", "Near AUROC", "higher", None, softmax)
-        yield _measure("far", "unseen.far.auroc", "Far AUROC", "higher", None, softmax)
-        yield _measure("calibration", RMS, "RMS calibration error", "lower", None, softmax)
+        yield _measure("near", "unseen.near.auroc", "Near AUROC", "higher", softmax, "OOD detection")
+        yield _measure("far", "unseen.far.auroc", "Far AUROC", "higher", softmax, "OOD detection")
+        yield _measure("calibration", RMS, "RMS calibration error", "lower", softmax, "Calibration")
 
 
-def _measure(name: str, metric: str, title: str, better: str, study: str | None, row: str) -> Measure:
+def _measure(
+    name: str, metric: str, title: str, better: str, row: str, kind: str, study: str | None = None
+) -> Measure:
     column = Column.model_validate({"metric": metric, "title": title, "better": better})
-    return Measure(name, column, study, row)
+    return Measure(name, column, study, row, kind)
 
 
 def inits_of_track(spec: Spec, name: str) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from benchmark.spec.leaderboard import Spec, Track
 from reports.boards.pretraining import CONDITIONAL, CONFIRMATORY, Contrast, exploratory
 from reports.boards.summary import Gains
-from reports.plots.figures import file_name, finish, house_style, legend_above, line_style, panel_grid
+from reports.plots.figures import NARROW, file_name, finish, house_style, legend_above, line_style, panel_grid
 from reports.site.cells import Labels, Number, Range
 from reports.site.cells import Metric as Measure
 from reports.site.sections import Block, Column, Gallery, Paragraph, Plot, Row, Section, Table
@@ -89,8 +89,8 @@ def _plot(names: tuple[str, ...], ours: Sequence[Growth]) -> Plot:
     title = "Gain by pre-training against the number of training images"
     keys = list(dict.fromkeys(line for one in ours for line in one.lines))
     spoken = []
-    with house_style():
-        figure, axes = panel_grid(len(ours), 2, 2.2)
+    with house_style(8):
+        figure, axes = panel_grid(len(ours), 2, 1.5, width=NARROW)
         for axis, one in zip(axes, ours, strict=True):
             axis.axhline(0, color="#777777", linewidth=1.1, zorder=1)
             for line, by in one.lines.items():
@@ -112,10 +112,10 @@ def _plot(names: tuple[str, ...], ours: Sequence[Growth]) -> Plot:
             axis.set_xscale("log")
             axis.set_xticks(counts, [f"{n:,}" for n in counts])
             axis.set_xticks([], minor=True)
-            axis.set(title=one.title, xlabel="training images of a class")
-        for axis in axes[::2]:
-            axis.set_ylabel("gain (points)")
-        legend_above(figure, axes, 2)
+            axis.set_title(one.title)
+        figure.supxlabel("training images of a class", fontsize=8)
+        figure.supylabel("gain (points)", fontsize=8)
+        legend_above(figure, axes, 1)
         alt = f"{title}: paired gains with 95 % t intervals as bands. {'; '.join(spoken)}."
         return finish(figure, file_name("growth", names[0]), title, alt)
 
@@ -132,10 +132,10 @@ def _table(id: str, ours: Sequence[Growth]) -> Table:
             Column("Network", "text"),
             Column("Measure", "text"),
             Column("Images a class"),
-            Column("Scratch"),
-            Column("Pre-trained"),
             Column("Gain"),
             Column("95 % interval"),
+            Column("Scratch"),
+            Column("Pre-trained"),
             Column("Seeds"),
         ),
         rows=tuple(
@@ -144,10 +144,10 @@ def _table(id: str, ours: Sequence[Growth]) -> Table:
                     Labels(line),
                     Measure(contrast.metric.title, contrast.metric.better),
                     n,
-                    Number(contrast.scratch),
-                    Number(contrast.pretrained),
                     Number(contrast.gain.mean, signed=True),
                     Range(contrast.gain.low, contrast.gain.high) if contrast.gain.n > 1 else None,
+                    Number(contrast.scratch),
+                    Number(contrast.pretrained),
                     contrast.gain.n,
                 ),
                 i > 0 and rows[i - 1][:2] != (line, one),

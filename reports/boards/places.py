@@ -79,17 +79,20 @@ def places(
         return {}, Told(("Not ranked: that needs two or more seeds which the rows share.",) if shown else ())
     apart = _apart([_within(samples[i].stands, common) for i in ours])
     table = [[samples[i].by_seed[seed][column] for seed in common] for i in ours]
-    found = rank_sets(table, apart=apart, higher_is_better=higher)
     means = [fmean(numbers[column] for numbers in samples[i].by_seed.values()) for i in ours]
     better = sorted(means, reverse=higher)
+    first = [mean == better[0] for mean in means]  # by all seeds that a row has
+    found = rank_sets(table, apart=apart, higher_is_better=higher, first=first)
     placed = {}
     for i, mean, one, leads in zip(ours, means, found.sets, found.not_worse, strict=True):
         position = 1 + better.index(mean)
         placed[i] = Place(position, min(one.low, position), max(one.high, position), leads)
     notes = []
     if any(set(samples[i].by_seed) != set(common) for i in ours):
+        shared = ", ".join(map(str, common))
         notes.append(
-            f"Intervals of positions use the seeds that all rows share: {', '.join(map(str, common))}."
+            f"Intervals of positions and the marks use the seeds that all rows share: {shared}; means and "
+            "positions all seeds that a row has."
         )
     groups = [] if apart is None else _on_networks_of_their_own(apart)
     for others in groups:

@@ -240,13 +240,13 @@ def contrast_table(id: str, title: str, rows: Sequence[Contrast], init: str, scr
         columns=(
             Head("Network", "text"),
             Head("Metric", "text"),
-            Head(scratch),
-            Head(init),
             Head("Gain"),
             Head("95 % interval"),
+            Head(f"{init} is", "text"),
+            Head(scratch),
+            Head(init),
             Head((italic("p"), " (gain > 0)")),
             Head("Seeds"),
-            Head(f"{init} is", "text"),
         ),
         rows=tuple(
             _line(row, parted=i > 0 and row.metric.metric != rows[i - 1].metric.metric)
@@ -264,13 +264,13 @@ def _line(row: Contrast, *, parted: bool) -> Line:
         (
             Labels((row.backbone, row.subject)),
             Measure(row.metric.title, row.metric.better),
-            Number(row.scratch, percent),
-            Number(row.pretrained, percent),
             Number(gain.mean, percent, signed=True),
             Range(gain.low, gain.high, percent) if several else None,
+            (Span(row.verdict, row.verdict) if row.verdict in ("better", "worse") else soft(row.verdict),),
+            Number(row.scratch, percent),
+            Number(row.pretrained, percent),
             p_value(gain.p_sign_flip) if several else None,
             gain.n,
-            (Span(row.verdict, row.verdict) if row.verdict in ("better", "worse") else soft(row.verdict),),
         ),
         parted,
     )

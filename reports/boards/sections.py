@@ -20,11 +20,12 @@ def board_section(id: str, board: tables.Table, spec: Spec) -> Section:
     """A board with its ranking, what it is about, and notes on what it lacks."""
     about = f"{spec.tracks[board.track].title}. {board.about}{TUNED if board.tuned else ''}"
     ranked = f"Positions are by {board.ranked_by.title}, with 95 % intervals"
+    marks = "● is not significantly worse than the first, bold not than the best of its column"
     if not board.rows:
         nothing = Paragraph("Nothing of this board has been measured yet.")
         return Section(id, board.title, (Paragraph(f"{about} {ranked}."), nothing, *notes(board.notes)))
     levels = " · ".join(board.levels).capitalize()
-    aside: Text = (f"{ranked}; mean ± 95 % ", italic("t"), " interval over seeds.")
+    aside: Text = (f"{ranked}; {marks}; mean ± 95 % ", italic("t"), " interval over seeds.")
     columns = (Column(levels, "text"), Column("Position"), *map(column_of, board.columns))
     table = Table(
         columns=(*columns, Column("Seeds", largest_first=True), Column("Verified", "text")),

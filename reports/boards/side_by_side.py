@@ -29,6 +29,8 @@ MOST = 5  # entries beside each other
 LEVEL = 0.95
 NEAR = "near.auroc"
 POINTS = 25  # of a ROC curve, at most
+LEAST = 0.1  # per cent of a forward pass: what costs less is drawn as if it cost that
+ROUNDED = 0.01  # forward passes: what times tell apart at most
 Family = Literal["means", "sets"]
 
 
@@ -222,8 +224,13 @@ def _priced(rows: Sequence[Samples], cost: Column, place: int) -> Iterator[Cost]
 def rounded_cost(cost: float, metric: str) -> float:
     """A cost to the digits that say something: hundredths of a forward pass, or two significant ones."""
     if metric == FORWARDS:
-        return round(cost, 2)
+        return ROUNDED * round(cost / ROUNDED)
     return round(cost, 1 - floor(log10(cost))) if cost > 0 else cost
+
+
+def beyond(cost: float) -> float:
+    """What forward passes come to beyond the bare one, in per cent of it; no less than `LEAST`."""
+    return max(100 * (cost - 1), LEAST)
 
 
 def front(points: Sequence[tuple[float, float]]) -> set[int]:

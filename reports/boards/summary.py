@@ -6,10 +6,12 @@ better. This module must not know which records count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchmark.spec.leaderboard import Spec
 from benchmark.spec.networks import Scratch
@@ -22,7 +24,9 @@ from reports.boards.pretraining import (
     contrasts,
     exploratory,
 )
-from reports.plots.figures import COLOURS, WIDTH, file_name, finish, house_style, legend_above
+from reports.plots.data import HEAD, table
+from reports.plots.data import shown as number
+from reports.plots.figures import COLOURS, NARROW, file_name, finish, house_style, legend_above
 from reports.plots.memo import Memo
 from reports.plots.sections import ANEW
 from reports.select import Counted, Found
@@ -30,6 +34,8 @@ from reports.site.sections import Block, Gallery, Paragraph, Plot, Section
 from reports.studies.plots import MARKERS
 
 PERCENT = 100
+LABEL, EACH, AROUND = 0.24, 0.15, 0.42  # inches: a measure's name, each init, title and ticks of a panel
+Line = tuple[str, str]  # a measure's title, and whose it is
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Gains:
     init: str
     scratch: str  # the init that it is compared with
     rows: tuple[Contrast, ...]
+    kinds: Mapping[str, str] = field(default_factory=dict)  # of measures, by title
 
     @property
     def exploratory(self) -> bool:
@@ -68,7 +75,8 @@ def all_gains(spec: Spec, counted: Counted) -> list[Gains]:
                     for row in contrasts(_groups(name, measure, counted), init, scratch, (measure.column,))
                 )
                 if rows:
-                    found.append(Gains(name, init, scratch, rows))
+                    kinds = {measure.column.title: measure.kind for measure in measures(spec, name)}
+                    found.append(Gains(name, init, scratch, rows, kinds))
     return found
 
 
@@ -92,43 +100,89 @@ def gain_plots(name: str, found: list[Gains]) -> list[Plot]:
 
 def _plot(name: str, backbone: str, ours: list[Gains]) -> Plot:
     shown = [(one.init, [row for row in one.rows if row.backbone == backbone]) for one in ours]
-    shown = [(init, rows) for init, rows in shown if rows]
-    titles = {(row.metric.title, row.subject): None for _, rows in shown for row in rows}
-    lines = list(titles)
+    inits = [init for init, rows in shown if rows]
+    by_line: dict[Line, dict[str, Contrast]] = {}
+    for init, rows in shown:
+        for row in rows:
+            by_line.setdefault((row.metric.title, row.subject), {})[init] = row
+    kinds: dict[str, list[Line]] = {}
+    of_title = {title: kind for one in ours for title, kind in one.kinds.items()}
+    for line in by_line:
+        kinds.setdefault(of_title.get(line[0], ""), []).append(line)
     title = f"{backbone}: what pre-training gives"
-    spoken = []
-    with house_style():
-        figure = Figure(figsize=(WIDTH, 1.1 + (0.26 + 0.16 * len(shown)) * len(lines)), layout="constrained")
-        axis = figure.subplots()
-        axis.axvline(0, color="#777777", linewidth=1.1, zorder=1)
-        for i, (init, rows) in enumerate(shown):
-            colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
-            for row in rows:
-                gain = row.gain
-                key = row.metric.title, row.subject
-                there = [other for other, its in shown if key in {(r.metric.title, r.subject) for r in its}]
-                y = lines.index(key) + 0.8 / len(shown) * (there.index(init) - (len(there) - 1) / 2)
-                said = f"{row.metric.title}, {init}: {PERCENT * gain.mean:+.2f}"
-                if gain.n > 1:
-                    low, high = PERCENT * gain.low, PERCENT * gain.high
-                    axis.plot((low, high), (y, y), color=colour, linewidth=1.3)
-                    said += f" ({low:+.2f} to {high:+.2f})"
-                label = init if row is rows[0] else None
-                axis.plot(
-                    [PERCENT * gain.mean], [y], color=colour, marker=marker, linestyle="none", label=label
-                )
-                where = axis.get_yaxis_transform()
-                axis.text(1.01, y, f"n = {gain.n}", va="center", fontsize=7, color=colour, transform=where)
-                spoken.append(f"{said}, {gain.n} seeds")
-        axis.set_yticks(range(len(lines)), [f"{measure}\n{subject}" for measure, subject in lines])
-        axis.set_ylim(len(lines) - 0.5, -0.5)
-        axis.set_xlabel("gain over scratch in percentage points; right of 0, pre-training is better")
-        legend_above(figure, axis, 4)
+    heights = [sum(LABEL + EACH * len(by_line[line]) for line in lines) for lines in kinds.values()]
+    with house_style(8):
+        high = sum(heights) + AROUND * len(kinds) + 0.3 + 0.16 * len(inits)
+        figure = Figure(figsize=(NARROW, high), layout="constrained")
+        axes = figure.subplots(len(kinds), 1, squeeze=False, height_ratios=heights).ravel()
+        for axis, height, (kind, lines) in zip(axes, heights, kinds.items(), strict=True):
+            _panel(axis, kind, {line: by_line[line] for line in lines}, inits)
+            axis.set_ylim(height, 0)
+        figure.supxlabel("gain in points; right of 0, pre-training is better", fontsize=8)
+        legend_above(figure, list(axes), 1)
+        spoken = [_spoken(line, init, row) for line, rows in by_line.items() for init, row in rows.items()]
         alt = (
             f"{title}: paired gain over scratch in percentage points with 95 % t intervals, positive where "
             f"pre-training is better. {'; '.join(spoken)}."
         )
-        return finish(figure, file_name("summary", name, backbone), title, alt)
+        plot = finish(figure, file_name("summary", name, backbone), title, alt)
+    return replace(plot, data=table(HEAD, _data(kinds, by_line)))
+
+
+def _panel(axis: Axes, kind: str, lines: Mapping[Line, Mapping[str, Contrast]], inits: list[str]) -> None:
+    """Measures of one kind, from above to below; heights are inches."""
+    axis.axvline(0, color="#777777", linewidth=1.1, zorder=1)
+    top = 0.0
+    for (measure, subject), rows in lines.items():
+        numbers = sorted({row.gain.n for row in rows.values()})
+        seeds = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+        label = f"{measure} · {subject}, {seeds} seed{'s' * (numbers[-1] > 1)}"
+        axis.text(
+            0,
+            top + 0.6 * LABEL,
+            label,
+            va="center",
+            transform=axis.get_yaxis_transform(),
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )
+        top += LABEL
+        for init, row in rows.items():
+            y, i, gain = top + EACH / 2, inits.index(init), row.gain
+            colour = COLOURS[i % len(COLOURS)]
+            if gain.n > 1:
+                axis.plot((PERCENT * gain.low, PERCENT * gain.high), (y, y), color=colour, linewidth=1.3)
+            axis.plot(
+                [PERCENT * gain.mean],
+                [y],
+                color=colour,
+                marker=MARKERS[i % len(MARKERS)],
+                linestyle="none",
+                label=init,
+            )
+            top += EACH
+    axis.set_yticks([])
+    axis.spines["left"].set_visible(False)
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.set_title(kind, loc="left", fontweight="bold")
+
+
+def _spoken(line: Line, init: str, row: Contrast) -> str:
+    gain = row.gain
+    said = f"{line[0]}, {init}: {PERCENT * gain.mean:+.2f}"
+    if gain.n > 1:
+        said += f" ({PERCENT * gain.low:+.2f} to {PERCENT * gain.high:+.2f})"
+    return f"{said}, {gain.n} seeds"
+
+
+def _data(
+    kinds: Mapping[str, Sequence[Line]], by_line: Mapping[Line, Mapping[str, Contrast]]
+) -> Iterator[Sequence[str]]:
+    """A row a mark: its kind, what it is, the gain, and the ends of its interval."""
+    for kind, lines in kinds.items():
+        for line in lines:
+            for init, row in by_line[line].items():
+                mean, *ends = (PERCENT * value for value in (row.gain.mean, row.gain.low, row.gain.high))
+                yield kind, f"{' · '.join(line)}, {init}", "point", number(mean), "", *map(number, ends)
 
 
 def gains_section(found: list[Gains], spec: Spec, memo: Memo = ANEW) -> Section | None:
@@ -137,9 +191,9 @@ def gains_section(found: list[Gains], spec: Spec, memo: Memo = ANEW) -> Section 
         return None
     about = (
         "Every measure in one figure: the paired gain of each pre-trained init over training from scratch, "
-        "in percentage points, with 95 % t intervals; n is how many seeds both have. Right of 0, "
-        "pre-training is better, also where lower is better. The figures have no common scale: a point of "
-        "error is not a point of AUROC."
+        "in percentage points, with 95 % t intervals, over the seeds that both have. Right of 0, "
+        "pre-training is better, also where lower is better. Each kind of measure has a panel and a scale "
+        "of its own: a point of error is not a point of AUROC."
     )
     bodies: dict[str, list[Block]] = {}
     for track in dict.fromkeys(one.track for one in found):

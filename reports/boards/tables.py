@@ -33,7 +33,7 @@ class Value:
     """One cell of a table, in the metric's own unit."""
 
     interval: Interval | None  # over seeds, with NaN bounds for a single one; None where a record lacks it
-    best: bool = False  # not significantly worse than the best of its column, where the column separates rows
+    best: bool = False  # has a place, and is not significantly worse than the best of a column that separates
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Table:
     rows: tuple[Row, ...]
     seeds: tuple[int, ...]  # all that any row has
     notes: tuple[str, ...]
+    backbones: tuple[str, ...] = ()  # of the networks
 
 
 def board_tables(name: str, spec: Spec, counted: Counted) -> list[Table]:
@@ -83,7 +84,7 @@ def board_table(name: str, spec: Spec, counted: Counted, *, tuned: bool = False)
     are tested against each other unpaired. A row that lacks part of what the others average
     over, has a single seed, or is of ensembles (one of which takes several seeds), is shown without a place,
     and one of records that lack the number by which rows are placed; it has no value in the columns that they
-    lack.
+    lack. Only rows with a place are marked as the best of a column.
 
     Raises
     ------
@@ -98,15 +99,16 @@ def board_table(name: str, spec: Spec, counted: Counted, *, tuned: bool = False)
     rows = [row_of(sample, len(board.columns), seeds) for sample in samples]
     ranked_by = next(column for column in board.columns if column.metric == board.rank_by)
     position = board.columns.index(ranked_by)
+    placed, told = places(samples, position, higher=ranked_by.better == "higher")
+    rows = [replace(row, place=placed.get(i)) for i, row in enumerate(rows)]
+    notes += told.notes
+    for i in told.apart:
+        rows[i] = noted(rows[i], ON_OTHERS)
     for c, column in enumerate(board.columns):
-        placed, told = places(samples, c, higher=column.better == "higher")
-        separates = any(not place.leads for place in placed.values())
-        for i, place in placed.items():
-            rows[i] = _placed(rows[i], c, place, separates, column is ranked_by)
-        if column is ranked_by:
-            notes += told.notes
-            for i in told.apart:
-                rows[i] = noted(rows[i], ON_OTHERS)
+        of_column, _ = places(samples, c, higher=column.better == "higher", among=placed)
+        separates = any(not place.leads for place in of_column.values())
+        for i, place in of_column.items():
+            rows[i] = _marked(rows[i], c, best=place.leads and separates)
     if rows and not any(sample.has(position) for sample in samples):
         notes.append(f"Not ranked: no row has {ranked_by.title}.")
     notes += _lacking(samples, cells, board)
@@ -126,6 +128,7 @@ def board_table(name: str, spec: Spec, counted: Counted, *, tuned: bool = False)
         rows=tuple(rows),
         seeds=seeds,
         notes=tuple(notes),
+        backbones=tuple(sorted({cell.backbone for cell in cells})),
     )
 
 
@@ -316,8 +319,8 @@ def row_of(sample: Samples, columns: int, seeds: Sequence[int]) -> Row:
     )
 
 
-def _placed(row: Row, column: int, place: Place, separates: bool, decides: bool) -> Row:
-    """Put the place within one column into a row."""
+def _marked(row: Row, column: int, *, best: bool) -> Row:
+    """A row with the mark of one column."""
     values = list(row.values)
-    values[column] = replace(values[column], best=place.leads and separates)
-    return replace(row, values=tuple(values), place=place if decides else row.place)
+    values[column] = replace(values[column], best=best)
+    return replace(row, values=tuple(values))

@@ -202,7 +202,7 @@ def _claim(verdict: Verdict, tests: Sequence[Shown]) -> Section:
     if lacking := gaps(verdict):
         body.append(Bullets(tuple(map(_not_run, lacking)), small=True))
     title = f"{claim.id} ", soft(f"version {claim.version}")
-    return Section(claim.id, title, tuple(body), subtitle=claim.statement)
+    return Section(claim.id, title, tuple(body), short=claim.id, subtitle=claim.statement)
 
 
 def _published(claim: Claim) -> str:
@@ -228,7 +228,8 @@ def _test(shown: Shown) -> Iterator[Block]:
     else:
         yield _table(shown)
     if shown.factors:
-        yield Bullets(tuple(f"{factor}." for factor in shown.factors), small=True)
+        listed = Bullets(tuple(f"{factor}." for factor in shown.factors), small=True)
+        yield Fold("What both arms were trained with, and how they differ", (listed,))
 
 
 def _table(shown: Shown) -> Table:
@@ -236,11 +237,11 @@ def _table(shown: Shown) -> Table:
     columns = (
         Column("Setting", "text"),
         Column("Verdict", "text"),
-        Column("Arm a"),
-        Column("Threshold" if finding.trial.threshold is not None else "Arm b"),
         Column("Gain"),
         Column("95 % interval"),
         Column(GAINS, "dots", scale=scale),
+        Column("Arm a"),
+        Column("Threshold" if finding.trial.threshold is not None else "Arm b"),
         Column((italic("p"), " Holm")),
         Column("Seeds"),
         Column((italic("p"), " Holm, reverse")),
@@ -271,11 +272,11 @@ def _cells(outcome: Outcome, percent: bool, scale: Scale) -> tuple[Content, ...]
     return (
         str(outcome.setting),
         Noted((said(outcome.reading),), outcome.detail),
-        Number(outcome.mean_a, percent),
-        Number(outcome.mean_b, percent),
         Number(gain.mean, percent, signed=True),
         Range(gain.low, gain.high, percent) if several else None,
         dots_of(outcome, scale),
+        Number(outcome.mean_a, percent),
+        Number(outcome.mean_b, percent),
         p_value(answer.p_holm),
         Noted(seeds, f"without {ranges(outcome.left_out)}") if outcome.left_out else seeds,
         p_value(answer.p_reverse_holm),
@@ -304,7 +305,10 @@ def _role(finding: Finding) -> str:
     return roles.get(finding.trial.role, "")
 
 
-def _untested(register: Register) -> Section:
+def _untested(register: Register) -> Section | None:
+    """The claims that no record can decide; None where there are none."""
+    if not register.untested:
+        return None
     table = Table(
         columns=(Column("Claims", "text"), Column("Why", "text")),
         rows=tuple(Row((", ".join(group.ids), group.reason)) for group in register.untested),

@@ -52,10 +52,19 @@ class BoardChange(StrictModel):
     first_after: tuple[tuple[str, ...], ...]
     columns_added: tuple[str, ...]
     columns_removed: tuple[str, ...]
+    backbones_before: tuple[str, ...] = ()  # of the networks; empty where a side has no such board
+    backbones_after: tuple[str, ...] = ()
     added: tuple[RowChange, ...]
     removed: tuple[RowChange, ...]
     changed: tuple[RowChange, ...]  # in a number or in their seeds
     moved: tuple[RowChange, ...]  # in their place alone: others changed
+
+    @property
+    def other_networks(self) -> bool:
+        """Whether both sides have networks, and not of the same backbones: no number need be as before."""
+        return bool(self.backbones_before and self.backbones_after) and (
+            self.backbones_before != self.backbones_after
+        )
 
     @property
     def equal(self) -> int:
@@ -162,6 +171,8 @@ def _board(before: Ranking | None, after: Ranking | None) -> BoardChange:
         first_after=_first(sides[1]),
         columns_added=tuple(title for title in shown[1] if compared and title not in shown[0]),
         columns_removed=tuple(title for title in shown[0] if compared and title not in shown[1]),
+        backbones_before=() if before is None else before.backbones,
+        backbones_after=() if after is None else after.backbones,
         added=tuple(sorted(groups["added"], key=_best_first)),
         removed=tuple(sorted(groups["removed"], key=_best_first)),
         changed=tuple(sorted(groups["changed"], key=_largest_first)),

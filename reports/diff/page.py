@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from reports.diff.compare import (
     digits_of,
 )
 from reports.diff.snapshot import Standing
-from reports.site.cells import Content, Labels, Position
+from reports.site.cells import Content, Labels, Noted, Position
 from reports.site.markdown import markdown_of
 from reports.site.numbers import fixed, signed
 from reports.site.sections import Block, Bullets, Column, Page, Paragraph, Row, Section, Table, present
@@ -115,7 +116,8 @@ def counts_table(diff: Diff) -> Table:
         count = str(board.rows_after)
         if board.rows_before != board.rows_after:
             count = f"{board.rows_before} → {count}"
-        rows.append(Row((board.title, count, *sizes, first_of(board))))
+        said = Noted(board.title, backbones_of(board)) if board.other_networks else board.title
+        rows.append(Row((said, count, *sizes, first_of(board))))
     columns = (Column("Board", "text"), *map(Column, heads), Column("First", "text"))
     return Table(columns, tuple(rows))
 
@@ -166,7 +168,14 @@ def board_section(board: BoardChange, most: int) -> Section:
     ):
         if rows:
             blocks += cut(table(f"{title}: {len(rows)}", board, rows), most)
-    return Section(f"board-{board.board}{'-tuned' if board.tuned else ''}", board.title, tuple(blocks))
+    name = re.sub("[/~]", "-", board.board)
+    return Section(f"board-{name}{'-tuned' if board.tuned else ''}", board.title, tuple(blocks))
+
+
+def backbones_of(board: BoardChange) -> str:
+    """The backbones of a board, before and after."""
+    before, after = (", ".join(names) for names in (board.backbones_before, board.backbones_after))
+    return f"Other backbones: {before} → {after}"
 
 
 def _sentences(board: BoardChange) -> Iterator[str]:
@@ -179,6 +188,8 @@ def _sentences(board: BoardChange) -> Iterator[str]:
     else:
         yield f"No row of {board.rows_after} as before."
     yield f"First by {board.ranked_by}: {first_of(board)}."
+    if board.other_networks:
+        yield f"{backbones_of(board)}: numbers differ because the networks do."
     for verb, titles in (("New", board.columns_added), ("Gone", board.columns_removed)):
         if titles:
             yield f"{verb} column{'s' * (len(titles) > 1)}: {', '.join(titles)}."

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from benchmark.records.numbers import StrictModel
 from benchmark.records.place import place_of
 from benchmark.records.record import RecordFile
 from benchmark.spec.leaderboard import Spec
+from reports.boards.explore import COST, Explored, explore
 from reports.boards.tables import Row, Table, board_tables
 from reports.claims.decide import Finding, Verdict, decide_claims
 from reports.claims.register import Register
@@ -49,12 +51,13 @@ class Measure(StrictModel):
 class Ranking(StrictModel):
     """A table of a board: of published values, or of tuned ones."""
 
-    board: str  # in leaderboard.yaml
+    board: str  # in leaderboard.yaml; of a track's page its path, such as boards/digits~test_resnet
     tuned: bool
     title: str
     columns: tuple[Measure, ...]
     ranked_by: str  # metric
     lines: tuple[Line, ...]
+    backbones: tuple[str, ...] = ()  # of the networks
 
 
 class Decided(StrictModel):
@@ -82,11 +85,25 @@ class Snapshot(StrictModel):
 
 
 def snapshot_of(
-    tables: Iterable[Table], verdicts: Iterable[Verdict], records: Mapping[str, Hashes] | None = None
+    tables: Iterable[Table],
+    explored: Iterable[Explored],
+    verdicts: Iterable[Verdict],
+    records: Mapping[str, Hashes] | None = None,
 ) -> Snapshot:
-    """Keep of boards and verdicts what a comparison needs."""
+    """Keep of boards and verdicts what a comparison needs.
+
+    Of the boards that readers choose from, those whose rows are not all on a board of `tables`.
+    """
+    declared = list(map(_ranking, tables))
+    known = set(map(_rows, declared))
+    first: dict[str, Explored] = {}
+    further = [
+        _explored(one, tuned, alone=first.setdefault(one.track, one) is one)
+        for one in explored
+        for tuned in (False, True)
+    ]
     return Snapshot(
-        rankings=tuple(map(_ranking, tables)),
+        rankings=(*declared, *(one for one in further if one.lines and _rows(one) not in known)),
         claims=tuple(map(_decided, verdicts)),
         records=None if records is None else dict(records),
     )
@@ -104,7 +121,8 @@ def take_snapshot(spec: Spec, files: Iterable[RecordFile], register: Register) -
     records: dict[str, Hashes] = {}
     counted = select(spec, _hashed(files, records))
     tables = (table for name in spec.boards for table in board_tables(name, spec, counted))
-    return snapshot_of(tables, decide_claims(register, spec, counted), records)
+    explored = (one for name in spec.tracks for one in explore(spec, counted, name))
+    return snapshot_of(tables, explored, decide_claims(register, spec, counted), records)
 
 
 def _hashed(files: Iterable[RecordFile], records: dict[str, Hashes]) -> Iterator[RecordFile]:
@@ -131,6 +149,38 @@ def _ranking(table: Table) -> Ranking:
         columns=tuple(Measure(metric=c.metric, title=c.title, percent=c.percent) for c in table.columns),
         ranked_by=table.ranked_by.metric,
         lines=tuple(map(_line, table.rows)),
+        backbones=table.backbones,
+    )
+
+
+def _rows(one: Ranking) -> tuple[frozenset[tuple[str, ...]], tuple[str, ...], str]:
+    """Which rows a table has, of which networks, and by what they stand."""
+    return frozenset(line.labels for line in one.lines), one.backbones, one.ranked_by
+
+
+def _explored(one: Explored, tuned: bool, alone: bool) -> Ranking:
+    """A board that readers choose from, without costs: those differ between runs of the same.
+
+    `alone`: whether it bears the name of its track, whatever the backbone.
+    """
+    kept = [i for i, measure in enumerate(one.measures) if measure.group != COST]
+    on = "" if alone else f" on {one.backbone}"
+    lines = []
+    for found in one.lines:
+        if found.tuned == tuned:
+            line = _line(replace(found.row, place=found.place))
+            lines.append(line.model_copy(update={"means": tuple(line.means[i] for i in kept)}))
+    return Ranking(
+        board=f"boards/{one.track}" + ("" if alone else f"~{one.backbone}"),
+        tuned=tuned,
+        title=f"All entries of {one.track}{on}{': tuned' if tuned else ''}",
+        columns=tuple(
+            Measure(metric=column.metric, title=f"{group} {column.title}", percent=column.percent)
+            for group, column in ((one.measures[i].group, one.measures[i].column) for i in kept)
+        ),
+        ranked_by=one.measures[0].column.metric,
+        lines=tuple(lines),
+        backbones=one.backbones,
     )
 
 

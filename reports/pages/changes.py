@@ -38,7 +38,8 @@ FIRSTS = 5  # first places that the start page names
 def shown_today(parts: Parts) -> Snapshot:
     """What the boards and claims of this site show."""
     tables = (shown.board for several in parts.boards.values() for shown in several)
-    return snapshot_of(tables, parts.verdicts)
+    explored = (one for several in parts.explored.values() for one in several)
+    return snapshot_of(tables, explored, parts.verdicts)
 
 
 def changes_page(history: History | None) -> Page | None:

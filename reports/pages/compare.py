@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
+from statistics import fmean
 from typing import Any
 
 from benchmark.datasets.seen import seen_by
@@ -11,7 +12,21 @@ from benchmark.metrics.statistics import Interval
 from benchmark.spec.leaderboard import Spec
 from reports.boards.explore import is_tuned
 from reports.boards.places import Samples
-from reports.boards.side_by_side import MOST, Cost, SideBySide, interval_of, quantiles, side_by_side
+from reports.boards.recommend import Pick, picks
+from reports.boards.side_by_side import (
+    LEAST,
+    MOST,
+    NEAR,
+    ROUNDED,
+    Cost,
+    SideBySide,
+    beyond,
+    interval_of,
+    quantiles,
+    rounded_cost,
+    side_by_side,
+)
+from reports.claims.register import Register
 from reports.costs import FORWARDS
 from reports.pages.method_text import path_of as path_of_method
 from reports.pages.parts import Parts
@@ -37,22 +52,28 @@ from reports.site.sections import (
 from reports.site.text import Link, Piece, Text
 
 FOLDER, MEAN = "compare", "mean"
-START = ("energy", "vim")  # shown at first, where a track has them
-SAME = 1  # point of AUROC: entries that differ by less are about the same
+BEYOND = "time beyond the forward pass, in % of it"
 UNIT = 1_000_000  # numbers within the page are whole, in this part of one
 
 
-def compare_pages(spec: Spec, counted: Counted, parts: Parts | None) -> list[Page]:
+def compare_pages(spec: Spec, counted: Counted, parts: Parts | None, register: Register) -> list[Page]:
     """The page that leads to the comparisons, and one for each track that has records of several entries.
 
-    Of several backbones each has a page, and their mean. Nothing is taken from `parts`.
+    Of several backbones each has a page, and their mean.
+
+    Parameters
+    ----------
+    parts : the boards, for what is recommended; None: nothing is.
+    register : of the claims, for the least difference that counts.
     """
     pages: list[Page] = []
+    picked = {} if parts is None else {(one.track, one.init): one for one in picks(spec, parts.explored)}
+    same = least_effect(register)
     leading: list[Text] = []
     for name, track in spec.tracks.items():
         views = [one for one in side_by_side(spec, counted, name) if len(one.entries) > 1]
         views.sort(key=lambda one: -sum(row.complete for row in one.rows))  # the one that tells most first
-        pages += [_page(spec, one, views) for one in views]
+        pages += [_page(spec, one, views, picked, same) for one in views]
         for one in views:
             leading.append((Link(_heading(one, views, track.title), path_of(one, views)), _entries(one)))
     if not pages:
@@ -82,18 +103,26 @@ def _entries(one: SideBySide) -> str:
     return f": {len(whole)} entries"
 
 
-def _page(spec: Spec, one: SideBySide, views: Sequence[SideBySide]) -> Page:
+def least_effect(register: Register) -> float:
+    """The least difference in near AUROC that counts, in points: δ of the claims; 0 where there is none."""
+    return next((one.delta for one in register.metrics.values() if one.metric == NEAR), 0.0)
+
+
+Picked = Mapping[tuple[str, str], Pick]  # by track and init
+
+
+def _page(spec: Spec, one: SideBySide, views: Sequence[SideBySide], picked: Picked, same: float) -> Page:
     without = (
         Paragraph("With JavaScript any two to five entries of this track are compared here."),
         *_pareto_blocks(one),
     )
-    live = Live("compare", data_of(spec, one), without)
+    live = Live("compare", data_of(spec, one, picked, same), without)
     page = page_of(
         path_of(one, views),
         f"Compare: {_heading(one, views, spec.tracks[one.track].title)}",
         _intro(one, views),
         Section("compare", "Entries beside each other", (live,)),
-        _rule(one),
+        _rule(one, same),
     )
     assert page is not None
     return page
@@ -112,14 +141,14 @@ def _intro(one: SideBySide, several: Sequence[SideBySide]) -> Text:
     )
 
 
-def _rule(one: SideBySide) -> Section:
+def _rule(one: SideBySide, same: float) -> Section:
     """How a difference is tested, and what the words mean."""
     families = {compared.family: None for compared in one.compared}
     apart = " Means of groups are one such table, single OOD sets another." if len(families) > 1 else ""
     words = Facts(
         (
             ("significantly better, significantly worse", "The interval excludes 0."),
-            ("about the same", f"The interval holds 0 and lies within ±{SAME} point of AUROC."),
+            ("about the same", _same(same)),
             ("undecided", "Neither: these seeds do not tell."),
             (
                 "not compared",
@@ -145,13 +174,21 @@ def _rule(one: SideBySide) -> Section:
     return Section("rule", "How differences are tested", (words, Bullets(tuple(said), small=True)))
 
 
+def _same(same: float) -> str:
+    return (
+        f"The interval holds 0 and lies within ±{same:g} points of AUROC, the least difference that counts "
+        "in the claims (δ)."
+    )
+
+
 def _of_cost(one: SideBySide) -> str:
     """What is counted as cost, which costs are equal, and how exact it is."""
     assert one.cost is not None
     if one.cost.metric == FORWARDS:
         said = (
             "Cost: the passes of the network and the scoring, its fit included, in times of one bare forward "
-            "pass; training is not counted. For the Pareto front costs are rounded to 0.01."
+            f"pass; training is not counted. For the Pareto front costs are rounded to {ROUNDED:g}: its line "
+            "rises where the costs begin that are rounded to those of the next entry."
         )
     else:
         said = (
@@ -210,9 +247,11 @@ def _number(interval: Interval | None) -> Number | None:
 def _figure(one: SideBySide, init: str) -> Plot:
     assert one.cost is not None
     costs = _of_init(one, init)
-    points = [Point(one.rows[cost.row].labels[0], cost.cost, cost.near, cost.front) for cost in costs]
-    front = sorted((point for point in points if point.front), key=lambda point: point.cost)
-    listed = "; ".join(f"{point.name} {point.cost:.2f}, {point.near:.1%}" for point in front)
+    points = [_point(one, cost) for cost in costs]
+    front = sorted((cost for cost in costs if cost.front), key=lambda cost: cost.cost)
+    named = ((one.rows[cost.row].labels[0], cost) for cost in front)
+    listed = "; ".join(f"{name} {cost.cost:.2f}, {cost.near:.1%}" for name, cost in named)
+    across = BEYOND if one.cost.metric == FORWARDS else one.cost.title
     on = "all backbones" if one.backbone is None else one.backbone
     return pareto(
         file_name("pareto", one.track, one.backbone or MEAN, init),
@@ -220,23 +259,32 @@ def _figure(one: SideBySide, init: str) -> Plot:
         f"Cost in {one.cost.title} against near AUROC of {len(points)} entries of track {one.track} on {on} "
         f"from {init}. On the Pareto front, with cost and near AUROC: {listed}.",
         points,
-        f"{one.cost.title} (logarithmic)",
+        f"{across} (logarithmic)",
     )
+
+
+def _point(one: SideBySide, cost: Cost) -> Point:
+    assert one.cost is not None
+    name = one.rows[cost.row].labels[0]
+    if one.cost.metric != FORWARDS:
+        return Point(name, cost.cost, cost.near, cost.front)
+    equal = beyond(rounded_cost(cost.cost, FORWARDS) - ROUNDED / 2)
+    return Point(name, beyond(cost.cost), cost.near, cost.front, equal)
 
 
 # What a script of ours shows
 
 
-def data_of(spec: Spec, one: SideBySide) -> dict[str, Any]:
+def data_of(spec: Spec, one: SideBySide, picked: Picked, same: float) -> dict[str, Any]:
     """A comparison for `compare.js`: shares as whole numbers of `UNIT`, costs and curves rounded."""
     places = {cost.row: cost for cost in one.costs}
-    first = [name for name in (*START, *one.entries) if name in one.entries]
+    forwards = one.cost is not None and one.cost.metric == FORWARDS
     return {
         "title": spec.tracks[one.track].title,
         "unit": UNIT / 100,
-        "same": SAME,
+        "same": same,
         "most": MOST,
-        "start": list(dict.fromkeys(first))[:2],
+        "start": [first_shown(spec, one, init, picked.get((one.track, init))) for init in one.inits],
         "inits": list(one.inits),
         "compared": [
             {"group": compared.group, "title": compared.column.title, "family": compared.family}
@@ -244,6 +292,7 @@ def data_of(spec: Spec, one: SideBySide) -> dict[str, Any]:
         ],
         "others": [column.title for column in one.others],
         "cost": None if one.cost is None else one.cost.title,
+        "beyond": {"axis": BEYOND, "least": LEAST, "rounded": ROUNDED} if forwards else None,
         "entries": [_entry(spec, name) for name in one.entries],
         "rows": [_row(one, i, places.get(i)) for i in range(len(one.rows))],
         "apart": [list(pair) for pair in one.apart],
@@ -251,6 +300,24 @@ def data_of(spec: Spec, one: SideBySide) -> dict[str, Any]:
         "fpr": [round(x, 4) for x in one.fpr],
         "quantiles": quantiles(one),
     }
+
+
+def first_shown(spec: Spec, one: SideBySide, init: str, pick: Pick | None) -> list[str]:
+    """Two entries that are compared at first: what is recommended at little cost, and what is best at any.
+
+    Where these are one, or nothing is recommended, those with the highest mean near AUROC follow, published
+    values first.
+    """
+    rows = [row for row in one.rows if row.labels[1] == init and row.has(0)]
+    there = [row.labels[0] for row in sorted(rows, key=lambda row: _at_first(spec, row))]
+    lines = () if pick is None else (pick.cheap, pick.best)
+    wanted = [line.entry for line in lines if line is not None and line.entry in there]
+    return list(dict.fromkeys((*wanted, *there)))[:2]
+
+
+def _at_first(spec: Spec, row: Samples) -> tuple[bool, bool, float]:
+    mean = fmean(numbers[0] for numbers in row.by_seed.values())
+    return not row.comparable, is_tuned(spec.entries[row.labels[0]]), -mean
 
 
 def _entry(spec: Spec, name: str) -> dict[str, Any]:

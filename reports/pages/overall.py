@@ -79,7 +79,7 @@ def _ranks(spec: Spec, found: Overall) -> Table:
             low, high = found.interval[group][:, i]
             cells += [
                 Number(float(found.rank[group][i]), percent=False, digits=1),
-                f"{low:.1f} to {high:.1f}",
+                f"{low:.1f}–{high:.1f}",
             ]
         for init in inits:
             ours = [k for k, one in enumerate(found.settings) if one.init == init]
@@ -90,9 +90,9 @@ def _ranks(spec: Spec, found: Overall) -> Table:
         Column("Entry", "text"),
         Column("Position"),
         Column("Near", better="lower"),
-        Column("95 % interval", "text"),
+        Column("95 % interval"),
         Column("Far", better="lower"),
-        Column("95 % interval", "text"),
+        Column("95 % interval"),
         *of_init,
     )
     return Table(columns, tuple(rows), about="Mean rank by AUROC", sortable=True)
@@ -123,7 +123,7 @@ def heat_section(spec: Spec, found: Overall, most: int | None = None) -> Section
 
 
 def _head(labels: Iterable[str]) -> str:
-    return " · ".join(labels)
+    return "\u00a0· ".join(labels)  # no line begins with a dot
 
 
 def _shades(values: Floats) -> list[int]:

@@ -59,7 +59,7 @@ def pages_of(
         ], ()
     results = results_of(spec, counted)
     groups: list[Callable[[], list[Page]]] = [
-        partial(compare_pages, spec, counted, parts),
+        partial(compare_pages, spec, counted, parts, register),
         partial(dataset_pages, spec, counted, results),
         partial(track_pages, spec, counted, parts),
         partial(method_pages, spec, counted, parts, results),

@@ -13,7 +13,7 @@ from reports.pages.parts import Parts, Shown
 from reports.site.frame import page_of
 from reports.site.leaderboard import reading
 from reports.site.sections import Bullets, Page, Section, of_track
-from reports.site.text import Link, Text, plain
+from reports.site.text import Link, Text, pieces, plain
 
 STUDIES = "studies"
 PRETRAINING = "pretraining"
@@ -113,13 +113,20 @@ def _studies(spec: Spec, parts: Parts) -> Iterator[Page | None]:
         about = "an experiment in two dimensions" if study == PLANE else "a study of the networks"
         answer = _answer(spec, parts, partial(_is_of, study))
         yield page_of(f"{STUDIES}/{study}", title, f"{title}: {about}.", answer, section, *boards)
-        links.append((Link(title, f"{STUDIES}/{study}"),))
+        links.append((Link(title, f"{STUDIES}/{study}"), *_first_of(answer)))
     if parts.openood is not None:
         links.append((Link("The order of methods, here and in OpenOOD v1.5", "openood"),))
     if links:
         listed = Section("all", "All studies", (Bullets(tuple(links)),))
         intro = "What else is measured of the networks, besides how well detectors tell images apart."
         yield page_of(STUDIES, "Studies", intro, listed)
+
+
+def _first_of(answer: Section | None) -> Text:
+    """The sentences of an answer, after a colon."""
+    body = () if answer is None else answer.body
+    items = [item for block in body if isinstance(block, Bullets) for item in block.items]
+    return tuple(piece for i, item in enumerate(items) for piece in (" " if i else ": ", *pieces(item)))
 
 
 def _of_networks(spec: Spec, parts: Parts) -> Iterator[Shown]:

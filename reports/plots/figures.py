@@ -24,14 +24,12 @@ from reports.plots.data import csv_of
 from reports.site.sections import Plot
 
 WIDTH = 7.4  # inches
+NARROW = 3.7  # a phone shows it whole
 STYLE: Any = {
     "svg.hashsalt": "oodbench",
     "svg.fonttype": "path",
     "text.parse_math": False,
     "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.labelsize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#444444",
@@ -49,9 +47,10 @@ COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
 
 
-def house_style() -> AbstractContextManager[None]:
-    """Draw and save within this; nothing global stays changed."""
-    return mpl.rc_context(STYLE)
+def house_style(size: float = 9) -> AbstractContextManager[None]:
+    """Draw and save within this, with text of so many points; nothing global stays changed."""
+    sizes: Any = {"font.size": size, "axes.titlesize": size + 0.5, "axes.labelsize": size}
+    return mpl.rc_context({**STYLE, **sizes})
 
 
 def line_style(index: int) -> dict[str, Any]:
@@ -60,11 +59,13 @@ def line_style(index: int) -> dict[str, Any]:
     return {"color": COLOURS[position], "linestyle": DASHES[(position + turn) % len(DASHES)]}
 
 
-def panel_grid(panels: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of equal panels; those that the last row does not need are left out."""
+def panel_grid(
+    panels: int, columns: int, height: float, *, width: float = WIDTH
+) -> tuple[Figure, list[Axes]]:
+    """A figure of equal panels; those that the last row does not need are left out. Sizes are in inches."""
     columns = min(columns, panels)
     rows = -(-panels // columns)
-    figure = Figure(figsize=(WIDTH, 0.9 + height * rows), layout="constrained")
+    figure = Figure(figsize=(width, 0.9 + height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for spare in axes[panels:]:
         spare.remove()
@@ -72,13 +73,16 @@ def panel_grid(panels: int, columns: int, height: float) -> tuple[Figure, list[A
 
 
 def legend_above(figure: Figure, axis: Axes | Sequence[Axes], columns: int) -> None:
-    """One legend for all panels, made from the lines of one, or of several: each label once."""
+    """One legend for all panels, made from the lines of one, or of several: each label once.
+
+    It begins at the left: so a phone shows it before the figure is moved.
+    """
     axes = [axis] if isinstance(axis, Axes) else axis
     found: dict[str, Artist] = {}
     for one in axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    figure.legend(list(found.values()), [*found], loc="outside upper center", ncols=columns)
+    figure.legend(list(found.values()), [*found], loc="outside upper left", ncols=columns)
 
 
 def draw_mean(

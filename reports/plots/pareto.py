@@ -1,5 +1,7 @@
 """Cost against near AUROC, with the entries that no other beats at their cost, as wide as a phone.
 
+Times of a forward pass are drawn as what comes on top of it: most entries cost less than a tenth more.
+
 The SVG is written by hand. This module must not know where a figure is shown.
 """
 
@@ -25,9 +27,10 @@ class Point:
     """An entry: what it costs, what it reaches, and whether no other beats it at its cost."""
 
     name: str
-    cost: float
+    cost: float  # as it is drawn
     near: float
     front: bool
+    equal: float | None = None  # the least cost that counts as equal; None: its own
 
 
 def pareto(file: str, title: str, alt: str, points: Sequence[Point], across: str) -> Plot:
@@ -43,7 +46,7 @@ def pareto(file: str, title: str, alt: str, points: Sequence[Point], across: str
         f'<g fill="{FRONT}">{dots}</g>',
         *_names(axes, front),
     ]
-    data = [("", one.name, "point", shown(one.cost), shown(one.near), "", "") for one in points]
+    data = [(across, one.name, "point", shown(one.cost), shown(one.near), "", "") for one in points]
     return figure(file, title, alt, [*_frame(axes, min(costs), max(costs), across), *drawn], data)
 
 
@@ -74,10 +77,11 @@ def _ring(x: float, y: float) -> str:
 
 
 def _steps(axes: Axes, front: Sequence[Point]) -> str:
-    """What is reached at most at each cost."""
+    """What is reached at most at each cost, as far as costs are told apart."""
     path = ""
     for point in front:
-        x, y = _at(axes, point)
+        begins = point.cost if point.equal is None else max(point.equal, 10 ** axes.x[0])
+        x, y = axes.at(log10(begins), point.near)
         path += f"H{x}V{y}" if path else f"M{x} {y}"
     return f"{path}H{WIDTH - RIGHT}"
 

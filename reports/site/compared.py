@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from reports.site.cells import Labels, Number
 from reports.site.numbers import p_value
 from reports.site.reproduction import BoardTest, MetricGap, NotCompared, Reproduction
-from reports.site.sections import Block, Bullets, Column, Paragraph, Row, Section, Table
+from reports.site.sections import Block, Bullets, Column, Fold, Paragraph, Row, Section, Table
 from reports.site.text import code, italic
 
 
@@ -39,15 +39,16 @@ def _body(report: Reproduction, source: str) -> Iterator[Block]:
             if report.differ < 2
             else "differ significantly in their means"
         )
-        tested = ", ".join(f"{board.rows} on “{board.title}”" for board in report.boards)
+        tested = tuple(f"{board.title}: {board.rows}" for board in report.boards)
         yield Paragraph(
             (
                 f"{report.differ or 'None'} of {report.tested} rows {differ}: two-sided ",
                 italic("t"),
                 " tests of the number that ranks a board, paired by seed, Holm-adjusted at 5 % over the rows "
-                f"of each board, of rows with two or more shared seeds. Tested are {tested}.",
+                "of each board, of rows with two or more shared seeds.",
             )
         )
+        yield Fold("How many rows were tested, by board", (Bullets(tested),))
     if report.differ:
         yield _differing(report.boards)
     if report.chosen:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from reports.site.cells import Content, Count, Labels, Noted, Number, Position
 from reports.site.mathml import mathml
@@ -20,6 +21,8 @@ from reports.site.strips import HEIGHT, WIDTH, axis_of, strip_of
 from reports.site.text import Link, pieces, plain
 
 LAST = 1_000_000  # where a number is missing: no table has as many rows
+LONG = 16  # characters of a name that fit into the first column on a phone; common.js has the same
+_JOINT = re.compile(r"[_+](?=\w)")
 
 
 def html_of(page: Page, menu: Sequence[Link] = ()) -> str:
@@ -59,6 +62,7 @@ def _environment(root: str) -> Environment:
         "shade": lambda content: content.shade if isinstance(content, Number) else None,
         "sorted_by": _sorted_by,
         "strip": strip_of,
+        "breakable": _breakable,
     }
     environment.globals |= {"root": root, "strip_width": WIDTH, "strip_height": HEIGHT}
     return environment
@@ -67,6 +71,12 @@ def _environment(root: str) -> Environment:
 def _kind(thing: Block | Content) -> str:
     """The macro that shows something is called like its class."""
     return type(thing).__name__
+
+
+def _breakable(text: str) -> Markup:
+    """A long name, that may be broken after what its parts are joined by."""
+    whole = str(escape(text))
+    return Markup(_JOINT.sub(r"\g<0><wbr>", whole) if len(text) > LONG else whole)  # noqa: S704 is escaped
 
 
 def _href(link: Link, root: str) -> str:

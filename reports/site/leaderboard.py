@@ -89,8 +89,9 @@ def reading(spec: Spec) -> Section:
         ),
         (
             strong("Bold"),
-            ": not significantly worse than the best of its column. A column in which no row is bold "
-            "separates none from its best.",
+            ": the same for each column by itself, among the rows that have a position: not significantly "
+            "worse than the best of its column. A column in which no row is bold separates none from its "
+            "best.",
         ),
     )
     return Section("reading", "How to read the numbers", (Bullets(items),))

@@ -7,7 +7,7 @@ for each board which rows' means differ significantly. This module must not know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -163,6 +163,7 @@ def headlines(study: str) -> list[Metric]:
 
 def _gaps(spec: Spec, pairs: Pairs) -> list[MetricGap]:
     found = []
+    flipped = {flip.place for flip in pairs.flips}
     for study in dict.fromkeys((DETECTION, *spec.studies, *study_folders())):
         members = [one for one in pairs.compared if one.place.study == study]
         for metric in headlines(study):
@@ -178,14 +179,15 @@ def _gaps(spec: Spec, pairs: Pairs) -> list[MetricGap]:
                         n=gap.n,
                         equal=gap.equal,
                         **points,
-                        largest=_told(*where[0]) if where else "",
+                        largest=_told(*where[0], flipped) if where else "",
                     )
                 )
     return found
 
 
-def _told(place: Place, here: float, published: float) -> str:
-    return f"{place}: {100 * here:.2f}, published {100 * published:.2f}"
+def _told(place: Place, here: float, published: float, flipped: Collection[Place]) -> str:
+    chosen = ", where other hyper-parameters were chosen" if place in flipped else ""
+    return f"{place}: {100 * here:.2f}, published {100 * published:.2f}{chosen}"
 
 
 def _boards(spec: Spec, own: Files, published: Files, pairs: Pairs) -> list[BoardTest]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
+import re
 from importlib.resources import files
 
 import pytest
@@ -144,6 +146,91 @@ def test_two_entries_are_compared_and_the_address_shares_it(reader):
     assert "odin against gen" in verdicts
     assert "msp against gen" in verdicts
     assert one.page.locator(".live svg").count() >= 3  # curves of near and far OOD, and costs
+
+
+def test_at_first_what_is_recommended_is_compared_and_named_entries_take_its_place(reader):
+    one = reader()
+    one.open("compare/cifar10")
+    chosen = one.page.locator(".chosen li strong")
+    first = chosen.all_inner_texts()
+    assert len(first) == 2
+    told = one.page.locator("p.notes[role=status]")
+    assert "Suggested: what is recommended" in told.inner_text()
+    one.page.get_by_label("Init").select_option("imagenet")
+    assert chosen.all_inner_texts() != first  # what is recommended there
+    assert "entries=" not in one.page.url
+    field = one.page.get_by_label("Add one, or compare several")
+    field.fill("msp, knn")
+    field.press("Enter")
+    assert chosen.all_inner_texts() == ["msp", "knn"]
+    assert "Suggested" not in told.inner_text()
+    field.fill("gen")
+    field.press("Enter")
+    assert chosen.all_inner_texts() == ["msp", "knn", "gen"]
+    field.fill("msp nothing")
+    field.press("Enter")
+    assert "No entry of this track is called nothing" in one.page.locator("p[role=status]").first.inner_text()
+    other = reader()
+    other.page.goto(one.page.url)
+    assert other.page.locator(".chosen li strong").all_inner_texts() == ["msp", "knn", "gen"]
+    one.page.get_by_role("button", name="Reset").click()
+    assert chosen.all_inner_texts() == first
+
+
+def test_costs_just_above_a_pass_are_told_apart(reader):
+    """The median entry costs 1.02 passes, which is a hundredth of the width of an axis of passes."""
+    one = reader(390)
+    one.open("compare/cifar10", "entries=msp,odin&init=scratch")
+    figure = one.page.locator("svg.costs")
+    names = figure.locator("text.name").all_text_contents()
+    assert {"msp", "odin"} <= set(names)
+    ys = sorted(
+        float(y) for y in figure.locator("text.name").evaluate_all("all => all.map(t => t.getAttribute('y'))")
+    )
+    assert all(below - above >= 14 for above, below in itertools.pairwise(ys))
+    xs = sorted(
+        figure.locator("circle:not(.ring)").evaluate_all("all => all.map(c => Number(c.getAttribute('cx')))")
+    )
+    assert (xs[len(xs) // 2] - xs[0]) / (xs[-1] - xs[0]) > 0.2
+
+
+def test_long_names_are_broken_where_their_parts_are_joined(reader):
+    one = reader(390)
+    for name in ("boards/cifar10", "overall"):
+        one.open(name)
+        link = (
+            one.page.locator("main table:visible").first.get_by_role("link", name="temperature_scaling").first
+        )
+        assert link.evaluate("link => link.textContent") == "temperature_scaling"
+        assert link.locator("wbr").count() == 1
+
+
+FIRST = (  # a page, and the head of the first number that must be seen without scrolling
+    ("index", "Near AUROC"), ("overall", "95 % interval"), ("boards", "Near AUROC"),
+    ("boards/cifar10", "Near OOD AUROC"), ("pretraining/cifar10", "Gain"), ("claims", "Overall"),
+    ("boards/digits/objectives", "Near AUROC"), ("methods/detectors/vim", "Near AUROC"),
+    ("datasets/mnist", "msp"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "head"), FIRST)
+def test_on_a_phone_the_first_number_of_a_table_is_seen_at_once(reader, name, head):
+    one = reader(390)
+    one.open(name)
+    found = one.page.locator("main th:visible").filter(has_text=re.compile(rf"^\s*{head}")).first
+    box = found.bounding_box()
+    assert box["x"] + box["width"] <= 380  # 390 less the page's margin, and that of the cell
+
+
+def test_a_page_is_printed_light_and_whole(reader):
+    one = reader(color_scheme="dark")
+    one.open("boards/cifar10")
+    one.page.emulate_media(media="print", color_scheme="dark")
+    look = one.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert look == "rgb(255, 255, 255)"
+    assert one.page.locator(".controls").is_hidden()
+    box = one.page.locator(".scroll.tall")
+    assert box.evaluate("box => box.scrollHeight <= box.clientHeight + 1")
 
 
 def test_the_board_is_used_by_the_keyboard_alone(reader):

@@ -73,6 +73,11 @@ def test_which_detector_is_best_near(on_phone, numbers):
 
 def test_is_vim_better_than_energy_significantly(on_phone, numbers):
     on_phone.click("Compare", TITLE)
+    on_phone.page.get_by_label("Add one, or compare several").fill(
+        "energy vim"
+    )  # the first is what is compared with
+    on_phone.page.get_by_role("button", name="Add", exact=True).click()
+    on_phone.clicks += 1
     said = on_phone.page.locator(".verdicts").inner_text()
     difference = values(numbers, "vim", "scratch", "near.auroc") - values(
         numbers, "energy", "scratch", "near.auroc"

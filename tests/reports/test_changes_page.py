@@ -4,6 +4,7 @@ import pytest
 from tagged_results import AFTER, BEFORE, Repository, files, needs_git, snapshot, spec
 
 import reports.diff.history
+from reports.boards.explore import explore
 from reports.boards.tables import board_tables
 from reports.claims.decide import decide_claims
 from reports.claims.register import load_register
@@ -47,6 +48,7 @@ def test_todays_side_is_what_the_boards_of_the_site_show():
     (table,) = board_tables("detection", leaderboard, counted)
     made = dict.fromkeys(Parts.__dataclass_fields__) | {
         "boards": {"detection": (Shown(table, Section("b", "B", ())),)},
+        "explored": {"toy": explore(leaderboard, counted, "toy")},
         "verdicts": tuple(decide_claims(register, leaderboard, counted)),
     }
     expected = snapshot(TODAY)

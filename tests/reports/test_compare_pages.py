@@ -1,5 +1,6 @@
 """Entries beside each other: the numbers that the script compares, its quantiles, and the Pareto front."""
 
+import csv
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -14,9 +15,12 @@ from two_sides import file, record
 
 from benchmark.metrics.statistics import mean_interval, paired_difference
 from benchmark.spec.leaderboard import Spec
-from reports.boards.side_by_side import MOST, front, rounded_cost, side_by_side
+from reports.boards.explore import Line
+from reports.boards.recommend import Pick
+from reports.boards.side_by_side import MOST, beyond, front, rounded_cost, side_by_side
+from reports.claims.register import load_register
 from reports.costs import FORWARDS, MS
-from reports.pages.compare import UNIT, compare_pages, data_of
+from reports.pages.compare import UNIT, compare_pages, data_of, first_shown, least_effect
 from reports.plots.pareto import Point, cost_ticks, pareto
 from reports.select import select
 from reports.site.html import html_of
@@ -48,6 +52,14 @@ def costing(made):
     return made.model_copy(update={"records": records})
 
 
+def pages_of(spec, counted):
+    return compare_pages(spec, counted, None, load_register())
+
+
+def of(spec, one):
+    return data_of(spec, one, {}, least_effect(load_register()))
+
+
 @pytest.fixture(scope="module")
 def made():
     return built()
@@ -61,7 +73,7 @@ def one(made):
 
 @pytest.fixture(scope="module")
 def data(made, one):
-    return data_of(made[0], one)
+    return of(made[0], one)
 
 
 def numbers(counted, entry, init, metric):
@@ -78,7 +90,7 @@ def row(data, entry, init="scratch"):
 
 
 def test_a_page_that_leads_and_one_a_track(made):
-    pages = compare_pages(*made, None)
+    pages = pages_of(*made)
     assert [page.name for page in pages] == ["compare", "compare/toy"]
     (leading,) = [block for block in blocks_of(pages[0].sections) if isinstance(block, Bullets)]
     assert [plain(item) for item in leading.items] == ["Toy digits (synthetic): 4 entries"]
@@ -89,16 +101,14 @@ def test_of_several_backbones_the_one_with_most_rows_leads():
         return entry in ("msp", "energy") or backbone == "tiny_vit"
 
     spec, counted = built(backbones=("tiny_cnn", "tiny_vit"), costly=False, keep=keep)
-    pages = compare_pages(spec, counted, None)[1:]
+    pages = pages_of(spec, counted)[1:]
     assert [(page.name, page.heading.rpartition(", ")[2]) for page in pages] == [
         ("compare/toy", "tiny_vit"),
         ("compare/toy~mean", "mean of the backbones"),
         ("compare/toy~tiny_cnn", "tiny_cnn"),
     ]
     (leading,) = [
-        block
-        for block in blocks_of(compare_pages(spec, counted, None)[0].sections)
-        if isinstance(block, Bullets)
+        block for block in blocks_of(pages_of(spec, counted)[0].sections) if isinstance(block, Bullets)
     ]
     assert [plain(item).rpartition(": ")[2] for item in leading.items] == [
         "4 entries", "2 entries", "2 entries",
@@ -106,7 +116,7 @@ def test_of_several_backbones_the_one_with_most_rows_leads():
 
 
 def test_pages_are_shown_with_their_data(made):
-    for page in compare_pages(*made, None):
+    for page in pages_of(*made):
         html, text = html_of(page), markdown_of(page)
         parsed = Parsed(html)
         ids = [attributes["id"] for _, attributes in parsed.elements if attributes.get("id")]
@@ -117,7 +127,7 @@ def test_pages_are_shown_with_their_data(made):
 
 
 def test_without_a_script_the_front_stands_there(made):
-    page = compare_pages(*made, None)[1]
+    page = pages_of(*made)[1]
     (live,) = [block for block in blocks_of(page.sections) if isinstance(block, Live)]
     assert live.script == "compare"
     (table,) = [block for block in live.otherwise if isinstance(block, Table)]
@@ -132,11 +142,11 @@ def test_without_a_script_the_front_stands_there(made):
 
 def test_a_track_of_one_entry_has_no_page():
     spec = synthetic.make_spec(entries=["msp"], backbones=["tiny_cnn"])
-    assert compare_pages(spec, select(spec, synthetic.make_results(spec)), None) == []
+    assert pages_of(spec, select(spec, synthetic.make_results(spec))) == []
 
 
 def test_the_same_records_give_the_same_pages(made):
-    assert compare_pages(*made, None) == compare_pages(*made, None)
+    assert pages_of(*made) == pages_of(*made)
 
 
 def test_scripts_are_small_and_write_no_markup():
@@ -150,11 +160,31 @@ def test_scripts_are_small_and_write_no_markup():
 # What the script is given
 
 
-def test_first_shown_are_two_well_known_entries(data):
-    assert data["start"] == ["energy", "vim"]
-    spec = synthetic.make_spec(entries=["msp", "knn"], backbones=["tiny_cnn"])
-    (other,) = side_by_side(spec, select(spec, synthetic.make_results(spec)), "toy")
-    assert data_of(spec, other)["start"] == ["msp", "knn"]
+def test_first_shown_is_what_is_recommended_and_what_is_best_else_the_two_best(made, one):
+    spec, counted = made
+    means = {e: np.mean(numbers(counted, e, "scratch", "near.auroc")) for e in ENTRIES}
+    best, second, *_ = sorted(means, key=lambda entry: -means[entry])
+    assert first_shown(spec, one, "scratch", None) == [best, second]
+
+    def picked(cheap, best):
+        lines = [None if e is None else Line(e, "scratch", None, False, None, None) for e in (cheap, best)]
+        return Pick("toy", "scratch", "near.auroc", *lines, {})
+
+    assert first_shown(spec, one, "scratch", picked("msp", "vim")) == ["msp", "vim"]
+    others = [entry for entry in (best, second) if entry != "vim"]
+    assert first_shown(spec, one, "scratch", picked("vim", "vim")) == ["vim", others[0]]
+    assert first_shown(spec, one, "scratch", picked(None, "knn"))[0] == "knn"
+    assert first_shown(spec, one, "scratch", picked("not there", "vim")) == ["vim", others[0]]
+    shown = data_of(spec, one, {("toy", "scratch"): picked("msp", "vim")}, 0.5)["start"]
+    assert shown[one.inits.index("scratch")] == ["msp", "vim"]
+    assert len(shown) == len(one.inits)
+
+
+def test_about_the_same_is_what_the_claims_count_as_no_difference(made, data):
+    delta = load_register().metrics["near_auroc"].delta
+    assert (data["same"], least_effect(load_register())) == (delta, delta)
+    text = markdown_of(pages_of(*made)[1])
+    assert f"lies within ±{delta:g} points of AUROC, the least difference that counts in the claims" in text
 
 
 def test_a_group_of_one_set_is_compared_once(data):
@@ -217,9 +247,9 @@ def test_a_row_that_lacks_a_backbone_is_compared_with_none():
 
     spec, counted = built(backbones=("tiny_cnn", "tiny_vit"), costly=False, keep=keep)
     mean, first, second = side_by_side(spec, counted, "toy")
-    assert row(data_of(spec, mean), "knn")["alone"] == "not measured on all backbones"
-    assert "alone" not in row(data_of(spec, mean), "vim")
-    assert "alone" not in row(data_of(spec, first), "knn")
+    assert row(of(spec, mean), "knn")["alone"] == "not measured on all backbones"
+    assert "alone" not in row(of(spec, mean), "vim")
+    assert "alone" not in row(of(spec, first), "knn")
     assert "knn" not in second.entries
 
 
@@ -230,9 +260,9 @@ def test_ensembles_are_compared_with_none():
     single, several = synthetic.make_results(spec, seeds=SEEDS)
     several = several.model_copy(update={"records": [synthetic.set_up(r, **two) for r in several.records]})
     (one,) = side_by_side(spec, select(spec, [single, several]), "toy")
-    found = row(data_of(spec, one), "ensemble")
+    found = row(of(spec, one), "ensemble")
     assert (found["alone"], found["networks"]) == ("ensembles of 2 networks", 2)
-    assert "alone" not in row(data_of(spec, one), "msp")
+    assert "alone" not in row(of(spec, one), "msp")
 
 
 def test_rows_on_other_networks_are_told_apart():
@@ -265,10 +295,10 @@ def test_costs_are_in_forward_passes_with_the_front(made, one, data):
 
 def test_without_costs_there_is_nothing_of_them():
     spec, counted = built(costly=False)
-    page = compare_pages(spec, counted, None)[1]
+    page = pages_of(spec, counted)[1]
     assert not [*plots_of(page.sections)]
     (one,) = side_by_side(spec, counted, "toy")
-    assert (one.cost, one.costs, data_of(spec, one)["cost"]) == (None, (), None)
+    assert (one.cost, one.costs, of(spec, one)["cost"]) == (None, (), None)
 
 
 def test_the_front_is_what_none_beats():
@@ -289,6 +319,27 @@ def test_the_front_is_what_none_beats():
 )
 def test_costs_are_equal_to_the_digits_that_say_something(cost, metric, expected):
     assert rounded_cost(cost, metric) == pytest.approx(expected)
+
+
+def test_forward_passes_are_drawn_by_what_they_cost_beyond_the_bare_one(made, data):
+    assert [beyond(cost) for cost in (1.02, 1.5, 3.0)] == pytest.approx([2, 50, 200])
+    assert beyond(1.0) == beyond(0.98) == data["beyond"]["least"]
+    (plot, _) = plots_of(pages_of(*made)[1].sections)
+    drawn = {row["series"]: row for row in csv.DictReader(plot.data.splitlines())}
+    assert {entry: float(drawn[entry]["x"]) for entry in ENTRIES} == pytest.approx(
+        {entry: 100 * SECONDS[entry] for entry in ENTRIES}
+    )
+    assert drawn["vim"]["panel"] == "time beyond the forward pass, in % of it (logarithmic)"
+
+
+def test_the_front_rises_where_costs_begin_that_are_told_apart():
+    """By hand: a costs 2 % and b 10; of b all from 6 % on counts as equal."""
+    points = [Point("a", 2.0, 0.5, True, 0.1), Point("b", 10.0, 0.7, True, 6.0), Point("c", 8.0, 0.6, False)]
+    svg = pareto("a.svg", "t", "t", points, "x").svg
+    path = re.search(r'<path d="(M[^"]*H[^"]*V[^"]*)" fill="none" stroke="#', svg.split("</g>")[1]).group(1)
+    start, rise = float(re.match(r"M([\d.]+)", path).group(1)), float(re.search(r"H([\d.]+)V", path).group(1))
+    xs = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', svg)]  # c, then a and b
+    assert start < xs[1] < rise < xs[0] < xs[2]
 
 
 @pytest.mark.parametrize(

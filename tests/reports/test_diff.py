@@ -4,18 +4,21 @@ import re
 from pathlib import Path
 
 import pytest
+import synthetic_records as synthetic
 from places import ROOT
 from tagged_results import AFTER, BEFORE, Repository, needs_git, snapshot, spec
+from two_sides import file, record
 
 import reports.diff.sides
 from benchmark.errors import DataError, UsageError
 from benchmark.records.record import Cost
+from reports.claims.register import load_register
 from reports.diff import compare as models
 from reports.diff.compare import BoardChange, Diff, NumberChange, RowChange, compare
 from reports.diff.page import LIMIT, markdown_of_diff
 from reports.diff.revisions import checked_out, revision
 from reports.diff.sides import Unreadable, read_revision, read_side
-from reports.diff.snapshot import Decided, Line, Measure, Ranking, Snapshot, Standing
+from reports.diff.snapshot import Decided, Line, Measure, Ranking, Snapshot, Standing, take_snapshot
 
 NAMES = ("main", "results")
 
@@ -69,6 +72,49 @@ def test_provenance_alone_moves_nothing():
     assert found.nothing
     assert (found.records.numbers, found.records.made, found.boards_equal) == (0, 9, 1)
     assert "9 changed in keys, settings, cost or provenance alone" in markdown_of_diff(found)
+
+
+def on_backbones(names, near, seen):
+    """A snapshot of entries on some backbones; `seen` is added to what each has in its last one."""
+    spec = synthetic.make_spec(["msp", "knn"], inits=["scratch"], backbones=names)
+    files = [
+        file(
+            entry,
+            [
+                record(base + s / 100 + seen * (name == names[-1]), seed=s, backbone=name)
+                for name in names
+                for s in (0, 1, 2)
+            ],
+        )
+        for entry, base in near.items()
+    ]
+    return take_snapshot(spec, files, load_register())
+
+
+def test_boards_that_no_leaderboard_declares_are_compared_too():
+    """A declared board has the means over both backbones; those of each stand on the pages of the track."""
+    near = {"msp": 0.6, "knn": 0.7}
+    sides = [on_backbones(["tiny_cnn", "tiny_vit"], near, seen) for seen in (0.0, 0.1)]
+    assert [one.board for one in sides[0].rankings] == [
+        "detection", "boards/toy~tiny_cnn", "boards/toy~tiny_vit",
+    ]  # fmt: skip
+    found = compare(*sides, NAMES)
+    assert [board.board for board in found.boards] == ["detection", "boards/toy~tiny_vit"]
+    (row, _) = found.boards[1].changed
+    assert row.ranked.difference == 10.0
+    assert {one.percent for one in row.others} == {True}
+    assert "## All entries of toy on tiny_vit" in markdown_of_diff(found)
+
+
+def test_another_backbone_is_named_as_the_reason():
+    near = {"msp": 0.6, "knn": 0.7}
+    sides = [on_backbones([name], near, seen) for name, seen in (("tiny_cnn", 0), ("tiny_vit", 0.1))]
+    found = compare(*sides, NAMES)
+    (board,) = found.boards
+    assert (board.backbones_before, board.backbones_after) == (("tiny_cnn",), ("tiny_vit",))
+    text = markdown_of_diff(found)
+    assert text.count("Other backbones: tiny_cnn → tiny_vit") == 2  # in the table, and at the board
+    assert "Other backbones" not in markdown_of_diff(compare(sides[0], sides[0], NAMES))
 
 
 def test_what_is_shown_decides_whether_a_number_changed():

@@ -88,6 +88,18 @@ def test_equal_records_differ_in_nothing():
     assert all((gap.max, gap.largest) == (0, "") for gap in found.gaps)
 
 
+def test_the_largest_difference_says_where_other_values_were_chosen():
+    def tuned(network, percentile, near):
+        tried = [{"hyperparameters": {"percentile": p}, "auroc": 0.9} for p in (90.0, 95.0)]
+        made = {"hp_mode": "proxy_ood", "tuning": tried, "hyperparameters": {"percentile": percentile}}
+        return [file("react_tuned", [record(near, seed=0, network=network, **made)])]
+
+    here, published = tuned("own", 95.0, 0.3), tuned("published", 90.0, 0.9)
+    near = report(here, published).gaps[0]
+    assert near.largest.endswith(": 30.00, published 90.00, where other hyper-parameters were chosen")
+    assert report(here, tuned("published", 95.0, 0.9)).gaps[0].largest.endswith("published 90.00")
+
+
 def test_only_the_seeds_and_rows_of_both_are_compared():
     found = report(side("own", entries=["msp", "knn"], seeds=[0, 1, 2]), side("published"))
     assert (found.compared, found.tested) == (6, 2)

@@ -98,7 +98,7 @@ def test_svg_is_xml_without_outside_references(plots):
         ("label_noise", "strength", ["uniform, scratch", "flip, fractaldb", "glc 5", "error (%)"]),
         ("label_noise", "epochs", ["uniform noise, strength 0.5", "epoch", "none, fractaldb"]),
         ("imbalance", made.BACKBONE, ["exp: total error", "step: minority error", "oversample", "fractaldb"]),
-        ("summary", made.BACKBONE, ["n = 3", "adversarial", "Near AUROC", "pgd_at"]),
+        ("summary", made.BACKBONE, ["3 seeds", "adversarial", "Near AUROC", "pgd_at"]),
     ],
 )  # fmt: skip
 def test_labels_are_drawn(plots, kind, last, words):

@@ -153,8 +153,8 @@ def test_the_overall_page_has_ranks_the_heat_map_and_who_beats_whom(site, pages)
     page = pages["overall"]
     assert len(page.all("table")) == 3
     text = words(page.text)
-    assert re.search(r"knn 1 1\.0 1\.0 to 1\.0 6\.0 6\.0 to 6\.0", text)  # first by near OOD, last by far OOD
-    assert re.search(r"energy 2 2\.0 2\.0 to 2\.0 5\.0", text)
+    assert re.search(r"knn 1 1\.0 1\.0–1\.0 6\.0 6\.0–6\.0", text)  # first by near OOD, last by far OOD
+    assert re.search(r"energy 2 2\.0 2\.0–2\.0 5\.0", text)
     assert re.search(r"knn – 100 100 100", text)
     shades = [cell["class"] for cell in page.all("td") if str(cell.get("class")).startswith("shade")]
     assert {"shade0", "shade7"} <= set(shades)

@@ -185,8 +185,8 @@
 
     row(row, columns) {
       const place = this.place(row);
-      const name = row.entry.page ? make("a", { href: row.entry.page, text: row.entry.name }) : row.entry.name;
-      const label = make("th", { scope: "row" }, name, make("span", { class: "soft", text: ` · ${row.init}` }));
+      const name = breakable(row.entry.name);
+      const label = make("th", { scope: "row" }, ...(row.entry.page ? [make("a", { href: row.entry.page }, ...name)] : name), make("span", { class: "soft", text: ` · ${row.init}` }));
       if (row.note) label.append(make("small", { text: row.note }));
       const position = place
         ? make("td", {}, `${place[0]} `, make("span", { class: "spread", text: `[${place[1]}–${place[2]}]` }),

@@ -9,3 +9,5 @@ const build = (element, attributes, children) => {
   return element;
 };
 const make = (tag, attributes = {}, ...children) => build(document.createElement(tag), attributes, children);
+// A long name, that may be broken after what its parts are joined by.
+const breakable = (name) => (name.length > 16 ? name.split(/(?<=[_+])/).flatMap((part, i) => (i ? [make("wbr"), part] : [part])) : [name]);

@@ -84,14 +84,19 @@
       const said = new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
       const entries = [...new Set((said.get("entries") || "").split(","))].filter((name) => this.names.has(name));
       return {
-        entries: entries.length ? entries.slice(0, this.data.most) : this.data.start,
+        entries: entries.slice(0, this.data.most), // none: those that we suggest
         init: this.data.inits.includes(said.get("init")) ? said.get("init") : this.data.inits[0],
       };
     }
 
+    entries() {
+      return this.state.entries.length ? this.state.entries : this.data.start[this.data.inits.indexOf(this.state.init)];
+    }
+
     write(changed, told = "") {
       Object.assign(this.state, changed);
-      const said = new URLSearchParams({ entries: this.state.entries.join(), init: this.state.init });
+      const { entries, init } = this.state;
+      const said = new URLSearchParams({ ...(entries.length ? { entries: entries.join() } : {}), init });
       history.replaceState(null, "", `#${said.toString().replaceAll("%2C", ",")}`);
       this.show(told);
     }
@@ -101,16 +106,29 @@
       this.init = make("select", { name: "init", onchange: (event) => this.write({ init: event.target.value }) },
         ...this.data.inits.map((text) => make("option", { value: text, text })));
       this.adds = make("button", { type: "submit", text: "Add" });
-      return make("form", { class: "controls", onsubmit: (event) => { event.preventDefault(); this.add(this.input.value.trim()); } },
-        make("label", {}, "Add an entry ", this.input),
+      return make("form", { class: "controls", onsubmit: (event) => { event.preventDefault(); this.named(this.input.value); } },
+        make("label", {}, "Add one, or compare several ", this.input),
         make("datalist", { id: "entries" }, ...[...this.names].sort().map((value) => make("option", { value }))),
         this.adds,
         ...(this.data.inits.length > 1 ? [make("label", {}, "Init ", this.init)] : []),
-        make("button", { type: "button", text: "Reset", onclick: () => this.write({ entries: this.data.start, init: this.data.inits[0] }) }));
+        make("button", { type: "button", text: "Reset", onclick: () => this.write({ entries: [], init: this.data.inits[0] }) }));
+    }
+
+    // What was written: one name is added, several make a comparison of their own.
+    named(text) {
+      const names = [...new Set(text.split(/[\s,;]+/).filter(Boolean))];
+      const unknown = names.filter((name) => !this.names.has(name));
+      if (names.length < 2) this.add(names[0]);
+      else if (unknown.length) this.told.textContent = `No entry of this track is called ${unknown.join(" or ")}.`;
+      else if (names.length > this.data.most) this.told.textContent = `At most ${this.data.most} entries can be compared.`;
+      else {
+        this.input.value = "";
+        this.write({ entries: names });
+      }
     }
 
     add(name) {
-      const { entries } = this.state;
+      const entries = this.entries();
       if (!name) this.told.textContent = "Write the name of an entry first.";
       else if (!this.names.has(name)) this.told.textContent = `No entry of this track is called ${name}.`;
       else if (entries.includes(name)) this.told.textContent = `${name} is compared already.`;
@@ -126,7 +144,7 @@
     }
 
     show(told = "") {
-      const { entries, init } = this.state;
+      const { init } = this.state, entries = this.entries();
       this.init.value = init;
       this.adds.disabled = entries.length >= this.data.most;
       const held = this.list.contains(document.activeElement);
@@ -135,7 +153,8 @@
       const there = entries.filter((name) => this.row(name));
       const absent = entries.filter((name) => !this.row(name));
       this.told.textContent = told + (absent.length ? `Not measured with init ${init}: ${absent.join(", ")}. ` : "") +
-        (there.length < 2 ? "Add another entry to compare." : `${there.slice(1).join(", ")} against ${there[0]}, init ${init}.`);
+        (there.length < 2 ? "Add another entry to compare." : `${there.slice(1).join(", ")} against ${there[0]}, init ${init}.`) +
+        (this.state.entries.length ? "" : " Suggested: what is recommended at little cost, and the best, or the next, at any.");
       this.chosen = there.map((name) => ({ ...this.row(name), hue: entries.indexOf(name) }));
       this.plots = make("div");
       this.result.replaceChildren(...this.verdicts(), this.plots);
@@ -143,7 +162,7 @@
     }
 
     chip(name, i) {
-      const { entries } = this.state, rest = entries.filter((other) => other !== name);
+      const entries = this.entries(), rest = entries.filter((other) => other !== name);
       const tuned = this.data.entries.find((entry) => entry.name === name).tuned;
       return make("li", { class: `s${i}` }, make("span", { class: "key", "aria-hidden": "true" }), make("strong", { text: name }),
         ...(tuned ? [make("span", { class: "soft", text: "tuned on validation OOD sets" })] : []),
@@ -301,19 +320,33 @@
       if (!points.length) return [];
       const width = Math.min(760, this.width), height = Math.min(420, Math.max(300, 0.62 * width));
       const wide = (low, high) => [low - (0.06 * (high - low) || 0.01), high + (0.06 * (high - low) || 0.01)];
-      const costs = points.map((point) => point.cost), logs = costs.map(Math.log10), nears = points.map((point) => point.near);
+      // Most entries cost little more than the pass itself: what is drawn is what they cost beyond it.
+      const { beyond } = this.data;
+      const drawn = (cost) => (beyond ? Math.max(100 * (cost - 1), beyond.least) : cost);
+      const costs = points.map((point) => drawn(point.cost)), nears = points.map((point) => point.near);
       const [low, high] = [Math.min(...costs), Math.max(...costs)];
-      const axes = new Axes(width, height, wide(Math.min(...logs), Math.max(...logs)), wide(Math.min(...nears), Math.max(...nears)));
-      for (const point of points) Object.assign(point, { x: axes.x(Math.log10(point.cost)), y: axes.y(point.near) });
+      const axes = new Axes(width, height, wide(Math.log10(low), Math.log10(high)), wide(Math.min(...nears), Math.max(...nears)));
+      for (const point of points) Object.assign(point, { x: axes.x(Math.log10(drawn(point.cost))), y: axes.y(point.near) });
       points.sort((a, b) => a.cost - b.cost || b.near - a.near);
       const front = points.filter((point) => point.front);
-      const steps = front.map((point, i) => (i ? `H${point.x}V${point.y}` : `M${point.x} ${point.y}`)).join("");
+      // Costs that round to the same are equal: the front rises where these begin.
+      const begins = (point) => (!beyond ? point.x
+        : Math.max(axes.left, axes.x(Math.log10(drawn(beyond.rounded * (Math.round(point.cost / beyond.rounded) - 0.5))))));
+      const steps = front.map((point, i) => `${i ? `H${begins(point)}V` : `M${begins(point)} `}${point.y}`).join("");
       const name = (point, attributes) => {
         const left = point.x > (axes.left + axes.right) / 2;
-        return draw("text", { x: point.x + (left ? -9 : 9), y: attributes.y, "text-anchor": left ? "end" : "start", class: attributes.class, text: point.name });
+        return draw("text", { x: point.x + (left ? -1 : 1) * (attributes.beside || 9), y: attributes.y, "text-anchor": left ? "end" : "start", class: attributes.class, text: point.name });
       };
-      let lowest = -Infinity;
-      const marked = points.filter((point) => point.chosen).sort((a, b) => a.y - b.y);
+      // The chosen and the front bear their names, from above to below, none on another; a line leads to each.
+      const marked = points.filter((point) => point.chosen);
+      const hue = (point) => (point.chosen ? ` s${point.chosen.hue}` : "");
+      let lowest = axes.top - 15;
+      const names = points.filter((point) => point.chosen || point.front).sort((a, b) => a.y - b.y).flatMap((point) => {
+        const y = (lowest = Math.max(point.y + 4, lowest + 15)), beside = 30;
+        const x = point.x + (point.x > (axes.left + axes.right) / 2 ? -1 : 1) * (beside - 3);
+        return [draw("path", { class: `lead-line${hue(point)}`, d: `M${point.x} ${point.y}L${x} ${y - 4}` }),
+          name(point, { y, beside, class: `name${hue(point)}` })];
+      });
       const ring = draw("circle", { r: 8, class: "ring", visibility: "hidden" });
       const over = draw("g", { "aria-hidden": "true" });
       const said = make("p", { class: "pointed", role: "status" });
@@ -327,7 +360,7 @@
         ring.setAttribute("cy", one.y);
         ring.setAttribute("visibility", "visible");
         over.replaceChildren(...(one.chosen ? [] : [name(one, { y: one.y + 4, class: "name over" })]));
-        const more = one.chosen || this.state.entries.length >= this.data.most ? []
+        const more = one.chosen || this.entries().length >= this.data.most ? []
           : [" ", make("button", { type: "button", text: "Add", "aria-label": `Add ${one.name}`, onclick: () => this.add(one.name) })];
         said.replaceChildren(`${describe(one)}.`, ...more);
       };
@@ -349,13 +382,13 @@
       const figure = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, class: "drawn costs", tabindex: "0", role: "application",
         "aria-label": `Cost against near AUROC of ${several(points.length, "entry").replace("entrys", "entries")}. Arrow keys go from point to point by cost, Enter adds the entry.`,
         onpointermove: nearest, onpointerdown: nearest, onkeydown: key, onfocus: () => at < 0 && figure.matches(":focus-visible") && point(0) },
-        axes.frame(`${this.data.cost} (logarithmic)`, "near AUROC (%)", costTicks(low, high).map((tick) => [Math.log10(tick), tickText(tick)]),
+        axes.frame(`${beyond ? beyond.axis : this.data.cost} (log.)`, "near AUROC (%)", costTicks(low, high).map((tick) => [Math.log10(tick), tickText(tick)]),
           ticks(axes.least, axes.most, 4).map((tick) => [tick, tickText(tick)])),
         ...points.filter((one) => !one.front && !one.chosen).map((one) => draw("circle", { class: "rest", cx: one.x, cy: one.y, r: 3 })),
         draw("path", { class: "front", d: `${steps}H${axes.right}` }),
         ...front.map((one) => draw("circle", { class: "on-front", cx: one.x, cy: one.y, r: 4 })),
         ...marked.map((one) => draw("circle", { class: `mark s${one.chosen.hue}`, cx: one.x, cy: one.y, r: 5.5 })),
-        ...marked.map((one) => name(one, { y: (lowest = Math.max(one.y + 4, lowest + 15)), class: `name s${one.chosen.hue}` })),
+        ...names,
         ring, over);
       said.textContent = "Point at an entry, or tap it, to see which it is.";
       const list = front.map((one) => `${one.name} (${this.costText(one)}; ${fixed(one.near)})`).join(", ");

@@ -29,6 +29,15 @@ def bounds(values, **options) -> list[tuple[int, int]]:
     return [(one.low, one.high) for one in rank_sets(values, **options).sets]
 
 
+def test_marks_are_against_the_rows_that_stand_first():
+    """The third row is significantly better than both others, and the second than the first."""
+    marks = [rank_sets(THREE, first=[i == one for i in range(3)]).not_worse for one in range(3)]
+    assert marks == [(True, True, True), (False, True, True), (False, False, True)]
+    assert rank_sets(THREE, first=[False, False, True]) == rank_sets(THREE)
+    with pytest.raises(ValueError, match=r"first: expected a \(3,\) array, got shape \(2,\)"):
+        rank_sets(THREE, first=[True, False])
+
+
 @pytest.mark.parametrize(
     ("level", "sets", "not_worse"),
     [
