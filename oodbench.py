@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from benchmark.conformance import testing
     from benchmark.metrics import detection_metrics
     from benchmark.records.results import read_all
     from benchmark.spec.load import load_spec
@@ -55,6 +56,7 @@ __all__ = [
     "objectives",
     "read_all",
     "register",
+    "testing",
 ]
 _HOME = {  # of what is not in methods.base
     "Attack": "methods.attack",
@@ -68,6 +70,7 @@ _HOME = {  # of what is not in methods.base
     "read_all": "benchmark.records.results",
     "register": "methods.registry",
 }
+_MODULES = {"testing": "benchmark.conformance.testing"}  # that are had whole
 ROOMS = ("benchmark", "methods", "reports")
 OBJECTS = 10_000  # made between two looks for garbage: thousands of records, which stay, are not garbage
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -77,6 +80,8 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'oodbench' has no attribute {name!r}")
     refuse_shadows()
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     return getattr(importlib.import_module(_HOME.get(name, "methods.base")), name)
 
 

@@ -169,6 +169,9 @@ class _Scorer(Method):
     needs: ClassVar[frozenset[Signal]]  # of what one forward pass can collect; `requires` tells all of it
     searches: ClassVar[bool] = False  # whether each image is compared with all that `fit` was shown
     fit_limit: ClassVar[int | None] = None  # most training images that `fit` is shown, drawn evenly by class
+    # Whether a score depends on the images that are scored with it, of one set, at most 4096 at a time. The
+    # record's settings say so, and such rows stand apart.
+    transductive: ClassVar[bool] = False
     _widths: ClassVar[Widths | None] = None  # of the training features; `fit` sets it on the fitted copy
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

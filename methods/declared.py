@@ -22,6 +22,7 @@ class Declared:
     first_phase: str | None = None
     trusted: bool = False
     step_name: str | None = None  # of a detector that moves images: the hyper-parameter that is the step
+    transductive: bool = False  # whether its scores depend on other test images
     ensemble: bool = False  # whether it scores by several networks
 
 
@@ -37,6 +38,7 @@ def read(family: str, name: str) -> Declared | None:
             first_phase=said.said("first_phase"),
             trusted=said.said("trusted", False),
             step_name=said.said("step_name"),
+            transductive=said.said("transductive", False),
             ensemble="EnsembleDetector" in said.names,
         )
     except (OSError, SyntaxError, Unclear):

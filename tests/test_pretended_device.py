@@ -1,12 +1,13 @@
-"""The pretended device of `tests/helpers`: it refuses what CUDA refuses, and allows what CUDA allows."""
+"""The pretended device of conformance: it refuses what CUDA refuses, and allows what CUDA allows."""
 
 import operator
 
 import numpy as np
 import pytest
 import torch
-from pretended_device import DEVICE, pretended
 from torch import nn
+
+from benchmark.conformance.pretended import DEVICE, pretended
 
 ROWS = torch.arange(6.0).reshape(2, 3)
 

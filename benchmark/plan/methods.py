@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmark.errors import MethodLeftOut, SpecError
-from methods.base import EnsembleDetector, GradientDetector, HyperparameterError, Objective
+from methods.base import Detector, EnsembleDetector, GradientDetector, HyperparameterError, Objective
 from methods.declared import Declared
 from methods.label_noise import Correction
 from methods.registry import BrokenMethod, UnknownMethod, method_class, objective_class
@@ -49,5 +49,6 @@ def declared(family: str, name: str) -> Declared | None:
         first_phase=trained.first_phase if trained else None,
         trusted=issubclass(cls, Correction) and cls.trusted,
         step_name=cls.step_name if issubclass(cls, GradientDetector) else None,
+        transductive=issubclass(cls, Detector | EnsembleDetector) and cls.transductive,
         ensemble=issubclass(cls, EnsembleDetector),
     )

@@ -32,7 +32,7 @@ from benchmark.store.syntax import (
 )
 
 _NEUTRAL = "neutral"  # the decorator, whatever module it is imported from
-_DESCRIPTIVE = {"paper", "aliases", "small"}  # attributes of methods, for people and for tests
+_DESCRIPTIVE = {"paper", "aliases", "small", "transductive"}  # attributes of methods that compute nothing
 _SKIPPED = {"annotation", "returns", "type_comment", "type_params", "ctx", "kind", "simple"}
 
 

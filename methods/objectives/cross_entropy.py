@@ -19,6 +19,8 @@ class CrossEntropy(Objective):
     r"""Mean negative log-likelihood of the labels under the softmax of the logits.
 
     .. math:: L = -\frac{1}{B} \sum_i \log \mathrm{softmax}(z_i)_{y_i}
+
+    Deviations from the paper: none.
     """
 
     aliases = ("ce",)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from reports.console import options
+from reports.console.check import check
 from reports.console.diff import diff
 from reports.console.isolation import Isolate, Memory, RequireSandbox, Timeout
 from reports.console.networks import networks
@@ -257,6 +258,7 @@ def compare(
         add_to(json_file, part)
 
 
+app.command()(check)
 app.command()(diff)
 app.command()(verify)
 app.add_typer(networks, name="networks")

@@ -83,6 +83,39 @@ def tagged_revisions(repository: Path, folder: str = RESULTS) -> list[Revision]:
         return []
 
 
+def changed_since(name: str, repository: Path) -> list[str]:
+    """Files below a folder that differ from where a revision and today's commit part, new ones included.
+
+    Raises
+    ------
+    UsageError
+        If git knows no such revision, or it has nothing in common with today's; `NoGit` if git is missing.
+    """
+    start = _parting(name, repository)
+    changed = _git(repository, "diff", "--name-only", "-z", "--relative", start, "--", ".") or b""
+    new = _git(repository, "ls-files", "--others", "--exclude-standard", "-z", "--", ".") or b""
+    return sorted({path.decode(errors="surrogateescape") for path in (changed + new).split(b"\0") if path})
+
+
+def file_since(name: str, file: str, repository: Path) -> bytes | None:
+    """A file as it was where a revision and today's commit part; None if it was not. Errors as above."""
+    return _git(repository, "show", f"{_parting(name, repository)}:./{file}")
+
+
+def _parting(name: str, repository: Path) -> str:
+    """The commit where a revision and today's part."""
+    if not name or name.startswith("-") or _NOT_IN_NAMES.search(name) or not name.isprintable():
+        raise UsageError(
+            f"--base: {name!r:.80} cannot be the name of a git revision; expected one, such as main"
+        )
+    found = _git(repository, "merge-base", f"{name}^{{commit}}", "HEAD")
+    if found is None:
+        raise UsageError(
+            f"--base: {name:.80} is no revision that today's commit comes from; expected a branch"
+        )
+    return found.decode().strip()
+
+
 def _tag(name: str, repository: Path, folder: str) -> Revision | None:
     commit = _git(repository, "rev-parse", "--verify", "--quiet", f"refs/tags/{name}^{{commit}}")
     if commit is None:  # a tag of something else

@@ -216,7 +216,7 @@ def main() -> int:
     torch.backends.fp32_precision = "ieee"
     if args.rehearse:
         sys.path.insert(0, str(ROOT / "tests" / "helpers"))
-        from pretended_device import pretended
+        from benchmark.conformance.pretended import pretended
 
         Timed.runs = 1
         print("a rehearsal on a pretended device: no figure below is one of a GPU")

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from pretended_device import DEVICE, pretended
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from benchmark.backbones import device
 from benchmark.census.compare import refusal
 from benchmark.census.settings import Census
+from benchmark.conformance.pretended import DEVICE, pretended
 from benchmark.jobs import scoring
 from benchmark.jobs.job import Kind
 from benchmark.jobs.scoring import Scoring, score_together

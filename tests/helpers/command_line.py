@@ -23,6 +23,7 @@ COMMANDS = (
     "report",
     "publish",
     "compare",
+    "check",
     "diff",
     "verify",
     "list",

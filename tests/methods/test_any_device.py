@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from plain_features import BIAS, CLASSES, DETECTORS, HEAD, WEIGHT, WIDTH, features, made
-from pretended_device import pretended
 from torch.testing import assert_close
 
+from benchmark.conformance.pretended import pretended
 from methods.base import Detector, Features, Head, Signal, fitted
 from methods.detectors._kmeans import kmeans
 from methods.detectors._rows import Rows

@@ -55,6 +55,7 @@ class Scored(StrictModel):
     networks: Count  # of how many, trained with consecutive seeds of the track, the scores come
     groups: dict[str, list[str]]  # the OOD sets: near, far, and those apart
     fit_limit: Count | None = None  # most training images it was fitted on; None: what the detector declares
+    transductive: bool | None = None  # true: each score depends on other images of its set
     tuning: list[Candidate] | None = None  # of which the hyper-parameters were chosen
 
 

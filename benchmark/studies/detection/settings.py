@@ -23,6 +23,7 @@ class Scoring:
     mode: HpMode | None  # None: it depends on defaults that are not known
     members: int  # 1, or how many networks an ensemble has
     chosen: str | None  # the hyper-parameter that ID validation images choose
+    transductive: bool = False  # whether its scores depend on other test images
 
     @property
     def tuned(self) -> bool:
@@ -48,7 +49,7 @@ def scoring_of(entry: Entry, known: Declared | None) -> Scoring:
         mode = "id_val"
     asked = [point.get("members") for point in points if declared.ensemble]  # what is none is refused later
     members = max([1, *(count for count in asked if isinstance(count, int))])
-    return Scoring(points, mode, members, chosen)
+    return Scoring(points, mode, members, chosen, declared.transductive)
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ class DetectionSettings(AnyStudy):
             "hp_mode": scoring.mode,
             "networks": scoring.members,
         }
+        if scoring.transductive:
+            found["transductive"] = True
         return found if entry.fit_limit is None else {**found, "fit_limit": entry.fit_limit}
 
     def sets_of(self, row: str) -> tuple[str, ...]:
@@ -123,6 +126,8 @@ class DetectionSettings(AnyStudy):
             yield "networks"
         if said.get("fit_limit") != expected.get("fit_limit"):
             yield "number of images to fit on"
+        if said.get("transductive") != expected.get("transductive"):
+            yield "whether scores depend on other test images"
         if _sorted(said["groups"]) != _sorted(expected["groups"]):
             yield "OOD sets"
         for name, source in self.track.ood.items():

@@ -7,13 +7,13 @@ import math
 
 import pytest
 import torch
-from pretended_device import pretended
 from torch.testing import assert_close
 
 from benchmark.attacks import BrokenAttack, ImageScore, attack_detector
 from benchmark.attacks import detector as module
 from benchmark.attacks.batches import join
 from benchmark.attacks.detector import attack_scores
+from benchmark.conformance.pretended import pretended
 from methods.base import Features, Head, NotApplicable
 from methods.registry import detector
 

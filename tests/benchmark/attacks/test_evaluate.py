@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from pretended_device import pretended
 from torch import nn
 from torch.testing import assert_close
 
@@ -16,6 +15,7 @@ from benchmark.attacks.batches import join
 from benchmark.attacks.checks import loss_warnings, masking_warnings, unchanged
 from benchmark.attacks.evaluate import Attempts, attempt, judged
 from benchmark.backbones.checkpoint import Checkpoint, Pieces
+from benchmark.conformance.pretended import pretended
 from benchmark.seeds import derive_seed
 from methods.attack import Attack, cross_entropy
 from methods.errors import NotApplicable

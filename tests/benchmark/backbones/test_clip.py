@@ -8,7 +8,6 @@ import tomllib
 import pytest
 import torch
 from places import ROOT
-from pretended_device import pretended
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
@@ -19,6 +18,7 @@ from benchmark.backbones.create import scaling_matrix
 from benchmark.backbones.device import move
 from benchmark.backbones.extract import Tap
 from benchmark.backbones.network import Network
+from benchmark.conformance.pretended import pretended
 from benchmark.errors import DataError, UsageError
 from methods.base import Features
 from methods.errors import NotApplicable

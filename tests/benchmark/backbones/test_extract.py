@@ -3,7 +3,6 @@
 import pytest
 import timm
 import torch
-from pretended_device import pretended
 from safetensors.torch import load_file
 from torch import nn
 
@@ -11,6 +10,7 @@ from benchmark.backbones.create import create_network
 from benchmark.backbones.device import move
 from benchmark.backbones.extract import Tap, extract
 from benchmark.backbones.network import to_pixels
+from benchmark.conformance.pretended import pretended
 from benchmark.store.artifacts import Draft
 from methods.errors import NotApplicable
 from methods.statistics import gram, pooled, rank_one

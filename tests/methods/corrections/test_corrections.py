@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from label_noise_examples import NOISE, Network, batch_of, labels_of, plain_losses, rng, setup, world
-from pretended_device import pretended
 from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
 from worked_examples import EXACT, tensor
 
+from benchmark.conformance.pretended import pretended
 from methods.base import Paper
 from methods.label_noise import Correction
 from methods.registry import family, objective, objective_class

@@ -6,12 +6,10 @@ import pytest
 import scipy.stats
 import torch
 from label_noise_examples import INPUTS, VALUES, Contributed, K, labels_of, rng
-from pretended_device import pretended
 from torch.testing import assert_close
 from worked_examples import EXACT, tensor
 
-from methods.base import Paper
-from methods.label_noise import NoiseModel
+from benchmark.conformance.pretended import pretended
 from methods.registry import family, noise_model
 
 NOISE_MODELS = {name: cls.configure(cls.small) for name, cls in family("noise_models").items()}
@@ -25,12 +23,6 @@ STRENGTHS = tuple(p / 10 for p in range(11))
 
 def test_every_noise_model_is_found():
     assert NOISE_MODELS.keys() >= {"uniform", "uniform_patrini", "flip", "flip_next", "hierarchical"}
-
-
-@every_noise_model
-def test_a_noise_model_names_its_paper(model):
-    assert isinstance(model, NoiseModel)
-    assert isinstance(type(model).paper, Paper)
 
 
 @every_noise_model

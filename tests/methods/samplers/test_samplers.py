@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from imbalance_examples import SAMPLERS, generator, long_tailed, shares
-from pretended_device import pretended
 from torch.testing import assert_close
 
+from benchmark.conformance.pretended import pretended
 from methods.base import HyperparameterError
 from methods.registry import sampler
 

@@ -9,8 +9,11 @@ The device is of the type "lazy", which torch knows and has no kernels for unles
 (torch 2.14.1 and 2.15.0), and a fake tensor has no numbers to branch on.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
@@ -28,9 +31,10 @@ class There(torch.Tensor):
     here: torch.Tensor
 
     @staticmethod
-    def __new__(cls, here: torch.Tensor) -> "There":
+    def __new__(cls, here: torch.Tensor) -> There:
+        """Wrap a tensor of the CPU."""
         with torch.inference_mode(mode=False):  # so that views of parameters can be made in it
-            made = torch.Tensor._make_wrapper_subclass(
+            made: There = torch.Tensor._make_wrapper_subclass(
                 cls,
                 here.size(),
                 strides=here.stride(),
@@ -41,27 +45,31 @@ class There(torch.Tensor):
         made.here = here
         return made
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         return _computed(func, args, kwargs or {})
 
     # Torch refuses these to subclasses in words of its own.
-    def numpy(self, *, force=False):
+    def numpy(self, *, force: bool = False) -> Any:
+        """Refuse, as a tensor of another device does, unless forced."""
         if not force:
             raise TypeError(f"can't convert {DEVICE} device type tensor to numpy. Use Tensor.cpu() first")
         return self.detach().cpu().numpy()
 
-    def tolist(self):
+    def tolist(self) -> Any:
+        """Its numbers."""
         return self.cpu().tolist()
 
-    def __format__(self, spec):
-        return self.cpu().__format__(spec)
+    def __format__(self, spec: str) -> str:
+        return str(self.cpu().__format__(spec))  # type: ignore[no-untyped-call]
 
 
-class _Mode(TorchDispatchMode):
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         with self:  # in inference mode an operation that is made of others comes whole
             found = func.decompose(*args, **(kwargs or {}))
         return _computed(func, args, kwargs or {}) if found is NotImplemented else found
@@ -70,25 +78,25 @@ class _Mode(TorchDispatchMode):
 class _Autocast(torch.autocast):
     """The CPU's, which has no effect on tensors of another device."""
 
-    def __init__(self, device_type: str, *arguments, **options) -> None:
+    def __init__(self, device_type: str, *arguments: Any, **options: Any) -> None:
         super().__init__("cpu" if device_type == DEVICE.type else device_type, *arguments, **options)
 
 
 @contextmanager
 def pretended() -> Iterator[torch.device]:
-    """Let there be `DEVICE`."""
+    """Let there be `DEVICE` within the block."""
     plain, lifts = torch.autocast, torch._C._only_lift_cpu_tensors()
-    torch.autocast = _Autocast
+    torch.autocast = _Autocast  # type: ignore[misc]
     torch._C._set_only_lift_cpu_tensors(True)  # numbers of Python become tensors on the CPU, and are moved
     try:
-        with _Mode():
+        with _Mode():  # type: ignore[no-untyped-call]
             yield DEVICE
     finally:
-        torch.autocast = plain
+        torch.autocast = plain  # type: ignore[misc]
         torch._C._set_only_lift_cpu_tensors(lifts)
 
 
-def _computed(func, args, kwargs):
+def _computed(func: Any, args: Any, kwargs: Any) -> Any:
     leaves = tree_leaves((args, kwargs))
     there = any(isinstance(leaf, There) for leaf in leaves)
     if there and func not in _MOVES:
@@ -102,11 +110,11 @@ def _computed(func, args, kwargs):
     found = func(*on_cpu[0], **on_cpu[1])
     if there:
         found = tree_map(lambda leaf: There(leaf) if isinstance(leaf, torch.Tensor) else leaf, found)
-        found = return_and_correct_aliasing(func, args, kwargs, found)
+        found = return_and_correct_aliasing(func, args, kwargs, found)  # type: ignore[no-untyped-call]
     return found
 
 
-def _check_together(func, args, kwargs):
+def _check_together(func: Any, args: Any, kwargs: Any) -> None:
     """Raise `RuntimeError` as CUDA's kernels do for tensors of the CPU among their own.
 
     They take indices of the CPU, and numbers without dimensions where they go element by element.
