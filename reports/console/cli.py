@@ -200,13 +200,16 @@ def report(
     results: Read = None,
     published: options.Published = None,
     site: Site = Path("site"),
+    preview: Annotated[
+        str | None, typer.Option("--preview", help="What pages of a preview say first.")
+    ] = None,
     leaderboard: options.Leaderboard = None,
 ) -> None:
     """Build the site from the records, computing nothing."""
     from reports.console.commands import build, published_folder, records_of, say_where, spec_of
 
     records = records_of(results, leaderboard)
-    build(spec_of(leaderboard), records, site, published_folder(published, leaderboard))
+    build(spec_of(leaderboard), records, site, published_folder(published, leaderboard), preview)
     say_where(records)
 
 

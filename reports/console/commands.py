@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.errors import UsageError
 from benchmark.spec.leaderboard import Spec
 from benchmark.spec.load import load_spec
 from benchmark.spec.shipped import find_leaderboard, published_results
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from benchmark.plan.plan import Plan
 
 OWN = Path("runs")  # where a run writes its records, below the working folder
+LONGEST = 300  # characters of what every page of a preview says
 
 
 def spec_of(leaderboard: Path | None, precision: str | None = None) -> Spec:
@@ -69,12 +71,22 @@ def say_where(records: Path) -> None:
     say(console(stderr=True), f"These are the records in {records}/{more}")
 
 
-def build(spec: Spec, results: Path, site: Path, of_others: Path) -> None:
-    """Build the site of records, and say how they compare with the published ones."""
+def build(spec: Spec, results: Path, site: Path, of_others: Path, preview: str | None = None) -> None:
+    """Build the site of records, and say how they compare with the published ones.
+
+    Raises
+    ------
+    UsageError
+        If `preview`, which every page is to say of itself, is no line of text.
+    """
+    if preview is not None and not (preview.strip() and preview.isprintable() and len(preview) <= LONGEST):
+        raise UsageError(
+            f"--preview: expected a line of 1 to {LONGEST} characters for every page, got {preview!r:.80}"
+        )
     from benchmark.engines.environment import cores
     from reports.console.results import reproduction_lines, show
     from reports.site.publish import publish, read_report
 
-    publish(spec, results, site, of_others, workers=cores())
+    publish(spec, results, site, of_others, preview=preview or "", workers=cores())
     show(console(), reproduction_lines(read_report(site)))
     say(console(), f"Leaderboard: {site / 'index.html'}")

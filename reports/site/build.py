@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -70,6 +71,7 @@ def build_site(
     source: str = "results",
     report: Reproduction | None = None,
     versions: Tagged | None = None,
+    preview: str = "",
     ledger: Ledger | None = None,
     incremental: bool = False,
     workers: int = 1,
@@ -87,6 +89,7 @@ def build_site(
     source : name of the folder that the records lie in.
     report : how they compare with the published ones, where they are not these.
     versions : earlier versions of the records, for the page of changes; None: there is none.
+    preview : what every page says of itself above all else, where it shows what is not published; else empty.
     ledger : which records were verified; None: none.
     incremental : take from `out` the plots of an earlier build that would come out the same.
     workers : processes at a time.
@@ -111,6 +114,7 @@ def build_site(
     history = None if versions is None or parts is None else history_of(versions, shown_today(parts))
     pages, menu = pages_of(spec, counted, claims, parts, Made(source, made_at), history, workers)
     everything = leaderboard_page(spec, counted, parts, source=source, generated=made_at)
+    everything, *pages = (replace(page, mark=preview) for page in (everything, *pages))
     files: dict[Path, str | bytes] = {out / f"{everything.name}.md": markdown_of(everything)}
     hands = [partial(_texts, pages[i::AT_ONCE], menu) for i in range(AT_ONCE)]
     texts = {name: text for hand in all_of(hands, workers) for name, text in hand.items()}

@@ -42,7 +42,8 @@ def markdown_of(page: Page) -> str:
     """Render a page; equal pages give equal text."""
     writer = _Writer("../" * page.name.count("/"))
     outward = tuple((link,) for link in page.nav if not within_page(link))
-    parts = [f"# {escape_markdown(page.title)}", writer.line(page.intro)]
+    parts = [f"**Preview.** {escape_markdown(page.mark)}"] if page.mark else []
+    parts += [f"# {escape_markdown(page.title)}", writer.line(page.intro)]
     if outward:
         parts += writer.block(Bullets(outward))
     parts += [part for block in page.body for part in writer.block(block)]

@@ -25,7 +25,13 @@ from reports.site.reproduction import Reproduction, reproduction
 
 
 def publish(
-    spec: Spec, results: Path, site: Path, published: Path | None = None, *, workers: int = 1
+    spec: Spec,
+    results: Path,
+    site: Path,
+    published: Path | None = None,
+    *,
+    preview: str = "",
+    workers: int = 1,
 ) -> list[Path]:
     """Build the site from all that lies below `results`, unless it is of just that already.
 
@@ -33,6 +39,7 @@ def publish(
     ----------
     published : the folder of the published records, with which others are compared (`read_report` says how);
         None: with nothing.
+    preview : what every page says of itself, where it shows what is not published; else empty.
     workers : processes at a time.
 
     Returns
@@ -51,7 +58,8 @@ def publish(
     others = {} if compared is None else {"published": compared.name, **_content(compared)}
     versions = tagged(results)
     content = {"results": results.name, **_content(results)}
-    made_of = _fingerprint(spec, claims, content, others, [] if versions is None else versions.made_of)
+    earlier = [] if versions is None else versions.made_of
+    made_of = _fingerprint(spec, claims, content, others, earlier, preview)
     if up_to_date(site, made_of):
         return []  # of records that were read and checked then
     from reports.site.build import build_site  # with all that draws
@@ -69,6 +77,7 @@ def publish(
         source=results.name,
         report=report,
         versions=versions,
+        preview=preview,
         ledger=read_ledger(results),
         incremental=True,
         workers=workers,

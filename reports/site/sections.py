@@ -198,6 +198,7 @@ class Page:
     body: tuple[Block, ...]
     sections: tuple[Section, ...]
     footer: Text
+    mark: str = ""  # above all else, where the page is not what it looks like
     files: Mapping[str, str] = field(default_factory=dict)  # to download, by path below the site
 
 
