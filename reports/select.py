@@ -161,6 +161,11 @@ class Measured:
         return [self.record.settings["hp_mode"]]
 
     @property
+    def transductive(self) -> bool:
+        """Whether each score depends on the images that were scored with it."""
+        return bool(self.record.settings.get("transductive"))
+
+    @property
     def objective(self) -> str:
         """Of its network, in leaderboard.yaml."""
         return str(self.record.settings["objective"])

@@ -100,7 +100,8 @@ def _cells(spec: Spec, counted: Counted) -> dict[Key, dict[str, dict[int, Measur
     for cell, one in counted.measured.items():
         entry = spec.entries[cell.entry]
         plain = entry.objective == "cross_entropy" and not is_tuned(entry)
-        if plain and one.networks == 1 and {"near", "far"} <= spec.tracks[cell.track].groups.keys():
+        single = one.networks == 1 and not one.transductive
+        if plain and single and {"near", "far"} <= spec.tracks[cell.track].groups.keys():
             rows = found.setdefault((cell.track, cell.backbone, cell.init), {})
             rows.setdefault(cell.entry, {})[cell.seed] = one
     complete = {}

@@ -35,11 +35,13 @@ class Samples:
     complete: bool  # averaged over all that the board averages over
     stands: Mapping[NetworkPlace, set[str]] = field(default_factory=dict)  # the weights of all its networks
     verified: Verified = Verified()  # of its records
+    transductive: bool = False  # whether scores depend on the images that are scored together
 
     @property
     def comparable(self) -> bool:
-        """Whether the row has a place: complete, of single networks, and over several seeds."""
-        return self.complete and self.networks == 1 and len(self.by_seed) > 1
+        """Whether the row has a place: complete, of single networks and images, and over several seeds."""
+        alone = self.networks == 1 and not self.transductive
+        return self.complete and alone and len(self.by_seed) > 1
 
     def has(self, column: int) -> bool:
         """Whether all its records have the number of a column."""

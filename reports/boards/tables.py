@@ -26,6 +26,7 @@ from reports.studies.select import Studied
 
 LEVELS: tuple[Level, ...] = ("entry", "backbone", "init")
 ON_OTHERS = "on other networks, not paired"
+TOGETHER = "transductive: scores depend on the images that are scored together"
 
 
 @dataclass(frozen=True)
@@ -264,6 +265,7 @@ def samples_of(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[li
     networks: dict[tuple[str, ...], int] = {}
     stands: dict[tuple[str, ...], dict[NetworkPlace, set[str]]] = {}
     stood: dict[tuple[str, ...], list[Verification | None]] = {}
+    together: set[tuple[str, ...]] = set()
     for cell, found in cells.items():
         labels = tuple(str(getattr(cell, level)) for level in board.rows)
         rest = tuple(str(getattr(cell, level)) for level in averaged)
@@ -275,6 +277,7 @@ def samples_of(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[li
         ]
         networks[labels] = max(found.networks, networks.get(labels, 1))
         stood.setdefault(labels, []).extend(found.verifications)
+        together |= {labels} if found.transductive else set()
         for place, weights in found.stands.items():
             stands.setdefault(labels, {}).setdefault(place, set()).add(weights)
         groups.setdefault(labels, {}).setdefault(cell.seed, {})[rest] = numbers
@@ -292,10 +295,13 @@ def samples_of(name: str, board: Board, cells: Mapping[Cell, Found]) -> tuple[li
         if networks[labels] > 1:
             of = f"ensembles of {networks[labels]} networks"
             note = f"{of}, not paired with single ones, hence without a position"
+        if labels in together:
+            note = f"{TOGETHER}, hence without a position"
         if by_seed:
             of_row = stands.get(labels, {})
             verified = verified_of(stood[labels])
-            samples.append(Samples(labels, by_seed, note, networks[labels], not absent, of_row, verified))
+            counts = (networks[labels], not absent, of_row, verified, labels in together)
+            samples.append(Samples(labels, by_seed, note, *counts))
         else:
             over = ", ".join(" ".join(rest) for rest in sorted(covered))
             notes.append(f"{' · '.join(labels)} is left out: no seed was measured on all of {over}.")

@@ -26,6 +26,7 @@ from reports.boards.side_by_side import (
     rounded_cost,
     side_by_side,
 )
+from reports.boards.tables import TOGETHER
 from reports.claims.register import Register
 from reports.costs import FORWARDS
 from reports.pages.method_text import path_of as path_of_method
@@ -356,6 +357,8 @@ def _alone(row: Samples) -> str:
     """Why a row is compared with none; empty where it is."""
     if row.networks > 1:
         return f"ensembles of {row.networks} networks"
+    if row.transductive:
+        return TOGETHER
     return "" if row.complete else "not measured on all backbones"
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from benchmark.datasets.seen import Seen, seen_by
 from benchmark.records.record import Cell
 from benchmark.spec.leaderboard import Spec, Track
+from reports.boards.tables import TOGETHER
 from reports.boards.verified import Verified, verified_of
 from reports.costs import FORWARDS, MS
 from reports.plots.figures import file_name
@@ -241,6 +242,8 @@ def _label(results: TrackResults, line: Line) -> Content:
     remarks = [f"saw {', '.join(saw)}"] if saw else []
     if line.networks > 1:
         remarks.append(f"ensembles of {line.networks} networks")
+    if any(found.transductive for found in line.cells):
+        remarks.append(TOGETHER)
     return Noted(label, "; ".join(remarks)) if remarks else label
 
 

@@ -99,6 +99,11 @@ class Studied:
         """How hyper-parameters were chosen: by leaderboard.yaml or the publication, never by results."""
         return ["declared"]
 
+    @property
+    def transductive(self) -> bool:
+        """No study measures a detector of images that are scored together."""
+        return False
+
 
 @dataclass(frozen=True)
 class CountedStudies:
