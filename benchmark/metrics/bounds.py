@@ -70,7 +70,9 @@ def wilson(value: float, effective: float, level: float = LEVEL) -> Bounds:
 
 
 def clopper_pearson(count: int, n: int, level: float = LEVEL) -> Bounds:
-    """Share of `count` of n images with its exact interval (Clopper & Pearson 1934): it covers at least `level`.
+    """Share of `count` of n images with its exact interval (Clopper & Pearson 1934).
+
+    It covers at least `level`.
 
     Parameters
     ----------

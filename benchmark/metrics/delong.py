@@ -36,7 +36,7 @@ PRIOR = 1.0  # misplaced images that the model of `_model` counts as, against th
 
 
 class Difference(NamedTuple):
-    """A paired difference a − b of two means of AUROCs, its interval, standard error (DeLong's) and two-sided p."""
+    """A paired difference a − b of two means of AUROCs, with DeLong's standard error and a two-sided p."""
 
     value: float
     low: float
@@ -143,7 +143,7 @@ class Aurocs:
         made of those of both means, as of independent ones (MOVER; Zou and Donner, Statistics in Medicine
         2008). Detectors that place all images alike differ by 0, whatever the images.
 
-        p is two-sided, and below 0.05 exactly where the interval of 95 % leaves 0 out; of equal means it is 1.
+        p is two-sided, and below 0.05 exactly where the interval of 95 % leaves 0 out; of equal means 1.
 
         Raises
         ------

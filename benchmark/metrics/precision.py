@@ -77,7 +77,9 @@ class Precision:
         sets = self.values.size
         w = np.full(sets, 1 / sets) if weights is None else finite_vector("weights", weights)
         if w.size != sets or w.min() < 0 or not np.isclose(w.sum(), 1.0, atol=1e-9):
-            raise ValueError(f"weights: expected {sets} numbers of at least 0 that sum to 1, got {w.tolist()}")
+            raise ValueError(
+                f"weights: expected {sets} numbers of at least 0 that sum to 1, got {w.tolist()}"
+            )
         value = min(max(float(w @ self.values), 0.0), 1.0)
         terms = [(1.0, float(w @ self.id_part @ w), self.n_in)]
         terms += zip(w.tolist(), self.ood_part.tolist(), self.n_out.tolist(), strict=True)

@@ -60,7 +60,9 @@ class Resampled:
         sets = self.values.size
         w = np.full(sets, 1 / sets) if weights is None else finite_vector("weights", weights)
         if w.size != sets or w.min() < 0 or not np.isclose(w.sum(), 1.0, atol=1e-9):
-            raise ValueError(f"weights: expected {sets} numbers of at least 0 that sum to 1, got {w.tolist()}")
+            raise ValueError(
+                f"weights: expected {sets} numbers of at least 0 that sum to 1, got {w.tolist()}"
+            )
         value = min(max(float(w @ self.values), 0.0), 1.0)
         low, high = np.quantile(w @ self.draws, [(1 - level) / 2, (1 + level) / 2]).tolist()
         return Bounds(value, min(low, value), max(high, value))

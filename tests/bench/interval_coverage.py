@@ -15,7 +15,7 @@ The standard error of 95 is 0.5 with 2,000 draws. Scores are normal (`normal`) o
 (`t3`), OOD ones moved by what gives the AUROC; those of two detectors correlate by .8 in both.
 
 `--family` prints instead how often any of D equal detectors is told to be worse than the best, by
-`benchmark.metrics.best` (all pairs) and with Holm's adjustment over the D − 1 comparisons with the best alone.
+`benchmark.metrics.best` (all pairs) and with Holm's adjustment over the D − 1 comparisons with the best only.
 
 Run: python tests/bench/interval_coverage.py                    all settings, about 10 CPU minutes
      python tests/bench/interval_coverage.py --sizes 50 --draws 500
@@ -60,7 +60,7 @@ def shift(kind: str, auroc: float) -> float:
     law = KINDS[kind]
     x = np.sinh(np.linspace(-12, 12, 200_001))  # dense where the density is, and far out
     density = law.pdf(x)
-    return float(optimize.brentq(lambda s: integrate.trapezoid(density * law.cdf(x + s), x) - auroc, 0, 60))
+    return float(optimize.brentq(lambda s: integrate.trapezoid(density * law.cdf(x + s), x) - auroc, -9, 60))
 
 
 def true_precision(kind: str, moved: float, n: int, m: int) -> tuple[float, float]:
