@@ -98,7 +98,9 @@ class Guard(nn.Module):
             raise NotApplicable(f"{detector.name}: needs a gradient in the image: {subject.differentiable}")
         self.subject, self.threshold = subject, float(threshold)
         self.device = torch.device("cpu" if device is None else device)
-        self.detector = on_device(detector, self.device)
+        there = on_device(detector, self.device)
+        assert isinstance(there, Detector)
+        self.detector = there
         self._signals = tuple(sorted(detector.needs - {Signal.HEAD}))
         blank = None if subject.prepare is None else subject.prepare(Image.new("RGB", (64, 64)))
         self._pixels = blank is not None and blank.dtype == torch.uint8
@@ -236,7 +238,13 @@ def _about(folder: Path, saved: Saved) -> dict[str, Any]:
             "with save_guard"
         )
     whole = isinstance(about, dict) and about.keys() == _OWN
-    kinds = {"fingerprint": str, "title": str, "classes": int, "threshold": (int, float), "model": dict}
+    kinds: dict[str, Any] = {
+        "fingerprint": str,
+        "title": str,
+        "classes": int,
+        "threshold": (int, float),
+        "model": dict,
+    }
     wrong = (
         [key for key, kind in kinds.items() if not isinstance(about[key], kind)] if whole else sorted(_OWN)
     )

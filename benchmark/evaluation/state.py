@@ -80,12 +80,13 @@ def on_device(detector: AnyDetector, device: torch.device) -> AnyDetector:
 class _Packer:
     def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}
+        self._memory: set[int] = set()
 
     def fields(self, detector: AnyDetector, where: str) -> dict[str, Any]:
         hints = _state_hints(type(detector))
-        declared = (
-            {f.name for f in dataclasses.fields(detector)} if dataclasses.is_dataclass(detector) else set()
-        )
+        declared: set[str] = set()
+        if dataclasses.is_dataclass(detector):
+            declared = {f.name for f in dataclasses.fields(detector)}
         if more := sorted(set(vars(detector)) - declared - {_WIDTHS}):
             raise StateError(f"{where}: keeps {', '.join(more)}, which it does not declare with `fitted()`")
         widths = vars(detector).get(_WIDTHS)
@@ -147,9 +148,13 @@ class _Packer:
         value = value.detach().resolve_conj().resolve_neg()
         if value.is_floating_point() and bool(value.isnan().any()):
             raise StateError(f"{where}: holds NaN; expected numbers")
-        order = sorted(range(value.ndim), key=lambda dim: -value.stride(dim))
+        strides = list(value.stride())
+        order = sorted(range(value.ndim), key=lambda dim: -strides[dim])
         name = str(len(self.tensors))
-        self.tensors[name] = value.permute(order).contiguous()
+        laid = value.permute(order).contiguous()
+        memory = laid.untyped_storage().data_ptr()
+        self.tensors[name] = laid.clone() if memory in self._memory else laid  # each file entry has its own
+        self._memory.add(memory)
         return {"tensor": name, "type": TYPES[value.dtype], "shape": list(value.shape), "order": order}
 
 
@@ -235,7 +240,7 @@ class _Unpacker:
         if not isinstance(fields, dict):
             raise StateError(f"{where}: expected fields, got {fields!r:.80}")
         parts = self._values(fields, dict.fromkeys(fields, Any), where, depth)
-        remade: Callable[..., Any] = cls.remade  # type: ignore[attr-defined]
+        remade: Callable[..., Any] = cls.remade
         try:
             return remade(**parts)
         except (TypeError, ValueError, AttributeError, IndexError) as error:
