@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,8 +91,8 @@ def match_classes(folders: Sequence[str], model: Sequence[str] | None, count: in
     if len(folders) < 2:
         seen = repr(printable(folders[0])) if folders else "none"
         raise DataError(
-            f"the ID images have one class only ({seen}); expected one folder for each of the model's {count} "
-            "classes, at least two of them"
+            f"the ID images have one class only ({seen}); expected one folder for each of the model's "
+            f"{count} classes, at least two of them"
         )
     if model is not None and (named := _by_name(folders, model)) is not None:
         return named
@@ -101,8 +101,8 @@ def match_classes(folders: Sequence[str], model: Sequence[str] | None, count: in
     if len(folders) != count:
         why = "it does not say what they are called" if model is None else "no name is the same"
         raise DataError(
-            f"the images have {len(folders)} classes ({_some(folders)}) and the model has {count}, and {why}; "
-            "expected as many classes, or folders that are called as the model's classes are"
+            f"the images have {len(folders)} classes ({_some(folders)}) and the model has {count}, and "
+            f"{why}; expected as many classes, or folders that are called as the model's classes are"
             + (f" ({_some(model)})" if model else "")
         )
     note = (
@@ -126,8 +126,8 @@ def _by_name(folders: Sequence[str], model: Sequence[str]) -> ClassMap | None:
         if candidates and len(candidates) > 1:
             names = ", ".join(f"{printable(model[i])!r} ({i})" for i in sorted(candidates))
             raise DataError(
-                f"class {printable(folder)!r} may be several classes of the model: {names}; rename the folder "
-                "to the whole name, or to the WordNet id"
+                f"class {printable(folder)!r} may be several classes of the model: {names}; rename the "
+                "folder to the whole name, or to the WordNet id"
             )
         found.append(next(iter(candidates)) if candidates else None)
     missing = [folder for folder, index in zip(folders, found, strict=True) if index is None]
@@ -136,8 +136,8 @@ def _by_name(folders: Sequence[str], model: Sequence[str]) -> ClassMap | None:
     if missing:
         hint = did_you_mean(printable(missing[0]), map(printable, model))
         raise DataError(
-            f"{len(missing)} of the {len(folders)} classes are none of the model's: {_some(missing)}; {hint}. "
-            "Rename or remove these folders"
+            f"{len(missing)} of the {len(folders)} classes are none of the model's: {_some(missing)}; {hint}"
+            ". Rename or remove these folders"
         )
     to_model = tuple(index for index in found if index is not None)
     notes = []
@@ -191,11 +191,12 @@ def _levels(model: Sequence[str]) -> list[dict[str, set[int]]]:
 @cache
 def _imagenet() -> tuple[dict[str, set[int]], tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Classes of ImageNet-1K by what they are called; their WordNet ids; their synonyms."""
-    from timm.data import ImageNetInfo
+    import timm.data
 
     from benchmark.datasets.imagenet_names import IMAGENET_NAMES
 
-    ids = tuple(ImageNetInfo().label_names())
+    info: Any = timm.data
+    ids = tuple(info.ImageNetInfo().label_names())
     synonyms = tuple(tuple(word.strip() for word in name.split(",")) for name in IMAGENET_NAMES)
     called: dict[str, set[int]] = defaultdict(set)
     for index, (wordnet, names) in enumerate(zip(ids, synonyms, strict=True)):

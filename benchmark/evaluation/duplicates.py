@@ -1,9 +1,9 @@
 """Images of one set that are, exactly or nearly, images of another, found by their hashes.
 
 Near hashes are compared by multi-index hashing: M. Norouzi, A. Punjani, D. J. Fleet, "Fast Search in Hamming
-Space with Multi-Index Hashing", CVPR 2012. Of two codes that differ in at most d bits, one of four parts of 16
-bits differs in at most d // 4: candidates are looked up by each part, and compared. Memory is bounded by a
-block of candidates, whatever the sizes of the sets.
+Space with Multi-Index Hashing", CVPR 2012. Of two codes that differ in at most d bits, one of four parts of
+16 bits differs in at most d // 4: candidates are looked up by each part, and compared. Memory is bounded by
+a block of candidates, whatever the sizes of the sets.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def overlapping(known: Hashes, other: Hashes, distance: int = DISTANCE) -> NDArr
 
 
 def matched(known: Hashes, other: Hashes, distance: int = DISTANCE) -> NDArray[np.int64]:
-    """Which known image each of another set is, (M,): the first equal one, else the first near one, else -1."""
+    """Which known image each of another set is, (M,): the first equal one, else a near one, else -1."""
     near = np.full(len(other[1]), -1, dtype=np.int64)
     if distance >= 0 and len(known[1]) and len(other[1]):
         codes, first = np.unique(known[1], return_index=True)
@@ -88,7 +88,7 @@ def _first_equal(known: Codes, other: Codes) -> NDArray[np.int64]:
 def _pairs(
     codes: Codes, asked: Codes, distance: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Pairs (i, j) of codes[i] and asked[j] that differ in at most `distance` bits, some of them repeatedly."""
+    """Pairs (i, j) of codes[i] and asked[j] that differ in at most `distance` bits, some repeatedly."""
     for part in range(_PARTS):
         shift = np.uint64(part * _PART)
         keys = ((codes >> shift) & np.uint64(_VALUES - 1)).astype(np.int64)
@@ -134,4 +134,5 @@ _ONES = (
 
 def _differing(a: Codes, b: Codes) -> NDArray[np.int64]:
     parts = np.ascontiguousarray(a ^ b).view(np.uint16).reshape(-1, _PARTS)
-    return _ONES[parts].sum(axis=1, dtype=np.int64)
+    bits: NDArray[np.int64] = _ONES[parts].sum(axis=1, dtype=np.int64)
+    return bits

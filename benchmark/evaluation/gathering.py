@@ -1,4 +1,4 @@
-"""Images one by one to batches: hashed, counted on the card, broken ones and repeats of other parts left out."""
+"""Images one by one to batches: hashed, counted, broken ones and repeats of other parts left out."""
 
 from __future__ import annotations
 
@@ -63,19 +63,19 @@ def prepared(name: str, decoded: Decoded, prepare: Prepare) -> Read:
 
 
 @dataclass
-class Parts:
-    """What the parts of one set have shown so far: an image that is in two of them is left out of the later."""
+class Disjoint:
+    """What the parts of one set have shown so far: an image of two of them is left out of the later."""
 
     seen: dict[str, Codes] = field(default_factory=dict)
 
     def of_others(self, role: str) -> Codes:
-        """Exact hashes of what other parts have, from their last whole pass."""
+        """Exact hashes of what other disjoint have, from their last whole pass."""
         others = [codes for part, codes in self.seen.items() if part != role]
         return np.unique(np.concatenate(others)) if others else np.empty(0, dtype=np.uint64)
 
 
 def gather(
-    reads: Iterable[Read], size: int, tally: Tally, title: str, role: Role, parts: Parts | None = None
+    reads: Iterable[Read], size: int, tally: Tally, title: str, role: Role, disjoint: Disjoint | None = None
 ) -> Iterator[ImageBatch]:
     """Batches of at most `size` images.
 
@@ -86,7 +86,7 @@ def gather(
     """
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")
-    others = parts.of_others(role) if parts else np.empty(0, dtype=np.uint64)
+    others = disjoint.of_others(role) if disjoint else np.empty(0, dtype=np.uint64)
     own: list[Codes] = []
     repeats = 0
     stream = iter(reads)
@@ -123,8 +123,8 @@ def gather(
         )
     if not tally.images:
         raise DataError(_nothing(title, tally, repeats))
-    if parts is not None:
-        parts.seen[role] = np.unique(np.concatenate(own))
+    if disjoint is not None:
+        disjoint.seen[role] = np.unique(np.concatenate(own))
 
 
 def _nothing(title: str, tally: Tally, repeats: int) -> str:

@@ -127,9 +127,9 @@ def list_folder(root: Path, *, labelled: bool) -> Listing:
             groups[name] = files
     if loose and groups and labelled:
         raise DataError(
-            f"{printable(str(root))} has {len(loose):,} loose images, such as {_called(loose[0], root)}, beside "
-            f"folders of images, such as {printable(next(iter(groups)))!r}; expected images alone, or one "
-            "folder for each class"
+            f"{printable(str(root))} has {len(loose):,} loose images, such as {_called(loose[0], root)}, "
+            f"beside folders of images, such as {printable(next(iter(groups)))!r}; expected images alone, or "
+            "one folder for each class"
         )
     paths = [*loose, *(file for files in groups.values() for file in files)]
     if not paths:
@@ -250,8 +250,8 @@ def list_csv(path: Path, *, labelled: bool) -> Listing:
             before, as_label = first[named]
             if as_label != label:
                 raise DataError(
-                    f"{where}, line {number}: {printable(named)!r} is {printable(label)!r}, and on line {before} "
-                    f"it is {printable(as_label)!r}; expected one label"
+                    f"{where}, line {number}: {printable(named)!r} is {printable(label)!r}, and on line "
+                    f"{before} it is {printable(as_label)!r}; expected one label"
                 )
             repeated += 1
             continue

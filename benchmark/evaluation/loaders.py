@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 from benchmark.errors import DataError, UsageError
 from benchmark.evaluation.classes import ClassMap
 from benchmark.evaluation.decoding import Broken, Decoded, quiet, upright
-from benchmark.evaluation.gathering import Parts, Prepare, Read, Role, gather, prepared
+from benchmark.evaluation.gathering import Disjoint, Prepare, Read, Role, gather, prepared
 from benchmark.evaluation.hashes import exact_of_tensor, grids_of_tensors
 from benchmark.evaluation.images import ImageBatch
 from benchmark.evaluation.tally import Tally
@@ -34,7 +34,7 @@ class Element(NamedTuple):
 
 
 class LoaderSource:
-    """What yields ``(image, label)``, images, or dicts of ``image``/``pixel_values`` and ``label``/``labels``.
+    """What yields ``(image, label)``, images, or dicts of ``image`` and ``label``.
 
     Images are PIL's, which are prepared as those of files are; uint8 tensors or arrays, (C, H, W) or
     (H, W, C), which are pixels: prepared too, but where they have the shape that the model takes; and tensors
@@ -51,23 +51,23 @@ class LoaderSource:
         prepare: Prepare | None,
         classes: ClassMap | None,
         role: Role,
-        parts: Parts | None = None,
+        disjoint: Disjoint | None = None,
     ) -> None:
         self._mapped = (
             hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, Mapping)
         )
         if not self._mapped and not isinstance(data, DataLoader | IterableDataset):
             raise UsageError(
-                f"{title}: {type(data).__name__} is no source of images; expected a path, hub:OWNER/NAME, or a "
-                "torch Dataset or DataLoader"
+                f"{title}: {type(data).__name__} is no source of images; expected a path, hub:OWNER/NAME, or "
+                "a torch Dataset or DataLoader"
             )
         self.title = title
-        self._data, self._prepare, self._classes, self._role, self._parts = (
+        self._data, self._prepare, self._classes, self._role, self._disjoint = (
             data,
             prepare,
             classes,
             role,
-            parts,
+            disjoint,
         )
         self._takes = _shape_of(prepare)
         self._notes, self.expected = _order_of(data)
@@ -80,7 +80,7 @@ class LoaderSource:
         """See `ImageSource.batches`."""
         quiet()
         self._tally = Tally(self._kind, self._notes)
-        yield from gather(self._reads(), size, self._tally, self.title, self._role, self._parts)
+        yield from gather(self._reads(), size, self._tally, self.title, self._role, self._disjoint)
         if not self._role.startswith("id_"):
             return
         if not self._tally.labelled:
@@ -170,8 +170,8 @@ class LoaderSource:
             return None, printable(str(value))
         if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
             raise DataError(
-                f"{self.title}: the label of image {element.name} is {printable(repr(value))[:80]}; expected the "
-                "number of a class"
+                f"{self.title}: the label of image {element.name} is {printable(repr(value))[:80]}; expected "
+                "the number of a class"
             )
         number = int(value)
         if self._classes is None:
@@ -241,15 +241,17 @@ def _of_batch(batch: Any, single: bool, title: str) -> Iterator[Element]:
 
 
 def _are_columns(batch: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether it is images and labels, and not elements: a column has images only, an element one."""
     first = batch[0]
     if isinstance(first, Tensor | np.ndarray):
-        return first.ndim == 4
-    return (
-        isinstance(first, list | tuple)
-        and bool(first)
-        and isinstance(first[0], Image.Image)
-        and (len(first) != 2 or isinstance(first[1], Image.Image))
-    )
+        labels = batch[1] if len(batch) > 1 else None
+        many = isinstance(labels, Tensor | np.ndarray) and tuple(labels.shape) == (len(first),)
+        return first.ndim == 4 or (first.ndim == 3 and many)
+    return isinstance(first, list | tuple) and bool(first) and all(map(_is_image, first))
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, Image.Image) or (isinstance(value, Tensor | np.ndarray) and value.ndim > 1)
 
 
 def _taken_apart(name: str, value: Any) -> Element:
@@ -294,20 +296,20 @@ def _tensor(image: Any) -> Tensor | None:
             raise Broken(f"is an array of {image.dtype}; expected uint8 or floats") from error
     if not isinstance(image, Tensor):
         raise Broken(f"is {type(image).__name__}; expected a picture or a tensor")
-    image = image.detach().cpu()
-    if image.ndim == 2:
-        image = image[None]
-    if image.ndim != 3 or not image.numel():
-        raise Broken(f"has shape {tuple(image.shape)}; expected (C, H, W)")
-    if image.dtype == torch.uint8:
+    given: Tensor = image.detach().cpu()
+    if given.ndim == 2:
+        given = given[None]
+    if given.ndim != 3 or not given.numel():
+        raise Broken(f"has shape {tuple(given.shape)}; expected (C, H, W)")
+    if given.dtype == torch.uint8:
         return (
-            image.permute(2, 0, 1)
-            if image.shape[0] not in (1, 3, 4) and image.shape[2] in (1, 3, 4)
-            else image
+            given.permute(2, 0, 1)
+            if given.shape[0] not in (1, 3, 4) and given.shape[2] in (1, 3, 4)
+            else given
         )
-    if not image.is_floating_point():
-        raise Broken(f"is of {image.dtype}; expected uint8 pixels or floats")
-    return image
+    if not given.is_floating_point():
+        raise Broken(f"is of {given.dtype}; expected uint8 pixels or floats")
+    return given
 
 
 def _is_float(image: Any) -> bool:

@@ -16,7 +16,7 @@ from PIL import Image
 from benchmark.errors import DataError, UsageError
 from benchmark.evaluation.classes import ClassMap, match_classes, numbered
 from benchmark.evaluation.decoding import Broken, decode, quiet
-from benchmark.evaluation.gathering import Parts, Prepare, Read, Role, gather, prepared
+from benchmark.evaluation.gathering import Disjoint, Prepare, Read, Role, gather, prepared
 from benchmark.evaluation.images import ImageBatch, ImageSource
 from benchmark.evaluation.listings import Listing, list_csv, list_folder
 from benchmark.evaluation.loaders import LoaderSource
@@ -103,7 +103,7 @@ def open_source(
     prepare: Prepare | None,
     classes: ClassMap | None,
     role: Role,
-    parts: Parts | None = None,
+    disjoint: Disjoint | None = None,
 ) -> ImageSource:
     """Open a set of images; none is decoded yet.
 
@@ -119,7 +119,7 @@ def open_source(
         Of an ID set; None leaves labels out.
     role : str
         ``id_train``, ``id_val``, ``id_test``, ``near`` or ``far``; labels are of ID sets only.
-    parts : Parts, optional
+    disjoint : Disjoint, optional
         Shared by the parts of one ID set, so that none repeats an image of another.
 
     Raises
@@ -132,10 +132,10 @@ def open_source(
     if isinstance(where, str | Path):
         where = open_listing(where, role=role)
     if not isinstance(where, Listing):
-        return LoaderSource(where, title, prepare, classes, role, parts)
+        return LoaderSource(where, title, prepare, classes, role, disjoint)
     if prepare is None:
         raise UsageError(f"{title}: pictures cannot be given to this model; expected features of them")
-    return StoredSource(where, title, prepare, classes, role, parts)
+    return StoredSource(where, title, prepare, classes, role, disjoint)
 
 
 class StoredSource:
@@ -151,11 +151,11 @@ class StoredSource:
         prepare: Prepare,
         classes: ClassMap | None,
         role: Role,
-        parts: Parts | None = None,
+        disjoint: Disjoint | None = None,
     ) -> None:
         self.title = title
         self.expected: int | None = len(listing)
-        self._listing, self._prepare, self._role, self._parts = listing, prepare, role, parts
+        self._listing, self._prepare, self._role, self._disjoint = listing, prepare, role, disjoint
         self._notes = listing.notes
         self._labels: NDArray[np.int64] | None = None
         if role.startswith("id_"):
@@ -175,7 +175,7 @@ class StoredSource:
         pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         try:
             reads = _in_order(pool, self._jobs(), 4 * threads + min(size, _AHEAD))
-            yield from gather(reads, size, self._tally, self.title, self._role, self._parts)
+            yield from gather(reads, size, self._tally, self.title, self._role, self._disjoint)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

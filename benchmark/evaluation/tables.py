@@ -28,7 +28,7 @@ _ROWS = 100  # read at a time
 
 
 class HubName(NamedTuple):
-    """``hub:REPOSITORY@REVISION:SPLIT?image=COLUMN&label=COLUMN&config=NAME``; all but the first may be absent."""
+    """``hub:REPOSITORY@REVISION:SPLIT?image=COLUMN&label=COLUMN&config=NAME``; the first suffices."""
 
     repository: str
     revision: str | None
@@ -133,10 +133,10 @@ def list_parquet(
         labels, names = file.labels(), file.class_names or None
         if (labels == -1).all():  # how the Hub's sets say that a test split's labels are kept secret
             labels, names, notes = None, None, (*notes, f"column {label!r} has no label but -1")
-    if labels is not None and names and not (0 <= labels.min() and labels.max() < len(names)):
+    if labels is not None and names and not (labels.min() >= 0 and labels.max() < len(names)):
         raise DataError(
-            f"{printable(str(path))}: labels of {labels.min()} to {labels.max()} in column {label!r}, expected "
-            f"0 to {len(names) - 1}"
+            f"{printable(str(path))}: labels of {labels.min()} to {labels.max()} in column {label!r}, "
+            f"expected 0 to {len(names) - 1}"
         )
     called = tuple(f"row {row}" for row in range(file.rows))
     return Listing("Parquet", Rows(path, image), np.arange(file.rows), called, labels, names, notes)
@@ -151,24 +151,24 @@ def list_hub(name: HubName, split: str) -> Listing:
         If it can neither be found nor fetched, or the mirror has another revision of it.
     """
     path = split_path(name.repository, name.columns.get("config"), split)
-    columns = {key: name.columns.get(key) for key in ("image", "label")}
+    image, label = name.columns.get("image"), name.columns.get("label")
     if not path.exists():
 
         def verify(fetched: Path) -> int:
-            return len(list_parquet(fetched, **columns))
+            return len(list_parquet(fetched, image=image, label=label))
 
         fetch(HubSplit(name.repository, name.columns.get("config"), split, name.revision), path, verify)
-    notes = (f"split {split!r}",)
+    notes: tuple[str, ...] = (f"split {split!r}",)
     if name.revision is not None:
         has = _revision(path)
         if has is None:
             notes += (f"the mirror does not say which revision it has; {name.revision} was asked for",)
         elif not has.startswith(name.revision):
             raise DataError(
-                f"{path} is of revision {has}, not {name.revision}; delete it, and that one is fetched, or ask "
-                "for the one that is there"
+                f"{path} is of revision {has}, not {name.revision}; delete it, and that one is fetched, or "
+                "ask for the one that is there"
             )
-    return list_parquet(path, **columns, notes=notes)
+    return list_parquet(path, image=image, label=label, notes=notes)
 
 
 def hub_splits(name: HubName) -> list[str]:
