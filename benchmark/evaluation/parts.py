@@ -77,7 +77,7 @@ def list_parts(where: str | Path | Listing, *, seed: int = 0) -> Parts:
 def open_parts(
     parts: Parts, *, title: str, prepare: Prepare | None, classes: ClassMap | None
 ) -> tuple[ImageSource, ImageSource, ImageSource]:
-    """Sources for fitting, thresholds and testing; what an earlier one has shown, pixel for pixel, is left out."""
+    """Sources for fitting, thresholds and testing; none repeats the pixels that an earlier one has shown."""
     disjoint = Disjoint()
     roles: tuple[tuple[str, Role, Listing], ...] = (
         ("train", "id_train", parts.train),
