@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from benchmark.errors import DataError
+from benchmark.backbones.device import ran_out
+from benchmark.errors import DataError, OodbenchError
+from methods.errors import MethodError, said
 from methods.tensors import not_finite
 
+T = TypeVar("T")
 NAMED = 10  # rows that an error names
 LOGITS = "logits"
 _WRAP = "wrap the model so that its forward returns the logits alone"
@@ -30,11 +33,33 @@ class NotFinite(DataError):  # noqa: N818
         self.rows, self.images = rows, images
 
 
+class DoesNotFit(DataError):  # noqa: N818
+    """A model cannot take images of a shape."""
+
+
 def refuse_not_finite(title: str, logits: Tensor) -> None:
     """Raise `NotFinite` if some of the logits (N, K) are."""
     bad = not_finite(logits)
     if bad.any():
         raise NotFinite(title, tuple(bad.nonzero()[:, 0].tolist()), len(logits))
+
+
+def fitting(title: str, x: Tensor, work: Callable[[], T]) -> T:
+    """What `work` comes to; the model's refusal of `x` in words."""
+    try:
+        return work()
+    except (OodbenchError, MethodError):
+        raise
+    except Exception as error:  # a model of anyone's raises what it likes
+        if ran_out(error):
+            raise
+        kind = str(x.dtype).removeprefix("torch.")
+        reason = (said(error).splitlines() or [""])[0]
+        raise DoesNotFit(
+            f"{title}: the model cannot take {kind} images of shape {tuple(x.shape[1:])}: "
+            f"{type(error).__name__}: {reason:.300}; expected images as the model was trained on: look at "
+            "their size, their channels and the preprocessing"
+        ) from error
 
 
 def logits_in(output: object, images: int, title: str) -> Tensor:

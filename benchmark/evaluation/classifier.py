@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmark.backbones.device import move, ran_out
+from benchmark.backbones.device import move
 from benchmark.backbones.network import CHANNELS, Network
-from benchmark.errors import DataError, OodbenchError, UsageError
-from benchmark.evaluation.answers import refuse_not_finite
+from benchmark.errors import DataError, UsageError
+from benchmark.evaluation.answers import DoesNotFit, fitting, refuse_not_finite
 from benchmark.evaluation.fingerprint import fingerprint_of
 from benchmark.evaluation.geometry import Geometry, timm_preparation
 from benchmark.evaluation.intake import Intake, Normalise
 from benchmark.evaluation.passes import ModelPass, Pass, SuitePass, is_timm
 from benchmark.evaluation.wrapping import bare, device_under, first_channels, first_type
-from methods.errors import MethodError, said
 from methods.features import Features, Signal
 from methods.head import Head
 
-T = TypeVar("T")
 PROBES = 4
 SIDES = (224, 32, 28, 64, 384, 299)  # of images that a model may take, in the order in which they are tried
 IN_A_PASS = frozenset({Signal.LOGITS, Signal.PENULTIMATE, Signal.STAGES})  # what `pixels` gives
@@ -72,7 +71,7 @@ class Classifier:
 
     def _pass(self, x: Tensor, what: frozenset[Signal]) -> Features:
         with torch.set_grad_enabled(x.requires_grad and torch.is_grad_enabled()):
-            return _fitting(self.title, x, lambda: self._run(x, what))
+            return fitting(self.title, x, lambda: self._run(x, what))
 
 
 def subject_of(
@@ -188,15 +187,15 @@ def _looked_at(
 
     if probe is not None:
         x = intake.taken(probe[:PROBES].detach().clone())
-        return _fitting(intake.title, x, lambda: pass_of(x)), tuple(x.shape[1:])
+        return fitting(intake.title, x, lambda: pass_of(x)), tuple(x.shape[1:])
     if isinstance(prepare, Geometry):
         x = _noise(intake, *prepare.size)
-        return _fitting(intake.title, x, lambda: pass_of(x)), tuple(x.shape[1:])
+        return fitting(intake.title, x, lambda: pass_of(x)), tuple(x.shape[1:])
     refused = None
     for side in SIDES:
         x = _noise(intake, side, side)
         try:
-            return _fitting(intake.title, x, lambda x=x: pass_of(x)), tuple(x.shape[1:])
+            return fitting(intake.title, x, partial(pass_of, x)), tuple(x.shape[1:])
         except DoesNotFit as error:
             refused = refused or error
     sizes = ", ".join(f"{side}×{side}" for side in SIDES)
@@ -204,28 +203,6 @@ def _looked_at(
         f"{intake.title}: takes images of none of the sizes {sizes}; give some as probe=, as the model takes "
         f"them. Of the first it says: {refused}"
     )
-
-
-class DoesNotFit(DataError):  # noqa: N818
-    """A model cannot take images of a shape."""
-
-
-def _fitting(title: str, x: Tensor, work: Callable[[], T]) -> T:
-    """What `work` comes to; the model's refusal of `x` in words."""
-    try:
-        return work()
-    except (OodbenchError, MethodError):
-        raise
-    except Exception as error:  # a model of anyone's raises what it likes
-        if ran_out(error):
-            raise
-        kind = str(x.dtype).removeprefix("torch.")
-        reason = (said(error).splitlines() or [""])[0]
-        raise DoesNotFit(
-            f"{title}: the model cannot take {kind} images of shape {tuple(x.shape[1:])}: "
-            f"{type(error).__name__}: {reason:.300}; expected images as the model was trained on: look at "
-            "their size, their channels and the preprocessing"
-        ) from error
 
 
 def _noise(intake: Intake, height: int, width: int) -> Tensor:
@@ -242,6 +219,8 @@ def _checked_names(names: Sequence[str] | None, classes: int, title: str) -> tup
 
 
 def _described(prepare: Prepare) -> str:
-    if isinstance(prepare, Geometry):
-        return prepare.described()
+    """What a transform does, in its own words if it has any."""
+    described = getattr(prepare, "described", None)
+    if callable(described):
+        return str(described())
     return str(getattr(prepare, "__qualname__", None) or type(prepare).__name__)

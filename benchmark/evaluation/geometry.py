@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from benchmark.errors import DataError
 from benchmark.evaluation.intake import Normalise
+
+LONGEST = 400  # characters of what a transform says of itself
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Geometry:
     def _transform(self) -> Callable[[Image.Image], Tensor]:
         found = self.__dict__.get("_made")
         if found is None:
-            from timm.data import create_transform
+            from timm.data.transforms_factory import create_transform
 
             found = create_transform(
                 (3, *self.size),
@@ -72,10 +75,10 @@ class TimmPreparation:
 
 def timm_preparation(model: nn.Module, overlay: Mapping[str, Any] | None = None) -> TimmPreparation:
     """Read a timm model's data configuration, in which `overlay` has the last word."""
-    from timm.data import resolve_data_config
+    from timm.data.config import resolve_data_config
 
     pretrained = {**getattr(model, "pretrained_cfg", {}), **(overlay or {})}
-    config = resolve_data_config(pretrained_cfg=pretrained)
+    config: dict[str, Any] = resolve_data_config(pretrained_cfg=pretrained)  # type: ignore[no-untyped-call]
     height, width = config["input_size"][1:]
     # Of a transformer that was made for another size than its weights were published for.
     own = getattr(getattr(model, "patch_embed", None), "img_size", None)
@@ -83,8 +86,6 @@ def timm_preparation(model: nn.Module, overlay: Mapping[str, Any] | None = None)
         height, width = own
     geometry = Geometry((height, width), config["crop_pct"], config["crop_mode"], config["interpolation"])
     return TimmPreparation(geometry, (config["mean"], config["std"]))
-
-
 
 
 @dataclass(frozen=True)
@@ -107,3 +108,13 @@ class Checked:
                 f"{self.source}: the transform gave {seen}; expected a tensor (C, H, W) of floats or uint8"
             )
         return made
+
+    def described(self) -> str:
+        """The transform, as it prints itself."""
+        return " ".join(str(self.transform).split())[:LONGEST]
+
+
+def noise_pictures(count: int = 4, side: int = 256) -> list[Image.Image]:
+    """Pictures of uniform noise, the same each time, on which a transform and a model are tried."""
+    rng = np.random.default_rng(0)
+    return [Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8)) for _ in range(count)]

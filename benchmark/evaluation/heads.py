@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -126,7 +126,7 @@ def find_final_layer(model: nn.Module, forward: Callable[[], Tensor], logits: Te
     return _why_none(model, layers, gaps)
 
 
-def _why_none(model: nn.Module, layers: dict[str, nn.Module], gaps: list[tuple[float, str]]) -> str:
+def _why_none(model: nn.Module, layers: Mapping[str, nn.Module], gaps: list[tuple[float, str]]) -> str:
     ends = [module for module in model.modules() if not any(True for _ in module.children())]
     end = type(ends[-1]).__name__ if ends else type(model).__name__
     if not gaps:

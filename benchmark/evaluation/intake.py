@@ -48,7 +48,8 @@ class Intake:
         if len(mean) not in lengths or len(std) not in lengths:
             channels = " or ".join(map(str, sorted(lengths)))
             raise UsageError(
-                f"{self.title}: normalise has {len(mean)} means and {len(std)} deviations; expected {channels}"
+                f"{self.title}: normalise has {len(mean)} means and {len(std)} deviations; "
+                f"expected {channels}"
             )
         if not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
             raise UsageError(

@@ -34,11 +34,17 @@ class Pass(Protocol):
     architecture: str
     classes: int
     head: Head
-    head_card: Mapping[str, Any]
-    stage_names: tuple[str, ...]
     missing: Mapping[Signal, str]
     differentiable: str
     notes: tuple[str, ...]
+
+    @property
+    def head_card(self) -> Mapping[str, Any]:
+        """Which layer is the head, or why none is."""
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Of the modules, or the numbers that timm has for them."""
 
     def __call__(self, x: Tensor, what: Collection[Signal]) -> Features:
         """Features with the signals in `what` that there are, on the CPU."""
@@ -62,7 +68,7 @@ class SuitePass:
             given = self._tap(probe, maps=True)
         self.architecture = str(network.model.pretrained_cfg.get("architecture"))
         self.classes, self.head = given.logits.shape[1], self._tap.head
-        self.head_card: dict[str, Any] = (
+        self.head_card: Mapping[str, Any] = (
             {"layer": network.model.pretrained_cfg["classifier"], "features": network.dimension}
             if self.head.is_linear
             else {"reason": self.head.reason}
@@ -80,7 +86,9 @@ class SuitePass:
         self.missing: Mapping[Signal, str] = missing
 
     def __call__(self, x: Tensor, what: Collection[Signal]) -> Features:
-        return self._tap(x, *(s for s in (Signal.GRAM, Signal.RANK_ONE) if s in what), maps=Signal.MAPS in what)
+        """See `Pass`."""
+        statistics = (s for s in (Signal.GRAM, Signal.RANK_ONE) if s in what)
+        return self._tap(x, *statistics, maps=Signal.MAPS in what)
 
 
 class ModelPass:
@@ -131,6 +139,7 @@ class ModelPass:
         return tuple(stage.name for stage in self._stages)
 
     def __call__(self, x: Tensor, what: Collection[Signal]) -> Features:
+        """See `Pass`."""
         penultimate: list[Tensor] = []
         kept: dict[Signal, dict[int, Tensor]] = {s: {} for s in (*OF_STAGES, Signal.RANK_ONE) if s in what}
 
@@ -156,7 +165,7 @@ class ModelPass:
             on_cpu(_at_most_single(logits)),
             on_cpu(_at_most_single(penultimate[0])) if penultimate else None,
             rank_one=alone[0] if alone else None,
-            **found,  # type: ignore[arg-type]
+            **found,
         )
 
     def _through(
@@ -278,7 +287,8 @@ class ModelPass:
             try:
                 [slope] = torch.autograd.grad(self._logits(x).sum(), x, allow_unused=True)
             except (RuntimeError, NotImplementedError) as error:
-                return f"the model's logits have no gradient in the images: {said(error).splitlines()[0]:.200}"
+                reason = (said(error).splitlines() or [""])[0]
+                return f"the model's logits have no gradient in the images: {reason:.200}"
         return "" if slope is not None else "the model's logits do not depend differentiably on the images"
 
 

@@ -3,8 +3,9 @@
 For timm's networks timm tells. Else a stage ends where the resolution changes:
 
 1. On probe images it is noted what each module gives: maps (N, C, H, W) or (N, H, W, C), tokens (N, T, C).
-2. Of all the containers, that one counts whose own children go through the most resolutions (the outermost, if
-   several do): the ResNet itself, the ``features`` of a VGG.
+2. Of all the containers, that one counts whose own children go through the most resolutions: the ResNet
+   itself, the ``features`` of a VGG. Where none changes it, that with the most blocks of one class. Of
+   several it is the outermost.
 3. The last child of each resolution is the end of a stage. Where the resolution stays, the last of each
    number of channels; where that stays too, as in a transformer, the children at quarters of the depth.
 4. The last four are taken.
@@ -53,6 +54,7 @@ class Stage:
 class _Seen:
     name: str
     kind: type
+    composed: bool  # of other modules
     layout: str
     positions: int
     channels: int
@@ -97,9 +99,7 @@ def named_stages(
 
 
 @contextmanager
-def watched(
-    model: nn.Module, stages: Sequence[Stage], note: Callable[[int, Tensor], None]
-) -> Iterator[None]:
+def watched(model: nn.Module, stages: Sequence[Stage], note: Callable[[int, Tensor], None]) -> Iterator[None]:
     """Have `note` told of each stage, by number, the map that it gives."""
     with ExitStack() as hooks:
         for i, stage in enumerate(stages):
@@ -168,7 +168,7 @@ def _looked_at(name: str, tensor: Tensor, model: nn.Module, images: int) -> _See
     module = model.get_submodule(name)
     if positions <= 1 and not any(True for _ in module.parameters()):
         return None
-    return _Seen(name, type(module), layout, positions, channels)
+    return _Seen(name, type(module), any(True for _ in module.children()), layout, positions, channels)
 
 
 def _ends(seen: Sequence[_Seen]) -> Sequence[_Seen]:
@@ -179,10 +179,13 @@ def _ends(seen: Sequence[_Seen]) -> Sequence[_Seen]:
     if not by_parent:
         return ()
 
-    def rank(parent: str) -> tuple[int, int, int]:
+    def rank(parent: str) -> tuple[int, int, int, int]:
         inner = by_parent[parent]
-        levels = len(set(_levels(inner)))
-        return levels, len(_alike(inner)) if levels == 1 else 0, -parent.count(".") - bool(parent)
+        levels, blocks = len(set(_levels(inner))), _alike(inner)
+        several = len(blocks) if levels == 1 else 0
+        # Blocks are made of layers: those of a transformer go before the projections of its attention.
+        composed = several if several > 1 and blocks[0].composed else 0
+        return levels, composed, several, -parent.count(".") - bool(parent)
 
     children = by_parent[max(by_parent, key=rank)]
     for keys in (_levels(children), [one.channels for one in children]):
@@ -219,5 +222,6 @@ def _grid(tokens: Tensor, *, square: bool) -> Tensor:
     for prefix in range(min(PREFIX, count - 1) + 1) if square else ():
         side = math.isqrt(count - prefix)
         if side * side == count - prefix:
-            return tokens[:, prefix:].transpose(1, 2).unflatten(2, (side, side))
+            grid = tokens[:, prefix:].transpose(1, 2)  # (N, C, H W)
+            return grid.reshape(*grid.shape[:2], side, side)
     return tokens.transpose(1, 2)[..., None]
