@@ -7,13 +7,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmark.evaluation.outcome import Outcome, SetCard
-from reports.evaluation.words import ROLES, facts_of
+from reports.evaluation.words import ROLES, facts_of, short
 from reports.site.sections import Block, Bullets, Column, Command, Facts, Fold, Paragraph, Row, Section, Table
 from reports.site.text import Link, Text, code, italic
 
 DETECTOR = "report/detector"
-_MODEL = ("title", "classes", "architecture", "parameters", "input_size", "preprocessing", "head", "stages")
-_CARD = ("images", "classes", "labels", "sizes", "kinds", "broken", "notes")
+_MODEL = (
+    "title", "from", "architecture", "parameters", "classes", "type", "input", "preprocessing", "head",
+    "stages", "fingerprint",
+)  # fmt: skip
+_CARD = ("n", "from", "labelled", "by_class", "sizes", "kinds", "notes")
+NAMED = 20  # broken files of a set
 
 
 def data_section(outcome: Outcome) -> Section:
@@ -26,28 +30,34 @@ def data_section(outcome: Outcome) -> Section:
         Column("Broken files", better="lower"),
     )
     rows = tuple(
-        Row((one.name, ROLES[one.role], f"{one.n:,}", f"{one.excluded:,}", _broken(one)))
+        Row((one.name, ROLES[one.role], f"{one.n:,}", f"{one.excluded:,}", f"{_broken(one)[0]:,}"))
         for one in outcome.sets
     )
     folds = [
-        Fold(f"Card of {one.name} ({ROLES[one.role]})", (Facts(facts_of(one.card, _CARD)),))
-        for one in outcome.sets
-        if one.card
+        Fold(f"Card of {short(one.name)} ({ROLES[one.role]})", _card(one)) for one in outcome.sets if one.card
     ]
     return Section("data", "The data", (Table(columns, rows, "sets"), *folds))
 
 
-def _broken(one: SetCard) -> str | None:
-    """How many files a card says are broken: a count, or what lists them."""
+def _card(one: SetCard) -> tuple[Block, ...]:
+    """A card without its broken files, which are listed below it."""
+    said = facts_of({name: value for name, value in one.card.items() if name != "broken"}, _CARD)
+    count, files = _broken(one)
+    if not count:
+        return (Facts(said),)
+    named = tuple(" ".join(("broken:", *map(str, file.values()))) for file in files[:NAMED])
+    more = (f"and {count - len(named):,} more",) if named and count > len(named) else ()
+    return (Facts(said), Bullets((*named, *more), small=True)) if named else (Facts(said),)
+
+
+def _broken(one: SetCard) -> tuple[int, list[Mapping[str, Any]]]:
+    """How many files could not be read, and the first of them."""
     match one.card.get("broken"):
-        case bool() | None:
-            return None
-        case int() as number:
-            return f"{number:,}"
-        case list() | tuple() | Mapping() as found:
-            count = found.get("count") if isinstance(found, Mapping) else None
-            return f"{count if isinstance(count, int) else len(found):,}"
-    return None
+        case {"count": int() as count, "first": [*first]}:
+            return count, [file for file in first if isinstance(file, Mapping)]
+        case int() as count:
+            return count, []
+    return 0, []
 
 
 def model_section(outcome: Outcome) -> Section:
@@ -92,15 +102,16 @@ def method_section(outcome: Outcome) -> Section:
     """What the numbers mean, what their intervals cover, and what made them."""
     items: tuple[Text, ...] = (
         "A higher score means more in-distribution (ID); ID is the positive class. Near OOD sets resemble "
-        "the ID images, far OOD sets do not. Near and far are means over the sets of a group, each set with the "
-        "same weight; the mean is that of near and far.",
+        "the ID images, far OOD sets do not. Near and far are means over the sets of a group, each set with "
+        "the same weight; the mean is that of near and far.",
         "Shares are ×100. ↑ marks columns where higher is better, ↓ where lower is.",
         "Detectors are fitted on ID training images and thresholds are chosen on ID validation images. No "
         "number of this page is measured on images that anything was fitted on or chosen by, but for the "
         "recommendation itself: which detector it is was decided on the numbers shown.",
         "Intervals are of 95 %. Those of AUROC are by DeLong's method; so are the differences to the best, "
-        "on the same images, with Holm's adjustment over all detectors. The others are from the images too, FPR "
-        "and AUPR by a bootstrap that draws ID and OOD images apart.",
+        "on the same images, with Holm's adjustment over all detectors. The others are from the images too: "
+        "FPR@95 and AUPR by a bootstrap that draws ID and OOD images apart, shares that a threshold keeps or "
+        "lets through as shares of independent images, at this threshold.",
         (
             "They cover the chance in which images were drawn, ",
             italic("and nothing else"),

@@ -15,6 +15,7 @@ from reports.evaluation.words import (
     ood_sets,
     score,
     share,
+    short,
     wanted,
 )
 from reports.site.cells import Content
@@ -108,7 +109,7 @@ def threshold_section(outcome: Outcome) -> Section:
         Column("Wanted", "text"),
         Column("Threshold"),
         Column("ID test images kept", better="higher"),
-        *(Column(f"{one.name} ({one.role}) let through", better="lower") for one in sets),
+        *(Column(f"{short(one.name)} ({one.role}) let through", better="lower") for one in sets),
         *([Column("Accuracy of kept ID images", better="higher")] if labelled else []),
     ]
     rows = []

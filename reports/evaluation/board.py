@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmark.evaluation.outcome import Detected, DetectorOutcome, Interval, Outcome, SetCard
-from reports.evaluation.words import counted, estimate, ood_sets
+from reports.evaluation.words import counted, estimate, ood_sets, short
 from reports.site.cells import Better, Content, Noted, Number
 from reports.site.numbers import p_value
 from reports.site.sections import Block, Column, Fold, Row, Section, Table
@@ -29,7 +29,7 @@ def board_section(outcome: Outcome) -> Section:
     if len(sets) > 1:
         blocks.append(_by_set(outcome, sets))
     blocks += [
-        Fold(f"{one.name} ({one.role} OOD): all numbers, with intervals", (_of_set(outcome, one, i),))
+        Fold(f"{short(one.name)} ({one.role} OOD): all numbers, with intervals", (_of_set(outcome, one, i),))
         for i, one in enumerate(sets)
     ]
     blocks.append(Fold("What each detector needs, its fit and its hyper-parameters", (_needs(outcome),)))
@@ -91,7 +91,7 @@ def _far(one: DetectorOutcome) -> Interval | None:
 def _name(one: DetectorOutcome, outcome: Outcome) -> Noted:
     chosen = one.name == outcome.recommended.name
     name: Text = (strong(one.name), soft(" recommended")) if chosen else (one.name,)
-    return Noted(name, one.title)
+    return Noted(name, short(one.title, 100))
 
 
 def _against(one: DetectorOutcome) -> tuple[Content, Content]:
@@ -116,10 +116,17 @@ def _by_set(outcome: Outcome, sets: tuple[SetCard, ...]) -> Table:
 
     columns = (
         Column("Detector", "text"),
-        *(Column(f"{one.name} ({one.role})", better="higher") for one in sets),
+        *(Column(f"{short(one.name)} ({one.role})", better="higher") for one in sets),
     )
     rows = tuple(Row((one.name, *(cell(one.sets.get(of.name)) for of in sets))) for one in outcome.detectors)
-    return Table(columns, rows, "by-set", "Set by set", "AUROC ×100; the darker, the higher.", sortable=True)
+    return Table(
+        columns,
+        rows,
+        "by-set",
+        "Set by set",
+        "AUROC ×100; the stronger the colour, the higher.",
+        sortable=True,
+    )
 
 
 def _of_set(outcome: Outcome, of: SetCard, i: int) -> Table:

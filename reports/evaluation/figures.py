@@ -16,7 +16,7 @@ from reports.boards.side_by_side import ROUNDED, beyond, front, rounded_cost
 from reports.costs import FORWARDS
 from reports.evaluation.corruptions import MEASURES, levels, mean_at
 from reports.evaluation.scores import no_formula
-from reports.evaluation.words import best_of, listed, ood_sets, score, share
+from reports.evaluation.words import best_of, listed, ood_sets, score, share, short
 from reports.plots.data import shown
 from reports.plots.figures import COLOURS
 from reports.plots.pareto import Point, pareto
@@ -81,7 +81,7 @@ def histograms(outcome: Outcome) -> tuple[Plot, ...]:
             for height, low, high in zip(bars, edges, edges[1:], strict=False)
         ]
         data.append(("", "threshold", "point", shown(cut.threshold), "", "", ""))
-        plots.append(figure(f"scores-{i + 1}.svg", f"Scores: ID and {one.name}", alt, inside, data))
+        plots.append(figure(f"scores-{i + 1}.svg", f"Scores: ID and {short(one.name)}", alt, inside, data))
     return tuple(plots)
 
 
@@ -176,8 +176,8 @@ def risk_coverage(outcome: Outcome) -> tuple[Plot, ...]:
     at = "" if not marks else f" At the threshold: {share(marks[0][0])} kept, {share(marks[0][1])} wrong."
     alt = (
         f"Share of wrong classes among the ID test images that are kept, against the share that is kept, "
-        f"when those that {best} scores lowest are rejected. Of all images {share(points[-1][1])} are wrong; area "
-        f"{share(selective.aurc, 2)}.{at}"
+        f"when those that {best} scores lowest are rejected. Of all images {share(points[-1][1])} are wrong; "
+        f"area {share(selective.aurc, 2)}.{at}"
     )
     line = Line(best, points, COLOURS[1], "")
     frame = axes.frame("ID images kept (%)", "of these wrong (%)", percent=True)
@@ -203,7 +203,7 @@ def corruptions(outcome: Outcome) -> tuple[Plot, ...]:
     axes = _with_legend((1, 5), (low - room, high + room), len(lines))
     spoken = "; ".join(f"{line.name} {', '.join(share(y) for _, y in line.points)}" for line in lines)
     alt = f"Means over the kinds of corruption, at severities {', '.join(map(str, severities))}: {spoken}."
-    frame = axes.frame("severity", "%", percent=False)
+    frame = axes.frame("severity", "share (%)", percent=False)
     return (_lines("corruptions.svg", "Means over all kinds", alt, lines, axes, [*frame], [], dotted=True),)
 
 
@@ -229,7 +229,7 @@ def _reliability(file: str, title: str, bins: Reliability, error: float) -> Plot
     ]
     alt = (
         f"{title}: accuracy against mean confidence of {everything:,} ID test images in bins; the diagonal "
-        f"is perfect calibration, and a dot is as large as its bin. Expected calibration error {share(error)}."
+        f"is perfect calibration, and a dot is as large as its bin. ECE {share(error)}."
     )
     rows = zip(bins.lower, bins.upper, bins.confidence, bins.accuracy, strict=True)
     data = [("", "accuracy", "bar", shown(x), shown(y), shown(low), shown(high)) for low, high, x, y in rows]

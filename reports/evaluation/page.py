@@ -12,10 +12,12 @@ from reports.evaluation.board import board_section
 from reports.evaluation.corruptions import corruption_section
 from reports.evaluation.figures import corruptions, costs, histograms, reliability, risk_coverage, roc
 from reports.evaluation.fooling import fooling_section
-from reports.site.sections import Block, Gallery, Page, Paragraph, Section, Warnings, present
+from reports.evaluation.words import counted
+from reports.site.sections import Block, Fold, Gallery, Page, Paragraph, Section, Warnings, present
 from reports.site.text import code
 
 NAME = "report"
+SHOWN = 9  # figures of scores; more are folded
 
 
 def page_of(outcome: Outcome, thumbnails: Sequence[bytes | None]) -> Page:
@@ -61,8 +63,11 @@ def _score_section(outcome: Outcome) -> Section:
         f"Scores of the recommended detector, {outcome.recommended.name}, on ID test images and on each OOD "
         "set, with the threshold; and the cost of all detectors."
     )
-    plots = (*histograms(outcome), roc(outcome), costs(outcome))
-    return Section("scores", "Scores, ROC and cost", (Paragraph(about), Gallery(plots)), short="Figures")
+    plots = (roc(outcome), costs(outcome), *histograms(outcome))
+    blocks: list[Block] = [Paragraph(about), Gallery(plots[:SHOWN])]
+    if more := plots[SHOWN:]:
+        blocks.append(Fold(f"Scores on {counted(len(more), 'more set')}", (Gallery(more),)))
+    return Section("scores", "Scores, ROC and cost", tuple(blocks), short="Figures")
 
 
 def _classifier_section(outcome: Outcome) -> Section | None:

@@ -25,6 +25,7 @@ ROLES = {
 }
 LISTED = 12  # entries of a list or a mapping on a card; more are counted
 LONG = 300  # characters of an entry on a card
+SHORT = 60  # of a name where there is little room
 
 
 class Names:
@@ -59,6 +60,11 @@ class Names:
 def readable(outcome: Outcome) -> Outcome:
     """The same outcome with texts that can be shown: what users wrote may hold any character."""
     return Outcome.model_validate(Names().of(outcome.model_dump(mode="json")))
+
+
+def short(text: str, most: int = SHORT) -> str:
+    """As much of a name as a head of a column holds."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def ood_sets(outcome: Outcome) -> tuple[SetCard, ...]:
