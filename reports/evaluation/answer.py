@@ -59,17 +59,20 @@ def answer_section(outcome: Outcome) -> Section:
     chosen = outcome.recommended
     budget = f"{chosen.budget:g} forward pass{'es' * (chosen.budget != 1)}"
     items: list[Text] = [
-        (strong("Why: "), chosen.why),
-        (strong("Rule: "), f"{chosen.rule} The budget was {budget}."),
+        (strong("Why:"), " ", chosen.why),
+        (strong("Rule:"), " ", f"{chosen.rule.rstrip('.')}. The budget was {budget}."),
     ]
     ties = [name for name in chosen.ties if name != chosen.name]
     if ties:
-        items.append((strong("Not told apart: "), *_names(ties), " within the budget; any of them would do."))
+        items.append(
+            (strong("Not told apart:"), " ", *_names(ties), " within the budget; any of them would do.")
+        )
     leader = outcome.detectors[0]
     if leader.name != chosen.name:
         items.append(
             (
-                strong("Highest mean AUROC, whatever the cost: "),
+                strong("Highest mean AUROC, whatever the cost:"),
+                " ",
                 code(leader.name),
                 f", {share(leader.mean.value)} ({ends(leader.mean)}) at "
                 f"{fixed(leader.cost, percent=False, digits=2)} forward passes.",
@@ -88,7 +91,8 @@ def _classifier(outcome: Outcome) -> Iterator[Text]:
     found = outcome.classified
     if found is None:
         yield (
-            strong("The classifier: "),
+            strong("The classifier:"),
+            " ",
             "the ID test images have no labels, so nothing is said of its accuracy, its calibration and the "
             "errors among the images that are kept.",
         )
@@ -96,7 +100,8 @@ def _classifier(outcome: Outcome) -> Iterator[Text]:
     kept = outcome.thresholds[0].accuracy_kept
     among = "" if kept is None else f"; {share(kept.value)} ({ends(kept)}) of those that are kept"
     yield (
-        strong("The classifier: "),
+        strong("The classifier:"),
+        " ",
         f"{share(found.accuracy.value)} ({ends(found.accuracy)}) of the ID test images get their "
         f"class{among}.",
     )

@@ -150,16 +150,11 @@ def reliability(outcome: Outcome) -> tuple[Plot, ...]:
     found = outcome.classified
     if found is None:
         return ()
+    before, after = found.calibration.ece, found.calibration_scaled.ece
+    scaled = f"Reliability at T = {found.temperature:.3g}"
     return (
-        _reliability(
-            "reliability.svg", "Before temperature scaling", found.reliability, found.calibration.ece
-        ),
-        _reliability(
-            "reliability-scaled.svg",
-            f"After temperature scaling (T = {found.temperature:.3g})",
-            found.reliability_scaled,
-            found.calibration_scaled.ece,
-        ),
+        _reliability("reliability.svg", "Reliability at T = 1", found.reliability, before),
+        _reliability("reliability-scaled.svg", scaled, found.reliability_scaled, after),
     )
 
 

@@ -48,7 +48,7 @@ def write_scores(path: Path, rows: Iterable[ScoredImage]) -> int:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
+                writer = csv.writer(file)  # ends lines by CR LF, so that it quotes names that hold either
                 writer.writerow(HEAD)
                 number = 0
                 for number, row in enumerate(rows, 1):  # noqa: B007 counts

@@ -154,7 +154,7 @@ def outcome(
                 "budget": 1.1,
                 "rule": "Highest mean AUROC over near and far within the budget; ties go to the cheaper.",
                 "why": named(
-                    f"{chosen['name']} costs least of those that are not significantly worse than the best within it."
+                    f"{chosen['name']} costs least of those that the images do not tell from the best."
                 ),
                 "ties": [one["name"] for one in equal],
             },
