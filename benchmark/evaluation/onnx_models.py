@@ -1,8 +1,8 @@
 """``onnx:FILE``: a model that onnxruntime runs, on the CPU.
 
 Its logits are its only output, or that which is called ``logits``. Where the graph ends in one linear layer
-with constant weights and the package onnx is installed, that is the head, and its input the penultimate features.
-Gradients in the image are not to be had.
+with constant weights and the package onnx is installed, that is the head, and its input the penultimate
+features. Gradients in the image are not to be had.
 """
 
 from __future__ import annotations

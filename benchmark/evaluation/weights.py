@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -47,13 +46,11 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         )
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
+    except Exception as error:  # of zip files, of storages and of what may not be unpickled
+        reason = (said(error).splitlines() or [""])[0]
         raise DataError(
-            f"{path}: a pickle of more than tensors, which may run any code, is not opened; {_CONVERT}"
-        ) from error
-    except (OSError, RuntimeError, ValueError, EOFError, LookupError) as error:
-        raise DataError(
-            f"{path}: is damaged, or no file of torch: {said(error):.200}; get it again"
+            f"{path}: is damaged, or a pickle of more than tensors, which may run any code and is not opened "
+            f"({type(error).__name__}: {reason:.200}); get it again, or {_CONVERT}"
         ) from error
     return _plain(path, found)
 
