@@ -11,21 +11,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.engines.environment import environment
 from benchmark.errors import DataError
-from benchmark.evaluation.compared import Compared
 from benchmark.evaluation.choose import chosen
 from benchmark.evaluation.classify import Classifying
+from benchmark.evaluation.compared import Compared
 from benchmark.evaluation.duplicates import overlapping
 from benchmark.evaluation.measure import Clock, Fitted, Progress, Seen, fit, score
-from benchmark.evaluation.outcome import Classified, Corrupted, Fooling, Interval, NotApplied, Outcome, SetCard
+from benchmark.evaluation.outcome import (
+    Classified,
+    Corrupted,
+    Fooling,
+    Interval,
+    NotApplied,
+    Outcome,
+    SetCard,
+)
 from benchmark.evaluation.shown import Shown
 from benchmark.evaluation.subject import Subject
 from benchmark.metrics.bounds import clopper_pearson
-from benchmark.engines.environment import environment
 from benchmark.studies.detection.measurement import Group
 from methods.base import Detector
-from methods.features import Signal
-from methods.head import Head
 
 FOOLING = 24  # OOD images with the highest scores that a report shows
 FEW = 200  # images of a set below which intervals are told to be wide
@@ -38,8 +44,6 @@ class Question:
 
     Attributes
     ----------
-    subject
-        None where features were computed elsewhere.
     ood
         By title: near or far, and the images.
     detectors
@@ -53,15 +57,11 @@ class Question:
     """
 
     title: str
-    subject: Subject | None
-    head: Head
-    classes: int
-    class_names: tuple[str, ...] | None
+    subject: Subject
     train: Shown
     val: Shown
     test: Shown
     ood: Mapping[str, tuple[Group, Shown]]
-    missing: Mapping[Signal, str] = field(default_factory=dict)
     detectors: Sequence[str] | None = None
     budget: float = 1.1
     keep: float = 0.95
@@ -100,12 +100,8 @@ def ask(question: Question, progress: Progress = lambda title, images: None) -> 
     began = time.perf_counter()
     q = question
     clock = Clock()
-    differentiable = "" if q.subject is None else q.subject.differentiable
-    if q.subject is None:
-        differentiable = "features were computed elsewhere: the network itself is not here"
-    missing = q.missing if q.subject is None else q.subject.missing
-    wanted, refused = chosen(q.detectors, missing, differentiable)
-    fitted = fit(q.subject, q.head, wanted, q.train, q.val, seed=q.seed, clock=clock, progress=progress)
+    wanted, refused = chosen(q.detectors, q.subject.missing, q.subject.differentiable)
+    fitted = fit(q.subject, wanted, q.train, q.val, seed=q.seed, clock=clock, progress=progress)
     refused |= fitted.refused
     if not fitted.detectors:
         raise DataError(f"no detector applies: {'; '.join(f'{n}: {why}' for n, why in refused.items())}")
@@ -139,7 +135,7 @@ def ask(question: Question, progress: Progress = lambda title, images: None) -> 
     recommended = compared.recommended(detected, q.budget)
     name = recommended.name
     thresholds = compared.thresholds(name, fitted.val.scores[name], q.keep)
-    threshold = next(one.threshold for one in thresholds if one.keep == q.keep)
+    threshold = thresholds[0].threshold
     corrupted = _corrupted(q, at[name], threshold, ood, clock, progress)
     sets = _cards(q, fitted, test, ood, excluded)
     classified = _classified(fitted.classifying, errors)
@@ -149,7 +145,7 @@ def ask(question: Question, progress: Progress = lambda title, images: None) -> 
         environment=environment().model_dump(),
         model=_model_card(q),
         sets=sets,
-        warnings=(*q.notes, *_warnings(q, sets, classified)),
+        warnings=(*q.subject.notes, *q.notes, *_warnings(q, sets, classified)),
         classified=classified,
         detectors=detected,
         not_applicable=tuple(NotApplied(name=n, why=why) for n, why in sorted(refused.items())),
@@ -158,7 +154,7 @@ def ask(question: Question, progress: Progress = lambda title, images: None) -> 
         selective=compared.selective(name),
         corrupted=corrupted,
         drawn=compared.drawn(name),
-        fooling=_fooling(name, ood, q.class_names),
+        fooling=_fooling(name, ood, q.subject.class_names),
         seconds={
             "forward": clock.forward,
             "fit": sum(fitted.seconds.values()),
@@ -219,9 +215,7 @@ def _cards(
         SetCard(name=q.val.title, role="id_val", n=len(fitted.val), card=fitted.val.card),
         SetCard(name=q.test.title, role="id_test", n=len(test), card=test.card),
         *(
-            SetCard(
-                name=title, role=q.ood[title][0], n=len(seen), excluded=excluded[title], card=seen.card
-            )
+            SetCard(name=title, role=q.ood[title][0], n=len(seen), excluded=excluded[title], card=seen.card)
             for title, seen in ood.items()
         ),
     )
@@ -250,10 +244,10 @@ def _warnings(q: Question, sets: Sequence[SetCard], classified: Classified | Non
             "The ID images have no labels: accuracy, calibration and detectors that learn from labels are "
             "left out."
         )
-    elif classified.accuracy.high < min(WRONG / q.classes, 0.5):
+    elif classified.accuracy.high < min(WRONG / q.subject.classes, 0.5):
         found.append(
             f"ID accuracy is {100 * classified.accuracy.value:.1f} %, little above chance "
-            f"({100 / q.classes:.1f} %): are preprocessing, classes and weights right?"
+            f"({100 / q.subject.classes:.1f} %): are preprocessing, classes and weights right?"
         )
     for one in sets:
         if one.excluded:
@@ -268,12 +262,13 @@ def _warnings(q: Question, sets: Sequence[SetCard], classified: Classified | Non
 
 
 def _model_card(q: Question) -> dict[str, Any]:
-    card: dict[str, Any] = {"title": q.title, "classes": q.classes, "head": "linear"}
-    if not q.head.is_linear:
-        card["head"] = q.head.reason
-    if q.subject is not None:
-        card |= {**q.subject.card, "title": q.subject.title, "fingerprint": q.subject.fingerprint}
-    return card
+    subject = q.subject
+    return {
+        **subject.card,
+        "title": subject.title,
+        "classes": subject.classes,
+        "fingerprint": subject.fingerprint,
+    }
 
 
 def _fooling(name: str, ood: Mapping[str, Seen], classes: tuple[str, ...] | None) -> tuple[Fooling, ...]:

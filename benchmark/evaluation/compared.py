@@ -7,6 +7,7 @@ over its images alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,22 +22,22 @@ from benchmark.evaluation.outcome import (
     Selective,
     Threshold,
 )
+from benchmark.metrics.best import against_best
 from benchmark.metrics.bounds import Bounds
 from benchmark.metrics.cells import FPR_GRID, HISTOGRAM_BINS
-from benchmark.metrics.delong import Aurocs, delong
+from benchmark.metrics.delong import Aurocs, Difference, delong
 from benchmark.metrics.detection import roc_at, selective_risk
-from benchmark.metrics.image_bootstrap import detection_bounds
+from benchmark.metrics.precision import average_precision
+from benchmark.metrics.resampled import resampled_fpr95
 from benchmark.metrics.shares import accepted_share, keeping
-from benchmark.metrics.statistics import holm
 from benchmark.studies.detection.measurement import GROUPS, Group
 from methods.base import Detector
 
 SHARES = (0.8, 0.9, 0.95, 0.99)  # of ID images kept, for which thresholds are told besides the wanted one
 POINTS = 200  # of a risk-coverage curve
-LEVEL = 0.05  # of all comparisons with the best together
 RULE = (
     "the best mean AUROC over near and far OOD sets among the detectors that cost at most {budget:g} forward "
-    "passes; of those that are not significantly worse (paired by images, Holm over all detectors, 5 %), the "
+    "passes; of those that are not significantly worse (paired by images, Holm over all pairs, 5 %), the "
     "cheapest"
 )
 
@@ -88,36 +89,20 @@ class Compared:
 
     def detected(self) -> tuple[DetectorOutcome, ...]:
         """Every detector, the best mean first."""
-        best = self.order[0]
-        others = [d for d in range(len(self.names)) if d != best]
-        found = dict(
-            zip(others, self._aurocs.differences([(d, best) for d in others], self._weights()), strict=True)
-        )
-        adjusted = (
-            dict(zip(others, holm([found[d].p for d in others]).tolist(), strict=True)) if others else {}
-        )
+        _, against = against_best(self._aurocs, self._weights())
         of = {group: self._intervals(group) for group in GROUPS}
         mean = self._aurocs.intervals(self._weights())
         sets = self._sets()
         made = []
         for d in self.order:
             name = self.names[d]
-            if d == best:
-                against = Against(difference=Interval(value=0, low=0, high=0), p=1, p_holm=1, verdict="best")
-            else:
-                one = found[d]
-                against = Against(
-                    difference=Interval(value=one.value, low=one.low, high=one.high),
-                    p=one.p,
-                    p_holm=adjusted[d],
-                    verdict="worse" if adjusted[d] < LEVEL else "undecided",
-                )
+            one = against[d]
             near, far = (None if of[group] is None else _interval(of[group][d]) for group in GROUPS)  # type: ignore[index]
             detector = self._detectors[name]
             made.append(
                 DetectorOutcome(
                     name=name,
-                    title=type(detector).__doc__.partition("\n")[0] if type(detector).__doc__ else name,
+                    title=(type(detector).__doc__ or name).partition("\n")[0],
                     hyperparameters=detector.hyperparameters(),
                     needs=detector.requires,
                     sets={title: one[d] for title, one in sets.items()},
@@ -129,7 +114,12 @@ class Compared:
                     else selective_risk(self._test[name], self._errors).aurc,
                     cost=self._costs[name],
                     fit_seconds=self._fit_seconds[name],
-                    against_best=against,
+                    against_best=Against(
+                        difference=_interval(one.difference),
+                        p=one.difference.p,
+                        p_holm=one.p_holm,
+                        verdict=one.standing,
+                    ),
                 )
             )
         return tuple(made)
@@ -161,20 +151,21 @@ class Compared:
 
     def _ties(self, within: Sequence[DetectorOutcome]) -> list[DetectorOutcome]:
         """Those that are not significantly worse than the best of them."""
-        best, *others = within
-        if not others:
-            return [best]
-        at = self.names.index
-        pairs = [(at(one.name), at(best.name)) for one in others]
-        found = self._aurocs.differences(pairs, self._weights())
-        adjusted = holm([one.p for one in found]).tolist()
-        return [best, *(one for one, p in zip(others, adjusted, strict=True) if p >= LEVEL)]
+        at = [self.names.index(one.name) for one in within]
+        _, against = against_best(self._among(at), self._weights())
+        return [one for one, found in zip(within, against, strict=True) if found.standing != "worse"]
+
+    def _among(self, at: Sequence[int]) -> Aurocs:
+        """Of some detectors alone."""
+        one = self._aurocs
+        id_part, ood_parts = one.id_part[at][:, :, at], one.ood_parts[:, at][:, :, at]
+        return replace(one, values=one.values[at], id_part=id_part, ood_parts=ood_parts)
 
     def thresholds(self, name: str, val: NDArray[np.float64], keep: float) -> tuple[Threshold, ...]:
         """Where a detector's score is cut for the wanted share of ID images, and for a few usual ones."""
         test = self._test[name]
         made = []
-        for share in sorted({keep, *SHARES}):
+        for share in (keep, *(one for one in SHARES if one != keep)):
             at = keeping(val, share)
             kept = test >= at
             right = None
@@ -239,30 +230,28 @@ class Compared:
 
     def _sets(self) -> dict[str, list[Detected]]:
         """By OOD set, every detector on it."""
-        found = {}
-        for s, (title, (group, scores)) in enumerate(self._ood.items()):
-            alone = np.eye(len(self._ood))[s]
-            aurocs = self._aurocs.intervals(alone)
-            rng = np.random.default_rng(self._seed)
-            bounds = detection_bounds(
-                np.stack([self._test[name] for name in self.names]),
-                np.stack([scores[name] for name in self.names]),
-                rng,
-            )
-            found[title] = [
-                Detected(
-                    group=group,
-                    auroc=_interval(aurocs[d]),
-                    fpr95=_interval(one.fpr95),
-                    aupr_in=_interval(one.aupr_in),
-                    aupr_out=_interval(one.aupr_out),
+        alone = np.eye(len(self._ood))
+        aurocs = [self._aurocs.intervals(one) for one in alone]
+        found: dict[str, list[Detected]] = {title: [] for title in self._ood}
+        for d, name in enumerate(self.names):
+            test, ood = self._test[name], [scores[name] for _, scores in self._ood.values()]
+            fpr = resampled_fpr95(test, ood, np.random.default_rng(self._seed))
+            precision = average_precision(test, ood), average_precision(test, ood, id_positive=False)
+            for s, (title, (group, _)) in enumerate(self._ood.items()):
+                inside, outside = (_interval(one.interval(alone[s])) for one in precision)
+                found[title].append(
+                    Detected(
+                        group=group,
+                        auroc=_interval(aurocs[s][d]),
+                        fpr95=_interval(fpr.interval(alone[s])),
+                        aupr_in=inside,
+                        aupr_out=outside,
+                    )
                 )
-                for d, one in enumerate(bounds)
-            ]
         return found
 
 
-def _interval(bounds: Bounds) -> Interval:
+def _interval(bounds: Bounds | Difference) -> Interval:
     return Interval(value=bounds.value, low=bounds.low, high=bounds.high)
 
 

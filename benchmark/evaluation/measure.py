@@ -27,7 +27,6 @@ from benchmark.seeds import derive_seed
 from methods.base import Detector, GradientDetector, NotApplicable, check_scores
 from methods.errors import MethodError, said
 from methods.features import Features, Signal
-from methods.head import Head
 from methods.tensors import at_once
 
 STEPPED = 512  # ID validation images that choose a step, or calibrate a detector that has one
@@ -126,8 +125,7 @@ class Clock:
 
 
 def fit(
-    subject: Subject | None,
-    head: Head,
+    subject: Subject,
     detectors: Iterable[Detector],
     train: Shown,
     val: Shown,
@@ -158,7 +156,7 @@ def fit(
             began = time.perf_counter()
             rng = torch.Generator().manual_seed(derive_seed(seed, one.name))
             try:
-                fitted[one.name] = _stepped(one.fit(learnt, validating, head, rng), subject, images)
+                fitted[one.name] = _stepped(one.fit(learnt, validating, subject.head, rng), subject, images)
             except (MethodError, ValueError, RuntimeError) as error:
                 refused[one.name] = said(error) if isinstance(error, NotApplicable) else f"failed: {error}"
             seconds[one.name] = time.perf_counter() - began
@@ -172,7 +170,7 @@ def fit(
 
 
 def score(
-    subject: Subject | None,
+    subject: Subject,
     detectors: dict[str, Detector],
     shown: Shown,
     *,
@@ -285,11 +283,10 @@ def _steps(one: Detector) -> bool:
     return isinstance(one, GradientDetector) and (one.step > 0 or one.chooses_step)
 
 
-def _stepped(one: Detector, subject: Subject | None, images: torch.Tensor | None) -> Detector:
+def _stepped(one: Detector, subject: Subject, images: torch.Tensor | None) -> Detector:
     """Calibrated, and with a step: of those of its grid the one that lifts the scores of ID images most."""
     if not isinstance(one, GradientDetector) or not _steps(one):
         return one
-    assert subject is not None
     assert images is not None
     pixels = _pixels(images)
     if one.calibrates:
@@ -301,9 +298,8 @@ def _stepped(one: Detector, subject: Subject | None, images: torch.Tensor | None
     return one
 
 
-def _score(subject: Subject | None, one: Detector, chunk: Chunk) -> NDArray[np.float64]:
+def _score(subject: Subject, one: Detector, chunk: Chunk) -> NDArray[np.float64]:
     if _steps(one) and isinstance(one, GradientDetector):
-        assert subject is not None
         assert chunk.images is not None
         scores = _of_images(one, subject, chunk.images)
     else:

@@ -158,7 +158,7 @@ class Outcome(StrictModel):
     detectors: tuple[DetectorOutcome, ...]  # best mean first
     not_applicable: tuple[NotApplied, ...]
     recommended: Recommendation
-    thresholds: tuple[Threshold, ...]  # of `keep`, and of a few usual shares
+    thresholds: tuple[Threshold, ...]  # of the wanted share first, then of a few usual ones
     selective: Selective | None
     corrupted: tuple[Corrupted, ...]
     drawn: Drawn

@@ -71,7 +71,25 @@ def list_parts(where: str | Path | Listing, *, seed: int = 0) -> Parts:
             f"{printable(str(where))} has {', '.join(map(repr, named))} alone; expected 'train', and "
             "'val' or 'test' or both"
         )
-    return _completed(_same_classes(named), seed)
+    return parts_of(named, seed=seed)
+
+
+def parts_of(named: dict[str, Listing], *, seed: int = 0) -> Parts:
+    """The three parts of an ID set of which ``train`` is given, and ``val`` or ``test`` or both.
+
+    Raises
+    ------
+    DataError
+        If one has names of classes and another numbers.
+    """
+    named = _same_classes(named)
+    if len(named) == 3:
+        return Parts(named["train"], named["val"], named["test"], ("parts as their names say",))
+    train, val, _ = _divided(named["train"], VAL, 0.0, seed)
+    test = named.get("test") or named["val"]
+    called = "test" if "test" in named else "val"
+    note = f"{called!r} is for testing; {len(val):,} images of 'train' are for thresholds (seed {seed})"
+    return Parts(train, val, test, (note,))
 
 
 def open_parts(
@@ -162,16 +180,6 @@ def _same_classes(named: dict[str, Listing]) -> dict[str, Listing]:
             listing = replace(listing, labels=labels, class_names=union, notes=notes)
         result[part] = listing
     return result
-
-
-def _completed(named: dict[str, Listing], seed: int) -> Parts:
-    if len(named) == 3:
-        return Parts(named["train"], named["val"], named["test"], ("parts as their names say",))
-    train, val, _ = _divided(named["train"], VAL, 0.0, seed)
-    test = named.get("test") or named["val"]
-    called = "test" if "test" in named else "val"
-    note = f"{called!r} is for testing; {len(val):,} images of 'train' are for thresholds (seed {seed})"
-    return Parts(train, val, test, (note,))
 
 
 def _divided(listing: Listing, val: float, test: float, seed: int) -> tuple[Listing, Listing, Listing]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,7 +47,9 @@ class Chunk:
 class Shown(Protocol):
     """A set whose features come in chunks, in a fixed order."""
 
-    title: str
+    @property
+    def title(self) -> str:
+        """What pages call it."""
 
     def chunks(self, what: Collection[Signal]) -> Iterator[Chunk]:
         """All of it, with these signals."""
@@ -57,17 +59,18 @@ class Shown(Protocol):
         """What there is to say of the set, whole after the last chunk."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class ShownImages:
     """Images that a model sees, each once."""
 
     subject: Subject
     source: ImageSource
     batch: int
-    title: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.title = self.source.title
+    @property
+    def title(self) -> str:
+        """See `Shown.title`."""
+        return self.source.title
 
     def chunks(self, what: Collection[Signal]) -> Iterator[Chunk]:
         """See `Shown.chunks`: a chunk a batch."""

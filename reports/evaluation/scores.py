@@ -52,7 +52,7 @@ def write_scores(path: Path, rows: Iterable[ScoredImage]) -> int:
                 writer.writerow(HEAD)
                 number = 0
                 for number, row in enumerate(rows, 1):  # noqa: B007 counts
-                    writer.writerow(_cells(row))
+                    writer.writerow(cells_of(row))
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).chmod(0o644)
@@ -63,7 +63,8 @@ def write_scores(path: Path, rows: Iterable[ScoredImage]) -> int:
     return number
 
 
-def _cells(row: ScoredImage) -> tuple[str, ...]:
+def cells_of(row: ScoredImage) -> tuple[str, ...]:
+    """What a row of the CSV holds."""
     names = (row.set, row.image, row.label or "", row.predicted)
     numbers = (repr(float(row.confidence)), repr(float(row.score)))
     return (*map(no_formula, names), *numbers, "true" if row.accepted else "false")
