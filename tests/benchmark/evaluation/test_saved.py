@@ -12,6 +12,7 @@ import torch
 from fake_subject import FakeSubject
 from kept_registry import keep_registry
 
+from benchmark.conformance.pretended import There, pretended
 from benchmark.conformance.subject import stepping
 from benchmark.errors import UsageError
 from benchmark.evaluation.saved import CARD, load_detector, load_saved, save_detector, source_of
@@ -141,9 +142,12 @@ def test_rows_that_no_block_holds_are_kept_as_they_are_changed(monkeypatch):
 def test_state_elsewhere_is_brought_there():
     learnt = fitted_one("knn")
     assert on_device(learnt, torch.device("cpu")) is learnt
-    there = on_device(learnt, torch.device("meta"))
-    assert there.bank.device.type == "meta"
-    assert learnt.bank.device.type == "cpu"
+    expected, features = scores(learnt), SUBJECT.network.features(SUBJECT.world.outliers.images)
+    with pretended() as device:
+        there = on_device(learnt, device)
+        found = there.score(features.on(device))
+        assert isinstance(found, There)  # what lies in two places cannot be computed with
+        assert torch.equal(found.here, expected)
 
 
 @dataclass(frozen=True)
