@@ -101,8 +101,7 @@ CHEATS = {
     ),
     "state that is not declared": ({"fit": "self = self.with_state(more=1)"}, "saved"),
     "state of another type": (
-        {"fields": "scale: float = 1.0\n    named: str = fitted()", "fit": "self = self.with_state(named=max)"},
-        "saved",
+        {"fields": "scale: float = 1.0; n: str = fitted()", "fit": "self = self.with_state(n=max)"}, "saved",
     ),
     # ------------------------------------------------------------------------------------------ what it says
     "not frozen": ({"marks": '@register("{name}")\n@dataclass'}, "frozen"),
