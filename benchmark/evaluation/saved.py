@@ -33,7 +33,6 @@ from benchmark.store.files import (
     first_error,
     open_regular,
     read_regular,
-    storage_errors,
     write_atomically,
 )
 from benchmark.store.fingerprints import code_fingerprint, definition_of
@@ -182,10 +181,10 @@ def read_card(folder: str | Path) -> Card:
     if not folder.is_dir() or not path.exists():
         raise UsageError(_nothing_there(folder))
     try:
-        with storage_errors(path), open_regular(path) as file:
+        with open_regular(path) as file:
             content = file.read(LARGEST_CARD + 1)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error}); expected a regular file") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); expected a regular file") from error
     if len(content) > LARGEST_CARD:
         raise DataError(f"{path}: has more than {LARGEST_CARD} bytes; expected the card of a detector")
     try:

@@ -1,5 +1,8 @@
 """The state of a fitted detector as JSON and tensors, and back, to the last bit.
 
+It is tensors, numbers, text, None, tuples, lists and dicts of these, other detectors, dataclasses, and
+objects with a method `kept`, which gives all that as a dict, and a class method `remade`, which takes it.
+
 What is read is held to the types that the detector's class declares for its fields. No class, no module and
 no file is ever looked up by a name that was read: a name only chooses among the declared types.
 """

@@ -112,7 +112,7 @@ def coverage(kind: str, n: int, m: int, auroc: float, draws: int) -> Matrix:
 
 def family(draws: int) -> None:
     print(f"{'':<8}{'n':>6}{'D':>4}{'AUROC':>7}{'all pairs':>11}{'best alone':>12}")
-    for kind, n, detectors, auroc in product(KINDS, (200, 1000), (2, 10, 45), (0.8, 0.95)):
+    for kind, n, detectors, auroc in product(KINDS, (200, 1000), (2, 10, 30), (0.8, 0.95)):
         rng, moved = np.random.default_rng(0), shift(kind, auroc)
         wrong = np.zeros(2)
         for _ in range(draws):
