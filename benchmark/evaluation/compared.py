@@ -37,7 +37,7 @@ SHARES = (0.8, 0.9, 0.95, 0.99)  # of ID images kept, for which thresholds are t
 POINTS = 200  # of a risk-coverage curve
 RULE = (
     "the best mean AUROC over near and far OOD sets among the detectors that cost at most {budget:g} forward "
-    "passes; of those that are not significantly worse (paired by images, Holm over all pairs, 5 %), the "
+    "passes; of those that are not significantly worse (paired by images, Holm, 5 %), the "
     "cheapest"
 )
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from benchmark.metrics.bounds import LEVEL
@@ -33,18 +32,18 @@ def against_best(
 ) -> tuple[int, list[Against]]:
     """Compare the mean AUROC of each detector with the best one.
 
-    Which is best is said by the same images that the comparisons are made on, and the best of many equals
-    looks better than it is. Adjusting D − 1 comparisons would overlook that: any of the D (D − 1) / 2 pairs
-    might have been the one that is looked at. So Holm's adjustment is over all pairs, as in the ranks of the
-    boards (docs/ranks.md): with probability `level` no two equal detectors are told apart, whichever is
-    best. It does not mend the mean of the best itself, which stays too high by what chance gave it; where
-    many are close, other images would give a smaller one.
+    The D − 1 comparisons with the best are adjusted by Holm. Which one is the best is said by the same
+    images; even so the detectors that are not told apart from it hold the true best with probability
+    `level` or more: it is left out only if one of the others beats it significantly, and these are D − 1
+    comparisons (the argument of multiple comparisons with the best; Hsu, Annals of Statistics 1984). It does
+    not mend the mean of the best, which stays too high by what chance gave it; where many are close, other
+    images would give a smaller one.
 
     Parameters
     ----------
     aurocs : of D detectors on S OOD sets, from `delong`.
     weights : (S,) of the mean over the sets, as for `Aurocs.means`.
-    level : confidence level of the intervals; a pair differs if its adjusted p is at most 1 − level.
+    level : confidence level of the intervals; one is worse if its adjusted p is at most 1 − level.
 
     Returns
     -------
@@ -58,17 +57,11 @@ def against_best(
     """
     means = aurocs.means(weights)
     best, detectors = int(means.argmax()), means.size
-    i, j = np.triu_indices(detectors, k=1)
-    upwards = aurocs.differences(list(zip(i.tolist(), j.tolist(), strict=True)), weights, level)
-    adjusted = holm([pair.p for pair in upwards])
+    others = [d for d in range(detectors) if d != best]
+    differences = aurocs.differences([(d, best) for d in others], weights, level)
     found = [Against(Difference(0.0, 0.0, 0.0, 0.0, 1.0), 1.0, "best")] * detectors
-    for a, b, pair, p in zip(i.tolist(), j.tolist(), upwards, adjusted.tolist(), strict=True):
-        if best in (a, b):
-            other = b if a == best else a
-            seen = pair if b == best else _reversed(pair)
-            found[other] = Against(seen, p, "worse" if p <= 1 - level and seen.value < 0 else "undecided")
+    if others:
+        adjusted = holm([one.p for one in differences])
+        for d, one, p in zip(others, differences, adjusted.tolist(), strict=True):
+            found[d] = Against(one, p, "worse" if p <= 1 - level and one.value < 0 else "undecided")
     return best, found
-
-
-def _reversed(pair: Difference) -> Difference:
-    return Difference(-pair.value, -pair.high, -pair.low, pair.standard_error, pair.p)
