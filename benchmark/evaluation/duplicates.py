@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmark.evaluation.hashes import Codes
 
-DISTANCE = 4  # bits: docs/evaluate_images.md has what it finds, and what it takes for one by chance
+DISTANCE = 6  # bits: docs/evaluate_images.md has what it finds, and what it takes for one by chance
 LOOKALIKES = (
     0.01  # share of a set's images that resemble others of it by chance, beyond which a distance fails
 )

@@ -197,8 +197,8 @@ def _is_folder(entry: os.DirEntry[str], *, follow: bool) -> bool:
 def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file() or entry.is_symlink()  # a link to nothing is an image that is missing
-    except OSError:
-        return False
+    except OSError:  # a link to itself
+        return entry.is_symlink()
 
 
 def _called(path: str, root: Path) -> str:
@@ -246,6 +246,8 @@ def list_csv(path: Path, *, labelled: bool) -> Listing:
             raise DataError(
                 f"{where}, line {number}: {printable(named)!r} is no path of a file; fetch the images first"
             )
+        if not _is_utf8(label):
+            raise DataError(f"{where}, line {number}: label {printable(label)!r} is no UTF-8")
         if named in first:
             before, as_label = first[named]
             if as_label != label:
@@ -269,23 +271,26 @@ def list_csv(path: Path, *, labelled: bool) -> Listing:
     return Listing("CSV", Files(files), np.arange(len(files)), names, numbers, classes, notes)
 
 
+def _is_utf8(text: str) -> bool:
+    return not any("\udc80" <= character <= "\udcff" for character in text)
+
+
 def _csv_lines(path: Path, where: str) -> Iterator[tuple[int, list[str]]]:
-    """Number and cells of each line; one record may have several lines, and has the number of its last."""
+    """Number and cells of each line; of a record that has several lines, the number of its last.
+
+    Bytes that are no UTF-8 stay as Python has them in paths: files may be called so.
+    """
     csv.field_size_limit(_LONGEST_FIELD)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline(_LONGEST_FIELD)
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            delimiter = max(_DELIMITERS, key=file.readline(_LONGEST_FIELD).count)
             file.seek(0)
-            delimiter = max(_DELIMITERS, key=first.count)
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             try:
                 for cells in reader:
                     yield reader.line_num, [cell.strip() for cell in cells]
-            except (csv.Error, UnicodeDecodeError) as error:
-                kind = "no UTF-8" if isinstance(error, UnicodeDecodeError) else said(error)
-                raise DataError(f"{where}, line {reader.line_num + 1}: {kind}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}, line 1: no UTF-8") from error
+            except csv.Error as error:
+                raise DataError(f"{where}, line {reader.line_num}: {said(error)}") from error
     except OSError as error:
         raise DataError(f"{printable(str(path))} cannot be read: {error.strerror}") from error
 

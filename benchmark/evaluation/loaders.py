@@ -291,7 +291,7 @@ def _tensor(image: Any) -> Tensor | None:
         return None
     if isinstance(image, np.ndarray):
         try:
-            image = torch.from_numpy(np.ascontiguousarray(image))
+            image = torch.from_numpy(np.array(image))
         except TypeError as error:
             raise Broken(f"is an array of {image.dtype}; expected uint8 or floats") from error
     if not isinstance(image, Tensor):

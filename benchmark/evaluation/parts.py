@@ -182,7 +182,7 @@ def _divided(listing: Listing, val: float, test: float, seed: int) -> tuple[List
     to_test = _count(sizes, test, least=2)
     to_val = _count(sizes, val, least=3 if test else 2)
     tested = rank < to_test
-    validated = ~tested & (rank < to_test + to_val)
+    validated = rank >= sizes - to_val  # from the other end, so that neither part moves the other
     chosen = (~tested & ~validated, validated, tested)
     train, validation, testing = (listing.chosen(np.flatnonzero(part)) for part in chosen)
     return train, validation, testing
