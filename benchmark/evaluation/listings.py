@@ -250,7 +250,7 @@ def list_csv(path: Path, *, labelled: bool) -> Listing:
             raise DataError(f"{where}, line {number}: label {printable(label)!r} is no UTF-8")
         if named in first:
             before, as_label = first[named]
-            if as_label != label:
+            if labelled and as_label != label:
                 raise DataError(
                     f"{where}, line {number}: {printable(named)!r} is {printable(label)!r}, and on line "
                     f"{before} it is {printable(as_label)!r}; expected one label"
@@ -263,7 +263,7 @@ def list_csv(path: Path, *, labelled: bool) -> Listing:
     if not paths:
         raise DataError(f"{where} lists no images; expected a line for each below the names of the columns")
     numbers, classes = (
-        _labels_of(labels, list(first.values()), where) if labelled or any(labels) else (None, None)
+        _labels_of(labels, list(first.values()), where) if labelled or all(labels) else (None, None)
     )
     files = tuple(str(path.parent / named) for named in paths)
     notes = (f"{repeated:,} lines repeat another one and were passed over",) if repeated else ()

@@ -115,7 +115,7 @@ def _named(where: str | Path) -> dict[str, Listing]:
     if text.startswith(HUB):
         name = HubName.parse(text)
         splits = [] if name.split else hub_splits(name)
-        found = {part: list_hub(name, split) for split, part in _recognised(splits).items()}
+        found = {part: list_hub(name, split, labelled=True) for split, part in _recognised(splits).items()}
         return found if len(found) > 1 else {}
     try:
         inside = [p for p in sorted(Path(where).iterdir()) if not p.name.startswith(".")]

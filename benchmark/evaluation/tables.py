@@ -102,9 +102,16 @@ class Rows:
 
 
 def list_parquet(
-    path: Path, *, image: str | None = None, label: str | None = None, notes: tuple[str, ...] = ()
+    path: Path,
+    *,
+    image: str | None = None,
+    label: str | None = None,
+    labelled: bool = True,
+    notes: tuple[str, ...] = (),
 ) -> Listing:
     """The images of a Parquet file; columns that are not named are looked for by their usual names.
+
+    Labels are read where they matter (`labelled`), and of a column that is named.
 
     Raises
     ------
@@ -120,7 +127,8 @@ def list_parquet(
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{printable(str(path))} cannot be read as Parquet: {said(error)}") from error
     image = image or _image_column(path, schema)
-    label = label or next((name for name in LABEL_COLUMNS if name in schema.names), None)
+    if label is None and labelled:
+        label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
     written = label in schema.names and (
         types.is_string(schema.field(label).type) or types.is_large_string(schema.field(label).type)
     )
@@ -142,7 +150,7 @@ def list_parquet(
     return Listing("Parquet", Rows(path, image), np.arange(file.rows), called, labels, names, notes)
 
 
-def list_hub(name: HubName, split: str) -> Listing:
+def list_hub(name: HubName, split: str, *, labelled: bool) -> Listing:
     """A split of a Hub dataset, from the mirror, into which it is fetched if it is not there.
 
     Raises
@@ -155,7 +163,7 @@ def list_hub(name: HubName, split: str) -> Listing:
     if not path.exists():
 
         def verify(fetched: Path) -> int:
-            return len(list_parquet(fetched, image=image, label=label))
+            return len(list_parquet(fetched, image=image, label=label, labelled=labelled))
 
         fetch(HubSplit(name.repository, name.columns.get("config"), split, name.revision), path, verify)
     notes: tuple[str, ...] = (f"split {split!r}",)
@@ -168,7 +176,7 @@ def list_hub(name: HubName, split: str) -> Listing:
                 f"{path} is of revision {has}, not {name.revision}; delete it, and that one is fetched, or "
                 "ask for the one that is there"
             )
-    return list_parquet(path, image=image, label=label, notes=notes)
+    return list_parquet(path, image=image, label=label, labelled=labelled, notes=notes)
 
 
 def hub_splits(name: HubName) -> list[str]:
