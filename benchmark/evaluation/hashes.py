@@ -3,8 +3,9 @@ r"""Hashes of images: equal pixels have equal ones, and pictures that look alike
 The near hash is that of C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions"
 (2010), section 3.2.1: with :math:`G` the luma reduced to 32×32 and :math:`C = D G D^\top` its discrete cosine
 transform, bit :math:`8i + j` says whether :math:`C_{i+1,j+1}`, :math:`0 \le i, j < 8`, is above the median of
-the 64. Brightness and contrast change none of them. A picture without structure (these 64 explain less than
-half a grey level) has a hash made from its exact one: plain pictures are alike only if they are equal.
+the 64. Brightness and contrast change none of them. A picture without structure in both directions (these 64
+explain less than half a grey level) has a hash made from its exact one: plain pictures, and those of straight
+stripes alone, are alike only if they are equal.
 """
 
 from __future__ import annotations

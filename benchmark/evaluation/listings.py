@@ -137,7 +137,7 @@ def list_folder(root: Path, *, labelled: bool) -> Listing:
             f"{printable(str(root))} has no images ({', '.join(sorted(SUFFIXES))}), expected some; it has "
             f"{_inventory(root)}"
         )
-    classes = tuple(groups) if groups and not loose else None
+    classes = tuple(map(printable, groups)) if groups and not loose else None
     sizes = [len(files) for files in groups.values()]
     labels = np.repeat(np.arange(len(sizes), dtype=np.int64), sizes) if classes else None
     notes = (f"{passed:,} files that are no images by their names were passed over",) if passed else ()
@@ -324,4 +324,4 @@ def by_name(labels: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Numbers of labels (N,), and the classes in the order of their names."""
     names = tuple(sorted(set(labels)))
     number = {name: index for index, name in enumerate(names)}
-    return np.array([number[label] for label in labels], dtype=np.int64), names
+    return np.array([number[label] for label in labels], dtype=np.int64), tuple(map(printable, names))

@@ -16,7 +16,7 @@ from benchmark.evaluation.classes import ClassMap
 from benchmark.evaluation.gathering import Disjoint, Prepare, Role
 from benchmark.evaluation.images import ImageSource
 from benchmark.evaluation.listings import Listing, list_folder
-from benchmark.evaluation.sources import open_listing, open_source
+from benchmark.evaluation.sources import classes_of, open_listing, open_source
 from benchmark.evaluation.tables import HUB, HubName, hub_splits, list_hub
 from methods.errors import printable
 
@@ -58,8 +58,6 @@ def list_parts(where: str | Path | Listing, *, seed: int = 0) -> Parts:
     named = {} if isinstance(where, Listing) else _named(where)
     if not named:
         listing = where if isinstance(where, Listing) else open_listing(where, role="id_train")
-        if len(listing) < 3:
-            raise DataError(f"{len(listing)} ID images, which cannot be divided in three; expected more")
         train, val, test = _divided(listing, VAL, TEST, seed)
         note = (
             f"divided by hashed names, seed {seed}: {len(train):,} images for fitting, {len(val):,} for "
@@ -72,6 +70,12 @@ def list_parts(where: str | Path | Listing, *, seed: int = 0) -> Parts:
             "'val' or 'test' or both"
         )
     return _completed(_same_classes(named), seed)
+
+
+def classes_of_parts(parts: Parts, model: tuple[str, ...] | None, count: int) -> ClassMap | None:
+    """The model's classes of those of the parts, which are numbered alike: see `classes_of`."""
+    labelled = (part for part in (parts.train, parts.test, parts.val) if part.labels is not None)
+    return classes_of(next(labelled, parts.train), model, count)
 
 
 def open_parts(
@@ -185,6 +189,11 @@ def _divided(listing: Listing, val: float, test: float, seed: int) -> tuple[List
     validated = rank >= sizes - to_val  # from the other end, so that neither part moves the other
     chosen = (~tested & ~validated, validated, tested)
     train, validation, testing = (listing.chosen(np.flatnonzero(part)) for part in chosen)
+    if not len(validation) or (test and not len(testing)):
+        raise DataError(
+            f"{len(listing):,} ID images of {len(np.unique(strata)):,} classes cannot be divided into parts for "
+            f"fitting, thresholds and testing; expected at least {3 if test else 2} of a class"
+        )
     return train, validation, testing
 
 

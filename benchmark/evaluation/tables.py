@@ -69,7 +69,11 @@ class Rows:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(self.path, pre_buffer=False, page_checksum_verification=True) as file:
+        try:
+            opened = pq.ParquetFile(self.path, pre_buffer=False, page_checksum_verification=True)
+        except (OSError, pa.ArrowException) as error:  # it was there when it was listed
+            raise DataError(f"{printable(str(self.path))} cannot be read any more: {said(error)}") from error
+        with opened as file:
             first = 0
             for group in range(file.num_row_groups):
                 after = first + file.metadata.row_group(group).num_rows
@@ -138,7 +142,7 @@ def list_parquet(
     if written:
         labels, names = _written(path, str(label))
     elif label is not None:
-        labels, names = file.labels(), file.class_names or None
+        labels, names = file.labels(), tuple(map(printable, file.class_names)) or None
         if (labels == -1).all():  # how the Hub's sets say that a test split's labels are kept secret
             labels, names, notes = None, None, (*notes, f"column {label!r} has no label but -1")
     if labels is not None and names and not (labels.min() >= 0 and labels.max() < len(names)):
@@ -233,9 +237,13 @@ def _image_column(path: Path, schema: Any) -> str:
 
 
 def _written(path: Path, column: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    labels = pq.read_table(path, columns=[column], use_threads=False).column(0).to_pylist()
+    try:
+        labels = pq.read_table(path, columns=[column], use_threads=False).column(0).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{printable(str(path))}: labels cannot be read: {said(error)}") from error
     if None in labels:
         raise DataError(f"{printable(str(path))}: row {labels.index(None)} has no label in column {column!r}")
     return by_name(labels)

@@ -3,12 +3,14 @@
 import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from image_files import class_folders, flat, pixels, scene
+from image_files import class_folders, flat, pixels, png, scene
 
 from benchmark.errors import DataError
-from benchmark.evaluation.parts import list_parts, open_parts, sample
-from benchmark.evaluation.sources import classes_of, open_listing
+from benchmark.evaluation.parts import classes_of_parts, list_parts, open_parts, sample
+from benchmark.evaluation.sources import open_listing
 
 
 def names(parts):
@@ -49,7 +51,7 @@ def test_small_classes(tmp_path):
     parts = list_parts(tmp_path)
     counts = [np.bincount(part.labels, minlength=3).tolist() for part in (parts.train, parts.val, parts.test)]
     assert counts == [[1, 1, 1], [0, 1, 0], [0, 1, 1]]  # one, three, two
-    with pytest.raises(DataError, match="2 ID images, which cannot be divided"):
+    with pytest.raises(DataError, match="2 ID images of 1 classes cannot be divided"):
         list_parts(flat(tmp_path / "other", 2))
 
 
@@ -81,6 +83,30 @@ def test_thresholds_need_images_of_their_own(tmp_path, there):
     assert f"'{there}' is for testing" in parts.notes[0]
 
 
+def test_a_part_without_labels(tmp_path):
+    flat(tmp_path / "train", 5)
+    class_folders(tmp_path / "test", each=2)
+    parts = list_parts(tmp_path)
+    classes = classes_of_parts(parts, None, 3)
+    train, _, test = open_parts(parts, title="mine", prepare=pixels, classes=classes)
+    assert next(iter(train.batches(9))).labels is None
+    assert next(iter(test.batches(9))).labels.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_splits_of_the_mirror(tmp_path, monkeypatch):
+    monkeypatch.setenv("OODBENCH_MIRROR", str(tmp_path))
+    (tmp_path / "some" / "birds").mkdir(parents=True)
+    for name, n in (("train", 6), ("validation", 3), ("test", 4)):
+        made = pa.table({"img": [png(scene(i)) for i in range(n)], "label": [i % 3 for i in range(n)]})
+        pq.write_table(made, tmp_path / "some" / "birds" / f"{name}.parquet")
+    parts = list_parts("hub:some/birds")
+    assert [len(part) for part in (parts.train, parts.val, parts.test)] == [6, 3, 4]
+    with pytest.raises(
+        DataError, match="6 ID images of 3 classes cannot be divided .* at least 3 of a class"
+    ):
+        list_parts("hub:some/birds:train")
+
+
 def test_parts_that_do_not_suffice(tmp_path):
     class_folders(tmp_path / "val")
     with pytest.raises(DataError, match="has 'val' alone; expected 'train'"):
@@ -101,7 +127,8 @@ def test_no_part_repeats_the_pixels_of_another(tmp_path):
     shutil.copy(tmp_path / "val/dog/000.png", tmp_path / "test/dog/copy.png")
     shutil.copy(tmp_path / "test/dog/000.png", tmp_path / "test/dog/again.png")  # in one part it may be twice
     parts = list_parts(tmp_path)
-    classes = classes_of(parts.train, ("cat", "dog", "owl"), 3)
+    classes = classes_of_parts(parts, ("owl", "dog", "cat"), 3)
+    assert classes.to_model == (2, 1, 0)
     train, val, test = open_parts(parts, title="mine", prepare=pixels, classes=classes)
     assert len(read(train)) == 12
     assert "cat/copy.png" not in read(val)
