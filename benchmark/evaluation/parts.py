@@ -191,8 +191,8 @@ def _divided(listing: Listing, val: float, test: float, seed: int) -> tuple[List
     train, validation, testing = (listing.chosen(np.flatnonzero(part)) for part in chosen)
     if not len(validation) or (test and not len(testing)):
         raise DataError(
-            f"{len(listing):,} ID images of {len(np.unique(strata)):,} classes cannot be divided into parts for "
-            f"fitting, thresholds and testing; expected at least {3 if test else 2} of a class"
+            f"{len(listing):,} ID images of {len(np.unique(strata)):,} classes cannot be divided into parts "
+            f"for fitting, thresholds and testing; expected at least {3 if test else 2} of a class"
         )
     return train, validation, testing
 

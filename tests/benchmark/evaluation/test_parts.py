@@ -102,7 +102,7 @@ def test_splits_of_the_mirror(tmp_path, monkeypatch):
     parts = list_parts("hub:some/birds")
     assert [len(part) for part in (parts.train, parts.val, parts.test)] == [6, 3, 4]
     with pytest.raises(
-        DataError, match="6 ID images of 3 classes cannot be divided .* at least 3 of a class"
+        DataError, match=r"6 ID images of 3 classes cannot be divided .* at least 3 of a class"
     ):
         list_parts("hub:some/birds:train")
 

@@ -13,6 +13,7 @@ import torch
 from image_files import class_folders, flat, floats, pixels, png, scene
 from PIL import Image
 
+from benchmark.datasets.download import HubSplit
 from benchmark.errors import DataError, UsageError
 from benchmark.evaluation.classes import numbered
 from benchmark.evaluation.sources import classes_of, open_listing, open_source
@@ -354,6 +355,23 @@ def test_a_hub_set_from_the_mirror(tmp_path, monkeypatch):
         open_listing("hub:some/birds", role="far")
     with pytest.raises(DataError, match="cannot be a path in the mirror"):
         open_listing("hub:../../etc:passwd", role="far")
+
+
+def test_a_hub_set_that_is_not_in_the_mirror_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.setenv("OODBENCH_MIRROR", str(tmp_path))
+    asked = []
+
+    def fetched(wanted, path, verify):
+        asked.append(wanted)
+        table(path, [png(scene(index)) for index in range(4)])
+        assert verify(path) == 4
+        path.with_suffix(".json").write_text('{"revision": "abc"}')
+
+    monkeypatch.setattr("benchmark.evaluation.tables.fetch", fetched)
+    for _ in range(2):
+        assert len(open_listing("hub:some/birds@abc:test?config=large", role="far")) == 4
+    assert asked == [HubSplit("some/birds", "large", "test", "abc")]
+    assert (tmp_path / "some/birds/large/test.parquet").is_file()
 
 
 def test_memory_is_flat_in_the_number_of_images(tmp_path):
