@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 
 from benchmark.evaluation.hashes import Codes
 
-DISTANCE = 4  # bits: docs/evaluate_images.md has what it finds, and what it takes for one by chance
-LOOKALIKES = (
-    0.01  # share of a set's images that resemble others of it by chance, beyond which a distance fails
-)
+DISTANCE = 6  # bits: docs/evaluate_images.md has what it finds, and what it takes for one by chance
+LOOKALIKES = 0.03  # share of a set that may resemble others of it, where a distance is to be used
 _PARTS, _PART = 4, 16
 _VALUES = 1 << _PART
 _BLOCK = 1 << 21  # candidates that are compared at a time

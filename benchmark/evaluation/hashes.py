@@ -3,8 +3,9 @@ r"""Hashes of images: equal pixels have equal ones, and pictures that look alike
 The near hash is that of C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions"
 (2010), section 3.2.1: with :math:`G` the luma reduced to 32×32 and :math:`C = D G D^\top` its discrete cosine
 transform, bit :math:`8i + j` says whether :math:`C_{i+1,j+1}`, :math:`0 \le i, j < 8`, is above the median of
-the 64. Brightness and contrast change none of them. A picture without structure (these 64 explain less than
-half a grey level) has a hash made from its exact one: plain pictures are alike only if they are equal.
+the 64. Brightness and contrast change none of them. A picture without structure in both directions (these 64
+explain less than half a grey level) has a hash made from its exact one: plain pictures, and those of straight
+stripes alone, are alike only if they are equal.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+
+from benchmark.metrics.arrays import as_array
 
 SIDE = 32  # pixels of what the near hash looks at
 BITS = 8  # rows and columns of frequencies
@@ -35,7 +38,7 @@ def exact_of_image(image: Image.Image) -> int:
 
 def exact_of_tensor(image: Tensor) -> int:
     """64 bits of shape, type and values of an image (C, H, W); of uint8 RGB, those of `exact_of_image`."""
-    array = np.ascontiguousarray(image.detach().cpu().numpy())
+    array = np.ascontiguousarray(as_array(image))
     if array.dtype == np.uint8 and len(array) == 3:
         _, height, width = array.shape
         return _digest(f"{(width, height)} pixels;".encode(), array.transpose(1, 2, 0).tobytes())
@@ -48,11 +51,11 @@ def grid_of_image(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def grids_of_tensors(images: Tensor) -> NDArray[np.float32]:
-    """The same of images (N, C, H, W), pixels or floats of any scale: (N, 32, 32).
+    """The same of images (N, C, H, W) on the CPU, pixels or floats of any scale: (N, 32, 32).
 
     Floats are stretched to 0..255 over their own range, as nobody knows how they were normalised.
     """
-    x = images.detach().cpu().to(torch.float32)
+    x = images.detach().to(torch.float32)
     grey = (x * x.new_tensor(_LUMA)[:, None, None]).sum(1) if x.shape[1] == 3 else x.mean(1)
     if images.dtype != torch.uint8:
         low, high = grey.amin((1, 2), keepdim=True), grey.amax((1, 2), keepdim=True)

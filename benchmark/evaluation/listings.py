@@ -137,7 +137,7 @@ def list_folder(root: Path, *, labelled: bool) -> Listing:
             f"{printable(str(root))} has no images ({', '.join(sorted(SUFFIXES))}), expected some; it has "
             f"{_inventory(root)}"
         )
-    classes = tuple(groups) if groups and not loose else None
+    classes = tuple(map(printable, groups)) if groups and not loose else None
     sizes = [len(files) for files in groups.values()]
     labels = np.repeat(np.arange(len(sizes), dtype=np.int64), sizes) if classes else None
     notes = (f"{passed:,} files that are no images by their names were passed over",) if passed else ()
@@ -197,8 +197,8 @@ def _is_folder(entry: os.DirEntry[str], *, follow: bool) -> bool:
 def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file() or entry.is_symlink()  # a link to nothing is an image that is missing
-    except OSError:
-        return False
+    except OSError:  # a link to itself
+        return entry.is_symlink()
 
 
 def _called(path: str, root: Path) -> str:
@@ -246,9 +246,11 @@ def list_csv(path: Path, *, labelled: bool) -> Listing:
             raise DataError(
                 f"{where}, line {number}: {printable(named)!r} is no path of a file; fetch the images first"
             )
+        if not _is_utf8(label):
+            raise DataError(f"{where}, line {number}: label {printable(label)!r} is no UTF-8")
         if named in first:
             before, as_label = first[named]
-            if as_label != label:
+            if labelled and as_label != label:
                 raise DataError(
                     f"{where}, line {number}: {printable(named)!r} is {printable(label)!r}, and on line "
                     f"{before} it is {printable(as_label)!r}; expected one label"
@@ -261,7 +263,7 @@ def list_csv(path: Path, *, labelled: bool) -> Listing:
     if not paths:
         raise DataError(f"{where} lists no images; expected a line for each below the names of the columns")
     numbers, classes = (
-        _labels_of(labels, list(first.values()), where) if labelled or any(labels) else (None, None)
+        _labels_of(labels, list(first.values()), where) if labelled or all(labels) else (None, None)
     )
     files = tuple(str(path.parent / named) for named in paths)
     notes = (f"{repeated:,} lines repeat another one and were passed over",) if repeated else ()
@@ -269,23 +271,26 @@ def list_csv(path: Path, *, labelled: bool) -> Listing:
     return Listing("CSV", Files(files), np.arange(len(files)), names, numbers, classes, notes)
 
 
+def _is_utf8(text: str) -> bool:
+    return not any("\udc80" <= character <= "\udcff" for character in text)
+
+
 def _csv_lines(path: Path, where: str) -> Iterator[tuple[int, list[str]]]:
-    """Number and cells of each line; one record may have several lines, and has the number of its last."""
+    """Number and cells of each line; of a record that has several lines, the number of its last.
+
+    Bytes that are no UTF-8 stay as Python has them in paths: files may be called so.
+    """
     csv.field_size_limit(_LONGEST_FIELD)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline(_LONGEST_FIELD)
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            delimiter = max(_DELIMITERS, key=file.readline(_LONGEST_FIELD).count)
             file.seek(0)
-            delimiter = max(_DELIMITERS, key=first.count)
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             try:
                 for cells in reader:
                     yield reader.line_num, [cell.strip() for cell in cells]
-            except (csv.Error, UnicodeDecodeError) as error:
-                kind = "no UTF-8" if isinstance(error, UnicodeDecodeError) else said(error)
-                raise DataError(f"{where}, line {reader.line_num + 1}: {kind}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}, line 1: no UTF-8") from error
+            except csv.Error as error:
+                raise DataError(f"{where}, line {reader.line_num}: {said(error)}") from error
     except OSError as error:
         raise DataError(f"{printable(str(path))} cannot be read: {error.strerror}") from error
 
@@ -319,4 +324,4 @@ def by_name(labels: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Numbers of labels (N,), and the classes in the order of their names."""
     names = tuple(sorted(set(labels)))
     number = {name: index for index, name in enumerate(names)}
-    return np.array([number[label] for label in labels], dtype=np.int64), names
+    return np.array([number[label] for label in labels], dtype=np.int64), tuple(map(printable, names))

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 
+from benchmark.backbones.device import on_cpu
 from benchmark.errors import DataError, UsageError
 from benchmark.evaluation.classes import ClassMap
 from benchmark.evaluation.decoding import Broken, Decoded, quiet, upright
@@ -291,12 +292,12 @@ def _tensor(image: Any) -> Tensor | None:
         return None
     if isinstance(image, np.ndarray):
         try:
-            image = torch.from_numpy(np.ascontiguousarray(image))
+            image = torch.from_numpy(np.array(image))
         except TypeError as error:
             raise Broken(f"is an array of {image.dtype}; expected uint8 or floats") from error
     if not isinstance(image, Tensor):
         raise Broken(f"is {type(image).__name__}; expected a picture or a tensor")
-    given: Tensor = image.detach().cpu()
+    given: Tensor = on_cpu(image.detach())
     if given.ndim == 2:
         given = given[None]
     if given.ndim != 3 or not given.numel():

@@ -16,7 +16,7 @@ from benchmark.evaluation.classes import ClassMap
 from benchmark.evaluation.gathering import Disjoint, Prepare, Role
 from benchmark.evaluation.images import ImageSource
 from benchmark.evaluation.listings import Listing, list_folder
-from benchmark.evaluation.sources import open_listing, open_source
+from benchmark.evaluation.sources import classes_of, open_listing, open_source
 from benchmark.evaluation.tables import HUB, HubName, hub_splits, list_hub
 from methods.errors import printable
 
@@ -58,8 +58,6 @@ def list_parts(where: str | Path | Listing, *, seed: int = 0) -> Parts:
     named = {} if isinstance(where, Listing) else _named(where)
     if not named:
         listing = where if isinstance(where, Listing) else open_listing(where, role="id_train")
-        if len(listing) < 3:
-            raise DataError(f"{len(listing)} ID images, which cannot be divided in three; expected more")
         train, val, test = _divided(listing, VAL, TEST, seed)
         note = (
             f"divided by hashed names, seed {seed}: {len(train):,} images for fitting, {len(val):,} for "
@@ -90,6 +88,12 @@ def parts_of(named: dict[str, Listing], *, seed: int = 0) -> Parts:
     called = "test" if "test" in named else "val"
     note = f"{called!r} is for testing; {len(val):,} images of 'train' are for thresholds (seed {seed})"
     return Parts(train, val, test, (note,))
+
+
+def classes_of_parts(parts: Parts, model: tuple[str, ...] | None, count: int) -> ClassMap | None:
+    """The model's classes of those of the parts, which are numbered alike: see `classes_of`."""
+    labelled = (part for part in (parts.train, parts.test, parts.val) if part.labels is not None)
+    return classes_of(next(labelled, parts.train), model, count)
 
 
 def open_parts(
@@ -133,7 +137,7 @@ def _named(where: str | Path) -> dict[str, Listing]:
     if text.startswith(HUB):
         name = HubName.parse(text)
         splits = [] if name.split else hub_splits(name)
-        found = {part: list_hub(name, split) for split, part in _recognised(splits).items()}
+        found = {part: list_hub(name, split, labelled=True) for split, part in _recognised(splits).items()}
         return found if len(found) > 1 else {}
     try:
         inside = [p for p in sorted(Path(where).iterdir()) if not p.name.startswith(".")]
@@ -190,9 +194,14 @@ def _divided(listing: Listing, val: float, test: float, seed: int) -> tuple[List
     to_test = _count(sizes, test, least=2)
     to_val = _count(sizes, val, least=3 if test else 2)
     tested = rank < to_test
-    validated = ~tested & (rank < to_test + to_val)
+    validated = rank >= sizes - to_val  # from the other end, so that neither part moves the other
     chosen = (~tested & ~validated, validated, tested)
     train, validation, testing = (listing.chosen(np.flatnonzero(part)) for part in chosen)
+    if not len(validation) or (test and not len(testing)):
+        raise DataError(
+            f"{len(listing):,} ID images of {len(np.unique(strata)):,} classes cannot be divided into parts "
+            f"for fitting, thresholds and testing; expected at least {3 if test else 2} of a class"
+        )
     return train, validation, testing
 
 

@@ -46,7 +46,7 @@ def open_listing(where: str | Path, *, role: Role) -> Listing:
     text = str(where)
     if text.startswith(HUB):
         name = HubName.parse(text)
-        return list_hub(name, the_split(name))
+        return list_hub(name, the_split(name), labelled=labelled)
     path, columns = Path(where), {}
     if "?" in text and not path.exists():
         file, _, asked = text.partition("?")
@@ -62,7 +62,8 @@ def open_listing(where: str | Path, *, role: Role) -> Listing:
     if is_folder:
         return list_folder(path, labelled=labelled)
     if path.suffix.lower() in TABLES:
-        return list_parquet(path, image=columns.get("image"), label=columns.get("label"))
+        image, label = columns.get("image"), columns.get("label")
+        return list_parquet(path, image=image, label=label, labelled=labelled)
     if path.suffix.lower() in LISTS:
         return list_csv(path, labelled=labelled)
     raise UsageError(
@@ -164,7 +165,8 @@ class StoredSource:
                 self._notes += classes.notes
             else:
                 self._notes += ("there are no labels: accuracy and what is fitted by class cannot be had",)
-        self._names = listing.class_names or (classes.names if classes else None)
+        own = classes.names if classes is not None and role.startswith("id_") else None
+        self._names = listing.class_names or own
         self._tally = Tally(listing.kind, self._notes)
 
     def batches(self, size: int) -> Iterator[ImageBatch]:

@@ -69,7 +69,11 @@ class Rows:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(self.path, pre_buffer=False, page_checksum_verification=True) as file:
+        try:
+            opened = pq.ParquetFile(self.path, pre_buffer=False, page_checksum_verification=True)
+        except (OSError, pa.ArrowException) as error:  # it was there when it was listed
+            raise DataError(f"{printable(str(self.path))} cannot be read any more: {said(error)}") from error
+        with opened as file:
             first = 0
             for group in range(file.num_row_groups):
                 after = first + file.metadata.row_group(group).num_rows
@@ -102,9 +106,16 @@ class Rows:
 
 
 def list_parquet(
-    path: Path, *, image: str | None = None, label: str | None = None, notes: tuple[str, ...] = ()
+    path: Path,
+    *,
+    image: str | None = None,
+    label: str | None = None,
+    labelled: bool = True,
+    notes: tuple[str, ...] = (),
 ) -> Listing:
     """The images of a Parquet file; columns that are not named are looked for by their usual names.
+
+    Labels are read where they matter (`labelled`), and of a column that is named.
 
     Raises
     ------
@@ -120,7 +131,8 @@ def list_parquet(
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{printable(str(path))} cannot be read as Parquet: {said(error)}") from error
     image = image or _image_column(path, schema)
-    label = label or next((name for name in LABEL_COLUMNS if name in schema.names), None)
+    if label is None and labelled:
+        label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
     written = label in schema.names and (
         types.is_string(schema.field(label).type) or types.is_large_string(schema.field(label).type)
     )
@@ -130,7 +142,7 @@ def list_parquet(
     if written:
         labels, names = _written(path, str(label))
     elif label is not None:
-        labels, names = file.labels(), file.class_names or None
+        labels, names = file.labels(), tuple(map(printable, file.class_names)) or None
         if (labels == -1).all():  # how the Hub's sets say that a test split's labels are kept secret
             labels, names, notes = None, None, (*notes, f"column {label!r} has no label but -1")
     if labels is not None and names and not (labels.min() >= 0 and labels.max() < len(names)):
@@ -142,7 +154,7 @@ def list_parquet(
     return Listing("Parquet", Rows(path, image), np.arange(file.rows), called, labels, names, notes)
 
 
-def list_hub(name: HubName, split: str) -> Listing:
+def list_hub(name: HubName, split: str, *, labelled: bool) -> Listing:
     """A split of a Hub dataset, from the mirror, into which it is fetched if it is not there.
 
     Raises
@@ -155,7 +167,7 @@ def list_hub(name: HubName, split: str) -> Listing:
     if not path.exists():
 
         def verify(fetched: Path) -> int:
-            return len(list_parquet(fetched, image=image, label=label))
+            return len(list_parquet(fetched, image=image, label=label, labelled=labelled))
 
         fetch(HubSplit(name.repository, name.columns.get("config"), split, name.revision), path, verify)
     notes: tuple[str, ...] = (f"split {split!r}",)
@@ -168,7 +180,7 @@ def list_hub(name: HubName, split: str) -> Listing:
                 f"{path} is of revision {has}, not {name.revision}; delete it, and that one is fetched, or "
                 "ask for the one that is there"
             )
-    return list_parquet(path, image=image, label=label, notes=notes)
+    return list_parquet(path, image=image, label=label, labelled=labelled, notes=notes)
 
 
 def hub_splits(name: HubName) -> list[str]:
@@ -225,9 +237,13 @@ def _image_column(path: Path, schema: Any) -> str:
 
 
 def _written(path: Path, column: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    labels = pq.read_table(path, columns=[column], use_threads=False).column(0).to_pylist()
+    try:
+        labels = pq.read_table(path, columns=[column], use_threads=False).column(0).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{printable(str(path))}: labels cannot be read: {said(error)}") from error
     if None in labels:
         raise DataError(f"{printable(str(path))}: row {labels.index(None)} has no label in column {column!r}")
     return by_name(labels)

@@ -44,6 +44,7 @@ CHANGES = {
     "smaller": lambda image: scaled(image, 0.75),
     "brighter": lambda image: image.point([min(255, round(40 + 0.8 * v)) for v in range(256)] * 3),
 }
+# Of coarse and fine structure, as photographs: docs/evaluate_images.md says what is lost of smooth ones.
 SCENES = [scene(seed, (64, 64)) for seed in range(200)]
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ import torch
 from image_files import class_folders, flat, floats, pixels, png, scene
 from PIL import Image
 
+from benchmark.datasets.download import HubSplit
 from benchmark.errors import DataError, UsageError
 from benchmark.evaluation.classes import numbered
 from benchmark.evaluation.sources import classes_of, open_listing, open_source
@@ -106,8 +108,10 @@ def test_nothing_to_find(tmp_path):
         open_listing(tmp_path / "nowhere", role="far")
     with pytest.raises(UsageError, match=r"ends in '\.docx'"):
         open_listing(tmp_path / "a.docx", role="far")
-    with pytest.raises(UsageError, match="is no path"):
+    with pytest.raises(UsageError, match="is not there"):
         open_listing("a\0b", role="far")
+    with pytest.raises(UsageError, match="is no path"):
+        open_listing("a" * 5000, role="far")
 
 
 def test_broken_files_are_named_and_left_out(tmp_path):
@@ -178,13 +182,14 @@ def test_hostile_names_do_no_harm(tmp_path):
         b"\x1b[31m.png",
         b"-rf.png",
     ):
-        with open(os.path.join(root, name), "wb") as file:
-            file.write(png(scene(1)))
+        Path(os.fsdecode(root + b"/" + name)).write_bytes(png(scene(1)))
+    (tmp_path / "list.csv").write_bytes(b"path\n\xff\xfe.png\n")
     source = opened(tmp_path)
     names = read(source)[0]
     assert len(set(names)) == 6
     assert {"a b.png", "a b.png (2)", "\\xff\\xfe.png", "\\x1b[31m.png"} <= set(names)
     json.dumps(source.card)
+    assert read(opened(tmp_path / "list.csv"))[0] == ("\\xff\\xfe.png",)
     for name in names:
         name.encode()
         assert source.picture(name).size == (40, 40)
@@ -221,7 +226,8 @@ def listed(tmp_path, text, name="list.csv"):
 def test_a_list_of_paths_and_labels(tmp_path):
     class_folders(tmp_path / "images")
     flat(tmp_path / "more", 1)
-    text = f"label,note,image\ndog,x,images/dog/000.png\ncat,,images/cat/001.png\n\nowl,,{tmp_path}/more/000.png\n"
+    last = f"owl,,{tmp_path}/more/000.png"
+    text = f"label,note,image\ndog,x,images/dog/000.png\ncat,,images/cat/001.png\n\n{last}\n"
     source = opened(listed(tmp_path, text), "id_test", names=("cat", "dog", "owl"))
     names, labels, _ = read(source)
     assert names[:2] == ("images/dog/000.png", "images/cat/001.png")
@@ -263,7 +269,7 @@ def test_missing_files_of_a_list_are_named(tmp_path):
         ("path,label\na.png,x\nhttps://a/b.png,y\n", "line 3: 'https://a/b.png' is no path"),
         ("path,label\na.png,x\nb.png,y\na.png,y\n", r"line 4: 'a.png' is 'y', and on line 2 it is 'x'"),
         ('path,label\na.png,x\n"b.png,y\n', "line 3"),
-        (b"path,label\n\xff\xfe.png,x\n", "line 1: no UTF-8|line 2: no UTF-8"),
+        (b"path,label\na.png,x\nb.png,\xe9\n", r"line 3: label '.*xe9' is no UTF-8"),
         ("path\n" + "x" * 200_000 + "\n", "line 2"),
     ],
     ids=range(11),
@@ -349,6 +355,23 @@ def test_a_hub_set_from_the_mirror(tmp_path, monkeypatch):
         open_listing("hub:some/birds", role="far")
     with pytest.raises(DataError, match="cannot be a path in the mirror"):
         open_listing("hub:../../etc:passwd", role="far")
+
+
+def test_a_hub_set_that_is_not_in_the_mirror_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.setenv("OODBENCH_MIRROR", str(tmp_path))
+    asked = []
+
+    def fetched(wanted, path, verify):
+        asked.append(wanted)
+        table(path, [png(scene(index)) for index in range(4)])
+        assert verify(path) == 4
+        path.with_suffix(".json").write_text('{"revision": "abc"}')
+
+    monkeypatch.setattr("benchmark.evaluation.tables.fetch", fetched)
+    for _ in range(2):
+        assert len(open_listing("hub:some/birds@abc:test?config=large", role="far")) == 4
+    assert asked == [HubSplit("some/birds", "large", "test", "abc")]
+    assert (tmp_path / "some/birds/large/test.parquet").is_file()
 
 
 def test_memory_is_flat_in_the_number_of_images(tmp_path):
