@@ -16,7 +16,7 @@ from benchmark.errors import DataError
 from benchmark.evaluation.choose import chosen
 from benchmark.evaluation.classify import Classifying
 from benchmark.evaluation.compared import Compared
-from benchmark.evaluation.duplicates import overlapping
+from benchmark.evaluation.duplicates import DISTANCE, overlapping, usable_distance
 from benchmark.evaluation.measure import Clock, Fitted, Progress, Seen, fit, score
 from benchmark.evaluation.outcome import (
     Classified,
@@ -31,7 +31,7 @@ from benchmark.evaluation.shown import Shown
 from benchmark.evaluation.subject import Subject
 from benchmark.metrics.bounds import clopper_pearson
 from benchmark.studies.detection.measurement import Group
-from methods.base import Detector
+from methods.base import AnyDetector, Detector
 
 FOOLING = 24  # OOD images with the highest scores that a report shows
 FEW = 200  # images of a set below which intervals are told to be wide
@@ -47,7 +47,7 @@ class Question:
     ood
         By title: near or far, and the images.
     detectors
-        Names; None for all that one pass serves.
+        Names, or detectors with hyper-parameters of one's own; None for all that one pass serves.
     budget
         Forward passes that a recommended detector may cost.
     keep
@@ -62,7 +62,7 @@ class Question:
     val: Shown
     test: Shown
     ood: Mapping[str, tuple[Group, Shown]]
-    detectors: Sequence[str] | None = None
+    detectors: Sequence[str | AnyDetector] | None = None
     budget: float = 1.1
     keep: float = 0.95
     seed: int = 0
@@ -145,7 +145,7 @@ def ask(question: Question, progress: Progress = lambda title, images: None) -> 
         environment=environment().model_dump(),
         model=_model_card(q),
         sets=sets,
-        warnings=(*q.subject.notes, *q.notes, *_warnings(q, sets, classified)),
+        warnings=(*q.subject.notes, *q.notes, *_warnings(q, sets, classified, test)),
         classified=classified,
         detectors=detected,
         not_applicable=tuple(NotApplied(name=n, why=why) for n, why in sorted(refused.items())),
@@ -169,7 +169,8 @@ def _twice(test: Seen, seen: Seen) -> NDArray[np.bool_]:
     """Which images of an OOD set are ID test images too."""
     if test.exact is None or test.near is None or seen.exact is None or seen.near is None:
         return np.zeros(len(seen), dtype=bool)
-    return overlapping((test.exact, test.near), (seen.exact, seen.near))
+    known = test.exact, test.near
+    return overlapping(known, (seen.exact, seen.near), usable_distance(known))
 
 
 def _corrupted(
@@ -236,7 +237,7 @@ def _classified(classifying: Classifying | None, errors: NDArray[np.bool_] | Non
     )
 
 
-def _warnings(q: Question, sets: Sequence[SetCard], classified: Classified | None) -> list[str]:
+def _warnings(q: Question, sets: Sequence[SetCard], classified: Classified | None, test: Seen) -> list[str]:
     """What a reader must know before any number."""
     found = []
     if classified is None:
@@ -256,6 +257,13 @@ def _warnings(q: Question, sets: Sequence[SetCard], classified: Classified | Non
             )
         if one.n < FEW and one.role != "id_train":
             found.append(f"{one.name} has {one.n} images: intervals are wide.")
+    if test.exact is not None and test.near is not None:
+        bits = usable_distance((test.exact, test.near))
+        if bits < DISTANCE:
+            found.append(
+                "Many ID test images look alike, so that near-duplicates between ID and OOD images are "
+                f"{'looked for less widely' if bits >= 0 else 'not looked for: only exact ones are'}."
+            )
     if not any(group == "near" for group, _ in q.ood.values()):
         found.append("There are no near OOD images: what resembles the ID images is the harder case.")
     return found

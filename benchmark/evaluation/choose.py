@@ -18,13 +18,13 @@ MAPS = "it keeps feature maps of the training images, which are not kept here"
 
 
 def chosen(
-    asked: Sequence[str] | None, missing: Mapping[Signal, str], differentiable: str
+    asked: Sequence[str | AnyDetector] | None, missing: Mapping[Signal, str], differentiable: str
 ) -> tuple[list[Detector], dict[str, str]]:
     """The detectors that apply, and why each other one does not.
 
     Parameters
     ----------
-    asked : names; None for all that one pass serves.
+    asked : names, or detectors with hyper-parameters of one's own; None for all that one pass serves.
     missing, differentiable : see `benchmark.evaluation.subject.Subject`.
 
     Raises
@@ -34,11 +34,14 @@ def chosen(
     """
     found: list[Detector] = []
     refused: dict[str, str] = {}
-    for name in dict.fromkeys(detectors() if asked is None else asked):
+    for each in detectors() if asked is None else asked:
         try:
-            one: AnyDetector = detector(name)
+            one = detector(each) if isinstance(each, str) else each
         except UnknownMethod as error:
             raise UsageError(str(error)) from error
+        name = one.name
+        if name in refused or any(name == other.name for other in found):
+            raise UsageError(f"detectors: {name} is listed twice")
         why = _why_not(one, missing, differentiable)
         if not why and asked is None and _steps(one):
             why = PASSES

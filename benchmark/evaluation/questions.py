@@ -17,7 +17,7 @@ from benchmark.evaluation.classes import ClassMap, numbered
 from benchmark.evaluation.derived import Corrupted, why_not_corrupted
 from benchmark.evaluation.gathering import Disjoint
 from benchmark.evaluation.images import ImageSource
-from benchmark.evaluation.parts import Parts, list_parts, open_parts, parts_of, sample
+from benchmark.evaluation.parts import Parts, classes_of_parts, list_parts, open_parts, parts_of, sample
 from benchmark.evaluation.shown import Shown, ShownFeatures, ShownImages
 from benchmark.evaluation.sources import classes_of, open_listing, open_source
 from benchmark.evaluation.standins import WARNING, standins
@@ -183,7 +183,7 @@ def _id_sources(subject: Subject, given: Given) -> tuple[ImageSource, ImageSourc
 def _of_listings(
     subject: Subject, parts: Parts, given: Given
 ) -> tuple[ImageSource, ImageSource, ImageSource]:
-    classes = classes_of(parts.train, subject.class_names, subject.classes)
+    classes = classes_of_parts(parts, subject.class_names, subject.classes)
     if given.fit_images is not None:
         parts = replace(parts, train=sample(parts.train, given.fit_images, given.seed))
     return open_parts(parts, title="ID", prepare=subject.prepare, classes=classes)

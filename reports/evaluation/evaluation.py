@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmark.errors import UsageError
+from benchmark.errors import DataError, UsageError
 from benchmark.evaluation.ask import Answer, ask
 from benchmark.evaluation.guard import Guard, save_guard
 from benchmark.evaluation.guard import load_guard as loaded
@@ -26,7 +26,7 @@ from benchmark.evaluation.sources import open_source
 from benchmark.evaluation.stored import open_features
 from benchmark.evaluation.subject import Subject
 from benchmark.metrics.shares import keeping
-from methods.base import Detector
+from methods.base import AnyDetector, Detector
 from methods.features import Features, Signal
 from methods.head import Head
 from reports.evaluation.report import write_report
@@ -34,6 +34,7 @@ from reports.evaluation.scores import ScoredImage
 
 DETECTOR = "detector"  # folder of a report that holds what `load_guard` takes
 THUMBNAIL = 128  # pixels of the longer side
+PROBED = 8  # images of a loader that the model is tried on
 
 
 class Evaluation:
@@ -156,7 +157,7 @@ def evaluate(
     id_val: Any = None,
     id_test: Any = None,
     ood: Mapping[str, Any] | None = None,
-    detectors: Sequence[str] | None = None,
+    detectors: Sequence[str | AnyDetector] | None = None,
     transform: Callable[[Image.Image], Tensor] | None = None,
     normalise: Normalise | None = None,
     class_names: Sequence[str] | None = None,
@@ -192,8 +193,8 @@ def evaluate(
     ood : mapping, optional
         ``near`` and ``far``: each a set, a list of sets, or a mapping of titles to sets. Without it, sets
         that are drawn by formula or made of ID images stand in, with a warning.
-    detectors : sequence of str, optional
-        Names; all that one forward pass serves if absent.
+    detectors : sequence of str or Detector, optional
+        Names, or detectors with hyper-parameters of your own; all that one forward pass serves if absent.
     transform : callable, optional
         From a PIL image to what the model takes.
     normalise : ((mean, …), (std, …)), optional
@@ -227,7 +228,7 @@ def evaluate(
         return Evaluation(ask(stored_question(stored, seed, **asked), progress), stored.subject, {})
     subject = subject_from(
         model, transform=transform, normalise=normalise, class_names=class_names, weights=weights,
-        layers=layers, size=size, device=device,
+        layers=layers, size=size, device=device, shown=id_train,
     )  # fmt: skip
     split = {"train": id_train, "val": id_val, "test": id_test}
     if (id is None) == all(one is None for one in split.values()):
@@ -254,8 +255,12 @@ def subject_from(
     layers: Sequence[str] | None = None,
     size: int | None = None,
     device: torch.device | str | None = None,
+    shown: Any = None,
 ) -> Subject:
-    """The classifier as an evaluation sees it; parameters and errors as for `evaluate`."""
+    """The classifier as an evaluation sees it; parameters and errors as for `evaluate`.
+
+    `shown` are images that it will be given: of tensors the size is that of the model's input.
+    """
     from benchmark.evaluation.classifier import subject_of
     from benchmark.evaluation.geometry import Checked, Geometry, noise_pictures
 
@@ -275,6 +280,8 @@ def subject_from(
         probe = torch.stack([prepare(picture) for picture in noise_pictures()])
     elif size is not None:
         prepare = Geometry((size, size))
+    else:
+        probe = _tensors(shown)
     return subject_of(
         model,
         probe=probe,
@@ -284,6 +291,18 @@ def subject_from(
         layers=layers,
         device=device,
     )
+
+
+def _tensors(data: Any) -> Tensor | None:
+    """A few images of a dataset or loader that yields tensors, as numbers; None of any other."""
+    if data is None or isinstance(data, str | Path):
+        return None
+    try:
+        source = open_source(data, title="images", prepare=None, classes=None, role="far")
+        images = next(source.batches(PROBED)).images
+    except (UsageError, DataError):  # pictures, or nothing that can be read: whoever opens them says so
+        return None
+    return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 def load_guard(
@@ -321,7 +340,7 @@ def extract(
     """
     from benchmark.evaluation.classes import numbered
 
-    subject = subject_from(model, **how)
+    subject = subject_from(model, shown=loader, **how)
     wanted = {Signal(name) for name in signals}
     classes = numbered(subject.classes, subject.class_names)
     source = open_source(loader, title="images", prepare=subject.prepare, classes=classes, role="id_test")
