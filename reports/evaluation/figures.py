@@ -199,7 +199,7 @@ def corruptions(outcome: Outcome) -> tuple[Plot, ...]:
     spoken = "; ".join(f"{line.name} {', '.join(share(y) for _, y in line.points)}" for line in lines)
     alt = f"Means over the kinds of corruption, at severities {', '.join(map(str, severities))}: {spoken}."
     frame = axes.frame("severity", "share (%)", percent=False)
-    return (_lines("corruptions.svg", "Means over all kinds", alt, lines, axes, [*frame], [], dotted=True),)
+    return (_lines("corrupted.svg", "Means over all kinds", alt, lines, axes, [*frame], [], dotted=True),)
 
 
 def _reliability(file: str, title: str, bins: Reliability, error: float) -> Plot:
