@@ -15,6 +15,7 @@ from page import Page, broken_links, words
 from benchmark.errors import DataError
 from benchmark.evaluation.outcome import Outcome
 from reports.evaluation.about import use_section
+from reports.evaluation.figures import histograms
 from reports.evaluation.report import json_of, write_report
 from reports.evaluation.words import readable
 
@@ -214,12 +215,12 @@ def test_every_detector_stands_on_the_board_and_the_others_with_their_reasons(re
 
 
 def test_the_threshold_is_drawn_where_it_is(reports):
-    """At 0.39 of [−1, 1], on an axis from 44 to 344."""
+    """At 0.39 of [−1, 1], on an axis from 50 to 344."""
     outcome, folder, _ = reports["plain"]
     cut = outcome.thresholds[0].threshold
     svg = (folder / "plots" / "scores-1.svg").read_text()
     x = float(re.search(r'd="M([\d.]+) \d+V[\d.]+" stroke="#A63A00"', svg)[1])
-    assert x == pytest.approx(44 + 300 * (cut + 1) / 2, abs=0.1)
+    assert x == pytest.approx(50 + 294 * (cut + 1) / 2, abs=0.1)
 
 
 def test_pictures_are_shown_in_order_with_captions(reports):
@@ -327,3 +328,17 @@ def test_a_command_to_copy_quotes_the_model():
     )
     assert shlex.split(text)[-2] == "x'; rm -rf ~ # $(reboot)"
     assert "\n" not in text
+
+
+def test_scores_that_are_all_equal_are_drawn():
+    outcome = outcomes.outcome()
+    drawn = outcome.drawn.model_copy(update={"edges": [1.5] * len(outcome.drawn.edges)})
+    for plot in histograms(outcome.model_copy(update={"drawn": drawn})):
+        text = [one.text for one in ET.fromstring(plot.svg).iter("{http://www.w3.org/2000/svg}text")]
+        assert {"1", "1.4", "1.6", "2"} <= set(text)
+
+
+def test_a_single_detector_is_compared_with_none(reports):
+    _, folder, _ = reports["one image"]
+    assert not (folder / "plots" / "costs.svg").exists()
+    assert (reports["plain"][1] / "plots" / "costs.svg").exists()
