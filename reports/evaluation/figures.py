@@ -28,7 +28,7 @@ MARK = "#A63A00"  # the threshold
 DASHES = ("", "6 3", "2 2", "9 3 2 3")
 ROW = 17  # CSS pixels from a line of the legend to the next
 SWATCH = 24
-FITS = 26  # letters of a name in a legend
+FITS = 22  # letters of a name in a legend
 CHANCE = "#999999"
 
 Points = Sequence[tuple[float, float]]

@@ -1,6 +1,7 @@
 """What an evaluation leaves: whole, the same from the same, true to the outcome, and safe with any name."""
 
 import base64
+import csv
 import hashlib
 import json
 import re
@@ -26,7 +27,7 @@ CASES = {
     "far only": {"near": 0, "far": 1},
     "one image": {"ood_images": 1, "near": 1, "far": 0, "detectors": 1},
     "many": {"detectors": 45, "near": 4, "far": 8, "corrupted": True},
-    "hostile": {"hostile": True, "corrupted": True},
+    "hostile": {"hostile": True, "corrupted": True, "far": 9},
 }
 SECTIONS = (
     "Why this one", "Thresholds", "All detectors", "Scores, ROC and cost",
@@ -342,3 +343,12 @@ def test_a_single_detector_is_compared_with_none(reports):
     _, folder, _ = reports["one image"]
     assert not (folder / "plots" / "costs.svg").exists()
     assert (reports["plain"][1] / "plots" / "costs.svg").exists()
+
+
+def test_no_csv_of_a_figure_holds_a_formula(reports):
+    read = 0
+    for path in (reports["hostile"][1] / "plots").glob("*.csv"):
+        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+            assert not row["series"].startswith(("=", "+", "-", "@")), path.name
+            read += row["series"] == f"'{outcomes.FORMULA}"
+    assert read > 2
