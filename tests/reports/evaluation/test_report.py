@@ -5,7 +5,7 @@ import csv
 import hashlib
 import json
 import re
-import shlex
+import subprocess
 import xml.etree.ElementTree as ET
 
 import outcomes
@@ -19,6 +19,7 @@ from reports.evaluation.about import use_section
 from reports.evaluation.figures import histograms
 from reports.evaluation.report import json_of, write_report
 from reports.evaluation.words import readable
+from reports.site.sections import Command
 
 CASES = {
     "plain": {},
@@ -319,16 +320,15 @@ def test_two_names_that_look_alike_stay_two():
     assert set(found.drawn.tpr) == set(shown)
 
 
-def test_a_command_to_copy_quotes_the_model():
-    outcome = outcomes.outcome(hostile=True)
-    evil = outcome.model_copy(update={"model": {"title": "x'; rm -rf ~ #\n$(reboot)"}})
-    text = next(
-        block.text
-        for block in use_section(readable(evil)).body
-        if hasattr(block, "text") and "--model" in str(block.text)
-    )
-    assert shlex.split(text)[-2] == "x'; rm -rf ~ # $(reboot)"
-    assert "\n" not in text
+@pytest.mark.parametrize("title", ["x'; echo hit #\n", "$(echo hit)", "`echo hit`", '"; echo hit; "', "a b"])
+def test_a_command_to_copy_hands_the_model_over_as_it_is(title):
+    evil = outcomes.outcome().model_copy(update={"model": {"title": title}})
+    blocks = use_section(readable(evil)).body
+    (command,) = (one.text for one in blocks if isinstance(one, Command) and "--model" in one.text)
+    said = command.replace("oodbench score", "printf '%s\\n'", 1)
+    done = subprocess.run(["sh", "-c", said], capture_output=True, text=True, check=True)
+    given = title.replace("\n", " ")
+    assert done.stdout.splitlines() == ["--detector", "report/detector", "--model", given, "images/"]
 
 
 def test_scores_that_are_all_equal_are_drawn():
