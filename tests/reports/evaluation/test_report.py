@@ -320,7 +320,9 @@ def test_two_names_that_look_alike_stay_two():
     assert set(found.drawn.tpr) == set(shown)
 
 
-@pytest.mark.parametrize("title", ["x'; echo hit #\n", "$(echo hit)", "`echo hit`", '"; echo hit; "', "a b"])
+@pytest.mark.parametrize(
+    "title", ["x'; echo hit #\n", "$(echo hit)", "`echo hit`", "it's $(echo hit)", '"; echo hit; "', "a b"]
+)
 def test_a_command_to_copy_hands_the_model_over_as_it_is(title):
     evil = outcomes.outcome().model_copy(update={"model": {"title": title}})
     blocks = use_section(readable(evil)).body
