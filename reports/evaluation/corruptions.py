@@ -36,7 +36,7 @@ def corruption_section(outcome: Outcome, plots: Sequence[Plot]) -> Section | Non
     blocks += [
         _table(found, field) for field in MEASURES if any(getattr(one, field) is not None for one in found)
     ]
-    return Section("corruptions", "Under corruptions", tuple(blocks), short="Corruptions")
+    return Section("corrupted", "Under corruptions", tuple(blocks), short="Corruptions")
 
 
 def levels(found: Sequence[Corrupted]) -> list[int]:

@@ -28,7 +28,7 @@ MARK = "#A63A00"  # the threshold
 DASHES = ("", "6 3", "2 2", "9 3 2 3")
 ROW = 17  # CSS pixels from a line of the legend to the next
 SWATCH = 24
-FITS = 30  # letters of a name in a legend
+FITS = 22  # letters of a name in a legend
 CHANCE = "#999999"
 
 Points = Sequence[tuple[float, float]]
@@ -49,12 +49,14 @@ def histograms(outcome: Outcome) -> tuple[Plot, ...]:
     """How the recommended detector's scores lie: ID test images and each OOD set, with the threshold."""
     edges, of_id = outcome.drawn.edges, outcome.drawn.histograms["id"]
     cut, best = outcome.thresholds[0], best_of(outcome)
+    room = 0.0 if edges[-1] > edges[0] else 0.5  # all scores are equal
+    ends = edges[0] - room, edges[-1] + room
     plots = []
     for i, one in enumerate(ood_sets(outcome)):
         heights = outcome.drawn.histograms[one.name]
-        axes = Axes((edges[0], edges[-1]), (0, max(*of_id, *heights) or 1), TOP + 3 * ROW)
+        axes = Axes(ends, (0, max(*of_id, *heights) or 1), TOP + 3 * ROW)
         base = axes.at(edges[-1], 0)[1]
-        x, _ = axes.at(min(max(cut.threshold, edges[0]), edges[-1]), 0)
+        x, _ = axes.at(min(max(cut.threshold, ends[0]), ends[1]), 0)
         colour = _colour(i)
         inside = [
             f'<path d="{steps(axes, edges, of_id)}V{base}Z" fill="{AREA}"/>',
@@ -118,8 +120,10 @@ def roc(outcome: Outcome) -> Plot:
     )
 
 
-def costs(outcome: Outcome) -> Plot:
-    """Cost against mean AUROC of all detectors, with those that no other beats at their cost."""
+def costs(outcome: Outcome) -> tuple[Plot, ...]:
+    """Cost against mean AUROC, with the detectors that no other beats at its cost; none of a single one."""
+    if len(outcome.detectors) < 2:
+        return ()
     rounded = [(rounded_cost(max(one.cost, 1.0), FORWARDS), one.mean.value) for one in outcome.detectors]
     kept = front(rounded)
     points = [
@@ -142,7 +146,7 @@ def costs(outcome: Outcome) -> Plot:
         f"cost and AUROC: {'; '.join(spoken)}. Recommended: {outcome.recommended.name}."
     )
     across = "time beyond the forward pass, in % of it (logarithmic)"
-    return pareto("costs.svg", "Cost and mean AUROC", alt, points, across, "mean AUROC (%)")
+    return (pareto("costs.svg", "Cost and mean AUROC", alt, points, across, "mean AUROC (%)"),)
 
 
 def reliability(outcome: Outcome) -> tuple[Plot, ...]:
@@ -199,7 +203,7 @@ def corruptions(outcome: Outcome) -> tuple[Plot, ...]:
     spoken = "; ".join(f"{line.name} {', '.join(share(y) for _, y in line.points)}" for line in lines)
     alt = f"Means over the kinds of corruption, at severities {', '.join(map(str, severities))}: {spoken}."
     frame = axes.frame("severity", "share (%)", percent=False)
-    return (_lines("corruptions.svg", "Means over all kinds", alt, lines, axes, [*frame], [], dotted=True),)
+    return (_lines("corrupted.svg", "Means over all kinds", alt, lines, axes, [*frame], [], dotted=True),)
 
 
 def _reliability(file: str, title: str, bins: Reliability, error: float) -> Plot:

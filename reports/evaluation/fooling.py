@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from benchmark.errors import DataError
 from benchmark.evaluation.outcome import Fooling, Outcome
-from reports.evaluation.words import score
+from reports.evaluation.words import SHORT, score, short
 from reports.site.sections import Block, Column, Fold, Paragraph, Picture, Pictures, Row, Section, Table
 from reports.site.text import Piece, Text, code, strong
 
@@ -81,13 +81,18 @@ def _measured(data: bytes, one: Fooling) -> tuple[str, int, int]:
 def _caption(one: Fooling, threshold: float) -> Text:
     accepted = "accepted" if one.score >= threshold else "rejected"
     pieces: tuple[Piece, ...] = (
-        strong(one.predicted),
+        strong(short(one.predicted)),
         f", score {score(one.score)} ({accepted}); ",
-        code(one.image),
+        code(_end_of(one.image)),
         " of ",
-        code(one.set),
+        code(short(one.set)),
     )
     return pieces
+
+
+def _end_of(path: str) -> str:
+    """The end of a name, which tells files of one folder apart; the table has all of it."""
+    return path if len(path) <= SHORT else f"…{path[1 - SHORT :]}"
 
 
 def _table(found: Iterable[Fooling], threshold: float) -> Table:

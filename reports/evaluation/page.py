@@ -63,7 +63,7 @@ def _score_section(outcome: Outcome) -> Section:
         f"Scores of the recommended detector, {outcome.recommended.name}, on ID test images and on each OOD "
         "set, with the threshold; and the cost of all detectors."
     )
-    plots = (roc(outcome), costs(outcome), *histograms(outcome))
+    plots = (roc(outcome), *costs(outcome), *histograms(outcome))
     blocks: list[Block] = [Paragraph(about), Gallery(plots[:SHOWN])]
     if more := plots[SHOWN:]:
         blocks.append(Fold(f"Scores on {counted(len(more), 'more set')}", (Gallery(more),)))

@@ -18,7 +18,9 @@ from reports.site.markdown import markdown_of
 from reports.site.sections import pictures_of, plots_of
 
 HTML, MARKDOWN, JSON, SCORES = "index.html", "report.md", "report.json", "scores.csv"
-_FIGURE = re.compile(r"scores-\d+\.(svg|csv)|(corruptions|reliability(-scaled)?|risk-coverage)\.(svg|csv)")
+_FIGURE = re.compile(
+    r"scores-\d+\.(svg|csv)|(corrupted|costs|reliability(-scaled)?|risk-coverage)\.(svg|csv)"
+)
 _PICTURE = re.compile(r"\d{2}\.(png|jpg)")
 
 

@@ -93,8 +93,9 @@ def ends(interval: Interval) -> str:
 
 
 def score(number: float) -> str:
-    """A score or a threshold, in four digits; `report.json` has all."""
-    return f"{number:.4g}".replace("-", "−")
+    """A score or a threshold, in four digits or to a tenth; `report.json` has all digits."""
+    text = f"{number:.1f}" if 1e3 <= abs(number) < 1e6 else f"{number:.4g}"
+    return text.replace("-", "−")
 
 
 def estimate(interval: Interval | None, *, signed: bool = False) -> Estimate | None:

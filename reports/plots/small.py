@@ -16,7 +16,7 @@ from reports.plots.figures import COLOURS
 from reports.site.sections import Plot
 
 WIDTH, HEIGHT = 360, 250  # CSS pixels
-LEFT, RIGHT, TOP, BOTTOM = 44, 16, 14, 44  # of the axes
+LEFT, RIGHT, TOP, BOTTOM = 50, 16, 14, 44  # of the axes
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 AREA = "#9CC3E0"
 SOLID, DASHED = "", "6 3"
@@ -152,7 +152,7 @@ def text_at(x: float, y: float, text: str, anchor: str, *, colour: str = "#222",
 
 def said(number: float, percent: bool) -> str:
     """A number at a tick; a share ×100."""
-    return f"{100 * number if percent else number:.4g}".replace("-", "−")
+    return f"{100 * number if percent else number:.6g}".replace("-", "−")
 
 
 def figure(

@@ -1,15 +1,19 @@
 """What a terminal shows at the end of an evaluation."""
 
 import io
+import re
 from pathlib import Path
 
 import outcomes
 import pytest
 from page import words
+from places import ROOT
 from rich.console import Console
 
 from reports.console.evaluated import evaluation_lines
 from reports.console.results import show
+from reports.evaluation.page import page_of
+from reports.site.text import plain
 
 
 def said(outcome, width=10_000, folder=Path("report"), **options):
@@ -66,3 +70,21 @@ def test_hostile_names_command_no_terminal_and_are_no_markup():
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert words(text).count("[red]x[/red] :train: \\x1b[31m\\u202e") == 2
+
+
+def test_the_page_of_documentation_shows_what_is_printed():
+    text = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    shown = re.search(r"```text\n(.*?)\n```", text, re.DOTALL)[1]
+    printed = said(outcomes.outcome(detectors=12))
+    assert shown.splitlines() == [line.rstrip() for line in printed.splitlines()]
+
+
+def test_the_page_of_documentation_names_every_section():
+    text = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([A-Z][^|]*) \|", text, re.MULTILINE)
+    named = [name for row in rows for name in row.split(", The ")]
+    outcome = outcomes.outcome(corrupted=True)
+    page = page_of(outcome, [None] * len(outcome.fooling))
+    assert [name.removeprefix("The ") for name in named] == [
+        plain(section.title).removeprefix("The ") for section in page.sections
+    ]

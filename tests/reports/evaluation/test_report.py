@@ -1,10 +1,11 @@
 """What an evaluation leaves: whole, the same from the same, true to the outcome, and safe with any name."""
 
 import base64
+import csv
 import hashlib
 import json
 import re
-import shlex
+import subprocess
 import xml.etree.ElementTree as ET
 
 import outcomes
@@ -15,8 +16,10 @@ from page import Page, broken_links, words
 from benchmark.errors import DataError
 from benchmark.evaluation.outcome import Outcome
 from reports.evaluation.about import use_section
+from reports.evaluation.figures import histograms
 from reports.evaluation.report import json_of, write_report
 from reports.evaluation.words import readable
+from reports.site.sections import Command
 
 CASES = {
     "plain": {},
@@ -25,7 +28,7 @@ CASES = {
     "far only": {"near": 0, "far": 1},
     "one image": {"ood_images": 1, "near": 1, "far": 0, "detectors": 1},
     "many": {"detectors": 45, "near": 4, "far": 8, "corrupted": True},
-    "hostile": {"hostile": True, "corrupted": True},
+    "hostile": {"hostile": True, "corrupted": True, "far": 9},
 }
 SECTIONS = (
     "Why this one", "Thresholds", "All detectors", "Scores, ROC and cost",
@@ -214,12 +217,12 @@ def test_every_detector_stands_on_the_board_and_the_others_with_their_reasons(re
 
 
 def test_the_threshold_is_drawn_where_it_is(reports):
-    """At 0.39 of [−1, 1], on an axis from 44 to 344."""
+    """At 0.39 of [−1, 1], on an axis from 50 to 344."""
     outcome, folder, _ = reports["plain"]
     cut = outcome.thresholds[0].threshold
     svg = (folder / "plots" / "scores-1.svg").read_text()
     x = float(re.search(r'd="M([\d.]+) \d+V[\d.]+" stroke="#A63A00"', svg)[1])
-    assert x == pytest.approx(44 + 300 * (cut + 1) / 2, abs=0.1)
+    assert x == pytest.approx(50 + 294 * (cut + 1) / 2, abs=0.1)
 
 
 def test_pictures_are_shown_in_order_with_captions(reports):
@@ -317,13 +320,37 @@ def test_two_names_that_look_alike_stay_two():
     assert set(found.drawn.tpr) == set(shown)
 
 
-def test_a_command_to_copy_quotes_the_model():
-    outcome = outcomes.outcome(hostile=True)
-    evil = outcome.model_copy(update={"model": {"title": "x'; rm -rf ~ #\n$(reboot)"}})
-    text = next(
-        block.text
-        for block in use_section(readable(evil)).body
-        if hasattr(block, "text") and "--model" in str(block.text)
-    )
-    assert shlex.split(text)[-2] == "x'; rm -rf ~ # $(reboot)"
-    assert "\n" not in text
+@pytest.mark.parametrize(
+    "title", ["x'; echo hit #\n", "$(echo hit)", "`echo hit`", "it's $(echo hit)", '"; echo hit; "', "a b"]
+)
+def test_a_command_to_copy_hands_the_model_over_as_it_is(title):
+    evil = outcomes.outcome().model_copy(update={"model": {"title": title}})
+    blocks = use_section(readable(evil)).body
+    (command,) = (one.text for one in blocks if isinstance(one, Command) and "--model" in one.text)
+    said = command.replace("oodbench score", "printf '%s\\n'", 1)
+    done = subprocess.run(["sh", "-c", said], capture_output=True, text=True, check=True)
+    given = title.replace("\n", " ")
+    assert done.stdout.splitlines() == ["--detector", "report/detector", "--model", given, "images/"]
+
+
+def test_scores_that_are_all_equal_are_drawn():
+    outcome = outcomes.outcome()
+    drawn = outcome.drawn.model_copy(update={"edges": [1.5] * len(outcome.drawn.edges)})
+    for plot in histograms(outcome.model_copy(update={"drawn": drawn})):
+        text = [one.text for one in ET.fromstring(plot.svg).iter("{http://www.w3.org/2000/svg}text")]
+        assert {"1", "1.4", "1.6", "2"} <= set(text)
+
+
+def test_a_single_detector_is_compared_with_none(reports):
+    _, folder, _ = reports["one image"]
+    assert not (folder / "plots" / "costs.svg").exists()
+    assert (reports["plain"][1] / "plots" / "costs.svg").exists()
+
+
+def test_no_csv_of_a_figure_holds_a_formula(reports):
+    read = 0
+    for path in (reports["hostile"][1] / "plots").glob("*.csv"):
+        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+            assert not row["series"].startswith(("=", "+", "-", "@")), path.name
+            read += row["series"] == f"'{outcomes.FORMULA}"
+    assert read > 2
