@@ -34,7 +34,9 @@ def saved(tmp_path, transformers, monkeypatch):
             "intermediate_size": 64,
         }
         labels = {"id2label": dict(enumerate(names)), "label2id": {n: i for i, n in enumerate(names)}}
-        config = transformers.ViTConfig(image_size=32, patch_size=8, **how, **labels)
+        config = transformers.ViTConfig(
+            image_size=32, patch_size=8, num_hidden_layers=layers, **how, **labels
+        )
         model = transformers.ViTForImageClassification(config).eval()
         model.save_pretrained(folder)
         options = {"size": {"height": 32, "width": 32}, **(processor or {})}
@@ -98,7 +100,7 @@ def test_a_repository_in_the_mirror(saved, tmp_path, monkeypatch):
 
 def test_one_that_is_not_here_says_how_to_get_it(saved, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    with pytest.raises(DataError, match="hf:me/not-here: cannot be opened: .*hf download me/not-here"):
+    with pytest.raises(DataError, match=r"hf:me/not-here: cannot be opened: .*hf download me/not-here"):
         open_subject("hf:me/not-here")
 
 
