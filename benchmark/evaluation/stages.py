@@ -120,6 +120,8 @@ def _outputs(
     """
     order: list[tuple[str, Tensor]] = []
     times: dict[str, int] = {}
+    if isinstance(model, torch.jit.ScriptModule):
+        return []
     with ExitStack() as hooks:
         for name, module in model.named_modules():
             if not name or (only is not None and name not in only):

@@ -1,9 +1,12 @@
 """Any classifier of torch as a subject: what is found in it, and that what it gives is what it computes."""
 
+import warnings
+
 import pytest
 import timm
 import torch
 import torchvision
+from PIL import Image
 from torch import nn
 from torch.nn import functional
 
@@ -209,6 +212,22 @@ def test_a_model_of_timm_gives_the_same_signals_as_the_suites_network(architectu
     assert mine.missing == suites.missing
 
 
+def test_the_size_of_the_probe_wins_over_timms():
+    model = timm.create_model("test_resnet", num_classes=CLASSES).eval()
+    subject = subject_of(model, probe=torch.rand(2, 3, 48, 40))
+    assert subject.prepare(Image.new("RGB", (99, 99))).shape == (3, 48, 40)
+    assert "48×40" in subject.notes[0]
+
+
+def test_without_a_transform_pictures_are_scaled_to_the_probe():
+    subject = subject_of(small_cnn().eval(), probe=torch.rand(2, 3, 20, 24), normalise=PLAIN)
+    pixels = subject.prepare(Image.new("L", (99, 50), 7))
+    assert pixels.dtype == torch.uint8
+    assert pixels.shape == (3, 20, 24)
+    assert (pixels == 7).all()
+    assert subject_of(small_cnn().eval(), probe=torch.rand(2, 3, 20, 24)).prepare is None
+
+
 def test_grey_images_of_28_pixels():
     """Uniform noise is not needed: the size and the channel are found; RGB comes in as luminance."""
     model = nn.Sequential(nn.Conv2d(1, 4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 24 * 24, 10)).eval()
@@ -274,6 +293,29 @@ def test_training_mode_is_left_and_said():
     assert not any(module.training for module in model.modules())
     assert "training mode" in subject.notes[0]
     assert subject.head.is_linear
+
+
+def test_a_scripted_model_gives_logits():
+    model, images = small_cnn().eval(), torch.rand(2, 3, 32, 32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        scripted = torch.jit.script(model)
+    subject = subject_of(scripted, probe=images)
+    assert "scripted" in subject.head.reason
+    with torch.no_grad():
+        torch.testing.assert_close(subject.features(images, ALL).logits, model(images))
+
+
+def test_an_exported_model():
+    model, images = small_cnn().eval(), torch.rand(2, 3, 32, 32)
+    batch = {"input": {0: torch.export.Dim("batch")}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exported = torch.export.export(model, (images,), dynamic_shapes=batch).module()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            subject_of(exported, probe=images).features(images, ()).logits, model(images)
+        )
 
 
 class Cosine(nn.Module):

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -29,7 +30,6 @@ def saved(tmp_path, transformers, monkeypatch):
         torch.manual_seed(0)
         how = {
             "hidden_size": 32,
-            "num_hidden_layers": layers,
             "num_attention_heads": 2,
             "intermediate_size": 64,
         }
@@ -98,9 +98,19 @@ def test_a_repository_in_the_mirror(saved, tmp_path, monkeypatch):
     assert subject.title == "hf:me/vit"
 
 
-def test_one_that_is_not_here_says_how_to_get_it(saved, tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
-    with pytest.raises(DataError, match=r"hf:me/not-here: cannot be opened: .*hf download me/not-here"):
+def test_a_repository_in_the_hubs_cache(saved, tmp_path, monkeypatch):
+    """In the layout in which `hf download` leaves it."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    commit = "0123456789abcdef" * 2 + "01234567"
+    kept = tmp_path / "models--me--vit"
+    saved(kept / "snapshots" / commit)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(commit)
+    subject = open_subject("hf:me/vit")
+    assert (subject.card["from"], subject.card["revision"]) == ("the Hub's cache", commit)
+    with pytest.raises(
+        DataError, match=r"hf:me/not-here: is not on this machine: .*`hf download me/not-here`"
+    ):
         open_subject("hf:me/not-here")
 
 
