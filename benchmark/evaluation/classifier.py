@@ -105,7 +105,7 @@ def subject_of(
         and the normalisation is known, images are scaled to the size of the probe.
     normalise
         Mean and standard deviation of each channel, of pixels in [0, 1]. Of a network of this suite they are
-        known, and those of a timm model too, if neither `prepare` nor these are given.
+        known; those of a timm model, and how its images are scaled, are timm's if they are not given.
     class_names
         Of each class, by index.
     layers
@@ -136,9 +136,9 @@ def subject_of(
             raise UsageError(f"{title}: of a network of this suite timm tells the stages; leave out layers")
         normalise = ((0.0,), (1.0,))
         preparation = {"mean": inner.mean.flatten().tolist(), "std": inner.std.flatten().tolist()}
-    elif is_timm(inner) and normalise is None and prepare is None:
+    elif is_timm(inner) and (prepare is None or isinstance(prepare, Geometry)):
         known = timm_preparation(inner)
-        prepare, normalise = known.geometry, known.normalise
+        prepare, normalise = prepare or known.geometry, normalise or known.normalise
     grey = not isinstance(inner, Network) and first_channels(inner) == 1
     intake = Intake(title, normalise, grey, first_type(inner), device_under(inner))
     with torch.inference_mode(mode=False):

@@ -64,7 +64,7 @@ class Intake:
         if self.normalise is None:
             raise UsageError(
                 f"{self.title}: got uint8 pixels, and how the model's inputs are normalised is not known: "
-                "give normalise=(mean, std), or floats as the model takes them"
+                "give normalise=(mean, std) (--mean and --std), or floats as the model takes them"
             )
         return self._normalised(to_pixels(images))
 

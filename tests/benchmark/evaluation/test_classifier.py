@@ -1,5 +1,6 @@
 """Any classifier of torch as a subject: what is found in it, and that what it gives is what it computes."""
 
+import json
 import warnings
 
 import pytest
@@ -13,6 +14,7 @@ from torch.nn import functional
 from benchmark.backbones.create import create_network
 from benchmark.backbones.extract import Tap
 from benchmark.backbones.network import to_pixels
+from benchmark.conformance.pretended import pretended
 from benchmark.errors import DataError, UsageError
 from benchmark.evaluation.answers import NotFinite
 from benchmark.evaluation.classifier import subject_of
@@ -118,6 +120,7 @@ def test_the_head_and_the_stages_are_found(case):
     _, images, subject, (name, width, channels) = case
     assert subject.card["head"] == {"layer": name, "features": width}
     assert subject.classes == CLASSES
+    assert json.loads(json.dumps(subject.card)) == subject.card
     maps = subject.features(images, ALL).maps
     assert 1 <= len(maps) <= 4
     if channels is not None:
@@ -210,6 +213,34 @@ def test_a_model_of_timm_gives_the_same_signals_as_the_suites_network(architectu
         for ours, theirs in zip(found[name], parts, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
     assert mine.missing == suites.missing
+
+
+@pytest.mark.parametrize("make", [small_cnn, Tokens, lambda: timm.create_model("test_resnet", num_classes=5)])
+def test_on_another_device(make):
+    """Images are taken there, features and the head come back to the CPU, and so do gradients."""
+    torch.manual_seed(0)
+    model, images = make().eval(), torch.randint(256, (3, 3, 32, 32), dtype=torch.uint8)
+    x = to_pixels(images).requires_grad_()
+
+    def all_of(subject):
+        [slope] = torch.autograd.grad(subject.pixels(x).logits.sum(), x)
+        return {
+            **subject.features(images, ALL).collected(),
+            "slope": (slope,),
+            "head": (subject.head.weight,),
+        }
+
+    here = subject_of(model, probe=images, normalise=PLAIN)
+    expected = all_of(here)
+    with pretended() as device:
+        there = subject_of(model, probe=images, normalise=PLAIN, device=device)
+        assert there.device == device
+        assert there.fingerprint == here.fingerprint
+        found = all_of(there)
+    assert found.keys() == expected.keys()
+    for name, parts in found.items():
+        for ours, theirs in zip(parts, expected[name], strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
 def test_the_size_of_the_probe_wins_over_timms():

@@ -76,6 +76,7 @@ def test_head_stages_and_names_are_found(saved):
     _, folder = saved()
     subject = open_subject(f"hf:{folder}")
     assert subject.class_names == NAMES
+    assert json.loads(json.dumps(subject.card)) == subject.card
     assert subject.card["head"] == {"layer": "classifier", "features": 32}
     assert len(subject.card["stages"]) == 3
     found = subject.features(subject.prepare(picture())[None], {Signal.MAPS})

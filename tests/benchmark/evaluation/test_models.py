@@ -4,8 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
+from timm.data import resolve_model_data_config
 
 from benchmark.errors import DataError, UsageError
 from benchmark.evaluation.models import open_subject
@@ -23,6 +25,10 @@ def network():
     return nn.Sequential(*body, nn.Linear(4, 2))
 
 ready = network()
+
+def of_timm():
+    import timm
+    return timm.create_model("test_resnet", num_classes=2)
 
 def with_transform():
     return network(), T.Compose([T.Resize((20, 24)), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)])
@@ -68,6 +74,15 @@ def test_a_module_of_the_users_own(code):
         expected = model(pixels[None] / 255)
     torch.testing.assert_close(subject.features(pixels[None], ()).logits, expected)
     assert "pixels in [0, 1], not normalised" in subject.notes[0]
+
+
+def test_a_model_of_timm_knows_its_preprocessing(code):
+    """Scaling and normalisation are timm's; the size may be said."""
+    config = resolve_model_data_config(timm.create_model("test_resnet"))
+    for how, size in (({}, config["input_size"][1:]), ({"size": 48}, (48, 48))):
+        subject = open_subject(f"{code}of_timm", **how)
+        assert tuple(subject.prepare(picture()).shape[1:]) == size
+        assert subject.card["preprocessing"]["std"] == list(config["std"])
 
 
 def test_a_module_that_is_no_function(code):

@@ -1,5 +1,6 @@
 """``onnx:FILE``: graphs that are built by hand, run by onnxruntime."""
 
+import json
 import sys
 
 import numpy as np
@@ -94,6 +95,7 @@ def test_logits_head_and_penultimate_features(build, images, end, batch, layout)
     recomputed = found.penultimate @ subject.head.weight.T + subject.head.bias
     torch.testing.assert_close(recomputed, found.logits, rtol=1e-4, atol=1e-5)
     assert subject.classes == CLASSES
+    assert json.loads(json.dumps(subject.card)) == subject.card
     assert subject.card["head"] == {"layer": "fc", "features": WIDTH}
     assert not {Signal.LOGITS, Signal.PENULTIMATE, Signal.HEAD} & subject.missing.keys()
     assert Signal.STAGES in subject.missing

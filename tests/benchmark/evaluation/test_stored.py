@@ -55,6 +55,7 @@ def test_the_subject_takes_no_images_and_says_why(folder):
     subject = open_subject(f"features:{folder}")
     assert subject.classes == CLASSES
     assert subject.prepare is None
+    assert json.loads(json.dumps(subject.card)) == subject.card
     assert "computed elsewhere" in subject.differentiable
     assert {Signal.STAGES, Signal.GRAM, Signal.MAPS} <= subject.missing.keys()
     assert not {Signal.LOGITS, Signal.PENULTIMATE, Signal.HEAD} & subject.missing.keys()

@@ -148,6 +148,7 @@ def test_published_weights_lie_in_the_mirror(tmp_path, monkeypatch):
     save_file(model.state_dict(), folder / "model.safetensors")
     subject = open_subject("timm:test_resnet")
     assert subject.classes == 1000
+    assert json.loads(json.dumps(subject.card)) == subject.card
     assert subject.class_names[:2] == ("tench", "goldfish")
     assert len(set(subject.class_names)) == 1000
     x = torch.rand(1, 3, 64, 64)
