@@ -167,6 +167,8 @@ def _looked_at(name: str, tensor: Tensor, model: nn.Module, images: int) -> _See
         return None
     channels = int(tensor.shape[1 if layout == "NCHW" else -1])
     positions = math.prod(tensor.shape[1:]) // max(1, channels)
+    if layout == "NTC" and channels == 1:  # tokens (N, C, T) that were pooled
+        return None
     module = model.get_submodule(name)
     if positions <= 1 and not any(True for _ in module.parameters()):
         return None

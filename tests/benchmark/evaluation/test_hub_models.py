@@ -143,7 +143,7 @@ def test_a_damaged_configuration(saved):
         open_subject(f"hf:{folder}")
 
 
-def test_a_path_is_no_repository():
+def test_a_path_is_no_repository(transformers):
     with pytest.raises(UsageError, match="no such folder, and it is no name of a repository"):
         open_subject("hf:../else/where/x")
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torchvision.models import vgg
 
 from benchmark.errors import UsageError
 from benchmark.evaluation.classifier import subject_of
@@ -27,7 +28,7 @@ def test_a_resnet_has_its_four_layers(make, side):
 
 def test_a_vgg_has_what_goes_into_its_poolings():
     """Of ``features``: the activation before each pooling, and the last pooling."""
-    found = names_of(torchvision.models.vgg11(num_classes=3).features, 3, 64, 64)
+    found = names_of(vgg.make_layers(vgg.cfgs["A"]), 3, 64, 64)
     assert found == ["9", "14", "19", "20"]
 
 
@@ -64,6 +65,21 @@ def test_where_only_channels_change_they_tell():
 def test_what_is_pooled_to_one_position_is_no_stage():
     body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.AdaptiveAvgPool2d(1))
     assert names_of(body, 3, 16, 16) == ["0", "1", "2"]
+
+
+def test_tokens_that_are_pooled_are_no_stage():
+    """As in the Swin of transformers, which pools tokens (N, C, T) to (N, C, 1)."""
+
+    class Pyramid(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 40, 4, 4), nn.Conv2d(40, 80, 2, 2)
+            self.pooler = nn.AdaptiveAvgPool1d(1)
+
+        def forward(self, x):
+            return self.pooler(self.second(self.first(x)).flatten(2)).flatten(1)
+
+    assert names_of(Pyramid(), 3, 16, 16) == ["first", "second"]
 
 
 def test_a_multilayer_perceptron_has_none():
