@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -104,7 +105,7 @@ def subject_of(
         and the normalisation is known, images are scaled to the size of the probe.
     normalise
         Mean and standard deviation of each channel, of pixels in [0, 1]. Of a network of this suite they are
-        known, and those of a timm model too, if neither `prepare` nor these are given.
+        known; those of a timm model, and how its images are scaled, are timm's if they are not given.
     class_names
         Of each class, by index.
     layers
@@ -126,8 +127,7 @@ def subject_of(
     if inner is not model:
         notes.append(f"{type(model).__name__} was taken off: the model inside is evaluated")
     if any(module.training for module in inner.modules()):
-        inner.eval()
-        notes.append("the model was in training mode; it was put into eval mode")
+        notes.append(_into_eval_mode(inner))
     if device is not None:
         move(inner, device)
     preparation: dict[str, Any] = {}
@@ -136,15 +136,20 @@ def subject_of(
             raise UsageError(f"{title}: of a network of this suite timm tells the stages; leave out layers")
         normalise = ((0.0,), (1.0,))
         preparation = {"mean": inner.mean.flatten().tolist(), "std": inner.std.flatten().tolist()}
-    elif is_timm(inner) and normalise is None and prepare is None:
+    elif is_timm(inner) and (prepare is None or isinstance(prepare, Geometry)):
         known = timm_preparation(inner)
-        prepare, normalise = known.geometry, known.normalise
+        prepare, normalise = prepare or known.geometry, normalise or known.normalise
     grey = not isinstance(inner, Network) and first_channels(inner) == 1
     intake = Intake(title, normalise, grey, first_type(inner), device_under(inner))
     with torch.inference_mode(mode=False):
         run, shape = _looked_at(inner, intake, probe, prepare, layers)
-    if prepare is None and normalise is not None and len(shape) == CHANNELS:
-        prepare = Geometry((shape[1], shape[2]), mode="squash")
+    if len(shape) == CHANNELS:
+        size = (shape[1], shape[2])
+        if prepare is None and normalise is not None:
+            prepare = Geometry(size, mode="squash")
+        elif isinstance(prepare, Geometry) and prepare.size != size:
+            notes.append(f"the probe has {size[0]}×{size[1]} pixels: pictures are scaled to that size")
+            prepare = replace(prepare, size=size, crop=1.0)
     if normalise is not None and not preparation:
         preparation = {"mean": [*map(float, normalise[0])], "std": [*map(float, normalise[1])]}
     if prepare is not None:
@@ -169,6 +174,14 @@ def subject_of(
         notes=(*notes, *run.notes),
         prepare=prepare,
     )
+
+
+def _into_eval_mode(model: nn.Module) -> str:
+    try:
+        model.eval()
+    except NotImplementedError:  # of an exported program, which has no other mode
+        return "the model cannot be put into eval mode: it computes as it was exported"
+    return "the model was in training mode; it was put into eval mode"
 
 
 def _looked_at(

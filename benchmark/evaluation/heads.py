@@ -14,6 +14,7 @@ from benchmark.backbones.device import on_cpu
 from benchmark.backbones.network import HEAD_TOLERANCE
 from methods.head import Head
 
+SCRIPTED = "of the layers of a scripted model nothing is seen; give the model that it was made from"
 Take = Callable[[Tensor], Tensor]  # the input of a layer → (N, D)
 
 
@@ -83,6 +84,8 @@ def find_final_layer(model: nn.Module, forward: Callable[[], Tensor], logits: Te
         Or why there is none.
     """
     classes = logits.shape[1]
+    if isinstance(model, torch.jit.ScriptModule):
+        return SCRIPTED
     layers = {
         name: module
         for name, module in model.named_modules()

@@ -81,8 +81,9 @@ def open_hub_model(
     DataError
         If there is no such model here, it is no image classifier, or its weights are incomplete.
     """
+    transformers = _transformers(place)
     folder, source = _found(place)
-    model, processor = _loaded(place, folder)
+    model, processor = _loaded(place, folder, transformers)
     prepare, known, notes = _preparation(processor)
     if size is not None:
         prepare = Geometry((size, size))
@@ -101,29 +102,50 @@ def open_hub_model(
         layers=layers,
         device=device,
         title=f"hf:{place}",
-        about={"from": source, "processor": type(processor).__name__},
+        about={**source, "processor": type(processor).__name__},
     )
     subject.notes = (*notes, *subject.notes)
     return subject
 
 
-def _found(place: str) -> tuple[str, str]:
-    """A folder, or a repository that may lie in the Hub's cache; and what the card says of it."""
+def _found(place: str) -> tuple[str, dict[str, str]]:
+    """The folder of a model, perhaps in the mirror or in the Hub's cache; and what the card says of it.
+
+    Raises
+    ------
+    DataError
+        If it lies in none of these; says how to get it.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     if Path(place).is_dir():
-        return str(Path(place)), "a folder"
+        return place, {"from": "a folder"}
     if not _REPOSITORY.fullmatch(place):
         raise UsageError(f"hf:{place}: there is no such folder, and it is no name of a repository")
     mirrored = mirror_folder() / place
-    return (str(mirrored), "the mirror") if mirrored.is_dir() else (place, "the Hub's cache")
-
-
-def _loaded(place: str, folder: str) -> tuple[Any, Any]:
+    if mirrored.is_dir():
+        return str(mirrored), {"from": "the mirror", "repository": place}
     try:
-        transformers: Any = importlib.import_module("transformers")
+        folder = Path(snapshot_download(place, local_files_only=True))
+    except (LocalEntryNotFoundError, OSError) as error:
+        raise DataError(
+            f"hf:{place}: is not on this machine: with a network run `hf download {place}`, which puts it "
+            f"into the Hub's cache (HF_HOME), or put its files into the mirror, {mirrored}"
+        ) from error
+    return str(folder), {"from": "the Hub's cache", "repository": place, "revision": folder.name}
+
+
+def _transformers(place: str) -> Any:
+    try:
+        return importlib.import_module("transformers")
     except ImportError as error:
         raise UsageError(
             f"hf:{place}: needs transformers, which is not installed: pip install 'oodbench[transformers]'"
         ) from error
+
+
+def _loaded(place: str, folder: str, transformers: Any) -> tuple[Any, Any]:
     here = {"local_files_only": True, "trust_remote_code": False}
     try:
         with _quiet(transformers):
@@ -134,9 +156,8 @@ def _loaded(place: str, folder: str) -> tuple[Any, Any]:
     except Exception as error:  # of transformers, which raises what it likes
         reason = (said(error).splitlines() or [""])[0]
         raise DataError(
-            f"hf:{place}: cannot be opened: {type(error).__name__}: {reason:.300}; expected a folder, or a "
-            f"repository in the Hub's cache (`hf download {place}`), with config.json, "
-            "preprocessor_config.json and model.safetensors of an image classifier"
+            f"hf:{place}: cannot be opened: {type(error).__name__}: {reason:.300}; expected "
+            "config.json, preprocessor_config.json and model.safetensors of an image classifier"
         ) from error
     faults = [*told["missing_keys"], *(str(one) for one in told.get("mismatched_keys", ()))]
     if faults:

@@ -64,7 +64,7 @@ class Intake:
         if self.normalise is None:
             raise UsageError(
                 f"{self.title}: got uint8 pixels, and how the model's inputs are normalised is not known: "
-                "give normalise=(mean, std), or floats as the model takes them"
+                "give normalise=(mean, std) (--mean and --std), or floats as the model takes them"
             )
         return self._normalised(to_pixels(images))
 
@@ -76,7 +76,7 @@ class Intake:
     def _normalised(self, pixels: Tensor) -> Tensor:
         assert self.normalise is not None
         pixels = self._coloured(pixels)
-        mean, std = (pixels.new_tensor(values)[:, None, None] for values in self.normalise)
+        mean, std = (pixels.new_tensor([*map(float, v)])[:, None, None] for v in self.normalise)
         return ((pixels - mean) / std).to(self.dtype)
 
     def _coloured(self, images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+_Constant = Callable[[str], NDArray[Any] | None]
+_Linear = tuple[str, NDArray[Any], NDArray[Any] | None]  # the input's name, weight (K, D), bias (K,)
 LARGEST = 2**31 - 1  # bytes that a graph with its weights may have, to be handed on
 
 
@@ -51,7 +54,7 @@ def linear_end(path: Path, logits: str) -> LinearEnd | str:
     makers = {output: node for node in graph.node for output in node.output}
 
     def constant(name: str) -> NDArray[Any] | None:
-        return numpy_helper.to_array(constants[name]).astype(np.float32) if name in constants else None
+        return np.array(numpy_helper.to_array(constants[name]), np.float32) if name in constants else None
 
     node = makers.get(logits)
     while node is not None and node.op_type == "Identity":
@@ -67,35 +70,37 @@ def linear_end(path: Path, logits: str) -> LinearEnd | str:
     return LinearEnd(model, node.name or node.op_type, given, weight, bias)
 
 
-def _gemm(node: Any, constant: Any) -> tuple[str, NDArray[Any], NDArray[Any] | None] | None:
+def _gemm(node: Any, constant: _Constant) -> _Linear | None:
     options = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
     weight = constant(node.input[1])
-    with_bias = len(node.input) > 2 and bool(node.input[2])
-    bias = constant(node.input[2]) if with_bias else None
-    if weight is None or weight.ndim != 2 or options.get("transA") or (with_bias and bias is None):
+    if weight is None or weight.ndim != 2 or options.get("transA"):
         return None
     weight = options.get("alpha", 1.0) * (weight if options.get("transB") else weight.T)
-    if bias is not None:
-        bias = np.broadcast_to(options.get("beta", 1.0) * bias, (1, len(weight)))[0]
-    return node.input[0], np.ascontiguousarray(weight), None if bias is None else np.ascontiguousarray(bias)
+    if len(node.input) < 3 or not node.input[2]:
+        return node.input[0], weight, None
+    bias = _of_every_class(constant(node.input[2]), len(weight))
+    return None if bias is None else (node.input[0], weight, options.get("beta", 1.0) * bias)
 
 
-def _product(node: Any, makers: Any, constant: Any) -> tuple[str, NDArray[Any], NDArray[Any] | None] | None:
-    bias = None
+def _product(node: Any, makers: Mapping[str, Any], constant: _Constant) -> _Linear | None:
+    added = None
     if node.op_type == "Add":
         values = [constant(name) for name in node.input]
         if (values[0] is None) == (values[1] is None):
             return None
-        product, bias = (node.input[0], values[1]) if values[0] is None else (node.input[1], values[0])
+        product, added = (node.input[0], values[1]) if values[0] is None else (node.input[1], values[0])
         node = makers.get(product)
-    if node is None or node.op_type != "MatMul":
-        return None
-    weight = constant(node.input[1])
+    weight = None if node is None or node.op_type != "MatMul" else constant(node.input[1])
     if weight is None or weight.ndim != 2:
         return None
-    classes = weight.shape[1]
-    if bias is not None:
-        if bias.size not in (1, classes):
-            return None
-        bias = np.ascontiguousarray(np.broadcast_to(bias.reshape(-1), (classes,)))
-    return node.input[0], np.ascontiguousarray(weight.T), bias
+    if added is None:
+        return node.input[0], weight.T.copy(), None
+    bias = _of_every_class(added, weight.shape[1])
+    return None if bias is None else (node.input[0], weight.T.copy(), bias)
+
+
+def _of_every_class(bias: NDArray[Any] | None, classes: int) -> NDArray[Any] | None:
+    """A bias (K,) of what is added to each row; None if it is not the same for all."""
+    if bias is None or bias.size not in (1, classes):
+        return None
+    return np.full(classes, bias.reshape(-1))

@@ -120,6 +120,8 @@ def _outputs(
     """
     order: list[tuple[str, Tensor]] = []
     times: dict[str, int] = {}
+    if isinstance(model, torch.jit.ScriptModule):
+        return []
     with ExitStack() as hooks:
         for name, module in model.named_modules():
             if not name or (only is not None and name not in only):
@@ -165,6 +167,8 @@ def _looked_at(name: str, tensor: Tensor, model: nn.Module, images: int) -> _See
         return None
     channels = int(tensor.shape[1 if layout == "NCHW" else -1])
     positions = math.prod(tensor.shape[1:]) // max(1, channels)
+    if layout == "NTC" and channels == 1:  # tokens (N, C, T) that were pooled
+        return None
     module = model.get_submodule(name)
     if positions <= 1 and not any(True for _ in module.parameters()):
         return None

@@ -32,7 +32,7 @@ from benchmark.errors import DataError, UsageError
 from benchmark.evaluation.answers import looks_like
 from benchmark.evaluation.fingerprint import fingerprint_of
 from benchmark.evaluation.heads import tolerance_of
-from benchmark.store.files import read_regular
+from benchmark.store.files import open_regular, read_regular
 from methods.errors import InputError, said
 from methods.features import Features, Signal
 from methods.head import Head
@@ -229,7 +229,7 @@ def _arrays(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     key = ""
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as held:
             for key in held.files:
                 found[key] = held[key]
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error, KeyError) as error:
