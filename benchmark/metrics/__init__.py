@@ -23,7 +23,7 @@ from benchmark.metrics.calibration import (
     soft_f1,
     softmax,
 )
-from benchmark.metrics.delong import Aurocs, Difference, delong
+from benchmark.metrics.delong import Aurocs, Difference
 from benchmark.metrics.detection import (
     DetectionMetrics,
     FprConvention,
@@ -71,7 +71,6 @@ __all__ = [
     "brier",
     "calibration_metrics",
     "clopper_pearson",
-    "delong",
     "detection_metrics",
     "ece",
     "fit_temperature",

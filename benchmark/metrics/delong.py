@@ -278,22 +278,23 @@ def _covariance(products: Matrix, n: int, values: Matrix) -> Matrix:
     return scipy.linalg.block_diag(*(np.outer(row, row) for row in spread))
 
 
-def effective_images(value: float, terms: Iterable[tuple[float, float, int]]) -> float:
+def effective_images(value: float, terms: Iterable[tuple[float, float, int]], prior: float = PRIOR) -> float:
     r"""As of how many images a share would have the variance of a mean, V = Σ w² S² / n.
 
     .. math:: \theta (1 - \theta) / n_{eff} = \sum w^2 \frac{\theta (1 - \theta)}{n}
         \frac{n S^2 + c \, r(\theta)}{n \theta (1 - \theta) + c}
 
-    with r from `_model` and c = 1: for many misplaced images, n θ(1 − θ) ≫ 1, it is V.
+    with r from `_model`: for many misplaced images, n θ(1 − θ) ≫ 1, it is V.
 
     Parameters
     ----------
     value : θ, in [0, 1].
     terms : weight w, variance S² of what the mean is of, and number n of images, for each set of images.
+    prior : c, how many misplaced images the model counts as.
     """
     spread, model = value * (1 - value), _model(value)
     ratio = sum(
-        weight**2 * (n * max(variance, 0.0) + PRIOR * model) / (n * spread + PRIOR) / n
+        weight**2 * (n * max(variance, 0.0) + prior * model) / (n * spread + prior) / n
         for weight, variance, n in terms
     )
     return 1 / ratio

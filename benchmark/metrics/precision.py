@@ -26,6 +26,8 @@ from benchmark.metrics.statistics import finite_vector
 
 Vector = NDArray[np.float64]
 
+PRIOR = 0.03  # as that of `delong`; less, because with one rare side the precision of the other is near 1
+
 
 class _Slopes(NamedTuple):
     """Average precision, and n times its slope in the weight of each image of the own side."""
@@ -83,7 +85,7 @@ class Precision:
         value = min(max(float(w @ self.values), 0.0), 1.0)
         terms = [(1.0, float(w @ self.id_part @ w), self.n_in)]
         terms += zip(w.tolist(), self.ood_part.tolist(), self.n_out.tolist(), strict=True)
-        return wilson(value, effective_images(value, terms), level)
+        return wilson(value, effective_images(value, terms, PRIOR), level)
 
 
 def average_precision(
