@@ -81,35 +81,39 @@ def evaluate(
     as_json: options.AsJson = False,
 ) -> None:
     """Say which detector to use on a classifier of yours, at which threshold, and how far to trust it."""
+    from rich.text import Text
+
     from reports.console.evaluated import evaluation_lines
     from reports.console.results import show
-    from reports.console.terminal import answer, console
+    from reports.console.terminal import answer, console, printable
     from reports.evaluation.evaluation import evaluate as run
     from reports.evaluation.report import json_of
 
-    found = run(
-        model,
-        id,
-        id_train=id_train,
-        id_val=id_val,
-        id_test=id_test,
-        ood=_groups(ood),
-        detectors=detector,
-        weights=weights,
-        layers=_words(layers),
-        size=size,
-        normalise=_normalise(mean, std),
-        device=device,
-        batch_size=batch_size,
-        fit_images=fit_images,
-        budget=budget,
-        keep=keep,
-        corruptions=corruptions,
-        keep_overlap=keep_overlap,
-        seed=seed,
-        progress=_told(),
-    )
-    found.report(out)
+    with console(stderr=True).status(Text("the model")) as status:
+        found = run(
+            model,
+            id,
+            id_train=id_train,
+            id_val=id_val,
+            id_test=id_test,
+            ood=_groups(ood),
+            detectors=detector,
+            weights=weights,
+            layers=_words(layers),
+            size=size,
+            normalise=_normalise(mean, std),
+            device=device,
+            batch_size=batch_size,
+            fit_images=fit_images,
+            budget=budget,
+            keep=keep,
+            corruptions=corruptions,
+            keep_overlap=keep_overlap,
+            seed=seed,
+            progress=lambda title, images: status.update(Text(printable(f"{title}: {images:,} images"))),
+        )
+        status.update(Text("the report"))
+        found.report(out)
     if as_json:
         answer(json_of(found.outcome))
         return
@@ -233,21 +237,3 @@ def _normalise(mean: str | None, std: str | None) -> tuple[tuple[float, ...], tu
         except ValueError as error:
             raise UsageError(f"{name}: got {text!r}, expected numbers, such as 0.5,0.5,0.5") from error
     return found[0], found[1]
-
-
-def _told() -> Any:
-    """What tells a terminal how far it is: a line that is written over; nothing in a pipe."""
-    import sys
-
-    if not sys.stderr.isatty():
-        return lambda title, images: None
-    before = ""
-
-    def tell(title: str, images: int) -> None:
-        nonlocal before
-        end = "\n" if before not in ("", title) else ""
-        before = title
-        sys.stderr.write(f"{end}\r{title}: {images:,} images\x1b[K")
-        sys.stderr.flush()
-
-    return tell
