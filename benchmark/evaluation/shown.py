@@ -12,8 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmark.errors import DataError
+from benchmark.evaluation.answers import NAMED, NotFinite
 from benchmark.evaluation.images import ImageSource
 from benchmark.evaluation.subject import Subject
+from methods.errors import printable
 from methods.features import Features, Signal
 
 ROWS = 4096  # images of a chunk, at most
@@ -73,11 +76,25 @@ class ShownImages:
         return self.source.title
 
     def chunks(self, what: Collection[Signal]) -> Iterator[Chunk]:
-        """See `Shown.chunks`: a chunk a batch."""
+        """See `Shown.chunks`: a chunk a batch.
+
+        Raises
+        ------
+        DataError
+            If logits are NaN or infinite: names the images.
+        """
         for batch in self.source.batches(self.batch):
             began = time.perf_counter()
-            with torch.no_grad():
-                features = self.subject.features(batch.images, what)
+            try:
+                with torch.no_grad():
+                    features = self.subject.features(batch.images, what)
+            except NotFinite as error:
+                names = [batch.names[row] for row in error.rows]
+                first = printable(", ".join(names[:NAMED])) + (", …" if names[NAMED:] else "")
+                raise DataError(
+                    f"{self.title}: the logits of {len(names)} of {len(batch.names)} images of a batch are "
+                    f"NaN or infinite: {first}; look at these images, at the preprocessing and at the weights"
+                ) from error
             took = time.perf_counter() - began
             yield Chunk(features, batch.names, batch.labels, batch.exact, batch.near, batch.images, took)
 
