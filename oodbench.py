@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Signal,
     )
     from methods.registry import attack, detector, detectors, objective, objectives, register
+    from reports.evaluation.evaluation import evaluate, extract, load_guard
 
 __all__ = [
     "Attack",
@@ -51,6 +52,9 @@ __all__ = [
     "detection_metrics",
     "detector",
     "detectors",
+    "evaluate",
+    "extract",
+    "load_guard",
     "load_spec",
     "objective",
     "objectives",
@@ -64,6 +68,9 @@ _HOME = {  # of what is not in methods.base
     "detection_metrics": "benchmark.metrics",
     "detector": "methods.registry",
     "detectors": "methods.registry",
+    "evaluate": "reports.evaluation.evaluation",
+    "extract": "reports.evaluation.evaluation",
+    "load_guard": "reports.evaluation.evaluation",
     "load_spec": "benchmark.spec.load",
     "objective": "methods.registry",
     "objectives": "methods.registry",

@@ -19,6 +19,9 @@ A detector that learns state declares it with `fitted()` and returns a fitted co
         def fit(self, train, val, head, rng=None) -> Self:
             return self.with_state(class_means=...)
 
+State is tensors, numbers, text, None, tuples, lists, dicts, dataclasses and detectors, so that it can be
+saved (`benchmark.evaluation.state`); each field is typed as what it holds.
+
 Both are called with what has been checked (`methods.contract`): features are finite, without gradients and
 as wide as those of `fit`, labels are class indices, the head gives the logits; `fit` sees at most `fit_limit`
 training images, and `score` no labels. Looking at a `val` or a `head` that the caller left out raises an

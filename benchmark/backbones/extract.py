@@ -46,7 +46,7 @@ class Tap:
         probe = moved(probe, device_of(network))
         with torch.no_grad():
             self.head: Head = network.read_head(probe)
-            self.stages = _stages(network.model)
+            self.stages = stage_indices(network.model)
             self.why_no_rank_one = self._pooling(probe)
 
     def __call__(self, images: Tensor, *what: str, maps: bool = False) -> Features:
@@ -107,7 +107,7 @@ class Tap:
         return ""
 
 
-def _stages(model: Any) -> list[int]:
+def stage_indices(model: Any) -> list[int]:
     """Which intermediate outputs are the stages: the last four, or those at quarters of the depth.
 
     Empty where timm cannot tell for this architecture.

@@ -10,6 +10,7 @@ from benchmark.conformance import (
     dependence,
     formulas,
     inputs,
+    kept,
     networks,
     outputs,
     sets,
@@ -31,5 +32,6 @@ CHECKS: tuple[Check[Any], ...] = (
     *settings.CHECKS,
     *formulas.CHECKS,
     *networks.CHECKS,
+    *kept.CHECKS,
     *cost.CHECKS,
 )

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import reduce
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from methods.neutral import neutral
 
 AT_ONCE = 2**26  # numbers of a block: 512 MiB in float64
 MOST = 2**16  # rows of a block, where they are narrow
@@ -72,6 +75,24 @@ class Rows:
     def held(self) -> Rows:
         """The same, made once and for all if one block holds them: for those who look several times."""
         return Rows(self[:]) if len(self) <= self._size else self
+
+    @neutral
+    def kept(self) -> dict[str, Tensor]:
+        """What `remade` takes to make the same again; changed rows as they are changed, in float64."""
+        if self._change is None:
+            return {"rows": self._tensor}
+        rows = torch.empty(len(self), self.width, dtype=torch.float64, device=self.device)
+        start = 0
+        for (block,) in self.blocks():
+            rows[start : start + len(block)] = block
+            start += len(block)
+        return {"rows": rows}
+
+    @classmethod
+    @neutral
+    def remade(cls, rows: Tensor) -> Self:
+        """Make them of what `kept` gave."""
+        return cls(rows)
 
     @property
     def _size(self) -> int:

@@ -13,6 +13,7 @@ import typer
 from reports.console import options
 from reports.console.check import check
 from reports.console.diff import diff
+from reports.console.evaluate import evaluate, score
 from reports.console.isolation import Isolate, Memory, RequireSandbox, Timeout
 from reports.console.networks import networks
 from reports.console.new import new
@@ -264,6 +265,8 @@ def compare(
 app.command()(check)
 app.command()(diff)
 app.command()(verify)
+app.command()(evaluate)
+app.command()(score)
 app.add_typer(networks, name="networks")
 app.add_typer(new, name="new")
 

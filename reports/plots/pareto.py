@@ -1,4 +1,4 @@
-"""Cost against near AUROC, with the entries that no other beats at their cost, as wide as a phone.
+"""Cost against AUROC, with the entries that no other beats at their cost, as wide as a phone.
 
 Times of a forward pass are drawn as what comes on top of it: most entries cost less than a tenth more.
 
@@ -16,7 +16,7 @@ from reports.plots.figures import COLOURS
 from reports.plots.small import HEIGHT, LEFT, RIGHT, WIDTH, Axes, figure, said, text_at, ticks
 from reports.site.sections import Plot
 
-FRONT, REST = COLOURS[1], "#767676"
+FRONT, REST, CHOSEN = COLOURS[1], "#767676", COLOURS[0]
 NARROW = 3.0  # highest by lowest cost below which ticks are as of a linear axis
 MANTISSAS = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,))
 APART, BESIDE = 14, 40  # CSS pixels from the name of a point to the next, and to the point
@@ -31,23 +31,31 @@ class Point:
     near: float
     front: bool
     equal: float | None = None  # the least cost that counts as equal; None: its own
+    chosen: bool = False  # stands out, and bears its name wherever it is
 
 
-def pareto(file: str, title: str, alt: str, points: Sequence[Point], across: str) -> Plot:
+def pareto(
+    file: str, title: str, alt: str, points: Sequence[Point], across: str, up: str = "near AUROC (%)"
+) -> Plot:
     """Points of a positive cost on a logarithmic axis; those of the front are joined and bear their names."""
     costs, reached = [point.cost for point in points], [point.near for point in points]
     axes = Axes(_widened(log10(min(costs)), log10(max(costs))), _widened(min(reached), max(reached)))
     front = sorted((point for point in points if point.front), key=lambda point: point.cost)
-    rest = "".join(_ring(*_at(axes, point)) for point in points if not point.front)
-    dots = "".join(f'<circle cx="{x}" cy="{y}" r="4"/>' for x, y in (_at(axes, point) for point in front))
+    rest = "".join(_ring(*_at(axes, point)) for point in points if not (point.front or point.chosen))
+    chosen = [point for point in points if point.chosen]
+    dots, marks = (
+        "".join(f'<circle cx="{x}" cy="{y}" r="{r}"/>' for x, y in (_at(axes, point) for point in group))
+        for group, r in ((front, 4), (chosen, 5))
+    )
     drawn = [
         f'<g fill="#fff" stroke="{REST}">{rest}</g>',
         f'<path d="{_steps(axes, front)}" fill="none" stroke="{FRONT}" stroke-width="1.4"/>',
         f'<g fill="{FRONT}">{dots}</g>',
-        *_names(axes, front),
+        *([f'<g fill="{CHOSEN}">{marks}</g>'] if chosen else []),
+        *_names(axes, [*front, *(point for point in chosen if not point.front)]),
     ]
     data = [(across, one.name, "point", shown(one.cost), shown(one.near), "", "") for one in points]
-    return figure(file, title, alt, [*_frame(axes, min(costs), max(costs), across), *drawn], data)
+    return figure(file, title, alt, [*_frame(axes, min(costs), max(costs), across, up), *drawn], data)
 
 
 def cost_ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -94,13 +102,14 @@ def _names(axes: Axes, front: Sequence[Point]) -> Iterator[str]:
         lowest = max(y + 4, lowest + APART)
         towards = -1 if x > (LEFT + WIDTH - RIGHT) / 2 else 1
         beside = x + towards * BESIDE
-        yield f'<path d="M{x} {y}L{beside} {lowest - 4:.1f}" stroke="{FRONT}" stroke-width=".7"/>'
+        colour = CHOSEN if point.chosen else FRONT
+        yield f'<path d="M{x} {y}L{beside} {lowest - 4:.1f}" stroke="{colour}" stroke-width=".7"/>'
         yield text_at(
-            beside + 3 * towards, lowest, point.name, "end" if towards < 0 else "start", colour=FRONT
+            beside + 3 * towards, lowest, point.name, "end" if towards < 0 else "start", colour=colour
         )
 
 
-def _frame(axes: Axes, low: float, high: float, across: str) -> Iterator[str]:
+def _frame(axes: Axes, low: float, high: float, across: str, up: str) -> Iterator[str]:
     left, bottom = axes.at(axes.x[0], axes.y[0])
     right, top = axes.at(axes.x[1], axes.y[1])
     yield f'<path d="M{left} {top}V{bottom}H{right}" fill="none" stroke="#444" stroke-width="1"/>'
@@ -114,4 +123,4 @@ def _frame(axes: Axes, low: float, high: float, across: str) -> Iterator[str]:
         yield text_at(left - 7, y + 4, said(tick, True), "end")
     yield text_at((left + right) / 2, bottom + 36, across, "middle")
     middle = HEIGHT / 2 - 15
-    yield text_at(12, middle, "near AUROC (%)", "middle", turn=f'transform="rotate(-90 12 {middle})"')
+    yield text_at(12, middle, up, "middle", turn=f'transform="rotate(-90 12 {middle})"')

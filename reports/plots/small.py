@@ -16,7 +16,7 @@ from reports.plots.figures import COLOURS
 from reports.site.sections import Plot
 
 WIDTH, HEIGHT = 360, 250  # CSS pixels
-LEFT, RIGHT, TOP, BOTTOM = 44, 16, 14, 44  # of the axes
+LEFT, RIGHT, TOP, BOTTOM = 50, 16, 14, 44  # of the axes
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 AREA = "#9CC3E0"
 SOLID, DASHED = "", "6 3"
@@ -31,12 +31,13 @@ class Axes:
     y: tuple[float, float]
     top: float = TOP
     bottom: float = BOTTOM
+    height: int = HEIGHT  # of the figure
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """The place of a point in the figure."""
         across = (x - self.x[0]) / (self.x[1] - self.x[0] or 1)
         up = (y - self.y[0]) / (self.y[1] - self.y[0] or 1)
-        wide, high = WIDTH - LEFT - RIGHT, HEIGHT - self.top - self.bottom
+        wide, high = WIDTH - LEFT - RIGHT, self.height - self.top - self.bottom
         return round(LEFT + wide * across, 1), round(self.top + high * (1 - up), 1)
 
     def frame(self, across: str, up: str, *, percent: bool) -> Iterator[str]:
@@ -77,12 +78,12 @@ def histogram(
     drawn, names = [], []
     for i, (name, heights) in enumerate(shares.items()):
         colour, dashes = STYLES.get(name, (AREA, SOLID))
-        outline = _steps(axes, edges, heights)
+        outline = steps(axes, edges, heights)
         if name == "id":
             base = axes.at(edges[-1], 0)[1]
             drawn.append(f'<path d="{outline}V{base}Z" fill="{AREA}"/>')
         else:
-            drawn.append(_line(outline, colour, dashes))
+            drawn.append(stroke(outline, colour, dashes))
         peak = max(range(len(heights)), key=heights.__getitem__)
         x, y = axes.at((edges[peak] + edges[peak + 1]) / 2, heights[peak])
         at = TOP + 16 * i
@@ -113,9 +114,9 @@ def roc(
     for i, (name, (heights, said)) in enumerate(tpr.items()):
         colour, dashes = STYLES[name]
         points = [axes.at(x, y) for x, y in zip(fpr, heights, strict=True)]
-        drawn.append(_line("M" + "L".join(f"{x} {y}" for x, y in points), colour, dashes))
+        drawn.append(stroke("M" + "L".join(f"{x} {y}" for x, y in points), colour, dashes))
         y = bottom - 14 - 18 * (len(tpr) - 1 - i)
-        drawn.append(_line(f"M{right - 176} {y - 4}h26", colour, dashes))
+        drawn.append(stroke(f"M{right - 176} {y - 4}h26", colour, dashes))
         drawn.append(text_at(right - 144, y, f"{name} OOD, {said}", "start", colour=colour))
     frame = axes.frame("OOD images let through (%)", "ID images kept (%)", percent=True)
     data = [
@@ -126,7 +127,8 @@ def roc(
     return figure(file, title, alt, [*drawn, *frame], data)
 
 
-def _steps(axes: Axes, edges: Sequence[float], heights: Sequence[float]) -> str:
+def steps(axes: Axes, edges: Sequence[float], heights: Sequence[float]) -> str:
+    """The outline of bars between `edges`, from the left end of the axis on."""
     left, bottom = axes.at(edges[0], 0)
     path = [f"M{left} {bottom}"]
     for edge, height in zip(edges[1:], heights, strict=True):
@@ -135,7 +137,8 @@ def _steps(axes: Axes, edges: Sequence[float], heights: Sequence[float]) -> str:
     return "".join(path)
 
 
-def _line(path: str, colour: str, dashes: str) -> str:
+def stroke(path: str, colour: str, dashes: str) -> str:
+    """A line along a path."""
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
     return f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.6"{dashed}/>'
 
@@ -149,15 +152,22 @@ def text_at(x: float, y: float, text: str, anchor: str, *, colour: str = "#222",
 
 def said(number: float, percent: bool) -> str:
     """A number at a tick; a share ×100."""
-    return f"{100 * number if percent else number:.4g}".replace("-", "−")
+    return f"{100 * number if percent else number:.6g}".replace("-", "−")
 
 
-def figure(file: str, title: str, alt: str, inside: Sequence[str], data: Sequence[Sequence[str]]) -> Plot:
+def figure(
+    file: str,
+    title: str,
+    alt: str,
+    inside: Sequence[str],
+    data: Sequence[Sequence[str]],
+    height: int = HEIGHT,
+) -> Plot:
     """A figure of what is drawn inside, on white, with its title for those who do not see it."""
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
-        f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="{escape(FONT)}" font-size="12">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+        f'viewBox="0 0 {WIDTH} {height}" font-family="{escape(FONT)}" font-size="12">'
     )
-    white = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
+    white = f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>'
     svg = "\n".join([head, f"<title>{escape(alt)}</title>", white, *inside, "</svg>\n"])
-    return Plot(file, title, alt, svg, WIDTH, HEIGHT, table(HEAD, data))
+    return Plot(file, title, alt, svg, WIDTH, height, table(HEAD, data))

@@ -53,6 +53,30 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A number with both ends of its interval, which need not lie evenly around it."""
+
+    value: float
+    low: float
+    high: float
+    percent: bool = True
+    signed: bool = False
+
+    @property
+    def text(self) -> str:
+        """The number in the unit of the pages."""
+        return self._said(self.value)
+
+    @property
+    def interval(self) -> str:
+        """Both ends in the unit of the pages."""
+        return f"[{self._said(self.low)}, {self._said(self.high)}]"
+
+    def _said(self, number: float) -> str:
+        return (signed if self.signed else fixed)(number, percent=self.percent)
+
+
+@dataclass(frozen=True)
 class Count:
     """How many there are, of how many there should be."""
 
@@ -136,5 +160,5 @@ class Noted:
 
 
 Content = (
-    Text | int | None | Number | Range | Count | Position | Labels | Metric | Dots | Noted
+    Text | int | None | Number | Estimate | Range | Count | Position | Labels | Metric | Dots | Noted
 )  # None: a dash

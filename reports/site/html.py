@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from reports.site.cells import Content, Count, Labels, Noted, Number, Position
+from reports.site.cells import Content, Count, Estimate, Labels, Noted, Number, Position
 from reports.site.mathml import mathml
 from reports.site.sections import Block, Live, Page, Table, blocks_of, within
 from reports.site.strips import HEIGHT, WIDTH, axis_of, strip_of
@@ -95,7 +95,7 @@ def _json(data: Mapping[str, Any]) -> Markup:
 def _sorted_by(content: Content) -> str | float:
     """What a cell stands for when the reader sorts by its column."""
     match content:
-        case Number(value=value):
+        case Number(value=value) | Estimate(value=value):
             return value
         case Count(n=n) | Position(n=n):
             return n

@@ -11,7 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reports.console.formulas import formula_lines, formula_text
-from reports.site.cells import Better, Content, Count, Dots, Labels, Metric, Noted, Number, Position, Range
+from reports.site.cells import (
+    Better,
+    Content,
+    Count,
+    Dots,
+    Estimate,
+    Labels,
+    Metric,
+    Noted,
+    Number,
+    Position,
+    Range,
+)
 from reports.site.sections import (
     Block,
     Bullets,
@@ -24,8 +36,10 @@ from reports.site.sections import (
     Page,
     Paragraph,
     Picture,
+    Pictures,
     Section,
     Table,
+    Warnings,
 )
 from reports.site.text import Formula, Link, Piece, Span, Text, pieces
 
@@ -92,6 +106,11 @@ class _Writer:
                     yield f"![{escape_markdown(plot.alt)}]({self.root}plots/{plot.file})"
             case Picture(file=file, alt=alt):
                 yield f"![{escape_markdown(alt)}]({self.root}{file})"
+            case Pictures(items=items):
+                for picture, text in items:
+                    yield f"![{escape_markdown(picture.alt)}]({self.root}{picture.file}) {self.line(text)}"
+            case Warnings(items=items):
+                yield "\n".join(f"- **Warning.** {self.line(item)}" for item in items)
             case Maths(latex=latex):
                 yield "\n".join(f"    {line}" for line in formula_lines(latex))
             case Fold(title=title, blocks=blocks):
@@ -126,6 +145,8 @@ class _Writer:
             case Number(best=best):
                 text = f"**{content.text}**" if best else content.text
                 return f"{text} ± {content.spread}" if content.spread else text
+            case Estimate(text=text, interval=interval):
+                return f"{text} {escape_markdown(interval)}"
             case Range(texts=(low, high)):
                 return f"{low} to {high}"
             case Count(text=text):

@@ -120,7 +120,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels as they are, in PNG.
+    """Pixels, as a PNG or JPEG file.
 
     Raises
     ------
@@ -133,9 +133,24 @@ class Picture:
     data: bytes
     width: int  # CSS pixels
     height: int
+    smooth: bool = False  # where it is scaled; else its pixels are seen as such
 
     def __post_init__(self) -> None:
         checked_path(self.file)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Small pictures beside each other, each with what is said below it."""
+
+    items: tuple[tuple[Picture, Text], ...]
+
+
+@dataclass(frozen=True)
+class Warnings:
+    """What a reader must know before anything else."""
+
+    items: tuple[Text, ...]
 
 
 @dataclass(frozen=True)
@@ -165,7 +180,20 @@ class Live:
     otherwise: tuple[Block, ...]
 
 
-Block = Paragraph | Bullets | Facts | Command | Table | Gallery | Picture | Maths | Fold | Live
+Block = (
+    Paragraph
+    | Bullets
+    | Facts
+    | Command
+    | Table
+    | Gallery
+    | Picture
+    | Pictures
+    | Warnings
+    | Maths
+    | Fold
+    | Live
+)
 
 
 @dataclass(frozen=True)
@@ -242,6 +270,8 @@ def pictures_of(page: Page) -> Iterator[Picture]:
     for block in (*within(page.body), *blocks_of(page.sections)):
         if isinstance(block, Picture):
             yield block
+        if isinstance(block, Pictures):
+            yield from (picture for picture, _ in block.items)
 
 
 def notes(texts: Sequence[str]) -> tuple[Paragraph, ...]:

@@ -9,7 +9,19 @@ import pytest
 from markdown_it import MarkdownIt
 from page import Page as Parsed
 
-from reports.site.cells import Content, Count, Dots, Labels, Metric, Noted, Number, Position, Range, Scale
+from reports.site.cells import (
+    Content,
+    Count,
+    Dots,
+    Estimate,
+    Labels,
+    Metric,
+    Noted,
+    Number,
+    Position,
+    Range,
+    Scale,
+)
 from reports.site.html import html_of
 from reports.site.markdown import markdown_of
 from reports.site.sections import (
@@ -25,10 +37,12 @@ from reports.site.sections import (
     Page,
     Paragraph,
     Picture,
+    Pictures,
     Plot,
     Row,
     Section,
     Table,
+    Warnings,
     blocks_of,
     pictures_of,
     plots_of,
@@ -44,6 +58,7 @@ CELLS: dict[type, tuple[Content, str, str]] = {  # content, what HTML says, what
     int: (7, "7", "7"),
     type(None): (None, "–", "–"),
     Number: (Number(0.9732, half=0.004, best=True), "97.32 ± 0.40", "**97.32** ± 0.40"),
+    Estimate: (Estimate(0.9, 0.81, 0.955), "90.00 [81.00, 95.50]", r"90.00 \[81.00, 95.50\]"),
     Range: (Range(-0.01, 0.02), "[−1.00, +2.00]", "−1.00 to +2.00"),
     Count: (Count(7, of=8), "7 of 8", "7 of 8"),
     Position: (Position(3, 1, 17, leads=True), "3 [1–17] ●", r"3 \[1–17\] ●"),
@@ -62,6 +77,8 @@ BLOCKS: dict[type, tuple[Block, str]] = {  # block, what both say
     Table: (Table((Column("Head"),), (Row(("cell",)),), about="About it"), "About it"),
     Gallery: (Gallery((PLOT,)), ""),
     Picture: (Picture("samples/a.png", "pixels", b"", 10, 20), ""),
+    Pictures: (Pictures(((PICTURE, ("taken for ", strong("a cat"))),)), "taken for a cat"),
+    Warnings: (Warnings(("few images",)), "Warning. few images"),
     Maths: (Maths("x = 1"), "x = 1"),
     Fold: (Fold("The other 2", (Paragraph("one"), Paragraph("two"))), "The other 2 one two"),
     Live: (Live("board", {"of": "data"}, (Paragraph("without a script"),)), "without a script"),
@@ -115,10 +132,12 @@ def test_every_kind_of_block_in_both_formats(kind):
 
 def test_pictures_and_plots_are_found_from_the_page_that_shows_them():
     for folder, up in (("", ""), ("boards/", "../"), ("a/b/", "../../")):
-        page, markdown = both(Gallery((PLOT,)), PICTURE, name=f"{folder}leaderboard")
+        several = Pictures(((PICTURE, "one"),))
+        page, markdown = both(Gallery((PLOT,)), PICTURE, several, name=f"{folder}leaderboard")
+        picture = (f"{up}samples/a.png", PICTURE.alt)
         for found in (page, rendered(markdown)):
             sources = [(image["src"], image["alt"]) for image in found.all("img")]
-            assert sources == [(f"{up}plots/a~b.svg", PLOT.alt), (f"{up}samples/a.png", PICTURE.alt)]
+            assert sources == [(f"{up}plots/a~b.svg", PLOT.alt), picture, picture]
 
 
 def test_what_is_folded_is_shown_when_the_reader_asks_for_it():

@@ -99,6 +99,10 @@ CHEATS = {
     "other scores of float32": (
         {"score": "distances + (features.penultimate.dtype == torch.float32)"}, "float32",
     ),
+    "state that is not declared": ({"fit": "self = self.with_state(more=1)"}, "saved"),
+    "state of another type": (
+        {"fields": "scale: float = 1.0; n: str = fitted()", "fit": "self = self.with_state(n=max)"}, "saved",
+    ),
     # ------------------------------------------------------------------------------------------ what it says
     "not frozen": ({"marks": '@register("{name}")\n@dataclass'}, "frozen"),
     "not registered": ({"marks": "@dataclass(frozen=True)"}, "name"),

@@ -1,0 +1,167 @@
+"""A set of images as features, a chunk at a time: of a model that sees them, or computed elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmark.errors import DataError
+from benchmark.evaluation.answers import NAMED, NotFinite
+from benchmark.evaluation.images import ImageSource
+from benchmark.evaluation.subject import Subject
+from methods.errors import printable
+from methods.features import Features, Signal
+
+ROWS = 4096  # images of a chunk, at most
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some images of a set.
+
+    Attributes
+    ----------
+    features
+        Without labels.
+    labels
+        (N,), if there are any.
+    images
+        As the model was given them; None where they are not at hand.
+    seconds
+        That the forward pass took.
+    """
+
+    features: Features
+    names: tuple[str, ...]
+    labels: Tensor | None = None
+    exact: NDArray[Any] | None = None
+    near: NDArray[Any] | None = None
+    images: Tensor | None = None
+    seconds: float = 0.0
+
+
+class Shown(Protocol):
+    """A set whose features come in chunks, in a fixed order."""
+
+    @property
+    def title(self) -> str:
+        """What pages call it."""
+
+    def chunks(self, what: Collection[Signal]) -> Iterator[Chunk]:
+        """All of it, with these signals."""
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What there is to say of the set, whole after the last chunk."""
+
+
+@dataclass(frozen=True)
+class ShownImages:
+    """Images that a model sees, each once."""
+
+    subject: Subject
+    source: ImageSource
+    batch: int
+
+    @property
+    def title(self) -> str:
+        """See `Shown.title`."""
+        return self.source.title
+
+    def chunks(self, what: Collection[Signal]) -> Iterator[Chunk]:
+        """See `Shown.chunks`: a chunk a batch.
+
+        Raises
+        ------
+        DataError
+            If logits are NaN or infinite: names the images.
+        """
+        for batch in self.source.batches(self.batch):
+            began = time.perf_counter()
+            try:
+                with torch.no_grad():
+                    features = self.subject.features(batch.images, what)
+            except NotFinite as error:
+                names = [batch.names[row] for row in error.rows]
+                first = printable(", ".join(names[:NAMED])) + (", …" if names[NAMED:] else "")
+                raise DataError(
+                    f"{self.title}: the logits of {len(names)} of {len(batch.names)} images of a batch are "
+                    f"NaN or infinite: {first}; look at these images, at the preprocessing and at the weights"
+                ) from error
+            took = time.perf_counter() - began
+            yield Chunk(features, batch.names, batch.labels, batch.exact, batch.near, batch.images, took)
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """See `Shown.card`."""
+        return self.source.card
+
+
+@dataclass(frozen=True)
+class ShownFeatures:
+    """Features that were computed elsewhere."""
+
+    title: str
+    features: Features
+    names: Sequence[str] = ()
+
+    def chunks(self, what: Collection[Signal]) -> Iterator[Chunk]:
+        """See `Shown.chunks`."""
+        labelled = "labels" in self.features.collected()
+        for start in range(0, len(self.features), ROWS):
+            part = self.features[start : start + ROWS]
+            names = tuple(self.names[start : start + ROWS]) or tuple(
+                f"row {i}" for i in range(start, start + len(part))
+            )
+            yield Chunk(part.without("labels"), names, part.labels if labelled else None)
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """See `Shown.card`."""
+        return {"images": len(self.features), "kind": "features computed elsewhere"}
+
+
+def joined(chunks: Iterator[Chunk], rows: int = ROWS) -> Iterator[Chunk]:
+    """Chunks of at least `rows` images but for the last, so that detectors score many at a time.
+
+    Images are dropped where several chunks are joined; ask for small `rows` to have them.
+    """
+    waiting: list[Chunk] = []
+    for chunk in chunks:
+        waiting.append(chunk)
+        if sum(len(one.names) for one in waiting) >= rows:
+            yield _together(waiting)
+            waiting = []
+    if waiting:
+        yield _together(waiting)
+
+
+def _together(chunks: Sequence[Chunk]) -> Chunk:
+    if len(chunks) == 1:
+        return chunks[0]
+    collected = [chunk.features.collected() for chunk in chunks]
+    by_stage = ("stages", "gram", "maps")
+    parts: dict[str, Any] = {
+        name: [torch.cat(stage) for stage in zip(*(found[name] for found in collected), strict=True)]
+        for name in collected[0]
+    }
+    labels = [chunk.labels for chunk in chunks if chunk.labels is not None]
+    hashes = [(chunk.exact, chunk.near) for chunk in chunks]
+    exact = [one for one, _ in hashes if one is not None]
+    near = [one for _, one in hashes if one is not None]
+    return Chunk(
+        Features(**{n: p if n in by_stage else p[0] for n, p in parts.items()}),
+        tuple(name for chunk in chunks for name in chunk.names),
+        torch.cat(labels) if labels else None,
+        np.concatenate(exact) if exact else None,
+        np.concatenate(near) if near else None,
+        None,
+        sum(chunk.seconds for chunk in chunks),
+    )

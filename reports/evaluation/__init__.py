@@ -1,0 +1,1 @@
+"""What an evaluation leaves: pages, tables and figures made from its outcome."""
