@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchmark.conformance import testing
+    from benchmark.evaluation.evaluate import extract, load_guard
     from benchmark.metrics import detection_metrics
     from benchmark.records.results import read_all
     from benchmark.spec.load import load_spec
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
         Signal,
     )
     from methods.registry import attack, detector, detectors, objective, objectives, register
-    from reports.evaluation.evaluation import evaluate, extract, load_guard
+    from reports.evaluation.evaluation import evaluate
 
 __all__ = [
     "Attack",
@@ -69,8 +70,8 @@ _HOME = {  # of what is not in methods.base
     "detector": "methods.registry",
     "detectors": "methods.registry",
     "evaluate": "reports.evaluation.evaluation",
-    "extract": "reports.evaluation.evaluation",
-    "load_guard": "reports.evaluation.evaluation",
+    "extract": "benchmark.evaluation.evaluate",
+    "load_guard": "benchmark.evaluation.evaluate",
     "load_spec": "benchmark.spec.load",
     "objective": "methods.registry",
     "objectives": "methods.registry",

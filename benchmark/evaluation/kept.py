@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmark.backbones.device import on_cpu
 from benchmark.store.files import storage_errors
 from methods.features import Features
 
@@ -34,7 +35,7 @@ class Kept:
             layout = rows.dtype, tuple(rows.shape[1:])
             if self._layout.setdefault(name, layout) != layout:
                 raise ValueError(f"{name}: expected rows of {self._layout[name]}, got {layout}")
-            content = rows.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+            content = on_cpu(rows.detach()).contiguous().flatten().view(torch.uint8).numpy()
             with storage_errors(self._folder), (self._folder / name).open("ab") as file:
                 file.write(content.data)
             self._rows[name] = self._rows.get(name, 0) + len(rows)

@@ -5,7 +5,7 @@ Shares are in [0, 1]; ID is positive and a higher score is more in-distribution,
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -164,3 +164,15 @@ class Outcome(StrictModel):
     drawn: Drawn
     fooling: tuple[Fooling, ...]
     seconds: dict[str, Amount]  # forward, fit, score, all
+
+
+class ScoredImage(NamedTuple):
+    """An image with what the classifier and a detector say of it."""
+
+    set: str
+    image: str
+    label: str | None  # class; None where there is none
+    predicted: str
+    confidence: float  # softmax probability of the predicted class
+    score: float
+    accepted: bool

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ from reports.console import options
 
 if TYPE_CHECKING:
     from benchmark.evaluation.guard import Guard
-    from reports.evaluation.scores import ScoredImage
+    from benchmark.evaluation.outcome import ScoredImage
 
 MODEL = "timm:NAME, hf:REPO-OR-FOLDER, python:MODULE:FUNCTION, onnx:FILE or features:FOLDER."
 Model = Annotated[str, typer.Option("--model", help=MODEL)]
@@ -33,7 +33,7 @@ Mean = Annotated[
     str | None, typer.Option("--mean", help="Of each channel, of pixels in [0, 1], with commas.")
 ]
 Std = Annotated[str | None, typer.Option("--std", help="Likewise the standard deviation.")]
-Device = Annotated[str | None, typer.Option("--device", help="Where the model runs, such as cuda:0.")]
+Device = Annotated[str | None, typer.Option("--device", help="Where the model runs (docs/devices.md).")]
 
 
 def evaluate(
@@ -144,8 +144,8 @@ def score(
     import csv
     import sys
 
+    from benchmark.evaluation.evaluate import load_guard
     from reports.console.terminal import console, say
-    from reports.evaluation.evaluation import load_guard
     from reports.evaluation.scores import HEAD, cells_of, write_scores
 
     guard = load_guard(
@@ -158,7 +158,7 @@ def score(
         normalise=_normalise(mean, std),
         device=device,
     )
-    rows = _scored(guard, images, batch_size)
+    rows = _rows(guard, images, batch_size)
     if out is not None:
         say(console(stderr=True), f"{write_scores(out, rows):,} images scored: {out}")
         return
@@ -167,28 +167,15 @@ def score(
     writer.writerows(map(cells_of, rows))
 
 
-def _scored(guard: Guard, images: list[str], batch: int) -> Iterator[ScoredImage]:
-    import torch
-
-    from benchmark.evaluation.sources import open_source
+def _rows(guard: Guard, images: list[str], batch: int) -> Iterator[ScoredImage]:
+    from benchmark.evaluation.scored import score_images
     from reports.console.terminal import console, say
-    from reports.evaluation.scores import ScoredImage
 
-    names = guard.subject.class_names
     for where in images:
-        source = open_source(where, title=where, prepare=guard.subject.prepare, classes=None, role="far")
-        for one in source.batches(batch):
-            found = guard(one.images)
-            top = torch.softmax(found.logits.double(), dim=1).max(dim=1)
-            columns = (one.names, top.indices.tolist(), top.values.tolist(), found.score.tolist())
-            for image, index, confidence, value, accepted in zip(
-                *columns, found.accepted.tolist(), strict=True
-            ):
-                called = str(index) if names is None else names[index]
-                yield ScoredImage(where, image, None, called, confidence, value, accepted)
-        broken: dict[str, Any] = source.card.get("broken") or {}
-        if broken.get("count"):
-            say(console(stderr=True), f"{where}: {broken['count']} files cannot be read and are left out")
+        rows, card = score_images(guard, where, batch, where)
+        yield from rows
+        if broken := card.get("broken", {}).get("count"):
+            say(console(stderr=True), f"{where}: {broken} files cannot be read and are left out")
 
 
 def _groups(ood: list[str] | None) -> dict[str, list[str]] | None:

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from benchmark.evaluation.outcome import Outcome
+from benchmark.evaluation.outcome import Outcome, ScoredImage
 from benchmark.store.files import write_changed
 from reports.evaluation.fooling import FOLDER, Thumbnails
 from reports.evaluation.page import page_of
-from reports.evaluation.scores import ScoredImage, write_scores
+from reports.evaluation.scores import write_scores
 from reports.evaluation.words import readable
 from reports.site.html import html_of
 from reports.site.markdown import markdown_of

@@ -7,24 +7,12 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
+from benchmark.evaluation.outcome import ScoredImage
 from benchmark.store.files import storage_errors
 
 HEAD = ("set", "image", "label", "predicted", "confidence", "score", "accepted")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
-
-
-class ScoredImage(NamedTuple):
-    """An image with what the classifier and the recommended detector say of it."""
-
-    set: str
-    image: str
-    label: str | None  # class; None where there is none
-    predicted: str
-    confidence: float  # softmax probability of the predicted class
-    score: float
-    accepted: bool
 
 
 def no_formula(text: str) -> str:

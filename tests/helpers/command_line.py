@@ -25,6 +25,8 @@ COMMANDS = (
     "compare",
     "check",
     "diff",
+    "evaluate",
+    "score",
     "verify",
     "list",
     "show",

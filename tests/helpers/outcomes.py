@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from benchmark.evaluation.outcome import Outcome
+from benchmark.evaluation.outcome import Outcome, ScoredImage
 from benchmark.metrics.calibration import calibration_metrics, fit_temperature, softmax
 from benchmark.metrics.calibration import reliability as bins_of
 from benchmark.metrics.detection import detection_metrics, roc_at
-from reports.evaluation.scores import ScoredImage
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'

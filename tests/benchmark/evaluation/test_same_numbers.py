@@ -3,6 +3,7 @@
 import pytest
 from small_leaderboard import SMALL
 
+from benchmark.evaluation.evaluate import evaluate
 from benchmark.jobs.inputs import image_parts, trained_network
 from benchmark.jobs.job import Kind
 from benchmark.plan.make import Selection, make_plan
@@ -10,7 +11,6 @@ from benchmark.records.results import read_all
 from benchmark.spec.load import load_spec
 from benchmark.store.artifacts import Store
 from methods.registry import detector
-from reports.evaluation.evaluation import evaluate
 
 NAMES = {  # in a record, and in an outcome
     "auroc": "auroc", "fpr95": "fpr95", "aupr_in": "aupr_in", "aupr_out": "aupr_out",

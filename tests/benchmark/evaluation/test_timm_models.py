@@ -2,8 +2,6 @@
 
 import io
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,6 +9,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from places import SHARED
 from safetensors.torch import save_file
 from timm.data import create_transform, resolve_model_data_config
 
@@ -156,14 +155,15 @@ def test_published_weights_lie_in_the_mirror(tmp_path, monkeypatch):
         torch.testing.assert_close(subject.features(x, ()).logits, model(x), rtol=1e-4, atol=1e-5)
 
 
-def test_real_weights_know_a_real_picture():
+def test_real_weights_know_a_real_picture(monkeypatch):
     """Of 1,000 classes a guess is right once in a thousand; the pictures are enlarged from 64 pixels."""
-    folder = Path(os.environ.get("OODBENCH_MIRROR", "../shared/data"))
+    folder = SHARED / "data"
     if not (folder / "timm/tf_efficientnet_lite0.in1k/model.safetensors").is_file():
         pytest.skip(f"{folder} has no weights of tf_efficientnet_lite0")
     parquet = folder / "local/imagenet_samples/test.parquet"
     if not parquet.is_file():
         pytest.skip(f"{folder} has no ImageNet samples")
+    monkeypatch.setenv("OODBENCH_MIRROR", str(folder))
     subject = open_subject("timm:tf_efficientnet_lite0", weights=None)
     rows = next(pq.ParquetFile(parquet).iter_batches(10)).to_pylist()
     images = [subject.prepare(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")) for row in rows]

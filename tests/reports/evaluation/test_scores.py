@@ -6,7 +6,8 @@ import tracemalloc
 import pytest
 
 from benchmark.errors import StorageError
-from reports.evaluation.scores import HEAD, ScoredImage, no_formula, write_scores
+from benchmark.evaluation.outcome import ScoredImage
+from reports.evaluation.scores import HEAD, no_formula, write_scores
 
 ROW = ScoredImage("near", "a.png", "cat", "dog", 0.1 + 0.2, -1e-300, True)
 NAMES = ('a "b", c', "line\nend", "a;b", "שלום", "\r\n", "'x", " =1")
