@@ -16,7 +16,6 @@ from benchmark.errors import DataError
 from benchmark.evaluation.choose import chosen
 from benchmark.evaluation.classify import Classifying
 from benchmark.evaluation.compared import Compared
-from benchmark.evaluation.duplicates import DISTANCE, overlapping, usable_distance
 from benchmark.evaluation.measure import Clock, Fitted, Progress, Seen, fit, score
 from benchmark.evaluation.outcome import (
     Classified,
@@ -27,6 +26,7 @@ from benchmark.evaluation.outcome import (
     Outcome,
     SetCard,
 )
+from benchmark.evaluation.pictures.duplicates import DISTANCE, overlapping, usable_distance
 from benchmark.evaluation.shown import Shown
 from benchmark.evaluation.subject import Subject
 from benchmark.metrics.bounds import clopper_pearson

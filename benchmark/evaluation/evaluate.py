@@ -15,15 +15,15 @@ from benchmark.evaluation.ask import Answer, ask
 from benchmark.evaluation.guard import Guard, save_guard
 from benchmark.evaluation.guard import load_guard as loaded
 from benchmark.evaluation.images import ImageSource
-from benchmark.evaluation.intake import Normalise
 from benchmark.evaluation.measure import Progress
-from benchmark.evaluation.models import open_subject
+from benchmark.evaluation.models.intake import Normalise
+from benchmark.evaluation.models.open import open_subject
+from benchmark.evaluation.models.stored import open_features
 from benchmark.evaluation.outcome import Outcome, ScoredImage
+from benchmark.evaluation.pictures.sources import open_source
 from benchmark.evaluation.questions import Given, question_of, stored_question
 from benchmark.evaluation.scored import scored
 from benchmark.evaluation.shown import ShownImages, joined
-from benchmark.evaluation.sources import open_source
-from benchmark.evaluation.stored import open_features
 from benchmark.evaluation.subject import Subject
 from benchmark.metrics.shares import keeping
 from methods.base import AnyDetector, Detector
@@ -247,8 +247,8 @@ def subject_from(
 
     `shown` are images that it will be given: of tensors the size is that of the model's input.
     """
-    from benchmark.evaluation.classifier import subject_of
-    from benchmark.evaluation.geometry import Checked, Geometry, noise_pictures
+    from benchmark.evaluation.models.classifier import subject_of
+    from benchmark.evaluation.models.geometry import Checked, Geometry, noise_pictures
 
     if isinstance(model, str):
         if transform is not None or class_names is not None:
@@ -324,7 +324,7 @@ def extract(
     UsageError, DataError
         As for `evaluate`.
     """
-    from benchmark.evaluation.classes import numbered
+    from benchmark.evaluation.pictures.classes import numbered
 
     subject = subject_from(model, shown=loader, **how)
     wanted = {Signal(name) for name in signals}

@@ -13,15 +13,22 @@ import torch
 from benchmark.datasets.shifts import ShiftKind
 from benchmark.errors import DataError, UsageError
 from benchmark.evaluation.ask import Question
-from benchmark.evaluation.classes import ClassMap, numbered
-from benchmark.evaluation.derived import Corrupted, why_not_corrupted
-from benchmark.evaluation.gathering import Disjoint
 from benchmark.evaluation.images import ImageSource
-from benchmark.evaluation.parts import Parts, classes_of_parts, list_parts, open_parts, parts_of, sample
+from benchmark.evaluation.models.stored import StoredFeatures, StoredSet
+from benchmark.evaluation.pictures.classes import ClassMap, numbered
+from benchmark.evaluation.pictures.derived import Corrupted, why_not_corrupted
+from benchmark.evaluation.pictures.gathering import Disjoint
+from benchmark.evaluation.pictures.parts import (
+    Parts,
+    classes_of_parts,
+    list_parts,
+    open_parts,
+    parts_of,
+    sample,
+)
+from benchmark.evaluation.pictures.sources import classes_of, open_listing, open_source
+from benchmark.evaluation.pictures.standins import WARNING, standins
 from benchmark.evaluation.shown import Shown, ShownFeatures, ShownImages
-from benchmark.evaluation.sources import classes_of, open_listing, open_source
-from benchmark.evaluation.standins import WARNING, standins
-from benchmark.evaluation.stored import StoredFeatures, StoredSet
 from benchmark.evaluation.subject import Subject
 from benchmark.studies.detection.measurement import GROUPS, Group
 from methods.tensors import at_once

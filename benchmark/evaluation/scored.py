@@ -10,7 +10,7 @@ import torch
 from benchmark.evaluation.guard import Guard
 from benchmark.evaluation.measure import Seen
 from benchmark.evaluation.outcome import ScoredImage
-from benchmark.evaluation.sources import open_source
+from benchmark.evaluation.pictures.sources import open_source
 
 
 def scored(seen: Seen, name: str, cut: float, classes: tuple[str, ...] | None) -> Iterator[ScoredImage]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.errors import DataError
-from benchmark.evaluation.answers import NAMED, NotFinite
 from benchmark.evaluation.images import ImageSource
+from benchmark.evaluation.models.answers import NAMED, NotFinite
 from benchmark.evaluation.subject import Subject
 from methods.errors import printable
 from methods.features import Features, Signal

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from benchmark.datasets.mirror import Columns, MirrorFile, split_path
-from benchmark.evaluation.decoding import decode
-from benchmark.evaluation.duplicates import DISTANCE, Hashes, overlapping, usable_distance
-from benchmark.evaluation.hashes import exact_of_image, grid_of_image, near_of
+from benchmark.evaluation.pictures.decoding import decode
+from benchmark.evaluation.pictures.duplicates import DISTANCE, Hashes, overlapping, usable_distance
+from benchmark.evaluation.pictures.hashes import exact_of_image, grid_of_image, near_of
 
 SETS = {
     "cifar10": ("uoft-cs/cifar10", "test", "img"),

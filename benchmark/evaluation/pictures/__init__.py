@@ -1,0 +1,1 @@
+"""Anyone's images, as a person sees them: listed, divided, decoded, and told apart."""
