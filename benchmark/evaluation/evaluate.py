@@ -331,7 +331,7 @@ def extract(
     classes = numbered(subject.classes, subject.class_names)
     source = open_source(loader, title="images", prepare=subject.prepare, classes=classes, role="id_test")
     shown = ShownImages(subject, source, 64)
-    (chunk,) = joined(shown.chunks(wanted), rows=2**62)
+    (chunk,) = joined(shown.chunks(wanted), rows=2**62, size=2**62)
     features = chunk.features
     return features if chunk.labels is None else features.including(labels=chunk.labels), subject.head
 

@@ -20,6 +20,7 @@ from methods.errors import printable
 from methods.features import Features, Signal
 
 ROWS = 4096  # images of a chunk, at most
+BYTES = 2**26  # of their features, at most, but for those of the last batch
 
 
 @dataclass(frozen=True)
@@ -128,19 +129,23 @@ class ShownFeatures:
         return {"images": len(self.features), "kind": "features computed elsewhere"}
 
 
-def joined(chunks: Iterator[Chunk], rows: int = ROWS) -> Iterator[Chunk]:
-    """Chunks of at least `rows` images but for the last, so that detectors score many at a time.
+def joined(chunks: Iterator[Chunk], rows: int = ROWS, size: int = BYTES) -> Iterator[Chunk]:
+    """Chunks of `rows` images or `size` bytes, whichever comes first: detectors score many at a time.
 
-    Images are dropped where several chunks are joined; ask for small `rows` to have them.
+    Images are dropped where several chunks are joined.
     """
     waiting: list[Chunk] = []
     for chunk in chunks:
         waiting.append(chunk)
-        if sum(len(one.names) for one in waiting) >= rows:
+        if sum(len(one.names) for one in waiting) >= rows or sum(map(_bytes, waiting)) >= size:
             yield _together(waiting)
             waiting = []
     if waiting:
         yield _together(waiting)
+
+
+def _bytes(chunk: Chunk) -> int:
+    return sum(part.nbytes for parts in chunk.features.collected().values() for part in parts)
 
 
 def _together(chunks: Sequence[Chunk]) -> Chunk:
