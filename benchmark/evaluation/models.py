@@ -79,6 +79,8 @@ def open_subject(
 
         if layers is not None:
             raise UsageError("--layers is not for onnx: models, of whose layers nothing is seen")
+        if device is not None and torch.device(device).type != "cpu":
+            raise UsageError(f"--device is {device}, and onnx: models run on the CPU; leave it out")
         subject = open_onnx(Path(rest), size=size, normalise=normalise)
     else:
         from benchmark.evaluation.stored import open_features

@@ -15,6 +15,7 @@ from reports.console import options
 
 if TYPE_CHECKING:
     from benchmark.evaluation.guard import Guard
+    from benchmark.evaluation.images import ImageSource
     from reports.evaluation.scores import ScoredImage
 
 MODEL = "timm:NAME, hf:REPO-OR-FOLDER, python:MODULE:FUNCTION, onnx:FILE or features:FOLDER."
@@ -83,12 +84,14 @@ def evaluate(
     """Say which detector to use on a classifier of yours, at which threshold, and how far to trust it."""
     from rich.text import Text
 
+    from benchmark.evaluation.asked import check_folder
     from reports.console.evaluated import evaluation_lines
     from reports.console.results import show
     from reports.console.terminal import answer, console, printable
     from reports.evaluation.evaluation import evaluate as run
     from reports.evaluation.report import json_of
 
+    check_folder(out)
     with console(stderr=True).status(Text("the model")) as status:
         found = run(
             model,
@@ -121,7 +124,7 @@ def evaluate(
 
 
 def score(
-    images: Annotated[list[str], typer.Argument(help="Folders, files, .csv, .parquet or hub:OWNER/NAME.")],
+    images: Annotated[list[str], typer.Argument(help="Folders, .csv, .parquet or hub:OWNER/NAME.")],
     detector: Annotated[
         Path, typer.Option("--detector", help="What `oodbench evaluate` left, such as report/detector.")
     ],
@@ -158,7 +161,7 @@ def score(
         normalise=_normalise(mean, std),
         device=device,
     )
-    rows = _scored(guard, images, batch_size)
+    rows = _scored(guard, _sources(guard, images), batch_size)
     if out is not None:
         say(console(stderr=True), f"{write_scores(out, rows):,} images scored: {out}")
         return
@@ -167,16 +170,24 @@ def score(
     writer.writerows(map(cells_of, rows))
 
 
-def _scored(guard: Guard, images: list[str], batch: int) -> Iterator[ScoredImage]:
+def _sources(guard: Guard, images: list[str]) -> list[ImageSource]:
+    from benchmark.evaluation.sources import open_source
+
+    return [
+        open_source(where, title=where, prepare=guard.subject.prepare, classes=None, role="far")
+        for where in images
+    ]
+
+
+def _scored(guard: Guard, sources: list[ImageSource], batch: int) -> Iterator[ScoredImage]:
     import torch
 
-    from benchmark.evaluation.sources import open_source
     from reports.console.terminal import console, say
     from reports.evaluation.scores import ScoredImage
 
     names = guard.subject.class_names
-    for where in images:
-        source = open_source(where, title=where, prepare=guard.subject.prepare, classes=None, role="far")
+    for source in sources:
+        where = source.title
         for one in source.batches(batch):
             found = guard(one.images)
             top = torch.softmax(found.logits.double(), dim=1).max(dim=1)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import DataError, UsageError
 from benchmark.evaluation.ask import Answer, ask
+from benchmark.evaluation.asked import check_device, check_not_given, check_numbers
 from benchmark.evaluation.guard import Guard, save_guard
 from benchmark.evaluation.guard import load_guard as loaded
 from benchmark.evaluation.images import ImageSource
@@ -145,8 +146,9 @@ class Evaluation:
 
     def _rows(self) -> Iterator[ScoredImage]:
         cut = self.outcome.thresholds[0].threshold
-        for seen in (self._answer.test, *self._answer.ood.values()):
-            yield from _scored(seen, self.best, cut, self._subject.class_names)
+        sets = {self._answer.test.title: self._answer.test, **self._answer.ood}
+        for title, seen in sets.items():
+            yield from _scored(title, seen, self.best, cut, self._subject.class_names)
 
 
 def evaluate(
@@ -222,8 +224,14 @@ def evaluate(
     """
     asked = {"detectors": detectors, "budget": budget, "keep": keep, "title": title}
     asked["keep_overlap"] = keep_overlap
-    _check(budget, keep)
+    check_numbers(budget=budget, keep=keep, seed=seed, batch_size=batch_size, fit_images=fit_images)
     if isinstance(model, str) and model.startswith("features:"):
+        check_not_given("features", {
+            "id": id, "id_train": id_train, "id_val": id_val, "id_test": id_test, "ood": ood,
+            "transform": transform, "normalise": normalise, "class_names": class_names, "weights": weights,
+            "layers": layers, "size": size, "device": device, "batch_size": batch_size,
+            "fit_images": fit_images, "corruptions": corruptions, "keep_overlap": keep_overlap,
+        })  # fmt: skip
         stored = open_features(Path(model.partition(":")[2]))
         return Evaluation(ask(stored_question(stored, seed, **asked), progress), stored.subject, {})
     subject = subject_from(
@@ -264,12 +272,15 @@ def subject_from(
     from benchmark.evaluation.classifier import subject_of
     from benchmark.evaluation.geometry import Checked, Geometry, noise_pictures
 
+    check_device(device)
     if isinstance(model, str):
         if transform is not None or class_names is not None:
             raise UsageError("transform, class_names: are of a module; a model by its name knows its own")
         path = None if weights is None else Path(weights)
         return open_subject(model, weights=path, layers=layers, device=device, size=size, normalise=normalise)
     if not isinstance(model, nn.Module):
+        if not hasattr(model, "card"):
+            raise UsageError(f"model: expected an nn.Module, or such as 'timm:resnet18', got {model!r:.100}")
         return model
     if transform is not None and (normalise is not None or size is not None):
         raise UsageError("transform: it resizes and normalises; leave out normalise and size")
@@ -341,6 +352,8 @@ def extract(
     from benchmark.evaluation.classes import numbered
 
     subject = subject_from(model, shown=loader, **how)
+    if unknown := sorted({*signals} - {*Signal}):
+        raise UsageError(f"signals: got {', '.join(unknown)}; expected some of {', '.join(sorted(Signal))}")
     wanted = {Signal(name) for name in signals}
     classes = numbered(subject.classes, subject.class_names)
     source = open_source(loader, title="images", prepare=subject.prepare, classes=classes, role="id_test")
@@ -350,21 +363,16 @@ def extract(
     return features if chunk.labels is None else features.including(labels=chunk.labels), subject.head
 
 
-def _check(budget: float, keep: float) -> None:
-    if not budget > 0:
-        raise UsageError(f"budget: expected forward passes above 0, got {budget}")
-    if not 0 < keep <= 1:
-        raise UsageError(f"keep: expected a share above 0 and at most 1, such as 0.95, got {keep}")
-
-
-def _scored(seen: Seen, name: str, cut: float, classes: tuple[str, ...] | None) -> Iterator[ScoredImage]:
+def _scored(
+    title: str, seen: Seen, name: str, cut: float, classes: tuple[str, ...] | None
+) -> Iterator[ScoredImage]:
     def called(index: int) -> str:
         return str(index) if classes is None else classes[index]
 
     columns = (seen.names, seen.labels, seen.predicted, seen.confidence, seen.scores[name])
     for image, label, predicted, confidence, score in zip(*columns, strict=True):
         yield ScoredImage(
-            seen.title,
+            title,
             image,
             None if label < 0 else called(int(label)),
             called(int(predicted)),

@@ -1,0 +1,79 @@
+"""A detector that fails, of whatever error, is listed with the reason; the others go on."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from benchmark.errors import UsageError
+from methods.base import Detector, Signal
+from oodbench import evaluate, extract
+
+
+@dataclass(frozen=True)
+class Failing(Detector):
+    """Fails where it is told to."""
+
+    where: str = "fit"
+    needs = frozenset({Signal.LOGITS})
+
+    @property
+    def name(self):
+        return f"failing_{self.where}"
+
+    def fit(self, train, val, head, rng):
+        if self.where == "fit":
+            raise IndexError("nothing at 7")
+        return self
+
+    def score(self, features):
+        if self.where == "score" and len(features) == 6:
+            raise KeyError("seven")
+        return features.logits[:, 0]
+
+
+def images(n, seed):
+    pixels = torch.rand(n, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+    return TensorDataset(pixels, torch.arange(n) % 2)
+
+
+@pytest.fixture
+def given():
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    sets = {"id_train": images(20, 1), "id_val": images(10, 2), "id_test": images(10, 3)}
+    return {"model": nn.Sequential(*layers).eval(), **sets, "ood": {"far": {"six": images(6, 4)}}}
+
+
+def test_one_that_fails_with_an_error_of_its_own_is_listed(given):
+    found = evaluate(**given, detectors=["msp", Failing("fit"), Failing("score")])
+    assert [one.name for one in found.outcome.detectors] == ["msp"]
+    why = {one.name: one.why for one in found.outcome.not_applicable}
+    assert why == {
+        "failing_fit": "failed: IndexError: nothing at 7",
+        "failing_score": "failed on six: KeyError: 'seven'",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"detectors": "msp"}, "expected a list of names"),
+        ({"detectors": []}, "expected a list of names"),
+        ({"detectors": [5]}, "expected names or detectors, got 5"),
+        ({"ood": [images(3, 5)]}, "expected a mapping of near and far, got list"),
+        ({"model": 5}, "model: expected an nn.Module"),
+        ({"batch_size": 0}, "batch_size: expected at least 1"),
+        ({"fit_images": 0}, "fit_images: expected at least 1"),
+    ],
+)
+def test_an_argument_of_a_wrong_kind_is_refused(given, wrong, said):
+    with pytest.raises(UsageError, match=said):
+        evaluate(**{**given, **wrong})
+
+
+def test_a_signal_that_there_is_not_is_refused(given):
+    with pytest.raises(UsageError, match=r"got nothing; expected some of .*stages"):
+        extract(given["model"], images(3, 1), signals=["nothing"])
