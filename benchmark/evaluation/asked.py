@@ -13,6 +13,8 @@ from benchmark.errors import UsageError
 from benchmark.store.files import storage_errors
 from methods.names import describe
 
+LARGEST = 4096  # side of the images that a classifier is shown, in pixels
+
 
 def check_numbers(
     *, budget: float, keep: float, seed: int, batch_size: int | None, fit_images: int | None
@@ -53,6 +55,18 @@ def check_not_given(kind: str, given: Mapping[str, object]) -> None:
         raise UsageError(
             f"{', '.join(wrong)}: not for {kind}: models, whose images were shown elsewhere; leave them out"
         )
+
+
+def check_size(size: int | None) -> None:
+    """Refuse a side of images, in pixels, that no classifier takes.
+
+    Raises
+    ------
+    UsageError
+        If it is out of range; says the range.
+    """
+    if size is not None and not 1 <= size <= LARGEST:
+        raise UsageError(f"size: expected 1 to {LARGEST:,} pixels, got {size:,}")
 
 
 def check_device(device: torch.device | str | None) -> None:

@@ -122,9 +122,9 @@ def open_python(
         prepare = Geometry((size, size))
     probe = None
     if transform is not None:
-        from benchmark.evaluation.geometry import noise_pictures
+        from benchmark.evaluation.geometry import tried
 
-        probe = torch.stack([prepare(picture) for picture in noise_pictures()])
+        probe = tried(prepare, title)
     subject = subject_of(
         model,
         probe=probe,

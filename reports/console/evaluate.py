@@ -87,12 +87,12 @@ def evaluate(
     from benchmark.evaluation.asked import check_folder
     from reports.console.evaluated import evaluation_lines
     from reports.console.results import show
-    from reports.console.terminal import answer, console, printable
+    from reports.console.terminal import answer, beginning_anew, console, printable
     from reports.evaluation.evaluation import evaluate as run
     from reports.evaluation.report import json_of
 
     check_folder(out)
-    with console(stderr=True).status(Text("the model")) as status:
+    with beginning_anew(), console(stderr=True).status(Text("the model")) as status:
         found = run(
             model,
             id,
@@ -182,6 +182,8 @@ def _sources(guard: Guard, images: list[str]) -> list[ImageSource]:
 def _scored(guard: Guard, sources: list[ImageSource], batch: int) -> Iterator[ScoredImage]:
     import torch
 
+    from benchmark.errors import DataError
+    from benchmark.evaluation.answers import NAMED, NotFinite
     from reports.console.terminal import console, say
     from reports.evaluation.scores import ScoredImage
 
@@ -189,7 +191,11 @@ def _scored(guard: Guard, sources: list[ImageSource], batch: int) -> Iterator[Sc
     for source in sources:
         where = source.title
         for one in source.batches(batch):
-            found = guard(one.images)
+            try:
+                found = guard(one.images)
+            except NotFinite as error:
+                named = ", ".join(one.names[row] for row in error.rows[:NAMED])
+                raise DataError(f"{where}: {error}. These rows are {named}") from error
             top = torch.softmax(found.logits.double(), dim=1).max(dim=1)
             columns = (one.names, top.indices.tolist(), top.values.tolist(), found.score.tolist())
             for image, index, confidence, value, accepted in zip(

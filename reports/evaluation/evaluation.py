@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import DataError, UsageError
 from benchmark.evaluation.ask import Answer, ask
-from benchmark.evaluation.asked import check_device, check_not_given, check_numbers
+from benchmark.evaluation.asked import check_device, check_not_given, check_numbers, check_size
 from benchmark.evaluation.guard import Guard, save_guard
 from benchmark.evaluation.guard import load_guard as loaded
 from benchmark.evaluation.images import ImageSource
@@ -218,7 +218,7 @@ def evaluate(
     Raises
     ------
     UsageError
-        A `ValueError`, if an argument is wrong or something is not there.
+        If an argument is wrong or something is not there.
     DataError
         If images, weights or features are damaged or do not fit.
     """
@@ -270,9 +270,10 @@ def subject_from(
     `shown` are images that it will be given: of tensors the size is that of the model's input.
     """
     from benchmark.evaluation.classifier import subject_of
-    from benchmark.evaluation.geometry import Checked, Geometry, noise_pictures
+    from benchmark.evaluation.geometry import Checked, Geometry, tried
 
     check_device(device)
+    check_size(size)
     if isinstance(model, str):
         if transform is not None or class_names is not None:
             raise UsageError("transform, class_names: are of a module; a model by its name knows its own")
@@ -288,7 +289,7 @@ def subject_from(
     prepare: Callable[[Image.Image], Tensor] | None = None
     if transform is not None:
         prepare = Checked(transform, type(model).__name__)
-        probe = torch.stack([prepare(picture) for picture in noise_pictures()])
+        probe = tried(prepare, type(model).__name__)
     elif size is not None:
         prepare = Geometry((size, size))
     else:

@@ -123,3 +123,59 @@ def test_all_images_are_looked_for_before_any_is_scored(world):
     code, out, err = world("score", "--detector", "report/detector", *MODEL, "far", "nothere")
     assert (code, out) == (2, "")
     assert "nothere is not there" in err
+
+
+def test_a_side_that_no_memory_holds(world):
+    code, _, err = world(*ASKED, "--size", "99999")
+    assert code == 2
+    assert "size: expected 1 to 4,096 pixels, got 99,999" in err
+
+
+STRANGE = """
+
+
+def failing():
+    return model(), lambda picture: 1 / 0
+
+
+def bright():
+    def blinded(module, images, logits):
+        return torch.where((images[0].mean((1, 2, 3)) > 0.9)[:, None], torch.nan, logits)
+
+    made = model()
+    made.register_forward_hook(blinded)
+    return made
+"""
+
+
+def test_a_transform_that_fails_is_said(world, tmp_path):
+    (tmp_path / "strange.py").write_text(CODE + STRANGE)
+    code, _, err = world("evaluate", "--model", "python:strange:failing", "--id", "photos")
+    assert code == 1
+    assert "the transform fails on a picture of noise: ZeroDivisionError" in err
+
+
+def test_images_whose_logits_are_no_numbers_are_named_when_they_are_scored(world, tmp_path):
+    (tmp_path / "strange.py").write_text(CODE + STRANGE)
+    white = Image.fromarray(np.full((8, 8, 3), 255, np.uint8))
+    (tmp_path / "new").mkdir()
+    white.save(tmp_path / "new" / "white.png")
+    bright = [word if word != "python:mine:model" else "python:strange:bright" for word in MODEL]
+    ood = ("--ood", "far=far", "--detector", "msp")
+    code, _, err = world("evaluate", *bright, "--id", "photos", *ood)
+    assert code == 0, err
+    code, _, err = world("score", "--detector", "report/detector", *bright, "far", "new")
+    assert code == 1
+    assert err.startswith("oodbench: new: ")
+    assert "These rows are white.png" in err
+
+
+def test_ctrl_c_says_that_nothing_is_kept(world, monkeypatch, tmp_path):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reports.evaluation.evaluation.evaluate", stopped)
+    code, _, err = world(*ASKED)
+    assert code == 130
+    assert err.endswith("oodbench: interrupted; nothing is kept, the same command begins anew\n")
+    assert not (tmp_path / "report").exists()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -77,3 +78,13 @@ def test_an_argument_of_a_wrong_kind_is_refused(given, wrong, said):
 def test_a_signal_that_there_is_not_is_refused(given):
     with pytest.raises(UsageError, match=r"got nothing; expected some of .*stages"):
         extract(given["model"], images(3, 1), signals=["nothing"])
+
+
+def test_folders_for_a_model_of_unknown_preparation_say_what_to_give(given, tmp_path):
+    with pytest.raises(UsageError, match=r"give transform=, or size= and normalise="):
+        extract(given["model"], tmp_path_with_picture(tmp_path))
+
+
+def tmp_path_with_picture(folder):
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    return folder
