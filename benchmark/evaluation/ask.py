@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from benchmark.engines.environment import environment
 from benchmark.errors import DataError
 from benchmark.evaluation.choose import chosen
+from benchmark.evaluation.classes import BY_ORDER
 from benchmark.evaluation.classify import Classifying
 from benchmark.evaluation.compared import Compared
 from benchmark.evaluation.duplicates import DISTANCE, overlapping, usable_distance
@@ -80,11 +81,6 @@ class Answer:
     test: Seen
     ood: Mapping[str, Seen]
     val: Seen
-
-    @property
-    def recommended(self) -> Detector:
-        """Fitted."""
-        return self.detectors[self.outcome.recommended.name]
 
 
 def ask(question: Question, progress: Progress = lambda title, images: None) -> Answer:
@@ -250,7 +246,12 @@ def _warnings(q: Question, sets: Sequence[SetCard], classified: Classified | Non
             f"ID accuracy is {100 * classified.accuracy.value:.1f} %, little above chance "
             f"({100 / q.subject.classes:.1f} %): are preprocessing, classes and weights right?"
         )
+    found += dict.fromkeys(
+        note for one in sets for note in one.card.get("notes") or () if note.startswith(BY_ORDER)
+    )
     for one in sets:
+        if broken := (one.card.get("broken") or {}).get("count"):
+            found.append(f"{one.name}: {broken} images cannot be read and are left out.")
         if one.excluded:
             found.append(
                 f"{one.name}: {one.excluded} images are ID test images too, exactly or nearly; left out."

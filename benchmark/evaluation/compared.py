@@ -84,8 +84,8 @@ class Compared:
 
     @property
     def order(self) -> list[int]:
-        """Detectors by their mean, the best first."""
-        return sorted(range(len(self.names)), key=lambda d: (-self._means[d], self.names[d]))
+        """Detectors by their mean, the best first; of equals the first is `against_best`'s best."""
+        return sorted(range(len(self.names)), key=lambda d: -self._means[d])
 
     def detected(self) -> tuple[DetectorOutcome, ...]:
         """Every detector, the best mean first."""

@@ -107,10 +107,9 @@ class Fitted:
 
 @dataclass
 class Clock:
-    """Seconds by what was done, and images by what was scored."""
+    """Seconds by what was done."""
 
     forward: float = 0.0
-    images: int = 0
     scoring: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -194,7 +193,6 @@ def score(
     chunks = shown.chunks(what)
     for chunk in chunks if stepping else joined(chunks):
         clock.forward += chunk.seconds
-        clock.images += len(chunk.names)
         seen.names += chunk.names
         _add(found, chunk)
         if classifying is not None and chunk.labels is not None:

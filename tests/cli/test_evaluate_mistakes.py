@@ -179,3 +179,25 @@ def test_ctrl_c_says_that_nothing_is_kept(world, monkeypatch, tmp_path):
     assert code == 130
     assert err.endswith("oodbench: interrupted; nothing is kept, the same command begins anew\n")
     assert not (tmp_path / "report").exists()
+
+
+def test_broken_images_and_classes_by_order_are_among_the_warnings(world, tmp_path):
+    (tmp_path / "far" / "torn.png").write_bytes(b"no image")
+    code, out, err = world(*ASKED, "--json")
+    assert code == 0, err
+    warnings = json.loads(out)["warnings"]
+    assert "far: 1 images cannot be read and are left out." in warnings
+    assert sum(one.startswith("classes are matched by order, folder 'cat'") for one in warnings) == 1
+
+
+def test_of_equal_detectors_the_first_is_the_one_that_is_called_the_best(world, tmp_path):
+    stored(tmp_path / "mine", {"id_train": 20, "id_test": 10, "far/noise": 10})
+    same = ("--detector", "msp", "--detector", "energy", "--detector", "max_logit")
+    for name in ("id_test", "far/noise"):
+        held = dict(np.load(tmp_path / "mine" / f"{name}.npz"))
+        held["logits"][:] = np.eye(3)[np.arange(10) % 3] * (9 if name == "id_test" else 1)
+        np.savez(tmp_path / "mine" / f"{name}.npz", **held)
+    code, out, err = world("evaluate", "--model", "features:mine", *same, "--json")
+    assert code == 0, err
+    verdicts = [one["against_best"]["verdict"] for one in json.loads(out)["detectors"]]
+    assert verdicts == ["best", "undecided", "undecided"]
