@@ -237,9 +237,10 @@ def _warnings(q: Question, sets: Sequence[SetCard], classified: Classified | Non
     """What a reader must know before any number."""
     found = []
     if classified is None:
+        part = "test" if (test.labels < 0).any() else "validation"
         found.append(
-            "The ID images have no labels: accuracy, calibration and detectors that learn from labels are "
-            "left out."
+            f"The ID {part} images have no labels: accuracy and calibration are left out; so are detectors "
+            "that learn from labels, where the training images have none."
         )
     elif classified.accuracy.high < min(WRONG / q.subject.classes, 0.5):
         found.append(

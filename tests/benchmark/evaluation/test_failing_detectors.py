@@ -88,3 +88,12 @@ def test_folders_for_a_model_of_unknown_preparation_say_what_to_give(given, tmp_
 def tmp_path_with_picture(folder):
     Image.new("RGB", (8, 8)).save(folder / "a.png")
     return folder
+
+
+@pytest.mark.parametrize("part", ["test", "val"])
+def test_a_warning_says_which_images_have_no_labels(given, part):
+    bare = TensorDataset(given[f"id_{part}"].tensors[0])
+    found = evaluate(**{**given, f"id_{part}": bare}, detectors=["msp"])
+    called = {"test": "test", "val": "validation"}[part]
+    assert any(one.startswith(f"The ID {called} images have no labels") for one in found.outcome.warnings)
+    assert found.outcome.classified is None
