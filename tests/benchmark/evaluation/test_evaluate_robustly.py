@@ -1,7 +1,8 @@
-"""A detector that fails, of whatever error, is listed with the reason; the others go on."""
+"""`oodbench.evaluate`: detectors that fail, arguments of a wrong kind, what must not change the answer."""
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -9,8 +10,9 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from benchmark.errors import UsageError
+from benchmark.evaluation.compared import Compared
 from methods.base import Detector, Signal
-from oodbench import evaluate, extract
+from oodbench import detector, evaluate, extract
 
 
 @dataclass(frozen=True)
@@ -97,3 +99,22 @@ def test_a_warning_says_which_images_have_no_labels(given, part):
     called = {"test": "test", "val": "validation"}[part]
     assert any(one.startswith(f"The ID {called} images have no labels") for one in found.outcome.warnings)
     assert found.outcome.classified is None
+
+
+def test_what_is_measured_of_costs_twice_does_not_change_the_recommendation():
+    rng = np.random.default_rng(0)
+    inside, outside = rng.normal(2, 1, (1, 300)), rng.normal(0, 1, (1, 300))
+    noise = rng.normal(0, 0.05, (2, 300))
+    names = ("msp", "energy")
+    test = {name: (inside + noise[d])[0] for d, name in enumerate(names)}
+    ood = {"far": ("far", dict.fromkeys(names, outside[0]))}
+    chosen = set()
+    for costs in ({"msp": 1.004, "energy": 1.006}, {"msp": 1.006, "energy": 1.004}):
+        fitted = {name: detector(name) for name in names}
+        compared = Compared(fitted, test, ood, None, costs, dict.fromkeys(names, 0.0), 0)
+        detected = compared.detected()
+        found = compared.recommended(detected, budget=1.1)
+        assert found.ties
+        chosen.add((found.name, detected[0].name))
+    [(name, best)] = chosen
+    assert name == best
