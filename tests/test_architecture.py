@@ -199,6 +199,7 @@ def names_families(source, names):
 EVERY_STUDY = {path.parent.name for path in (ROOT / "benchmark" / "studies").glob("*/study.py")}
 STUDIES = EVERY_STUDY - {"detection", "plane"}  # which a track may list; of these two others speak as well
 NAMES_STUDIES = {
+    "benchmark.evaluation.evaluate": {"corruptions"},  # an argument, which is called so too
     "benchmark.spec.networks": {"adversarial"},  # a source of first weights, which is called so too
     "benchmark.studies.assess": {
         "label_noise",

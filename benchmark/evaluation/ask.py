@@ -26,6 +26,7 @@ from benchmark.evaluation.outcome import (
     Outcome,
     SetCard,
 )
+from benchmark.evaluation.pictures.classes import BY_ORDER
 from benchmark.evaluation.pictures.duplicates import DISTANCE, overlapping, usable_distance
 from benchmark.evaluation.shown import Shown
 from benchmark.evaluation.subject import Subject
@@ -80,11 +81,6 @@ class Answer:
     test: Seen
     ood: Mapping[str, Seen]
     val: Seen
-
-    @property
-    def recommended(self) -> Detector:
-        """Fitted."""
-        return self.detectors[self.outcome.recommended.name]
 
 
 def ask(question: Question, progress: Progress = lambda title, images: None) -> Answer:
@@ -241,16 +237,22 @@ def _warnings(q: Question, sets: Sequence[SetCard], classified: Classified | Non
     """What a reader must know before any number."""
     found = []
     if classified is None:
+        part = "test" if (test.labels < 0).any() else "validation"
         found.append(
-            "The ID images have no labels: accuracy, calibration and detectors that learn from labels are "
-            "left out."
+            f"The ID {part} images have no labels: accuracy and calibration are left out; so are detectors "
+            "that learn from labels, where the training images have none."
         )
     elif classified.accuracy.high < min(WRONG / q.subject.classes, 0.5):
         found.append(
             f"ID accuracy is {100 * classified.accuracy.value:.1f} %, little above chance "
             f"({100 / q.subject.classes:.1f} %): are preprocessing, classes and weights right?"
         )
+    found += dict.fromkeys(
+        note for one in sets for note in one.card.get("notes") or () if note.startswith(BY_ORDER)
+    )
     for one in sets:
+        if broken := (one.card.get("broken") or {}).get("count"):
+            found.append(f"{one.name}: {broken} images cannot be read and are left out.")
         if one.excluded:
             found.append(
                 f"{one.name}: {one.excluded} images are ID test images too, exactly or nearly; left out."

@@ -32,6 +32,8 @@ def chosen(
     UsageError
         If there is no such detector.
     """
+    if isinstance(asked, str) or (asked is not None and not len(asked)):
+        raise UsageError(f"detectors: got {asked!r}, expected a list of names, such as ['msp', 'knn']")
     found: list[Detector] = []
     refused: dict[str, str] = {}
     for each in detectors() if asked is None else asked:
@@ -39,6 +41,8 @@ def chosen(
             one = detector(each) if isinstance(each, str) else each
         except UnknownMethod as error:
             raise UsageError(str(error)) from error
+        if not isinstance(one, AnyDetector):
+            raise UsageError(f"detectors: expected names or detectors, got {each!r:.100}")
         name = one.name
         if name in refused or any(name == other.name for other in found):
             raise UsageError(f"detectors: {name} is listed twice")

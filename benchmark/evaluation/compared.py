@@ -38,7 +38,7 @@ POINTS = 200  # of a risk-coverage curve
 RULE = (
     "the best mean AUROC over near and far OOD sets among the detectors that cost at most {budget:g} forward "
     "passes; of those that are not significantly worse (paired by images, Holm, 5 %), the "
-    "cheapest"
+    "cheapest to a tenth of a pass, and of equally cheap ones the one with the best mean"
 )
 
 Scores = Mapping[str, NDArray[np.float64]]  # by detector (N,)
@@ -84,8 +84,8 @@ class Compared:
 
     @property
     def order(self) -> list[int]:
-        """Detectors by their mean, the best first."""
-        return sorted(range(len(self.names)), key=lambda d: (-self._means[d], self.names[d]))
+        """Detectors by their mean, the best first; of equals the first is `against_best`'s best."""
+        return sorted(range(len(self.names)), key=lambda d: -self._means[d])
 
     def detected(self) -> tuple[DetectorOutcome, ...]:
         """Every detector, the best mean first."""
@@ -125,7 +125,10 @@ class Compared:
         return tuple(made)
 
     def recommended(self, detected: Sequence[DetectorOutcome], budget: float) -> Recommendation:
-        """Which to use by the rule; where none is within the budget, of all of them, and it says so."""
+        """Which to use by the rule; where none is within the budget, of all of them, and it says so.
+
+        Costs are measured and never twice the same: what they differ by below a tenth decides nothing.
+        """
         rule = RULE.format(budget=budget)
         within = [one for one in detected if one.cost <= budget]
         said = ""
@@ -136,7 +139,7 @@ class Compared:
             )
             within = list(detected)
         ties = self._ties(within)
-        chosen = min(ties, key=lambda one: (one.cost, -one.mean.value, one.name))
+        chosen = min(ties, key=lambda one: (round(one.cost, 1), -one.mean.value, one.name))
         best = within[0]
         why = f"{chosen.name}: mean AUROC {_points(chosen.mean)}, {chosen.cost:.3g} forward passes"
         if chosen is not best:

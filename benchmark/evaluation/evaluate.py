@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import DataError, UsageError
 from benchmark.evaluation.ask import Answer, ask
+from benchmark.evaluation.asked import check_device, check_not_given, check_numbers, check_size
 from benchmark.evaluation.guard import Guard, save_guard
 from benchmark.evaluation.guard import load_guard as loaded
 from benchmark.evaluation.images import ImageSource
@@ -126,8 +127,9 @@ class Evaluation:
     def scored(self) -> Iterator[ScoredImage]:
         """Every ID test and OOD image, with the score of the recommended detector."""
         cut = self.outcome.thresholds[0].threshold
-        for seen in (self.answer.test, *self.answer.ood.values()):
-            yield from scored(seen, self.best, cut, self.subject.class_names)
+        sets = {self.answer.test.title: self.answer.test, **self.answer.ood}
+        for title, seen in sets.items():
+            yield from scored(title, seen, self.best, cut, self.subject.class_names)
 
     def picture(self, set: str, image: str) -> Image.Image | None:
         """One OOD image, RGB; None where it is no picture any more."""
@@ -202,14 +204,20 @@ def evaluate(
     Raises
     ------
     UsageError
-        A `ValueError`, if an argument is wrong or something is not there.
+        If an argument is wrong or something is not there.
     DataError
         If images, weights or features are damaged or do not fit.
     """
     asked = {"detectors": detectors, "budget": budget, "keep": keep, "title": title}
     asked["keep_overlap"] = keep_overlap
-    _check(budget, keep)
+    check_numbers(budget=budget, keep=keep, seed=seed, batch_size=batch_size, fit_images=fit_images)
     if isinstance(model, str) and model.startswith("features:"):
+        check_not_given("features", {
+            "id": id, "id_train": id_train, "id_val": id_val, "id_test": id_test, "ood": ood,
+            "transform": transform, "normalise": normalise, "class_names": class_names, "weights": weights,
+            "layers": layers, "size": size, "device": device, "batch_size": batch_size,
+            "fit_images": fit_images, "corruptions": corruptions, "keep_overlap": keep_overlap,
+        })  # fmt: skip
         stored = open_features(Path(model.partition(":")[2]))
         return Evaluation(ask(stored_question(stored, seed, **asked), progress), stored.subject, {})
     subject = subject_from(
@@ -248,14 +256,18 @@ def subject_from(
     `shown` are images that it will be given: of tensors the size is that of the model's input.
     """
     from benchmark.evaluation.models.classifier import subject_of
-    from benchmark.evaluation.models.geometry import Checked, Geometry, noise_pictures
+    from benchmark.evaluation.models.geometry import Checked, Geometry, tried
 
+    check_device(device)
+    check_size(size)
     if isinstance(model, str):
         if transform is not None or class_names is not None:
             raise UsageError("transform, class_names: are of a module; a model by its name knows its own")
         path = None if weights is None else Path(weights)
         return open_subject(model, weights=path, layers=layers, device=device, size=size, normalise=normalise)
     if not isinstance(model, nn.Module):
+        if not hasattr(model, "card"):
+            raise UsageError(f"model: expected an nn.Module, or such as 'timm:resnet18', got {model!r:.100}")
         return model
     if transform is not None and (normalise is not None or size is not None):
         raise UsageError("transform: it resizes and normalises; leave out normalise and size")
@@ -263,7 +275,7 @@ def subject_from(
     prepare: Callable[[Image.Image], Tensor] | None = None
     if transform is not None:
         prepare = Checked(transform, type(model).__name__)
-        probe = torch.stack([prepare(picture) for picture in noise_pictures()])
+        probe = tried(prepare, type(model).__name__)
     elif size is not None:
         prepare = Geometry((size, size))
     else:
@@ -327,6 +339,8 @@ def extract(
     from benchmark.evaluation.pictures.classes import numbered
 
     subject = subject_from(model, shown=loader, **how)
+    if unknown := sorted({*signals} - {*Signal}):
+        raise UsageError(f"signals: got {', '.join(unknown)}; expected some of {', '.join(sorted(Signal))}")
     wanted = {Signal(name) for name in signals}
     classes = numbered(subject.classes, subject.class_names)
     source = open_source(loader, title="images", prepare=subject.prepare, classes=classes, role="id_test")
@@ -334,10 +348,3 @@ def extract(
     (chunk,) = joined(shown.chunks(wanted), rows=2**62, size=2**62)
     features = chunk.features
     return features if chunk.labels is None else features.including(labels=chunk.labels), subject.head
-
-
-def _check(budget: float, keep: float) -> None:
-    if not budget > 0:
-        raise UsageError(f"budget: expected forward passes above 0, got {budget}")
-    if not 0 < keep <= 1:
-        raise UsageError(f"keep: expected a share above 0 and at most 1, such as 0.95, got {keep}")

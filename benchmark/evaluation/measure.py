@@ -27,6 +27,7 @@ from benchmark.seeds import derive_seed
 from methods.base import Detector, GradientDetector, NotApplicable, check_scores
 from methods.errors import MethodError, said
 from methods.features import Features, Signal
+from methods.names import describe
 from methods.tensors import at_once
 
 STEPPED = 512  # ID validation images that choose a step, or calibrate a detector that has one
@@ -106,10 +107,9 @@ class Fitted:
 
 @dataclass
 class Clock:
-    """Seconds by what was done, and images by what was scored."""
+    """Seconds by what was done."""
 
     forward: float = 0.0
-    images: int = 0
     scoring: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -157,8 +157,8 @@ def fit(
             rng = torch.Generator().manual_seed(derive_seed(seed, one.name))
             try:
                 fitted[one.name] = _stepped(one.fit(learnt, validating, subject.head, rng), subject, images)
-            except (MethodError, ValueError, RuntimeError) as error:
-                refused[one.name] = said(error) if isinstance(error, NotApplicable) else f"failed: {error}"
+            except Exception as error:  # of one detector: the others go on
+                refused[one.name] = said(error) if isinstance(error, NotApplicable) else _failed(error)
             seconds[one.name] = time.perf_counter() - began
         labelled = "labels" in validating.collected()
         classifying = Classifying(validating.logits, validating.labels) if labelled else None
@@ -193,7 +193,6 @@ def score(
     chunks = shown.chunks(what)
     for chunk in chunks if stepping else joined(chunks):
         clock.forward += chunk.seconds
-        clock.images += len(chunk.names)
         seen.names += chunk.names
         _add(found, chunk)
         if classifying is not None and chunk.labels is not None:
@@ -203,8 +202,8 @@ def score(
             try:
                 with clock.of(name):
                     scores = _score(subject, one, shown_to_all)
-            except (MethodError, ValueError, RuntimeError) as error:
-                refused[name] = f"failed on {shown.title}: {error}"
+            except Exception as error:  # of one detector: the others go on
+                refused[name] = _failed(error, f" on {shown.title}")
                 del detectors[name]
                 continue
             found.setdefault(f"scores.{name}", []).append(scores)
@@ -218,6 +217,11 @@ def score(
     seen.scores = {name: arrays[f"scores.{name}"] for name in detectors}
     seen.card = shown.card
     return seen
+
+
+def _failed(error: Exception, where: str = "") -> str:
+    own = isinstance(error, MethodError | ValueError | RuntimeError)
+    return f"failed{where}: {error if own else describe(error)}"
 
 
 @dataclass

@@ -34,6 +34,8 @@ from benchmark.studies.detection.measurement import GROUPS, Group
 from methods.tensors import at_once
 
 CORRUPTED = (1, 3, 5)  # severities of each corruption
+OWN = ("id", "ID, train", "ID, val", "ID, test")  # titles that no OOD set has
+UNTIMED = "The features were computed elsewhere: what a forward pass takes is not known, and every cost is 1."
 VALIDATING = 5  # of stored training images every fifth is for thresholds, where no others are given
 
 
@@ -113,16 +115,29 @@ def stored_question(stored: StoredFeatures, seed: int = 0, **asked: Any) -> Ques
     sets = stored.sets
     if "id_test" not in sets:
         raise DataError(f"{stored.subject.title}: has no id_test; expected features of ID test images")
-    ood: dict[str, tuple[Group, Shown]] = {
-        Path(one.name).name: (group, _shown(one)) for group in GROUPS for one in stored.of(group)
-    }
+    ood: dict[str, tuple[Group, Shown]] = {}
+    for group in GROUPS:
+        for one in stored.of(group):
+            shown = _shown(one)
+            title = next(t for t in _numbered(one.name) if t not in (*OWN, *ood))
+            ood[title] = group, ShownFeatures(title, shown.features, shown.names)
     if not ood:
         raise DataError(f"{stored.subject.title}: has no OOD sets; expected near/NAME or far/NAME")
+    if "id_train" not in sets:
+        raise DataError(
+            f"{stored.subject.title}: has no id_train; expected features of ID training images, which "
+            "detectors learn from"
+        )
     train = _shown(sets["id_train"])
     if "id_val" in sets:
         val = _shown(sets["id_val"])
     else:
         rows = torch.arange(len(train.features))
+        if len(rows) < VALIDATING:
+            raise DataError(
+                f"{stored.subject.title}: id_train has {len(rows)} images; expected at least {VALIDATING}, "
+                "of which every fifth is for thresholds, or id_val"
+            )
         chosen = rows % VALIDATING == VALIDATING - 1
         val = ShownFeatures("id_val (of id_train)", train.features[rows[chosen]])
         train = ShownFeatures(train.title, train.features[rows[~chosen]])
@@ -134,6 +149,7 @@ def stored_question(stored: StoredFeatures, seed: int = 0, **asked: Any) -> Ques
         test=_shown(sets["id_test"]),
         ood=ood,
         seed=seed,
+        notes=(UNTIMED,),
         **asked,
     )
 
@@ -198,12 +214,14 @@ def _of_listings(
 
 def _ood_sources(subject: Subject, ood: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Group, ImageSource]]]:
     """By title; titles are the names that people gave, or those of folders and files."""
+    if not isinstance(ood, Mapping):
+        raise UsageError(f"OOD images: expected a mapping of near and far, got {type(ood).__name__}")
     titles: set[str] = set()
     for group, sets in ood.items():
         if group not in GROUPS:
             raise UsageError(f"OOD images: got {group!r}, expected {' or '.join(map(repr, GROUPS))}")
         for name, one in _named(sets):
-            title = next(t for t in _numbered(name) if t not in titles)
+            title = next(t for t in _numbered(name) if t not in titles and t not in OWN)
             titles.add(title)
             source = open_source(one, title=title, prepare=subject.prepare, classes=None, role=group)
             yield title, (group, source)

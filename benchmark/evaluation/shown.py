@@ -12,11 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.errors import DataError
 from benchmark.evaluation.images import ImageSource
-from benchmark.evaluation.models.answers import NAMED, NotFinite
+from benchmark.evaluation.models.answers import naming
 from benchmark.evaluation.subject import Subject
-from methods.errors import printable
 from methods.features import Features, Signal
 
 ROWS = 4096  # images of a chunk, at most
@@ -86,16 +84,8 @@ class ShownImages:
         """
         for batch in self.source.batches(self.batch):
             began = time.perf_counter()
-            try:
-                with torch.no_grad():
-                    features = self.subject.features(batch.images, what)
-            except NotFinite as error:
-                names = [batch.names[row] for row in error.rows]
-                first = printable(", ".join(names[:NAMED])) + (", …" if names[NAMED:] else "")
-                raise DataError(
-                    f"{self.title}: the logits of {len(names)} of {len(batch.names)} images of a batch are "
-                    f"NaN or infinite: {first}; look at these images, at the preprocessing and at the weights"
-                ) from error
+            with naming(self.title, batch.names), torch.no_grad():
+                features = self.subject.features(batch.images, what)
             took = time.perf_counter() - began
             yield Chunk(features, batch.names, batch.labels, batch.exact, batch.near, batch.images, took)
 

@@ -15,6 +15,7 @@ from reports.console import options
 
 if TYPE_CHECKING:
     from benchmark.evaluation.guard import Guard
+    from benchmark.evaluation.images import ImageSource
     from benchmark.evaluation.outcome import ScoredImage
 
 MODEL = "timm:NAME, hf:REPO-OR-FOLDER, python:MODULE:FUNCTION, onnx:FILE or features:FOLDER."
@@ -83,13 +84,15 @@ def evaluate(
     """Say which detector to use on a classifier of yours, at which threshold, and how far to trust it."""
     from rich.text import Text
 
+    from benchmark.evaluation.asked import check_folder
     from reports.console.evaluated import evaluation_lines
     from reports.console.results import show
-    from reports.console.terminal import answer, console, printable
+    from reports.console.terminal import answer, beginning_anew, console, printable
     from reports.evaluation.evaluation import evaluate as run
     from reports.evaluation.report import json_of
 
-    with console(stderr=True).status(Text("the model")) as status:
+    check_folder(out)
+    with beginning_anew(), console(stderr=True).status(Text("the model")) as status:
         found = run(
             model,
             id,
@@ -121,7 +124,7 @@ def evaluate(
 
 
 def score(
-    images: Annotated[list[str], typer.Argument(help="Folders, files, .csv, .parquet or hub:OWNER/NAME.")],
+    images: Annotated[list[str], typer.Argument(help="Folders, .csv, .parquet or hub:OWNER/NAME.")],
     detector: Annotated[
         Path, typer.Option("--detector", help="What `oodbench evaluate` left, such as report/detector.")
     ],
@@ -158,7 +161,7 @@ def score(
         normalise=_normalise(mean, std),
         device=device,
     )
-    rows = _rows(guard, images, batch_size)
+    rows = _rows(guard, _sources(guard, images), batch_size)
     if out is not None:
         say(console(stderr=True), f"{write_scores(out, rows):,} images scored: {out}")
         return
@@ -167,15 +170,23 @@ def score(
     writer.writerows(map(cells_of, rows))
 
 
-def _rows(guard: Guard, images: list[str], batch: int) -> Iterator[ScoredImage]:
+def _sources(guard: Guard, images: list[str]) -> list[ImageSource]:
+    from benchmark.evaluation.pictures.sources import open_source
+
+    return [
+        open_source(where, title=where, prepare=guard.subject.prepare, classes=None, role="far")
+        for where in images
+    ]
+
+
+def _rows(guard: Guard, sources: list[ImageSource], batch: int) -> Iterator[ScoredImage]:
     from benchmark.evaluation.scored import score_images
     from reports.console.terminal import console, say
 
-    for where in images:
-        rows, card = score_images(guard, where, batch, where)
-        yield from rows
-        if broken := card.get("broken", {}).get("count"):
-            say(console(stderr=True), f"{where}: {broken} files cannot be read and are left out")
+    for source in sources:
+        yield from score_images(guard, source, batch)
+        if broken := source.card.get("broken", {}).get("count"):
+            say(console(stderr=True), f"{source.title}: {broken} files cannot be read and are left out")
 
 
 def _groups(ood: list[str] | None) -> dict[str, list[str]] | None:

@@ -11,7 +11,8 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import OodbenchError
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _UNBOUNDED = 10_000  # columns where there is no terminal: no name is broken over lines
+
+
+class Interrupted(OodbenchError):  # noqa: N818
+    """Somebody ended a command that keeps nothing until its end."""
+
+    exit_code = INTERRUPTED
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -132,6 +139,21 @@ def _exit_code(command: Callable[[], object]) -> int:
             _complain(_described(error))
         return 1
     return 0
+
+
+@contextmanager
+def beginning_anew() -> Iterator[None]:
+    """Of a command that keeps nothing until its end: Ctrl-C says so.
+
+    Raises
+    ------
+    Interrupted
+        If it is interrupted.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted("interrupted; nothing is kept, the same command begins anew") from error
 
 
 def _interrupted() -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from benchmark.backbones.device import ran_out
 from benchmark.errors import DataError, OodbenchError
-from methods.errors import MethodError, said
+from methods.errors import MethodError, printable, said
 from methods.tensors import not_finite
 
 T = TypeVar("T")
@@ -31,6 +32,20 @@ class NotFinite(DataError):  # noqa: N818
             "preprocessing and at the weights"
         )
         self.rows, self.images = rows, images
+
+
+@contextmanager
+def naming(title: str, names: Sequence[str]) -> Iterator[None]:
+    """Name images by their names where the logits of some are NaN or infinite, and not by rows."""
+    try:
+        yield
+    except NotFinite as error:
+        bad = [names[row] for row in error.rows]
+        first = printable(", ".join(bad[:NAMED])) + (", …" if bad[NAMED:] else "")
+        raise DataError(
+            f"{title}: the logits of {len(bad)} of {len(names)} images of a batch are NaN or infinite: "
+            f"{first}; look at these images, at the preprocessing and at the weights"
+        ) from error
 
 
 class DoesNotFit(DataError):  # noqa: N818

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmark.errors import DataError
+from benchmark.errors import DataError, OodbenchError
 from benchmark.evaluation.models.intake import Normalise
+from methods.names import describe
 
 LONGEST = 400  # characters of what a transform says of itself
 
@@ -112,6 +113,22 @@ class Checked:
     def described(self) -> str:
         """The transform, as it prints itself."""
         return " ".join(str(self.transform).split())[:LONGEST]
+
+
+def tried(prepare: Callable[[Image.Image], Tensor], title: str) -> Tensor:
+    """What a transform makes of pictures of noise: (N, C, H, W).
+
+    Raises
+    ------
+    DataError
+        If it fails, or makes no images of one size.
+    """
+    try:
+        return torch.stack([prepare(picture) for picture in noise_pictures()])
+    except OodbenchError:
+        raise
+    except Exception as error:  # of somebody else's code
+        raise DataError(f"{title}: the transform fails on a picture of noise: {describe(error)}") from error
 
 
 def noise_pictures(count: int = 4, side: int = 256) -> list[Image.Image]:

@@ -79,6 +79,8 @@ def open_subject(
 
         if layers is not None:
             raise UsageError("--layers is not for onnx: models, of whose layers nothing is seen")
+        if device is not None and torch.device(device).type != "cpu":
+            raise UsageError(f"--device is {device}, and onnx: models run on the CPU; leave it out")
         subject = open_onnx(Path(rest), size=size, normalise=normalise)
     else:
         from benchmark.evaluation.models.stored import open_features
@@ -120,9 +122,9 @@ def open_python(
         prepare = Geometry((size, size))
     probe = None
     if transform is not None:
-        from benchmark.evaluation.models.geometry import noise_pictures
+        from benchmark.evaluation.models.geometry import tried
 
-        probe = torch.stack([prepare(picture) for picture in noise_pictures()])
+        probe = tried(prepare, title)
     subject = subject_of(
         model,
         probe=probe,

@@ -16,6 +16,7 @@ from benchmark.errors import DataError
 from methods.errors import printable
 from methods.names import did_you_mean
 
+BY_ORDER = "classes are matched by order"  # how a note begins that is a warning
 _SHOWN = 5  # names in a message
 
 
@@ -106,7 +107,7 @@ def match_classes(folders: Sequence[str], model: Sequence[str] | None, count: in
             + (f" ({_some(model)})" if model else "")
         )
     note = (
-        f"classes are matched by order, folder {printable(folders[0])!r} to the model's class 0, as "
+        f"{BY_ORDER}, folder {printable(folders[0])!r} to the model's class 0, as "
         + (
             "the model has no names"
             if model is None

@@ -135,7 +135,11 @@ def open_source(
     if not isinstance(where, Listing):
         return LoaderSource(where, title, prepare, classes, role, disjoint)
     if prepare is None:
-        raise UsageError(f"{title}: pictures cannot be given to this model; expected features of them")
+        raise UsageError(
+            f"{title}: pictures cannot be given to this model, of which it is not known how they are "
+            "prepared (in Python give transform=, or size= and normalise=); expected tensors, or their "
+            "features"
+        )
     return StoredSource(where, title, prepare, classes, role, disjoint)
 
 

@@ -15,7 +15,8 @@ def chunks(n, rows):
 
 
 @pytest.mark.parametrize(("rows", "size", "expected"), [
-    (20, 2**30, [24, 24, 2]), (2**30, 1, [8] * 6 + [2]), (2**30, 8 * 48 + 1, [16, 16, 16, 2]), (99, 2**30, [50]),
+    (20, 2**30, [24, 24, 2]), (2**30, 1, [8] * 6 + [2]), (2**30, 8 * 48 + 1, [16, 16, 16, 2]),
+    (99, 2**30, [50]),
 ])  # fmt: skip
 def test_chunks_are_joined_up_to_so_many_images_or_bytes(rows, size, expected):
     found = [*joined(chunks(50, 8), rows, size)]
