@@ -121,7 +121,7 @@ def test_an_output_called_penultimate_is_taken(build, images):
 def test_without_the_package_onnx_there_are_logits(build, images, monkeypatch):
     path, values = build()
     monkeypatch.setitem(sys.modules, "onnx", None)
-    monkeypatch.delitem(sys.modules, "benchmark.evaluation.models.open.onnx_heads", raising=False)
+    monkeypatch.delitem(sys.modules, "benchmark.evaluation.models.onnx_heads", raising=False)
     subject = open_subject(f"onnx:{path}")
     assert "the package onnx" in subject.head.reason
     np.testing.assert_allclose(
