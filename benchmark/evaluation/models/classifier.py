@@ -110,7 +110,7 @@ def subject_of(
         Of each class, by index.
     layers
         Names of the modules that are the stages; if absent they are found: see
-        `benchmark.evaluation.models.open.stages`.
+        `benchmark.evaluation.models.stages`.
     title
         What pages call it; the name of its class if absent.
     about

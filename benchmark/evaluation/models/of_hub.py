@@ -72,7 +72,7 @@ def open_hub_model(
     size: int | None = None,
     normalise: Normalise | None = None,
 ) -> Classifier:
-    """Open a classifier of transformers; see `benchmark.evaluation.models.open.open.open_subject`.
+    """Open a classifier of transformers; see `benchmark.evaluation.models.open.open_subject`.
 
     Raises
     ------

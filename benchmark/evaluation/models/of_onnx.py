@@ -190,7 +190,7 @@ def _logits_among(given: Mapping[str, Tensor], images: int, title: str) -> tuple
 
 
 def open_onnx(path: Path, *, size: int | None = None, normalise: Normalise | None = None) -> OnnxSubject:
-    """Open an ONNX file; see `benchmark.evaluation.models.open.open.open_subject`.
+    """Open an ONNX file; see `benchmark.evaluation.models.open.open_subject`.
 
     Raises
     ------

@@ -37,7 +37,7 @@ def open_timm(
     size: int | None,
     normalise: Normalise | None,
 ) -> Classifier:
-    """See `benchmark.evaluation.models.open.open.open_subject`."""
+    """See `benchmark.evaluation.models.open.open_subject`."""
     about: dict[str, Any] = {"from": f"timm {timm.__version__}"}
     notes: list[str] = []
     overlay: dict[str, Any] = {}
