@@ -8,7 +8,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import scipy
+from numpy.typing import ArrayLike
+
+from benchmark.metrics.statistics import Vector, finite_vector
 
 LEVEL = 0.95
 
@@ -31,6 +35,24 @@ def deviations(level: float) -> float:
     """z: how many standard deviations of a normal distribution hold `level` of it, two-sided."""
     check_level(level)
     return float(scipy.stats.norm.isf((1 - level) / 2))
+
+
+def set_weights(sets: int, weights: ArrayLike | None) -> Vector:
+    """Weights (S,) of a mean over S sets: at least 0, of sum 1; for None all the same.
+
+    Raises
+    ------
+    ValueError
+        If they are not such.
+    """
+    if weights is None:
+        return np.full(sets, 1 / sets)
+    found = finite_vector("weights", weights)
+    if found.size != sets or found.min() < 0 or not math.isclose(found.sum(), 1.0, abs_tol=1e-9):
+        raise ValueError(
+            f"weights: expected {sets} numbers of at least 0 that sum to 1, got {found.tolist()}"
+        )
+    return found
 
 
 def wilson(value: float, effective: float, level: float = LEVEL) -> Bounds:

@@ -25,7 +25,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from benchmark.metrics.arrays import as_array
-from benchmark.metrics.bounds import LEVEL, Bounds, deviations, wilson
+from benchmark.metrics.bounds import LEVEL, Bounds, deviations, set_weights, wilson
 from benchmark.metrics.statistics import finite_vector
 
 Matrix = NDArray[np.float64]
@@ -173,15 +173,7 @@ class Aurocs:
         return found
 
     def _weights(self, weights: ArrayLike | None) -> Matrix:
-        sets = self.values.shape[1]
-        if weights is None:
-            return np.full(sets, 1 / sets)
-        found = finite_vector("weights", weights)
-        if found.size != sets or found.min() < 0 or not math.isclose(found.sum(), 1.0, abs_tol=1e-9):
-            raise ValueError(
-                f"weights: expected {sets} numbers of at least 0 that sum to 1, got {found.tolist()}"
-            )
-        return found
+        return set_weights(self.values.shape[1], weights)
 
     def _parts(self, w: Matrix) -> tuple[Matrix, Matrix]:
         """(D, D) of the ID images, weighted over the sets, and (S, D, D) of the OOD images."""

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from benchmark.metrics.bounds import LEVEL, Bounds, wilson
+from benchmark.metrics.bounds import LEVEL, Bounds, set_weights, wilson
 from benchmark.metrics.delong import effective_images
 from benchmark.metrics.statistics import finite_vector
 
@@ -76,12 +76,7 @@ class Precision:
         ValueError
             If an argument is out of range.
         """
-        sets = self.values.size
-        w = np.full(sets, 1 / sets) if weights is None else finite_vector("weights", weights)
-        if w.size != sets or w.min() < 0 or not np.isclose(w.sum(), 1.0, atol=1e-9):
-            raise ValueError(
-                f"weights: expected {sets} numbers of at least 0 that sum to 1, got {w.tolist()}"
-            )
+        w = set_weights(self.values.size, weights)
         value = min(max(float(w @ self.values), 0.0), 1.0)
         terms = [(1.0, float(w @ self.id_part @ w), self.n_in)]
         terms += zip(w.tolist(), self.ood_part.tolist(), self.n_out.tolist(), strict=True)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from benchmark.metrics.bounds import LEVEL, Bounds, check_level
+from benchmark.metrics.bounds import LEVEL, Bounds, check_level, set_weights
 from benchmark.metrics.statistics import finite_vector
 
 DRAWS = 4000
@@ -57,12 +57,7 @@ class Resampled:
             If an argument is out of range.
         """
         check_level(level)
-        sets = self.values.size
-        w = np.full(sets, 1 / sets) if weights is None else finite_vector("weights", weights)
-        if w.size != sets or w.min() < 0 or not np.isclose(w.sum(), 1.0, atol=1e-9):
-            raise ValueError(
-                f"weights: expected {sets} numbers of at least 0 that sum to 1, got {w.tolist()}"
-            )
+        w = set_weights(self.values.size, weights)
         value = min(max(float(w @ self.values), 0.0), 1.0)
         low, high = np.quantile(w @ self.draws, [(1 - level) / 2, (1 + level) / 2]).tolist()
         return Bounds(value, min(low, value), max(high, value))

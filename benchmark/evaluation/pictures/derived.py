@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ _SMALL = 64  # pixels a side, up to which corruptions are those of CIFAR-C
 MADE = "made of ID test images"
 
 
-class _Made:
+class _Made(ABC):
     """What sources of made images share: each makes some `_reads`."""
 
     def __init__(self, source: ImageSource, title: str, limit: int, seed: int) -> None:
@@ -52,8 +53,9 @@ class _Made:
         """See `ImageSource.card`."""
         return self._tally.card
 
+    @abstractmethod
     def _reads(self) -> Iterator[Read]:
-        raise NotImplementedError
+        """The images, made."""
 
     def _some(self) -> Iterator[ImageBatch]:
         """About `limit` images of the source, evenly spread."""
